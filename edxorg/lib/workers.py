@@ -1,0 +1,258 @@
+"""Worker processes for work that holds the interpreter's lock: hashing short rows, parsing, compressing.
+
+A worker is a fresh interpreter that imports only the module of the function it is given. The standard library's
+pools are no choice here: a forked child inherits Dagster's threads and connections, and a spawned one imports the
+parent's main program again, which for a Dagster run means seconds and 70 MB a worker.
+
+Tasks travel over a socket pair as pickles. A worker ends when its parent does, however that came about, since
+its socket then reads as closed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+
+from ol_orchestrate.lib.errors import PipelineError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TASKS_WAITING = 2
+"""Tasks a worker has at most, the one it works on included: the next is there when one ends, and memory is bounded."""
+
+_START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
+
+
+class WorkerDiedError(PipelineError):
+    """A worker process ended in the middle of a task: killed from outside, most often for lack of memory."""
+
+    may_pass = True
+
+
+class BlockStream:
+    """The parent's end of a task that reads blocks of bytes as they come.
+
+    `send` waits while the worker is busy and the pipe full, so a fast reader cannot fill the memory.
+    """
+
+    def __init__(self, worker: _Worker, result: Future[Any]) -> None:
+        """Made by `WorkerPool.stream`."""
+        self._worker = worker
+        self._result = result
+
+    def send(self, block: bytes) -> None:
+        """Hand over the next block. An empty one means nothing and is not sent."""
+        if block:
+            self._worker.send_bytes(block)
+
+    def finish(self) -> Future[Any]:
+        """There are no more blocks."""
+        self._worker.send_bytes(b"")
+        return self._result
+
+    def abort(self) -> Future[Any]:
+        """There would be more blocks, but they cannot be read; the task sees `TruncatedStreamError`."""
+        self._worker.send_bytes(_ABORT)
+        return self._result
+
+
+class TruncatedStreamError(Exception):
+    """Raised inside a task whose blocks broke off."""
+
+
+_ABORT = b"\0the rest of this stream cannot be read\0"
+
+
+class _Worker:
+    """One subprocess, a thread that waits for its answers, and the answers it owes."""
+
+    def __init__(self, setup: Callable[..., Any], args: tuple[object, ...], changed: threading.Condition) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-P", "-c", _START.format(path=sys.path, descriptor=theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        self._connection = Connection(ours.detach())
+        self._changed = changed
+        self.waiting = 0
+        self._owed: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._receive, daemon=True, name=f"worker-{self.process.pid}")
+        self._reader.start()
+        self.send_bytes(pickle.dumps((setup, args), protocol=5))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send one frame. A worker that died is noticed by the reader, which fails what it owed."""
+        with suppress(OSError):
+            self._connection.send_bytes(data)
+
+    def begin(self, function: Callable[..., Any], args: tuple[object, ...], *, streams: bool) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._owed.put(future)
+        self.send_bytes(pickle.dumps((function, args, streams), protocol=5))
+        return future
+
+    def _receive(self) -> None:
+        while (future := self._owed.get()) is not None:
+            try:
+                succeeded, value = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own child
+            except (EOFError, OSError):
+                status = self.process.wait()
+                succeeded = False
+                value = WorkerDiedError(
+                    f"A worker process ended unexpectedly (exit status {status}); -9 most often means that "
+                    "the machine ran out of memory. Run again; if it happens again, give the run more memory"
+                )
+            with self._changed:
+                self.waiting -= 1
+                self._changed.notify()
+            if succeeded:
+                future.set_result(value)
+            else:
+                future.set_exception(value)
+
+    def close(self, *, kill: bool) -> None:
+        if kill:
+            self.process.kill()
+        self._owed.put(None)
+        with suppress(OSError):
+            self._connection.send_bytes(b"")
+        self._reader.join()
+        self._connection.close()
+        self.process.wait()
+
+
+class WorkerPool:
+    """A few worker processes, each with a state of its own that `setup` makes once.
+
+    Functions must be importable by name; arguments and results are pickled. A task's function is called with the
+    worker's state first.
+    """
+
+    def __init__(self, setup: Callable[..., Any], *args: object, workers: int | None = None) -> None:
+        """Start the processes: one for each processor that this process may use, unless `workers` says otherwise."""
+        self._changed = threading.Condition()
+        self._workers = [_Worker(setup, args, self._changed) for _ in range(workers or available_processors())]
+
+    def submit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **_: P.kwargs) -> Future[T]:
+        """Have `function(state, *args)` run in the least busy worker; waits while all have `TASKS_WAITING` tasks."""
+        return self._free_worker().begin(function, args, streams=False)
+
+    def stream(self, function: Callable[..., T], *args: object) -> BlockStream:
+        """Have `function(state, blocks, *args)` run, where `blocks` iterates over what is sent to the stream.
+
+        Nothing else may be submitted until the stream is finished or aborted.
+        """
+        worker = self._free_worker()
+        return BlockStream(worker, worker.begin(function, args, streams=True))
+
+    def _free_worker(self) -> _Worker:
+        with self._changed:
+            while (worker := min(self._workers, key=lambda each: each.waiting)).waiting >= TASKS_WAITING:
+                self._changed.wait()
+            worker.waiting += 1
+        return worker
+
+    def process_ids(self) -> list[int]:
+        """The processes, for those who measure or kill them."""
+        return [worker.process.pid for worker in self._workers]
+
+    def __enter__(self) -> Self:
+        """The pool itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the processes: at once after an error, else when they have done what they were given."""
+        for worker in self._workers:
+            worker.close(kill=kind is not None)
+
+
+def available_processors() -> int:
+    """How many processors this process may use, as far as the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def serve(descriptor: int) -> None:
+    """A worker's main loop. Called in the child only."""
+    connection = Connection(descriptor)
+    try:
+        setup, arguments = pickle.loads(connection.recv_bytes())  # noqa: S301 - our own parent
+        state: Any = None
+        failed: Exception | None = None
+        try:
+            state = setup(*arguments)
+        except Exception as error:  # noqa: BLE001 - reported by every task, which cannot run without it
+            failed = error
+        while task := connection.recv_bytes():
+            function, arguments, streams = pickle.loads(task)  # noqa: S301
+            blocks = _Blocks(connection) if streams else None
+            if failed is not None:
+                answer = _failure(failed)
+            else:
+                inputs = arguments if blocks is None else (blocks, *arguments)
+                answer = _answer(function, state, inputs)
+            if blocks is not None:
+                blocks.drain()
+            connection.send_bytes(answer)
+    except (EOFError, OSError, KeyboardInterrupt):
+        return
+
+
+def _answer(function: Callable[..., Any], state: object, inputs: tuple[object, ...]) -> bytes:
+    try:
+        return pickle.dumps((True, function(state, *inputs)), protocol=5)
+    except Exception as error:  # noqa: BLE001 - raised again in the parent
+        return _failure(error)
+
+
+def _failure(error: Exception) -> bytes:
+    try:
+        data = pickle.dumps((False, error), protocol=5)
+        pickle.loads(data)  # noqa: S301 - an exception may pickle, and then not come back
+    except Exception:  # noqa: BLE001
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")), protocol=5)
+    return data
+
+
+class _Blocks(Iterator[bytes]):
+    """The worker's end of a `BlockStream`."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+        self._ended = False
+
+    def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
+        block = self._connection.recv_bytes()
+        self._ended = block in (b"", _ABORT)
+        if block == _ABORT:
+            raise TruncatedStreamError
+        if self._ended:
+            raise StopIteration
+        return block
+
+    def drain(self) -> None:
+        """Read what the function left unread, so that the next frame is the next task."""
+        while not self._ended:
+            with suppress(TruncatedStreamError, StopIteration):
+                next(self)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edxorg.lib.workers import TASKS_WAITING, TruncatedStreamError, WorkerDiedError, WorkerPool
+
+
+def make_state(offset: int) -> int:
+    return offset
+
+
+def broken_setup() -> None:
+    message = "no such bucket"
+    raise FileNotFoundError(message)
+
+
+def add(state: int, number: int) -> int:
+    return state + number
+
+
+def count(state: int, blocks: Iterator[bytes], label: str) -> tuple[str, int]:
+    try:
+        return label, state + sum(map(len, blocks))
+    except TruncatedStreamError:
+        return label, -1
+
+
+def first_block(_state: int, blocks: Iterator[bytes]) -> bytes:
+    return next(blocks)
+
+
+def die(_state: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def loaded_modules(_state: int) -> list[str]:
+    return sorted(sys.modules)
+
+
+class UnpicklableError(Exception):
+    def __init__(self, name: str, *, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+
+
+def fail(_state: int) -> None:
+    raise UnpicklableError("x", why="y")  # noqa: EM101
+
+
+def test_tasks_see_the_state_and_their_arguments() -> None:
+    with WorkerPool(make_state, 100, workers=2) as pool:
+        results = [pool.submit(add, number) for number in range(50)]
+        assert [result.result() for result in results] == list(range(100, 150))
+
+
+def test_a_stream_is_read_block_by_block() -> None:
+    with WorkerPool(make_state, 0, workers=2) as pool:
+        stream = pool.stream(count, "big")
+        for _ in range(64):
+            stream.send(bytes(1 << 20))
+        stream.send(b"")
+        assert stream.finish().result() == ("big", 64 << 20)
+
+
+def test_an_aborted_stream_says_so_and_the_worker_goes_on() -> None:
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        stream = pool.stream(count, "cut")
+        stream.send(b"abc")
+        assert stream.abort().result() == ("cut", -1)
+        assert pool.submit(add, 1).result() == 1
+
+
+def test_blocks_that_a_task_leaves_unread_do_not_reach_the_next_task() -> None:
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        stream = pool.stream(first_block)
+        stream.send(b"first")
+        stream.send(b"second")
+        assert stream.finish().result() == b"first"
+        assert pool.submit(add, 1).result() == 1
+
+
+def test_an_exception_comes_back_even_if_it_cannot_be_pickled() -> None:
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        with pytest.raises(RuntimeError, match="UnpicklableError: x: y"):
+            pool.submit(fail).result()
+        assert pool.submit(add, 1).result() == 1
+
+
+def test_a_state_that_cannot_be_made_fails_each_task_with_the_reason() -> None:
+    with WorkerPool(broken_setup, workers=1) as pool, pytest.raises(FileNotFoundError, match="no such bucket"):
+        pool.submit(add, 1).result()
+
+
+def test_a_killed_worker_fails_its_task_with_advice() -> None:
+    with WorkerPool(make_state, 0, workers=1) as pool, pytest.raises(WorkerDiedError, match="memory"):
+        pool.submit(die).result()
+
+
+def test_workers_import_no_dagster() -> None:
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        modules = pool.submit(loaded_modules).result()
+    assert "edxorg.lib.workers" in modules
+    assert not [name for name in modules if name.split(".")[0] in {"dagster", "pandas", "boto3", "google"}]
+
+
+def test_workers_end_with_a_killed_parent() -> None:
+    program = (
+        "import os, signal\n"
+        "from edxorg.lib.workers import WorkerPool\n"
+        "pool = WorkerPool(int, workers=2)\n"
+        "print(*pool.process_ids(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    workers = [int(pid) for pid in result.stdout.split()]
+    assert len(workers) == TASKS_WAITING
+    deadline = time.monotonic() + 10
+    while any(_runs(pid) for pid in workers):
+        assert time.monotonic() < deadline, f"of {workers}, some still run"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
+            return stat.read().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
