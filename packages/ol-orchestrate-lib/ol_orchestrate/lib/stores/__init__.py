@@ -1,0 +1,30 @@
+"""One way to read and write objects in a folder, in S3 and in Google Cloud Storage.
+
+`open_store` takes a URL (`file://`, `s3://` or `gs://`, with a prefix if one likes) and gives an `ObjectStore`:
+
+- `find` and `list` say what is there; `write` puts an object whole or not at all, checked by the store;
+- `read` streams an object, resumes where a connection broke, and checks the bytes against the store's own checksum;
+- `path` gives the object as a `UPath` for whatever reads those.
+
+Making a store connects to nothing and reads no credentials; the first request does.
+
+- `base.py`: what all stores do, and the names of what they give;
+- `folder.py`, `s3.py`, `gcs.py`: a module for each kind;
+- `reading.py`: verified reading; `checksums.py`: the checksums that stores announce.
+"""
+
+from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, StorePath, join_url, split_url
+from ol_orchestrate.lib.stores.opening import StoreAccess, open_store
+from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
+
+__all__ = [
+    "ObjectStore",
+    "SourceInfo",
+    "StoreAccess",
+    "StorePath",
+    "StoredObject",
+    "VerifiedReader",
+    "join_url",
+    "open_store",
+    "split_url",
+]

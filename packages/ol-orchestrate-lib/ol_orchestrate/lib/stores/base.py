@@ -1,0 +1,158 @@
+"""What every object store does, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from upath import UPath
+
+from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from fsspec import AbstractFileSystem
+
+    from ol_orchestrate.lib.stores.reading import VerifiedReader
+
+VERSION = "version"
+"""Name of the metadata field in which an object with a fixed key carries the data version of its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is there.
+
+    Attributes:
+        key: Its name below the store's URL.
+        size: In bytes.
+        modified: When it was last written, by the store's clock.
+        e_tag: What the store calls this content of the object; changes when the object is written.
+        metadata: What its writer stored with it; only `find` fills it, and only on request.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    e_tag: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class ObjectStore(ABC):
+    """Objects below one URL. Safe to use from several threads.
+
+    Every method can raise `AccessRefusedError` and `ServiceError`; a missing object is told by the method.
+    """
+
+    url: str
+    """Without a slash at its end."""
+
+    @abstractmethod
+    def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
+        """Ask for one object, in one request; `None` where there is none."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """All objects whose key starts with `prefix`, in no particular order, page by page."""
+
+    @abstractmethod
+    def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        """Put an object there, whole or not at all; the store checks that it got what was sent.
+
+        Args:
+            key: Its name below the store's URL.
+            content: Its bytes; a file is read from where it stands to its end.
+            metadata: Names and values in printable ASCII, to be kept with the object.
+        """
+
+    @abstractmethod
+    def read(self, key: str) -> VerifiedReader:
+        """Stream an object, pinned to what is there now.
+
+        Raises:
+            MissingObjectError: There is no such object.
+        """
+
+    @abstractmethod
+    def filesystem(self) -> AbstractFileSystem:
+        """The fsspec file system behind `path`."""
+
+    def path(self, key: str) -> StorePath:
+        """An object, there or not, as a path that streams when it is opened."""
+        return StorePath(join_url(self.url, checked_key(key)), protocol=split_url(self.url)[0], store=self, key=key)
+
+    def missing(self, key: str) -> MissingObjectError:
+        """The error for an object that should be there."""
+        return MissingObjectError(f"{join_url(self.url, key)}: there is no such object")
+
+    def __repr__(self) -> str:
+        """The URL, and nothing of the credentials."""
+        return f"{type(self).__name__}({self.url!r})"
+
+
+class StorePath(UPath):
+    """A `UPath` that goes through obstore, with the credentials of the store it came from."""
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where the object is."""
+        store: ObjectStore = self.storage_options["store"]
+        return store
+
+    @property
+    def key(self) -> str:
+        """The object's name below the store's URL."""
+        return join_url(str(self)).removeprefix(self.store.url).lstrip("/")
+
+    @classmethod
+    def _fs_factory(cls, urlpath: str, protocol: str, storage_options: Mapping[str, Any]) -> AbstractFileSystem:
+        del urlpath, protocol
+        store: ObjectStore = storage_options["store"]
+        return store.filesystem()
+
+    def __reduce__(self) -> Any:  # noqa: ANN401
+        """Refused: it would write credentials into the pickle.
+
+        Raises:
+            TypeError: Always.
+        """
+        message = f"{self} holds an open store and cannot be pickled; hand over its URL"
+        raise TypeError(message)
+
+
+def split_url(url: str) -> tuple[str, str, str]:
+    """Scheme, bucket and prefix of a store's URL; of a folder: `file`, nothing, and the path.
+
+    Raises:
+        BadInputError: The URL is of no known kind.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "file" and rest.startswith("/"):
+        return scheme, "", rest.rstrip("/") or "/"
+    if separator and scheme in {"s3", "gs"}:
+        bucket, _, prefix = rest.partition("/")
+        if bucket:
+            return scheme, bucket, prefix.strip("/")
+    message = f"{url!r} is no URL of a store: expected s3://bucket/prefix, gs://bucket/prefix or file:///folder"
+    raise BadInputError(message)
+
+
+def join_url(url: str, *parts: str) -> str:
+    """A URL and what is below it, with one slash between each two."""
+    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts if part)])
+
+
+def checked_key(key: str) -> str:
+    """The key itself, if it names one object below its store and nothing above or beside it.
+
+    Raises:
+        BadInputError: It holds an empty part, `.`, `..` or a control character.
+    """
+    parts = key.split("/")
+    if any(part in {"", ".", ".."} for part in parts) or any(ord(character) < ord(" ") for character in key):
+        message = f"{key!r} is refused as an object key: it could name something outside its folder"
+        raise BadInputError(message)
+    return key

@@ -1,0 +1,136 @@
+"""What S3 and Google Cloud Storage have in common: reading, listing and asking go through obstore."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
+from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import obstore.store
+
+CLIENT_OPTIONS: Mapping[str, Any] = {
+    "connect_timeout": "10s",
+    "read_timeout": "60s",
+    # One request moves at most a part of an upload or a range of a download, never a whole object.
+    "timeout": "5m",
+    # Without this, Google unpacks objects stored with `Content-Encoding: gzip`, and sizes and checksums do not fit.
+    "default_headers": {"accept-encoding": "gzip"},
+}
+
+RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(minutes=3)}
+
+RANGE = 32 << 20
+"""Bytes asked for in one request of a download: few requests, and none so long that a network drops it."""
+
+BLOCK = 1 << 20
+
+
+class CloudStore(ObjectStore):
+    """Objects in a bucket."""
+
+    def __init__(self, url: str) -> None:
+        """A store at `scheme://bucket/prefix`."""
+        self.url = join_url(url)
+        _, self.bucket, self._prefix = split_url(url)
+
+    @abstractmethod
+    def _make_store(self) -> obstore.store.ObjectStore:
+        """An obstore store for the bucket; finds and reads credentials."""
+
+    @abstractmethod
+    def _describe(self, key: str) -> SourceInfo:
+        """What the store announces of an object, its checksum included, as only the vendor's own client tells."""
+
+    @abstractmethod
+    def _pinned(self, info: SourceInfo) -> dict[str, Any]:
+        """The option of a request that makes it fail if the object is no longer this version."""
+
+    @cached_property
+    def _store(self) -> obstore.store.ObjectStore:
+        return self._make_store()
+
+    def _path(self, key: str) -> str:
+        return join_url(self._prefix, checked_key(key)) if self._prefix else checked_key(key)
+
+    def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
+        """See `ObjectStore.find`."""
+        import obstore  # noqa: PLC0415 - so that whoever names a store need not load it
+
+        path = self._path(key)
+        with self._errors(key):
+            try:
+                if not with_metadata:
+                    return _stored_object(key, obstore.head(self._store, path), {})
+                answer = obstore.get(self._store, path, options={"head": True})
+            except FileNotFoundError:
+                return None
+            return _stored_object(key, answer.meta, {name.lower(): value for name, value in answer.attributes.items()})
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.list`."""
+        import obstore  # noqa: PLC0415
+
+        # A listing is by whole parts of a path; the rest of the prefix is compared here.
+        folder = join_url(self._prefix, prefix.rpartition("/")[0]).strip("/")
+        start = f"{self._prefix}/" if self._prefix else ""
+        with self._errors(prefix):
+            for page in obstore.list(self._store, folder or None, chunk_size=1000):
+                for meta in page:
+                    key = meta["path"].removeprefix(start)
+                    if key.startswith(prefix):
+                        yield _stored_object(key, meta, {})
+
+    def read(self, key: str) -> VerifiedReader:
+        """See `ObjectStore.read`."""
+        import obstore  # noqa: PLC0415
+
+        path = self._path(key)
+        with self._errors(key):
+            info = self._describe(key)
+
+        def fetch(position: int) -> Iterator[bytes]:
+            with self._errors(key):
+                while position < info.size:
+                    options = {"range": (position, min(position + RANGE, info.size)), **self._pinned(info)}
+                    for block in obstore.get(self._store, path, options=options).stream(min_chunk_size=BLOCK):  # type: ignore[arg-type]
+                        position += len(block)
+                        yield bytes(block)
+
+        return VerifiedReader(info, fetch)
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """Translate obstore's errors into those that say what to do."""
+        from obstore import exceptions  # noqa: PLC0415
+
+        url = join_url(self.url, key)
+        try:
+            yield
+        except PipelineError:
+            raise
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise AccessRefusedError(f"{url}: the store refuses these credentials: {_first_line(error)}") from None
+        except (exceptions.PreconditionError, exceptions.NotModifiedError):
+            raise SourceChangedError(f"{url}: the object changed while it was read. Run again") from None
+        except FileNotFoundError:
+            raise SourceChangedError(f"{url}: the object, or its bucket, is not there any more") from None
+        except exceptions.BaseError as error:
+            raise ServiceError(f"{url}: the store failed: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    """What the store said, without the pages of debugging text that follow."""
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def _stored_object(key: str, meta: Any, metadata: Mapping[str, str]) -> StoredObject:  # noqa: ANN401 - obstore's ObjectMeta
+    return StoredObject(key, meta["size"], meta["last_modified"], (meta["e_tag"] or "").strip('"'), metadata)

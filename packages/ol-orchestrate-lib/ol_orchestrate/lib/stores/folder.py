@@ -1,0 +1,219 @@
+"""A folder of this machine as an object store."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
+
+from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
+from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fsspec import AbstractFileSystem
+
+BLOCK = 1 << 20
+
+UNFINISHED = ".unfinished"
+"""Hidden folder at the root of a store where objects are written before they are renamed to their keys.
+
+Only its owner may look into it. Each file in it is locked by the process that writes it, so what is not locked was
+left by one that died.
+"""
+
+
+GRACE = 2.0
+"""Seconds between the making of such a file and its lock, at the most."""
+
+
+class FolderStore(ObjectStore):
+    """Files below a folder; a key is a relative path.
+
+    An object is written under a hidden name, flushed to the disk, and renamed. Its metadata stands in a hidden file
+    beside it that names the size and time of the object it belongs to, so it never speaks for another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        """A store in `file:///folder`, which need not be there yet."""
+        self.url = join_url(url)
+        self._root = Path(split_url(url)[2])
+        self._swept = False
+
+    def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
+        """See `ObjectStore.find`."""
+        path = self._root / checked_key(key)
+        with self._errors(key):
+            try:
+                status = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        metadata = _stored_metadata(path, status) if with_metadata else {}
+        return _stored_object(key, status, metadata)
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.list`. Hidden files are no objects."""
+        start = self._root / prefix.rpartition("/")[0]
+        for folder, folders, files in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = Path(folder, name)
+                key = path.relative_to(self._root).as_posix()
+                if not name.startswith(".") and key.startswith(prefix):
+                    with suppress(FileNotFoundError):
+                        yield _stored_object(key, path.stat(), {})
+
+    def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        """See `ObjectStore.write`."""
+        path = self._root / checked_key(key)
+        with self._errors(key):
+            status = self._replace(path, content)
+            if metadata is not None:
+                # A crash before this leaves an object of no known version, which is simply written again.
+                described = {"size": status.st_size, "modified": status.st_mtime_ns, "metadata": dict(metadata)}
+                self._replace(_metadata_path(path), json.dumps(described).encode())
+
+    def read(self, key: str) -> VerifiedReader:
+        """See `ObjectStore.read`. A folder knows no checksum; size and time of change must stay as they are."""
+        path = self._root / checked_key(key)
+        with self._errors(key):
+            try:
+                status = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                raise self.missing(key) from None
+        info = SourceInfo(join_url(self.url, key), status.st_size, _version(status), _modified(status), checksum=None)
+
+        def fetch(position: int) -> Iterator[bytes]:
+            with self._errors(key), self._open(path, key) as file:
+                file.seek(position)
+                while block := file.read(BLOCK):
+                    yield block
+                if _current_version(path) != info.version:
+                    raise SourceChangedError(f"{info.url}: the file changed while it was read. Run again")
+
+        return VerifiedReader(info, fetch)
+
+    def filesystem(self) -> AbstractFileSystem:
+        """See `ObjectStore.filesystem`."""
+        from obstore.fsspec import FsspecStore  # noqa: PLC0415 - slow to import, and seldom needed
+
+        return FsspecStore("file")
+
+    def _open(self, path: Path, key: str) -> BinaryIO:
+        try:
+            return path.open("rb")
+        except FileNotFoundError:
+            raise SourceChangedError(f"{join_url(self.url, key)}: the file went away while it was read") from None
+
+    def _replace(self, path: Path, content: BinaryIO | bytes) -> os.stat_result:
+        """Write a file aside, flush it, and give it its name."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._unfinished() as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                shutil.copyfileobj(content, file, BLOCK)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+            _flush_folder(path.parent)
+            return os.fstat(file.fileno())
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[BinaryIO]:
+        folder = self._root / UNFINISHED
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._swept:
+            self._swept = True
+            for left in folder.iterdir():
+                _sweep(left)
+        path = folder / uuid4().hex
+        with path.open("xb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield file
+            finally:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except PipelineError:
+            raise
+        except OSError as error:
+            raise _translated(join_url(self.url, key), error) from error
+
+
+def _translated(url: str, error: OSError) -> PipelineError:
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return AccessRefusedError(f"{url}: no permission ({error.strerror}). Let this user read and write the folder")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ServiceError(f"{url}: the disk is full ({error.strerror}). Make room and run again")
+    return ServiceError(f"{url}: {error.strerror or error}")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(path: Path) -> None:
+    """Delete an unfinished file, unless its writer lives."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        # A file this young may have a writer that has not locked it yet.
+        if time.time() - os.fstat(file.fileno()).st_mtime < GRACE:
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        path.unlink(missing_ok=True)
+
+
+def _current_version(path: Path) -> str:
+    try:
+        return _version(path.stat())
+    except FileNotFoundError:
+        return "none"
+
+
+def _metadata_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.metadata")
+
+
+def _stored_metadata(path: Path, status: os.stat_result) -> dict[str, str]:
+    try:
+        described = json.loads(_metadata_path(path).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if (described["size"], described["modified"]) != (status.st_size, status.st_mtime_ns):
+        return {}
+    metadata: dict[str, str] = described["metadata"]
+    return metadata
+
+
+def _stored_object(key: str, status: os.stat_result, metadata: dict[str, str]) -> StoredObject:
+    return StoredObject(key, status.st_size, _modified(status), _version(status), metadata)
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def _modified(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)

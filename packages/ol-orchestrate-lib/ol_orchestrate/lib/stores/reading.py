@@ -1,0 +1,148 @@
+"""Reading an object to its end, and knowing that it was the whole object and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ol_orchestrate.lib.stores.checksums import Announced
+
+ATTEMPTS = 5
+"""How often a broken connection is tried again without a single byte of progress in between."""
+
+PAUSE = 0.5
+"""Seconds before the first such attempt; doubled with each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a store says of an object before it is read.
+
+    Attributes:
+        url: The object's own.
+        size: In bytes.
+        version: Generation (GCS), ETag (S3), or time of change and size (folder): differs when the content does.
+        created: When this version was written.
+        checksum: What the bytes must add up to; `None` where the store knows none.
+    """
+
+    url: str
+    size: int
+    version: str
+    created: datetime
+    checksum: Announced | None
+
+    @property
+    def checked_by(self) -> str:
+        """How a reader can tell that the bytes are right."""
+        return self.checksum.name if self.checksum else "size"
+
+
+class VerifiedReader(Iterator[bytes]):
+    """The blocks of one version of an object, in order.
+
+    The iteration ends only when size and checksum agree with what the store announced.
+    """
+
+    def __init__(self, info: SourceInfo, fetch: Callable[[int], Iterator[bytes]]) -> None:
+        """Read what `info` describes.
+
+        Args:
+            info: What the store announced.
+            fetch: Gives the blocks from a byte offset on, of this very version, or raises `SourceChangedError`.
+        """
+        self.info = info
+        self.position = 0
+        self._fetch = fetch
+        self._blocks: Iterator[bytes] | None = None
+        self._checksum = info.checksum.start() if info.checksum else None
+        self._failures = 0
+
+    def __next__(self) -> bytes:
+        """The next block.
+
+        Raises:
+            SourceChangedError: The object is another one now, or its bytes are not what the store announced.
+            ServiceError: The connection broke, and `ATTEMPTS` attempts to go on failed.
+        """
+        while True:
+            try:
+                block = self._next_block()
+            except ServiceError:
+                self._failures += 1
+                if self._failures > ATTEMPTS:
+                    raise
+                self._blocks = None
+                time.sleep(PAUSE * 2 ** (self._failures - 1))
+            else:
+                break
+        if not block:
+            self._compare()
+            raise StopIteration
+        self._failures = 0
+        self.position += len(block)
+        if self._checksum is not None:
+            self._checksum.update(block)
+        return block
+
+    def _next_block(self) -> bytes:
+        if self.position >= self.info.size:
+            return b""
+        if self._blocks is None:
+            self._blocks = self._fetch(self.position)
+        block = next(self._blocks, b"")
+        if not block:
+            raise ServiceError(f"{self.info.url}: the answer ended at byte {self.position:,} of {self.info.size:,}")
+        return block
+
+    def drain(self) -> None:
+        """Read on to the end, so that what was read is known to be right, whatever it meant."""
+        for _ in self:
+            pass
+
+    def _compare(self) -> None:
+        if self.position != self.info.size:
+            problem = f"{self.position:,} bytes came, the store announced {self.info.size:,}"
+        elif self._checksum is not None and self.info.checksum and self._checksum.digest() != self.info.checksum.digest:
+            problem = (
+                f"its {self.info.checksum.name} is {self._checksum.digest().hex()}, "
+                f"the store announced {self.info.checksum.digest.hex()}"
+            )
+        else:
+            return
+        raise SourceChangedError(
+            f"{self.info.url}: the bytes that arrived are not those of version {self.info.version}: {problem}. "
+            "Run again; if it stays so, the object is damaged in its store and has to be put there anew"
+        )
+
+
+class BlockFile:
+    """Blocks as a file that can only be read forward, for readers that want one."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        """Read from an iterator of blocks."""
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; fewer only at the end of a block or of the blocks, none only at the end of all."""
+        if size < 0:
+            message = "reading all at once is what blocks are there to avoid"
+            raise ValueError(message)
+        if not self._rest:
+            self._rest = memoryview(next(self._blocks, b""))
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer as far as one block goes."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
