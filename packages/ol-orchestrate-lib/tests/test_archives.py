@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import tracemalloc
+from collections.abc import Generator, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ol_orchestrate.lib.archives import BLOCK, LONGEST_HEADER, ArchiveDamagedError, gunzip, read_ahead, tar_entries
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def unpack(data: bytes, size: int = 1000) -> tuple[bytes, str | None]:
+    """What comes out, and the error after it."""
+    out = bytearray()
+    try:
+        for block in gunzip(pieces(data, size)):
+            assert 0 < len(block) <= BLOCK
+            out += block
+    except ArchiveDamagedError as error:
+        return bytes(out), str(error)
+    return bytes(out), None
+
+
+class TestGunzip:
+    @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=4), st.integers(1, 500), st.integers(0, 600))
+    def test_members_and_zero_bytes_after_them(self, members: list[bytes], size: int, zeros: int) -> None:
+        packed = b"".join(map(gzip.compress, members)) + bytes(zeros)
+        assert unpack(packed, size) == (b"".join(members), None)
+
+    def test_more_than_a_block_from_a_few_bytes(self) -> None:
+        data = bytes(5 * BLOCK + 3) + os.urandom(5000)
+        assert unpack(gzip.compress(data)) == (data, None)
+
+    def test_a_file_cut_anywhere_gives_what_came_before(self) -> None:
+        data = os.urandom(2000) + bytes(100_000) + os.urandom(100)
+        packed = gzip.compress(data)
+        longest = 0
+        for cut in range(len(packed)):
+            out, error = unpack(packed[:cut])
+            assert error is not None, cut
+            assert data.startswith(out)
+            assert len(out) >= longest
+            longest = len(out)
+        assert longest == len(data)
+
+    def test_a_changed_byte_is_noticed(self) -> None:
+        data = os.urandom(2000)
+        packed = bytearray(gzip.compress(data))
+        for position in range(11, len(packed)):  # after the header, and the first block's unused bits
+            changed = bytearray(packed)
+            changed[position] ^= 0x40
+            assert unpack(bytes(changed))[1] is not None, position
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (b"", "empty"),
+            (b"PK\3\4 this is a zip, or nothing at all", "no gzip"),
+            (gzip.compress(b"good") + b"garbage after it, which nobody packed", "damaged"),
+        ],
+    )
+    def test_what_is_no_gzip_says_so(self, data: bytes, message: str) -> None:
+        out, error = unpack(data)
+        assert error is not None
+        assert message in error
+        assert out == (b"good" if data.startswith(b"\x1f\x8b") else b"")
+
+
+class TestReadAhead:
+    def test_gives_the_same_items(self) -> None:
+        assert list(read_ahead(iter(range(1, 1000)))) == list(range(1, 1000))
+
+    def test_an_error_comes_after_the_items_before_it(self) -> None:
+        def source() -> Iterator[int]:
+            yield from (1, 2, 3)
+            raise FileNotFoundError
+
+        seen = []
+        reading = read_ahead(source())
+        seen.extend(next(reading) for _ in range(3))
+        with pytest.raises(FileNotFoundError):
+            next(reading)
+        assert seen == [1, 2, 3]
+
+    def test_a_reader_that_stops_early_stops_the_thread(self) -> None:
+        made: list[int] = []
+
+        def source() -> Iterator[int]:
+            for number in range(1, 1_000_000):
+                made.append(number)
+                yield number
+
+        reading = read_ahead(source())
+        assert next(reading) == 1
+        assert isinstance(reading, Generator)
+        reading.close()
+        assert len(made) < 100
+
+
+def tar_of(entries: list[tuple[str, bytes]], *, format: int = tarfile.PAX_FORMAT) -> bytes:  # noqa: A002 - tarfile's word
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=format) as tar:
+        for name, data in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+def read(data: bytes, size: int = 4096) -> tuple[list[tuple[str, bytes]], str | None]:
+    """The complete entries, and the error after them."""
+    complete = []
+    try:
+        for entry in tar_entries(pieces(data, size)):
+            content = b"".join(entry.blocks)
+            assert len(content) == entry.size
+            complete.append((entry.name, content))
+    except ArchiveDamagedError as error:
+        return complete, str(error)
+    return complete, None
+
+
+ENTRIES = [("a/b.sql", b"x" * 1000), ("ü/" + "long" * 60, b""), ("c", b"y" * 512), ("d", bytes(700))]
+
+
+class TestTarEntries:
+    @pytest.mark.parametrize("format_", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+    @pytest.mark.parametrize("size", [1, 511, 512, 10_000])
+    def test_entries_come_whole(self, format_: int, size: int) -> None:
+        assert read(tar_of(ENTRIES, format=format_), size) == (ENTRIES, None)
+
+    def test_data_left_unread_is_skipped(self) -> None:
+        names = [entry.name for entry in tar_entries(pieces(tar_of(ENTRIES), 100))]
+        assert names == [name for name, _ in ENTRIES]
+
+    def test_an_archive_cut_anywhere_gives_the_complete_entries_and_an_error(self) -> None:
+        data = tar_of(ENTRIES)
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            last = tar.getmembers()[-1]
+        end = last.offset_data + 1024
+        for cut in [*range(0, end, 97), *range(0, end + 1, 512)]:
+            entries, error = read(data[:cut])
+            assert error is not None, cut
+            assert entries == ENTRIES[: len(entries)]
+        assert read(data[: end + 512]) == (ENTRIES, None)
+
+    def test_a_damaged_header_is_not_taken_for_the_end(self) -> None:
+        data = bytearray(tar_of([("first", b"1" * 512), ("second", b"2" * 512)]))
+        data[1024 + 10] ^= 1
+        entries, error = read(bytes(data))
+        assert entries == [("first", b"1" * 512)]
+        assert error is not None
+        assert "damaged" in error
+
+    def test_a_second_archive_after_the_first_is_not_overlooked(self) -> None:
+        entries, error = read(tar_of(ENTRIES) + tar_of(ENTRIES))
+        assert entries == ENTRIES
+        assert error is not None
+        assert "follows the end" in error
+
+    @pytest.mark.parametrize("data", [b"", b"a table\tof nothing\n" * 100, b"short"])
+    def test_what_is_no_tar_says_so(self, data: bytes) -> None:
+        entries, error = read(data)
+        assert entries == []
+        assert error is not None
+        assert "tar" in error
+
+    def test_a_header_that_would_fill_the_memory_is_refused(self) -> None:
+        info = tarfile.TarInfo("././@LongLink")
+        info.type = tarfile.GNUTYPE_LONGNAME
+        info.size = LONGEST_HEADER * 5000
+        header = info.tobuf(tarfile.GNU_FORMAT)
+        entries, error = read(tar_of([("first", b"1")]).rstrip(b"\0").ljust(1024, b"\0") + header)
+        assert entries == [("first", b"1")]
+        assert error is not None
+        assert "claims to have" in error
+
+    def test_many_entries_are_not_kept(self) -> None:
+        data = tar_of([(f"e{number}", b"") for number in range(20_000)])
+        tracemalloc.start()
+        count = sum(1 for _ in tar_entries(pieces(data, 1 << 16)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert count == 20_000
+        assert peak < 1 << 20
