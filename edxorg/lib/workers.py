@@ -20,8 +20,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from ol_orchestrate.lib.errors import PipelineError
 
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TASKS_WAITING = 2
-"""Tasks a worker has at most, the one it works on included: the next is there when one ends, and memory is bounded."""
+TASKS_WAITING = 3
+"""Tasks that a worker owes answers to at most: one it works on, the next, and one whose answer is deferred."""
 
 _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
 
@@ -41,6 +43,17 @@ class WorkerDiedError(PipelineError):
     """A worker process ended in the middle of a task: killed from outside, most often for lack of memory."""
 
     may_pass = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred(Generic[T]):
+    """What a task's function returns when the rest of it is waiting: the worker goes on with its next task.
+
+    Attributes:
+        result: Called in another thread; waits, and gives the task's result.
+    """
+
+    result: Callable[[], T]
 
 
 class BlockStream:
@@ -149,7 +162,9 @@ class WorkerPool:
         self._changed = threading.Condition()
         self._workers = [_Worker(setup, args, self._changed) for _ in range(workers or available_processors())]
 
-    def submit(self, function: Callable[Concatenate[Any, P], T], *args: P.args, **_: P.kwargs) -> Future[T]:
+    def submit(
+        self, function: Callable[Concatenate[Any, P], T | Deferred[T]], *args: P.args, **_: P.kwargs
+    ) -> Future[T]:
         """Have `function(state, *args)` run in the least busy worker; waits while all have `TASKS_WAITING` tasks."""
         return self._free_worker().begin(function, args, streams=False)
 
@@ -194,37 +209,52 @@ def available_processors() -> int:
 def serve(descriptor: int) -> None:
     """A worker's main loop. Called in the child only."""
     connection = Connection(descriptor)
-    try:
+    answers: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
+    sender = threading.Thread(target=_send, args=(connection, answers), name="answers")
+    sender.start()
+    with suppress(EOFError, OSError, KeyboardInterrupt):
         setup, arguments = pickle.loads(connection.recv_bytes())  # noqa: S301 - our own parent
-        state: Any = None
-        failed: Exception | None = None
-        try:
-            state = setup(*arguments)
-        except Exception as error:  # noqa: BLE001 - reported by every task, which cannot run without it
-            failed = error
+        state = _outcome(setup, *arguments)
         while task := connection.recv_bytes():
             function, arguments, streams = pickle.loads(task)  # noqa: S301
-            blocks = _Blocks(connection) if streams else None
-            if failed is not None:
-                answer = _failure(failed)
-            else:
-                inputs = arguments if blocks is None else (blocks, *arguments)
-                answer = _answer(function, state, inputs)
-            if blocks is not None:
+            blocks = _Blocks(connection)
+            inputs = (blocks, *arguments) if streams else arguments
+            outcome = _outcome(lambda: function(state(), *inputs))  # noqa: B023 - called at once
+            if streams:
                 blocks.drain()
-            connection.send_bytes(answer)
-    except (EOFError, OSError, KeyboardInterrupt):
-        return
+            answers.put(outcome)
+    answers.put(None)
+    sender.join()
 
 
-def _answer(function: Callable[..., Any], state: object, inputs: tuple[object, ...]) -> bytes:
+def _outcome(function: Callable[..., Any], *arguments: object) -> Callable[[], Any]:
+    """Call a function; what is returned gives its value, or raises its error, whenever it is called."""
     try:
-        return pickle.dumps((True, function(state, *inputs)), protocol=5)
+        value = function(*arguments)
+    except Exception as error:  # noqa: BLE001 - raised where the value is used, in the end in the parent
+        return partial(_raise, error)
+    return value.result if isinstance(value, Deferred) else lambda: value
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _send(connection: Connection[Any, Any], answers: queue.SimpleQueue[Callable[[], Any] | None]) -> None:
+    """Send the answers, in the order of the tasks."""
+    while (answer := answers.get()) is not None:
+        with suppress(OSError):
+            connection.send_bytes(_pickled(answer))
+
+
+def _pickled(answer: Callable[[], Any]) -> bytes:
+    try:
+        return pickle.dumps((True, answer()), protocol=5)
     except Exception as error:  # noqa: BLE001 - raised again in the parent
-        return _failure(error)
+        return _pickled_error(error)
 
 
-def _failure(error: Exception) -> bytes:
+def _pickled_error(error: Exception) -> bytes:
     try:
         data = pickle.dumps((False, error), protocol=5)
         pickle.loads(data)  # noqa: S301 - an exception may pickle, and then not come back
