@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from ol_orchestrate.lib.errors import PipelineError
 
@@ -162,9 +162,15 @@ class WorkerPool:
         self._changed = threading.Condition()
         self._workers = [_Worker(setup, args, self._changed) for _ in range(workers or available_processors())]
 
+    @overload
     def submit(
-        self, function: Callable[Concatenate[Any, P], T | Deferred[T]], *args: P.args, **_: P.kwargs
-    ) -> Future[T]:
+        self, function: Callable[Concatenate[Any, P], Deferred[T]], /, *args: P.args, **_: P.kwargs
+    ) -> Future[T]: ...
+
+    @overload
+    def submit(self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **_: P.kwargs) -> Future[T]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: object, **_: object) -> Future[Any]:
         """Have `function(state, *args)` run in the least busy worker; waits while all have `TASKS_WAITING` tasks."""
         return self._free_worker().begin(function, args, streams=False)
 
