@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from upath import UPath
 
@@ -95,6 +95,10 @@ class ObjectStore(ABC):
 
 class StorePath(UPath):
     """A `UPath` that goes through obstore, with the credentials of the store it came from."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Always of this class: `UPath` would choose one by the protocol, which loads another library for S3."""
+        return object.__new__(cls)
 
     @property
     def store(self) -> ObjectStore:

@@ -80,13 +80,15 @@ def announced_by_s3(head: Mapping[str, Any]) -> Announced | None:
     A checksum of parts (`COMPOSITE`) says nothing about the whole, so then the ETag counts, if it is an MD5.
     `None` means that only the size can be compared.
     """
+    e_tag = head["ETag"].strip('"')
+    # S3 knows CRCs of the whole of an object that came in parts, but never an SHA.
+    in_parts = "-" in e_tag
     if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
         for name in ("CRC64NVME", "SHA256", "SHA1", "CRC32C", "CRC32"):
             value = head.get(f"Checksum{name}")
             # Older servers give a checksum of parts without saying so, followed by their number.
-            if value and "-" not in value:
+            if value and "-" not in value and not (in_parts and name.startswith("SHA")):
                 return Announced(name.lower(), base64.b64decode(value))
-    e_tag = head["ETag"].strip('"')
     encrypted_otherwise = head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
     if re.fullmatch("[0-9a-f]{32}", e_tag) and not encrypted_otherwise:
         return Announced("md5", bytes.fromhex(e_tag))

@@ -15,6 +15,7 @@ from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import obstore
     import obstore.store
 
 CLIENT_OPTIONS: Mapping[str, Any] = {
@@ -51,7 +52,7 @@ class CloudStore(ObjectStore):
         """What the store announces of an object, its checksum included, as only the vendor's own client tells."""
 
     @abstractmethod
-    def _pinned(self, info: SourceInfo) -> dict[str, Any]:
+    def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         """The option of a request that makes it fail if the object is no longer this version."""
 
     @cached_property
@@ -100,8 +101,10 @@ class CloudStore(ObjectStore):
         def fetch(position: int) -> Iterator[bytes]:
             with self._errors(key):
                 while position < info.size:
-                    options = {"range": (position, min(position + RANGE, info.size)), **self._pinned(info)}
-                    for block in obstore.get(self._store, path, options=options).stream(min_chunk_size=BLOCK):  # type: ignore[arg-type]
+                    options = self._pinned(info)
+                    if position or info.size > RANGE:
+                        options["range"] = (position, min(position + RANGE, info.size))
+                    for block in obstore.get(self._store, path, options=options).stream(min_chunk_size=BLOCK):
                         position += len(block)
                         yield bytes(block)
 

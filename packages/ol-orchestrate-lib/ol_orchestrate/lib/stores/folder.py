@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
@@ -54,10 +55,9 @@ class FolderStore(ObjectStore):
         """See `ObjectStore.find`."""
         path = self._root / checked_key(key)
         with self._errors(key):
-            try:
-                status = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+            status = _status(path)
+        if status is None:
+            return None
         metadata = _stored_metadata(path, status) if with_metadata else {}
         return _stored_object(key, status, metadata)
 
@@ -87,10 +87,9 @@ class FolderStore(ObjectStore):
         """See `ObjectStore.read`. A folder knows no checksum; size and time of change must stay as they are."""
         path = self._root / checked_key(key)
         with self._errors(key):
-            try:
-                status = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                raise self.missing(key) from None
+            status = _status(path)
+        if status is None:
+            raise self.missing(key)
         info = SourceInfo(join_url(self.url, key), status.st_size, _version(status), _modified(status), checksum=None)
 
         def fetch(position: int) -> Iterator[bytes]:
@@ -98,7 +97,8 @@ class FolderStore(ObjectStore):
                 file.seek(position)
                 while block := file.read(BLOCK):
                     yield block
-                if _current_version(path) != info.version:
+                now = _status(path)
+                if now is None or _version(now) != info.version:
                     raise SourceChangedError(f"{info.url}: the file changed while it was read. Run again")
 
         return VerifiedReader(info, fetch)
@@ -185,11 +185,13 @@ def _sweep(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _current_version(path: Path) -> str:
+def _status(path: Path) -> os.stat_result | None:
+    """Of a file; `None` where there is none."""
     try:
-        return _version(path.stat())
-    except FileNotFoundError:
-        return "none"
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status if S_ISREG(status.st_mode) else None
 
 
 def _metadata_path(path: Path) -> Path:

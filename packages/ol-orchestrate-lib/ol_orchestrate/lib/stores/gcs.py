@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    import obstore
     import obstore.store
     from fsspec import AbstractFileSystem
     from google.auth.credentials import Credentials
@@ -105,7 +106,7 @@ class GCSStore(CloudStore):
         created: datetime = blob.updated or blob.time_created
         return SourceInfo(url, blob.size, str(blob.generation), created.astimezone(UTC), announced_by_gcs(blob.crc32c))
 
-    def _pinned(self, info: SourceInfo) -> dict[str, Any]:
+    def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"version": info.version}
 
     def _blob(self, key: str, *, chunk_size: int) -> Blob:

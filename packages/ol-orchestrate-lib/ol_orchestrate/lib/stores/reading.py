@@ -93,12 +93,10 @@ class VerifiedReader(Iterator[bytes]):
         return block
 
     def _next_block(self) -> bytes:
-        if self.position >= self.info.size:
-            return b""
         if self._blocks is None:
             self._blocks = self._fetch(self.position)
         block = next(self._blocks, b"")
-        if not block:
+        if not block and self.position < self.info.size:
             raise ServiceError(f"{self.info.url}: the answer ended at byte {self.position:,} of {self.info.size:,}")
         return block
 

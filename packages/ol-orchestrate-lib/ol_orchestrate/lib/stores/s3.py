@@ -15,6 +15,7 @@ from ol_orchestrate.lib.stores.reading import SourceInfo
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import obstore
     import obstore.store
     from botocore.client import BaseClient
     from botocore.session import Session
@@ -105,7 +106,7 @@ class S3Store(CloudStore):
             obstore.put(
                 self._store,
                 path,
-                content,
+                content if isinstance(content, bytes) or size > PART else content.read(),
                 attributes=dict(metadata) if metadata else None,
                 use_multipart=size > PART,
                 chunk_size=max(PART, -(-size // MOST_PARTS)),
@@ -130,7 +131,7 @@ class S3Store(CloudStore):
             url, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"], announced_by_s3(head)
         )
 
-    def _pinned(self, info: SourceInfo) -> dict[str, Any]:
+    def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"if_match": f'"{info.version}"'}
 
 
