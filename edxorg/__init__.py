@@ -1,0 +1,1 @@
+"""A Dagster code location that brings edX.org data into a data lake."""

@@ -1,0 +1,1 @@
+"""The location's assets, one subject a module; their bodies call `lib`."""

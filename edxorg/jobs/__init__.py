@@ -1,0 +1,1 @@
+"""The location's jobs and schedules, one subject a module."""

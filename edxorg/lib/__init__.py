@@ -1,0 +1,1 @@
+"""The work itself: plain functions and types that know nothing of Dagster."""

@@ -1,0 +1,1 @@
+"""The steps of the jobs, and what they share: recording and failing."""

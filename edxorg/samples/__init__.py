@@ -1,0 +1,1 @@
+"""Sample inputs: everybody and everything in them is made up."""

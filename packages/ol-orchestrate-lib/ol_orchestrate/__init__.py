@@ -1,0 +1,1 @@
+"""What MIT Open Learning's Dagster code locations share."""

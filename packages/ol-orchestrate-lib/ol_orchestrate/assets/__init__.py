@@ -1,0 +1,1 @@
+"""Assets that several code locations use."""

@@ -1,0 +1,1 @@
+"""IO managers for files in folders and buckets."""

@@ -1,0 +1,1 @@
+"""Plain functions and types that know nothing of Dagster."""

@@ -18,7 +18,7 @@ from isal import isal_zlib
 from ol_orchestrate.lib.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise ArchiveDamagedError(what)
 
 
-def read_ahead(source: Iterator[T], depth: int = 4) -> Iterator[T]:
+def read_ahead(source: Iterator[T], depth: int = 4) -> Generator[T, None, None]:
     """The same items, made by a thread of their own while the last ones are being used.
 
     Worth it where `source` spends its time outside the interpreter: waiting for a network, unpacking.

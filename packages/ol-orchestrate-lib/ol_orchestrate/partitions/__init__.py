@@ -1,0 +1,1 @@
+"""Partitions that several code locations share."""

@@ -1,0 +1,1 @@
+"""Resources that know where things are, and make their clients at first use."""

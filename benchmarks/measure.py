@@ -1,0 +1,82 @@
+"""What a piece of work took: time, processor time, and the memory of all processes that took part."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PROC = Path("/proc")
+_SAMPLED_EVERY = 0.05
+
+
+@dataclass
+class Measurement:
+    """Filled in when the work is done."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """User and system time of this process and of its children that have ended."""
+    peak_bytes: int = 0
+    """Of this process and all below it together; pages that several of them map are shared out among them. 0 where
+    there is no `/proc`."""
+    load: float = 0.0
+    """How many processes wanted a processor in the last minute."""
+
+
+@contextmanager
+def measured() -> Iterator[Measurement]:
+    """Measure the work inside the `with` block; children count for `cpu_seconds` only if they end in it."""
+    measurement = Measurement()
+    done = threading.Event()
+    sampler = threading.Thread(target=_sample, args=(measurement, done), daemon=True)
+    sampler.start()
+    cpu, start = _cpu_seconds(), time.perf_counter()
+    try:
+        yield measurement
+    finally:
+        measurement.seconds = time.perf_counter() - start
+        measurement.cpu_seconds = _cpu_seconds() - cpu
+        measurement.load = os.getloadavg()[0]
+        done.set()
+        sampler.join()
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _sample(measurement: Measurement, done: threading.Event) -> None:
+    while not done.wait(_SAMPLED_EVERY):
+        measurement.peak_bytes = max(measurement.peak_bytes, sum(map(_memory, _process_tree(os.getpid()))))
+
+
+def _process_tree(root: int) -> Iterator[int]:
+    yield root
+    try:
+        children = (_PROC / f"{root}/task/{root}/children").read_text().split()
+        # A child belongs to the thread that started it.
+        for task in (_PROC / f"{root}/task").iterdir():
+            if task.name != str(root):
+                children += (task / "children").read_text().split()
+    except OSError:  # it has ended meanwhile
+        return
+    for child in children:
+        yield from _process_tree(int(child))
+
+
+def _memory(process: int) -> int:
+    try:
+        rollup = (_PROC / f"{process}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:")), 0)

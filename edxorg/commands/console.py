@@ -1,0 +1,96 @@
+"""What people see: progress bars, tables, and where things are."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
+from rich.table import Column, Table
+
+from edxorg.lib.archive.account import Fate
+from edxorg.lib.progress import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edxorg.lib.archive.account import Account
+    from edxorg.lib.progress import Account as AnyAccount
+    from edxorg.lib.progress import Progress
+
+LISTED = 10
+"""Lines of a list; the rest is counted."""
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Bar(Watcher):
+    """A progress bar, and the account when it is done."""
+
+    def __init__(self, bars: Bars, name: str) -> None:
+        """A bar for one file."""
+        self._bars = bars
+        self._task = bars.add_task(name, total=None, counts="")
+        self.result: AnyAccount | None = None
+
+    def progress(self, progress: Progress) -> None:
+        """Move the bar."""
+        counts = f"{progress.items:,} · {progress.rows:,} rows"
+        self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, counts=counts)
+
+    def account(self, account: AnyAccount) -> None:
+        """Keep the account."""
+        self.result = account
+
+
+@contextmanager
+def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
+    """A bar on standard error that shows bytes, members, rows, speed and the time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=err, disable=quiet or not sys.stderr.isatty()) as bars:
+        yield Bar(bars, name)
+
+
+def show_account(account: Account) -> None:
+    """The account of an archive: what landed, what was set aside and why."""
+    counted = (*(fate.value for fate in _SHOWN), "rows", "rejected", "bytes")
+    table = Table("table", *(Column(heading, justify="right") for heading in counted))
+    for name, of_table in sorted(account.tables.items()):
+        counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in _SHOWN)
+        rejected = sum(of_table.rejected.values())
+        table.add_row(
+            name, *counts, f"{of_table.rows:,}", f"[yellow]{rejected:,}[/]" if rejected else "", f"{of_table.bytes:,}"
+        )
+    out.print(table)
+    for fate in (Fate.MISSING_AT_SOURCE, Fate.FAILED, Fate.UNRECOGNISED):
+        listed = account.listed.get(fate, [])
+        if listed:
+            out.print(f"[bold]{account.fates[fate]:,} {fate}[/]")
+        for path, size, why in listed[:LISTED]:
+            out.print(f"  {path} ({size:,} bytes): {why}", markup=False, highlight=False)
+        if account.fates[fate] > LISTED:
+            out.print(f"  and {account.fates[fate] - LISTED:,} more")
+    for reason, count in account.rows_rejected.most_common():
+        out.print(f"{count:,} rows rejected: {reason}")
+    if account.ambiguous:
+        names = ", ".join(list(account.ambiguous)[:LISTED])
+        out.print(f"{len(account.ambiguous):,} course names can be read in more than one way: {names}")
+    if account.claimed_twice:
+        out.print(f"{len(account.claimed_twice):,} members have a name that an earlier one had; the last one counts")
+    out.print(account.sum_of_fates())
+    if account.problem:
+        out.print(f"[red]{account.problem}[/]")
+
+
+_SHOWN = (Fate.DELIVERED, Fate.UNCHANGED, Fate.SUPERSEDED, Fate.EMPTY, Fate.FAILED)

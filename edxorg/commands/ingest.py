@@ -1,0 +1,66 @@
+"""`edxorg ingest`: bring files into the landing zone, as runs that Dagster keeps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from edxorg.commands import console, runs
+from edxorg.lib.progress import watched_by
+
+if TYPE_CHECKING:
+    from edxorg.lib.archive.account import Account
+
+landing_zone_option = click.option(
+    "--landing-zone", metavar="URL", help="Where to: s3://bucket/prefix, gs://bucket/prefix or a folder."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON, one object a file.")
+
+
+@click.group()
+def command() -> None:
+    """Bring files into the landing zone.
+
+    The runs are kept in the Dagster instance of DAGSTER_HOME, or in .edxorg/dagster_home if that is not set.
+    """
+
+
+@command.command()
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@landing_zone_option
+@json_option
+def archive(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -> None:
+    """Deliver archives of course exports.
+
+    Each URL is a file named like mitx-2024-01-31.tar.gz: gs://, s3://, file://, or a path of this machine. What is in
+    the landing zone already is neither written nor recorded again.
+    """
+    settings = runs.settings_for(landing_zone)
+    sources = runs.source_urls(urls, settings.archive_name)
+
+    from edxorg.assets.raw_files import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
+    from edxorg.definitions import build_definitions  # noqa: PLC0415
+
+    job = build_definitions(settings).resolve_job_def("retrieve_edxorg_raw_data")
+    failed = False
+    with runs.dagster_instance() as instance:
+        for source in sources:
+            partition = runs.register(instance, raw_data_archives(settings), source)
+            with console.progress_bar(source.name, quiet=as_json) as bar, watched_by(bar):
+                reasons = runs.run_job(job, instance, partition)
+            failed |= bool(reasons)
+            account = cast("Account | None", bar.result)
+            if as_json:
+                counts = account.as_json() if account else {}
+                click.echo(json.dumps({"url": source.url, "succeeded": not reasons, "reasons": reasons, **counts}))
+                continue
+            if account:
+                console.show_account(account)
+            for reason in reasons:
+                click.echo(f"Error: {reason}", err=True)
+    if not as_json:
+        console.out.print(f"Landing zone: {settings.landing_zone_url}")
+    sys.exit(1 if failed else 0)

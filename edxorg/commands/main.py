@@ -1,0 +1,71 @@
+"""The command and its subcommands; each is loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+from ol_orchestrate.lib.errors import PipelineError
+
+COMMANDS = {
+    "demo": "Try everything on this machine: sample inputs, no credentials.",
+    "sample": "Write sample inputs of any size.",
+    "ingest": "Bring files into the landing zone.",
+    "inspect": "Look at a file without writing anything.",
+    "doctor": "Check the settings and the connections.",
+}
+
+
+class _Commands(click.Group):
+    """Knows the names of the commands, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"edxorg.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edxorg")
+def edxorg() -> None:
+    """Bring edX.org data into a data lake.
+
+    \b
+    First steps:
+      edxorg demo                                    everything, on this machine
+      edxorg inspect mitx-2024-01-31.tar.gz          what is in an archive
+      edxorg ingest archive gs://bucket/COLD/mitx-2024-01-31.tar.gz \\
+          --landing-zone s3://lake/edxorg-raw-data   bring it in
+
+    \b
+    Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 a mistake in the call.
+    """  # noqa: D301 - \b is click's, for lines that are not to be joined
+
+
+def main() -> None:
+    """Run the command; an error meant for people is one line, without a traceback."""
+    try:
+        edxorg(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as mistake:
+        mistake.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(1)
+    except PipelineError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

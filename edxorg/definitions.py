@@ -1,0 +1,85 @@
+"""The code location: assembles the definitions from the settings, and holds no logic."""
+
+from __future__ import annotations
+
+import os
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.io_managers.gcs import GCSFileIOManager
+from ol_orchestrate.lib.vault import AuthMethod
+from ol_orchestrate.resources.gcp_gcs import GCSConnection
+from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
+from ol_orchestrate.resources.outputs import SimpleResultsDir
+from ol_orchestrate.resources.secrets.vault import Vault
+
+from edxorg.assets.catalogue import edxorg_mitx_course_metadata, edxorg_program_metadata
+from edxorg.assets.course_content import (
+    dummy_edxorg_course_structure,
+    dummy_edxorg_course_xml,
+    flatten_edxorg_course_structure,
+)
+from edxorg.assets.raw_files import raw_data_archives, raw_tracking_logs
+from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
+from edxorg.jobs.archive import retrieve_edxorg_raw_data
+from edxorg.jobs.catalogue import edxorg_api_daily_schedule
+from edxorg.jobs.program_reports import sync_edxorg_program_reports
+from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
+from edxorg.lib.settings import Settings
+from edxorg.sensors.program_reports import edxorg_program_reports_sensor
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The location for these settings. Connects to nothing and reads no secret."""
+    archives = raw_data_archives(settings)
+    logs = raw_tracking_logs(settings)
+    normalized_log = normalize_edxorg_tracking_log(logs)
+    reports_job = sync_edxorg_program_reports(settings)
+    return dg.Definitions(
+        assets=[
+            archives.asset(),
+            logs.asset(),
+            normalized_log,
+            dummy_edxorg_course_structure,
+            flatten_edxorg_course_structure,
+            dummy_edxorg_course_xml,
+            extract_edxorg_courserun_metadata,
+            edxorg_program_metadata,
+            edxorg_mitx_course_metadata,
+        ],
+        jobs=[retrieve_edxorg_raw_data(archives, settings), refresh_edxorg_tracking_logs(normalized_log), reports_job],
+        sensors=[edxorg_program_reports_sensor(reports_job)],
+        schedules=[edxorg_api_daily_schedule()],
+        resources=_resources(settings),
+        executor=dg.in_process_executor,
+    )
+
+
+def _resources(settings: Settings) -> dict[str, object]:
+    vault = Vault(
+        address=settings.vault.address or None,
+        namespace=settings.vault.namespace,
+        cacert=settings.vault.cacert,
+        auth_method=AuthMethod(settings.vault.auth_method),
+        role=settings.vault.role,
+        mount=settings.vault.auth_mount,
+        jwt_path=settings.vault.jwt_path,
+    )
+    gcs = GCSConnection(vault=vault, secret_path=settings.google_secret)
+    return {
+        "io_manager": dg.mem_io_manager,
+        "s3file_io_manager": FileObjectIOManager(url=settings.landing_zone_url),
+        "gcs_input": GCSFileIOManager(url=settings.archive_url, gcs=gcs),
+        "gcp_gcs": gcs,
+        "vault": vault,
+        "edxorg_api": OpenEdxApiClientFactory(deployment="edxorg", secret_path=settings.api_secret, vault=vault),
+        "s3": S3Resource(),
+        "s3_download": S3Resource(profile_name=settings.program_reports_profile),
+        "s3_upload": S3Resource(),
+        "results_dir": SimpleResultsDir(),
+    }
+
+
+defs = build_definitions(Settings.from_environ(os.environ))

@@ -1,0 +1,25 @@
+"""The job for archives of course exports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from edxorg.ops.archive import archive_op
+
+if TYPE_CHECKING:
+    from edxorg.components.source_files import SourceFiles
+    from edxorg.lib.settings import Settings
+
+
+def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.JobDefinition:
+    """Deliver the members of one archive, the partition, to the landing zone."""
+    process_edxorg_archive = archive_op(settings)
+    raw_data_archive = archives.asset()
+
+    @dg.graph(name="retrieve_edxorg_raw_data", description=retrieve_edxorg_raw_data.__doc__)
+    def graph() -> None:
+        process_edxorg_archive(raw_data_archive)
+
+    return graph.to_job(partitions_def=archives.partitions_def())

@@ -1,0 +1,177 @@
+"""What became of every member of an archive; the numbers add up, or the account says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from edxorg.lib.members import Member, MemberKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LISTED = 200
+"""Members of one kind that are listed by name; the others are counted."""
+
+
+class Fate(StrEnum):
+    """What can become of a member. Each member has exactly one."""
+
+    DELIVERED = "delivered"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    EMPTY = "empty"
+    MISSING_AT_SOURCE = "missing at the source"
+    UNRECOGNISED = "unrecognised"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a worker made of one member.
+
+    Attributes:
+        member: Which one.
+        fate: What became of it.
+        version: Data version of what landed: the SHA-256 of the object. `None` if there is no object.
+        object_key: Where that is, below the landing zone.
+        size: Bytes of the object.
+        record: Whether this is to be recorded as a materialization.
+        problem: Why it failed.
+        may_pass: Whether running again can help it.
+        unwritable: Whether it failed because the landing zone did.
+        rows: Rows in the object, of a table.
+        rejected: Records set aside, by reason.
+        columns: The table's own columns.
+        rejects_key: Where the rejected records are.
+        facts: What else the converter found out, by name.
+    """
+
+    member: Member
+    fate: Fate
+    version: str | None = None
+    object_key: str | None = None
+    size: int = 0
+    record: bool = False
+    problem: str | None = None
+    may_pass: bool = False
+    unwritable: bool = False
+    rows: int | None = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    rejects_key: str | None = None
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass
+class Account:
+    """The account of one archive, as it grows."""
+
+    members: int = 0
+    fates: Counter[Fate] = field(default_factory=Counter)
+    rows_delivered: int = 0
+    rows_rejected: Counter[str] = field(default_factory=Counter)
+    tables: dict[str, TableAccount] = field(default_factory=dict)
+    listed: dict[Fate, list[tuple[str, int, str]]] = field(default_factory=dict)
+    """Path, size in the archive and reason of those that people must look at."""
+    ambiguous: dict[str, None] = field(default_factory=dict)
+    """Course ids with more than one reading, in order of appearance."""
+    claimed_twice: list[str] = field(default_factory=list)
+    """Paths that an earlier member of the archive had claimed the place of."""
+    failed_for_now: int = 0
+    """How many of those that failed may succeed in another run."""
+    problem: str | None = None
+    """What is wrong with the archive itself."""
+
+    def add_unread(self, member: Member, size: int) -> None:
+        """Count a member that nothing is read from."""
+        fate = {
+            MemberKind.MISSING_AT_SOURCE: Fate.MISSING_AT_SOURCE,
+            MemberKind.UNRECOGNISED: Fate.UNRECOGNISED,
+            MemberKind.IGNORED: Fate.IGNORED,
+        }[member.kind]
+        self.fates[fate] += 1
+        if fate is not Fate.IGNORED:
+            self._list(fate, member, size, member.reason or "")
+
+    def add(self, delivery: Delivery, size: int) -> None:
+        """Count what a worker made of a member."""
+        self.fates[delivery.fate] += 1
+        self.rows_rejected.update(delivery.rejected)
+        if delivery.fate is Fate.DELIVERED:
+            self.rows_delivered += delivery.rows or 0
+        if delivery.fate is Fate.FAILED:
+            self.failed_for_now += delivery.may_pass
+            self._list(Fate.FAILED, delivery.member, size, delivery.problem or "")
+        name = delivery.member.table or delivery.member.kind.value
+        self.tables.setdefault(name, TableAccount()).add(delivery)
+
+    def note(self, member: Member) -> None:
+        """Count a member when its name is read."""
+        self.members += 1
+        if member.ambiguous and member.course is not None:
+            self.ambiguous[member.course.course_id] = None
+
+    def _list(self, fate: Fate, member: Member, size: int, reason: str) -> None:
+        listed = self.listed.setdefault(fate, [])
+        if len(listed) < LISTED:
+            listed.append((member.label, size, reason))
+
+    @property
+    def failed(self) -> int:
+        """Members that failed."""
+        return self.fates[Fate.FAILED]
+
+    def unlisted(self, fate: Fate) -> int:
+        """Members of a fate that are counted, and not listed."""
+        return self.fates[fate] - len(self.listed.get(fate, ()))
+
+    def sum_of_fates(self) -> str:
+        """For people: the sum that must equal the number of members."""
+        parts = " + ".join(f"{self.fates[fate]:,} {fate}" for fate in Fate)
+        total = sum(self.fates.values())
+        sign = "=" if total == self.members else "≠"
+        return f"{self.members:,} members {sign} {parts}"
+
+    def as_json(self) -> dict[str, object]:
+        """The account for programs."""
+        return {
+            "members": self.members,
+            **{fate.name.lower(): self.fates[fate] for fate in Fate},
+            "rows": self.rows_delivered,
+            "rows_rejected": dict(self.rows_rejected),
+            "ambiguous": list(self.ambiguous),
+            "claimed_twice": self.claimed_twice,
+            "listed": {
+                fate.name.lower(): [{"member": path, "size": size, "reason": why} for path, size, why in listed]
+                for fate, listed in self.listed.items()
+            },
+            "tables": {name: table.as_json() for name, table in sorted(self.tables.items())},
+            "problem": self.problem,
+        }
+
+
+@dataclass
+class TableAccount:
+    """The account of one table, or one other kind of member, over all courses."""
+
+    fates: Counter[Fate] = field(default_factory=Counter)
+    rows: int = 0
+    bytes: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def add(self, delivery: Delivery) -> None:
+        """Count what a worker made of one member."""
+        self.fates[delivery.fate] += 1
+        self.rejected.update(delivery.rejected)
+        if delivery.fate in {Fate.DELIVERED, Fate.UNCHANGED}:
+            self.rows += delivery.rows or 0
+            self.bytes += delivery.size
+
+    def as_json(self) -> dict[str, object]:
+        """The account for programs."""
+        fates = {fate.name.lower(): count for fate, count in self.fates.items()}
+        return {**fates, "rows": self.rows, "bytes": self.bytes, "rejected": dict(self.rejected)}

@@ -1,0 +1,223 @@
+"""What a worker process does with one member: convert it, decide what is to be done, and write.
+
+Writing waits for a network or a disk, so it happens in threads, and a task's answer is deferred: the process goes on
+with the next task meanwhile.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
+
+from edxorg.lib.archive.account import Delivery, Fate
+from edxorg.lib.delivery import Outcome, Recorded, decide, is_superseded
+from edxorg.lib.members import Member, MemberKind, course_columns
+from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
+from edxorg.lib.spool import Spool
+from edxorg.lib.tables import ConvertedTable, CourseColumns, Escapes, Reading, RowHash, TableOptions, convert_table
+from edxorg.lib.workers import Deferred, TruncatedStreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Future
+    from datetime import date, datetime
+
+WRITES_AT_ONCE = 16
+"""Objects that one process writes at the same time: enough to hide a store's answer time of 50 ms."""
+
+BROKEN_OFF = "the archive breaks off in the middle of this member"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What holds for all members of an archive.
+
+    Attributes:
+        landing_zone: URL of the store to write to; `None` to write nothing, and only see what would be.
+        access: How to get into it.
+        archive_date: The date in the archive's name.
+        supersede: Let this archive replace what a later one brought.
+        escapes: Whether the tables' escapes are undone.
+        row_hash: What the tables' row hash is made of.
+        dialect: Readings to be forced, by table name or by the path of a member; both can have wildcards.
+    """
+
+    landing_zone: str | None
+    access: StoreAccess = field(default_factory=StoreAccess)
+    archive_date: date | None = None
+    supersede: bool = False
+    escapes: Escapes = Escapes.KEEP
+    row_hash: RowHash = RowHash.RECORD
+    dialect: Mapping[str, Reading] = field(default_factory=dict)
+
+    def options_for(self, member: Member) -> TableOptions:
+        """How a table is to be read and written."""
+        forced = (
+            reading
+            for pattern, reading in self.dialect.items()
+            if fnmatchcase(member.table or "", pattern) or fnmatchcase(member.path, pattern)
+        )
+        return TableOptions(escapes=self.escapes, row_hash=self.row_hash, dialect=next(forced, None))
+
+
+class Deliverer:
+    """A worker's state: its store and its threads."""
+
+    def __init__(self, orders: Orders) -> None:
+        """Made once in each process."""
+        self.orders = orders
+        self.store = open_store(orders.landing_zone, orders.access) if orders.landing_zone else None
+        self.threads = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="write")
+
+    def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[Delivery]:
+        """Convert a member now, and write it soon."""
+        try:
+            converted = _convert(member, blocks, self.orders)
+        except TruncatedStreamError:
+            return self.threads.submit(_failed, member, BROKEN_OFF, may_pass=False)
+        except PipelineError as error:
+            return self.threads.submit(_failed, member, str(error), may_pass=error.may_pass)
+        except OSError as error:
+            problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
+            return self.threads.submit(_failed, member, problem, may_pass=True)
+        return self.threads.submit(_write, self.store, self.orders, converted, recorded)
+
+
+def deliver_batch(state: Deliverer, batch: list[tuple[Member, Recorded | None, bytes]]) -> Deferred[list[Delivery]]:
+    """Deliver small members, each held whole."""
+    written = [state.deliver(member, recorded, [content]) for member, recorded, content in batch]
+    return Deferred(lambda: [each.result() for each in written])
+
+
+def deliver_stream(
+    state: Deliverer, blocks: Iterator[bytes], member: Member, recorded: Recorded | None
+) -> Deferred[list[Delivery]]:
+    """Deliver a large member as it comes."""
+    written = state.deliver(member, recorded, blocks)
+    return Deferred(lambda: [written.result()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """A member's objects, ready to be written."""
+
+    member: Member
+    content: Spool | None
+    rejects: Spool | None = None
+    records: tuple[Spool, ...] = ()
+    table: ConvertedTable | None = None
+    problem: str | None = None
+
+    def close(self) -> None:
+        for spool in (self.content, self.rejects, *self.records):
+            if spool is not None:
+                spool.close()
+
+
+def _convert(member: Member, blocks: Iterable[bytes], orders: Orders) -> _Converted:
+    if member.kind is MemberKind.TABLE and member.course is not None:
+        columns = CourseColumns(*course_columns(member.course).values())
+        table = convert_table(blocks, course=columns, options=orders.options_for(member))
+        return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem)
+    content = Spool()
+    for block in blocks:
+        content.write(block)
+    return _Converted(member, content if content.size else None)
+
+
+class _Copies:
+    """The versions of one member in the landing zone, each under a key of its own."""
+
+    one_key = False
+
+    def __init__(self, store: ObjectStore, member: Member) -> None:
+        self._store = store
+        self._member = member
+
+    def written(self, version: str) -> datetime | None:
+        found = self._store.find(raw_data_key(self._member, version))
+        return found.modified if found else None
+
+
+def _write(store: ObjectStore | None, orders: Orders, converted: _Converted, recorded: Recorded | None) -> Delivery:
+    delivery = _accounted(converted)
+    try:
+        if store is None:
+            return delivery
+        if is_superseded(orders.archive_date, recorded, supersede=orders.supersede):
+            return replace(delivery, fate=Fate.SUPERSEDED)
+        # The rejects first: a table is recorded with the count of its rejected rows, so they must be there.
+        for spool, key in _rejected_objects(converted):
+            if store.find(key) is None:
+                store.write(key, spool.reader())
+        if delivery.version is None or converted.content is None:
+            return delivery
+        decision = decide(
+            delivery.version,
+            orders.archive_date,
+            recorded=recorded,
+            versions=_Copies(store, converted.member),
+            supersede=orders.supersede,
+        )
+        if decision.write:
+            store.write(raw_data_key(converted.member, delivery.version), converted.content.reader())
+        return replace(delivery, fate=_FATES[decision.outcome], record=decision.record)
+    except PipelineError as error:
+        return replace(delivery, fate=Fate.FAILED, problem=str(error), may_pass=error.may_pass, unwritable=True)
+    finally:
+        converted.close()
+
+
+_FATES = {
+    Outcome.DELIVERED: Fate.DELIVERED,
+    Outcome.UNCHANGED: Fate.UNCHANGED,
+    Outcome.SUPERSEDED: Fate.SUPERSEDED,
+}
+
+
+def _rejected_objects(converted: _Converted) -> Iterator[tuple[Spool, str]]:
+    for record in converted.records:
+        yield record, rejected_record_key(converted.member, record.sha256)
+    if converted.rejects is not None:
+        yield converted.rejects, rejected_rows_key(converted.member, converted.rejects.sha256)
+
+
+def _accounted(converted: _Converted) -> Delivery:
+    """What can be said of a member before the store is asked; it counts as delivered if nothing speaks against it."""
+    member, problem = converted.member, converted.problem
+    content = None if problem else converted.content
+    delivery = Delivery(
+        member,
+        Fate.FAILED if problem else Fate.DELIVERED if content else Fate.EMPTY,
+        version=content.sha256 if content else None,
+        object_key=raw_data_key(member, content.sha256) if content else None,
+        size=content.size if content else 0,
+        problem=problem,
+        rejects_key=rejected_rows_key(member, converted.rejects.sha256) if converted.rejects else None,
+    )
+    if converted.table is None:
+        return delivery
+    report = converted.table.report
+    facts: dict[str, str | int] = {
+        "reading": report.reading.value if report.reading else "none",
+        "quoted_records": report.a,
+        "records_with_other_quotes": report.b,
+        "ambiguous": report.ambiguous,
+        "large_rows": report.large_rows,
+    }
+    return replace(
+        delivery,
+        rows=report.rows_out if content else 0,
+        rejected={reason.value: count for reason, count in report.rejected.items()},
+        columns=report.columns,
+        facts=facts,
+    )
+
+
+def _failed(member: Member, problem: str, *, may_pass: bool) -> Delivery:
+    return Delivery(member, Fate.FAILED, problem=problem, may_pass=may_pass)

@@ -1,0 +1,118 @@
+"""Programs, courses and course runs as the Discovery API answers them, as far as they are read.
+
+The fields are those of course-discovery's serializers. Only what identifies a record has to be there: answers of
+different years differ in all else, and a field that is absent reads like one that is null. Nothing is converted: a
+value of another type than the documented one is an error, since what reads the tables relies on the types.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Key = Annotated[str, Field(min_length=1)]
+Number = int | float
+
+
+class Answered(BaseModel):
+    """A part of an answer; fields that are not declared are not kept."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class Organization(Answered):
+    """An institution, such as `MITx`."""
+
+    key: Key
+
+
+class Image(Answered):
+    """A picture of a course or run."""
+
+    src: str | None = None
+    description: str | None = None
+
+
+class Subject(Answered):
+    """A field of study."""
+
+    name: str | None = None
+
+
+class Person(Answered):
+    """Somebody who teaches."""
+
+    given_name: str | None = None
+    family_name: str | None = None
+
+
+class CourseRun(Answered):
+    """A course, held once; times are ISO 8601 text in UTC."""
+
+    key: Key
+    title: str | None = None
+    short_description: str | None = None
+    full_description: str | None = None
+    marketing_url: str | None = None
+    level_type: str | None = None
+    content_language: str | None = None
+    start: str | None = None
+    end: str | None = None
+    enrollment_start: str | None = None
+    enrollment_end: str | None = None
+    announcement: str | None = None
+    pacing_type: str | None = None
+    type: str | None = None
+    availability: str | None = None
+    status: str | None = None
+    is_enrollable: bool | None = None
+    image: Image | None = None
+    seats: list[dict[str, Any]] | None = None
+    staff: list[Person] | None = None
+    weeks_to_complete: Number | None = None
+    min_effort: Number | None = None
+    max_effort: Number | None = None
+    estimated_hours: Number | None = None
+    modified: str | None = None
+
+
+class Course(Answered):
+    """A course of a catalogue, with its runs."""
+
+    key: Key
+    title: str | None = None
+    owners: list[Organization] | None = None
+    short_description: str | None = None
+    full_description: str | None = None
+    level_type: str | None = None
+    marketing_url: str | None = None
+    image: Image | None = None
+    course_type: str | None = None
+    subjects: list[Subject] | None = None
+    prerequisites: list[Any] | None = None
+    prerequisites_raw: str | None = None
+    modified: str | None = None
+    course_runs: list[CourseRun] | None = None
+
+
+class ProgramCourse(Answered):
+    """A course as a program lists it."""
+
+    key: Key
+    title: str | None = None
+    short_description: str | None = None
+    course_type: str | None = None
+
+
+class Program(Answered):
+    """A program, such as a MicroMasters, with its courses."""
+
+    uuid: Key
+    title: str | None = None
+    subtitle: str | None = None
+    type: str | None = None
+    status: str | None = None
+    authoring_organizations: list[Organization] | None = None
+    data_modified_timestamp: str | None = None
+    courses: list[ProgramCourse] | None = None

@@ -1,0 +1,239 @@
+"""From the pages of a listing to its two tables, whole or not at all.
+
+A listing can change while it is read: a record that is added or taken away moves the others across the borders of the
+pages, so that one comes twice or never. Records are therefore counted by their key, and compared with the largest
+total that the API named: whoever gets fewer has missed some, and asks again later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar
+
+from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
+from ol_orchestrate.lib.openedx_api import Page
+from pydantic import BaseModel
+
+from edxorg.lib.catalogue.answers import Course, Program
+from edxorg.lib.catalogue.tables import (
+    COURSE_METADATA,
+    COURSE_RUN_METADATA,
+    PROGRAM_COURSE_METADATA,
+    PROGRAM_METADATA,
+    RETRIEVED_AT,
+    CourseRow,
+    CourseRunRow,
+    ProgramCourseRow,
+    ProgramRow,
+    Table,
+)
+from edxorg.lib.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class RecordRows(NamedTuple):
+    """The rows of one record.
+
+    Attributes:
+        key: Of the record.
+        row: Its row in the first table.
+        parts: Keys and rows of its parts; None where the record lacks the list of them.
+    """
+
+    key: str
+    row: BaseModel
+    parts: Sequence[tuple[str, BaseModel]] | None
+
+    @classmethod
+    def of_program(cls, program: Program) -> Self:
+        """A program and its courses."""
+        courses = program.courses
+        parts = None if courses is None else [(course.key, ProgramCourseRow.of(program, course)) for course in courses]
+        return cls(program.uuid, ProgramRow.of(program), parts)
+
+    @classmethod
+    def of_course(cls, course: Course) -> Self:
+        """A course and its runs."""
+        runs = course.course_runs
+        parts = None if runs is None else [(run.key, CourseRunRow.of(course, run)) for run in runs]
+        return cls(course.key, CourseRow.of(course), parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Record]):
+    """A listing of the Discovery API, and what becomes of its records.
+
+    Attributes:
+        path: Below the API's address.
+        page: Model of its pages.
+        rows: The rows of a record.
+        records: Table of the records.
+        parts: Table of their parts.
+    """
+
+    path: str
+    page: type[Page[Record]]
+    rows: Callable[[Record], RecordRows]
+    records: Table
+    parts: Table
+
+
+PROGRAMS = Listing(
+    path="/api/v1/programs/",
+    page=Page[Program],
+    rows=RecordRows.of_program,
+    records=PROGRAM_METADATA,
+    parts=PROGRAM_COURSE_METADATA,
+)
+"""All programs that the client may see."""
+
+
+def courses_of(catalogue: int) -> Listing[Course]:
+    """The courses of a catalogue; number 10 holds those of MITx.
+
+    A catalogue lists courses with a run that can be enrolled in, so a course that is gone from it is not deleted.
+    """
+    return Listing(
+        path=f"/api/v1/catalogs/{catalogue}/courses/",
+        page=Page[Course],
+        rows=RecordRows.of_course,
+        records=COURSE_METADATA,
+        parts=COURSE_RUN_METADATA,
+    )
+
+
+class Output(NamedTuple):
+    """One table, ready to be stored.
+
+    Attributes:
+        table: Its name and columns.
+        content: JSON lines in UTF-8, sorted by key.
+        version: SHA-256 of the lines without `retrieved_at`, lower-case hex.
+        row_count: Lines.
+        repeated: Rows that came more than once; the last one is kept.
+    """
+
+    table: Table
+    content: Spool
+    version: str
+    row_count: int
+    repeated: int
+
+
+class Collected(NamedTuple):
+    """A whole listing; a context manager that gives the outputs' space back."""
+
+    records: Output
+    parts: Output
+
+    def __enter__(self) -> Self:
+        """Nothing is held that was not held before."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close both spools."""
+        self.records.content.close()
+        self.parts.content.close()
+
+
+def collect(listing: Listing[Record], pages: Iterable[Page[Record]], *, retrieved_at: datetime) -> Collected:
+    """Read all pages and write both tables.
+
+    Holds one page and the keys of all rows in memory, and the rows in spools.
+
+    Args:
+        listing: What the pages are of.
+        pages: The pages from first to last, as `OpenEdxApi.pages` yields them.
+        retrieved_at: Start of the run.
+
+    Raises:
+        SourceChangedError: Fewer records arrived than the API announced.
+        BadInputError: There is no record at all, or none has a list of parts: more likely a permission that was
+            lost, or a new form of the API, than a catalogue with nothing in it, and it must not replace a whole one.
+    """
+    with closing(_Arrivals()) as arrivals:
+        announced, records_repeated, parts_repeated, has_parts = 0, 0, 0, False
+        for page in pages:
+            announced = max(announced, page.count)
+            for record in page.results:
+                rows = listing.rows(record)
+                records_repeated += rows.key in arrivals.entries
+                parts_repeated += arrivals.keep(rows)
+                has_parts = has_parts or rows.parts is not None
+        arrived = len(arrivals.entries)
+        if arrived < announced:
+            message = (
+                f"{listing.path}: {arrived} of {announced} records arrived, {records_repeated} more were repetitions;"
+                " the listing changed while it was read. Nothing is replaced, run again"
+            )
+            raise SourceChangedError(message)
+        if not has_parts:
+            lack = f"no record has rows for {listing.parts.name}" if arrived else "there is no record"
+            message = f"{listing.path}: {lack}. Nothing is replaced; look at what this client may see, and at the API"
+            raise BadInputError(message)
+        stamp = f',"{RETRIEVED_AT.name}":"{retrieved_at.astimezone(UTC).isoformat()}"}}'.encode()
+        entries = [entry for _, entry in sorted(arrivals.entries.items())]
+        parts = (span for entry in entries for _, span in sorted(entry.parts.items()))
+        return Collected(
+            _write(listing.records, arrivals.read(entry.row for entry in entries), stamp, records_repeated),
+            _write(listing.parts, arrivals.read(parts), stamp, parts_repeated),
+        )
+
+
+class _Span(NamedTuple):
+    offset: int
+    size: int
+
+
+class _Entry(NamedTuple):
+    row: _Span
+    parts: dict[str, _Span]
+
+
+class _Arrivals:
+    """Rows as they come, in a spool, and where the latest one of each key is."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, _Entry] = {}
+        self._spool = Spool()
+
+    def keep(self, rows: RecordRows) -> int:
+        """Store a record with its parts in place of an earlier arrival of it; return how many parts were repeated."""
+        parts = {key: self._store(part) for key, part in rows.parts or []}
+        self.entries[rows.key] = _Entry(self._store(rows.row), parts)
+        return len(rows.parts or []) - len(parts)
+
+    def _store(self, row: BaseModel) -> _Span:
+        offset = self._spool.size
+        return _Span(offset, self._spool.write(row.model_dump_json().encode()))
+
+    def read(self, spans: Iterable[_Span]) -> Iterator[bytes]:
+        """The rows at these places, each a JSON object; nothing can be stored after that."""
+        stored = self._spool.reader()
+        for span in spans:
+            stored.seek(span.offset)
+            yield stored.read(span.size)
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+def _write(table: Table, rows: Iterable[bytes], stamp: bytes, repeated: int) -> Output:
+    """Write rows as lines; `stamp` takes the place of the closing brace where the table is stamped."""
+    content, version, count = Spool(), hashlib.sha256(), 0
+    for row in rows:
+        version.update(row + b"\n")
+        content.write((row[:-1] + stamp if table.stamped else row) + b"\n")
+        count += 1
+    return Output(table, content, version.hexdigest(), count, repeated)

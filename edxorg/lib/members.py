@@ -1,0 +1,310 @@
+"""What a member of a weekly edX package is, told from its name alone.
+
+The exporter (openedx/edx-analytics-exporter) joins the parts of a course key with hyphens and appends what the file
+holds and the environment that it comes from. Hyphens are legal inside those parts, so a name cannot always be taken
+apart again: what cannot be told is reported as ambiguous or as unrecognised, and never guessed at in silence.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, NamedTuple, Self
+
+from ol_orchestrate.lib.course_partition import CoursePartition, Site
+
+LONGEST_PATH: Final = 4096
+"""Characters; a longer path is no name that any file system gave."""
+
+LONGEST_COURSE_ID: Final = 235
+"""UTF-8 bytes. A course id with its site must fit a folder's name (255 bytes); the exporter cuts names at 235."""
+
+LONGEST_LABEL: Final = 300
+"""Characters of a path that are shown to people."""
+
+
+class MemberKind(StrEnum):
+    """What a member holds, or why nothing is done with it."""
+
+    TABLE = "table"
+    COURSE_STRUCTURE = "course_structure"
+    COURSE_XML = "course_xml"
+    FORUM = "forum"
+    MISSING_AT_SOURCE = "missing_at_source"
+    """A note, in place of the file, that edX could not export it this week."""
+    UNRECOGNISED = "unrecognised"
+    IGNORED = "ignored"
+
+
+class CourseName(NamedTuple):
+    """The parts of a course id in its file-name form.
+
+    Attributes:
+        organization: The first part.
+        number: All parts between the first and the last, hyphens included.
+        run: The last part before the CCX suffix.
+        ccx: The digits after `-ccx-`, for a section taught by a CCX coach.
+        ambiguous: Whether there were more than three parts, so that another split is possible.
+    """
+
+    organization: str
+    number: str
+    run: str
+    ccx: str | None
+    ambiguous: bool
+
+    @classmethod
+    def parse(cls, course_id: str) -> Self:
+        """Take `{org}-{number}-{run}` or `{org}-{number}-{run}-ccx-{n}` apart.
+
+        The id becomes part of object keys and partition keys, so it must be safe there as it is; it is not
+        normalised, so that the same archive gives the same keys everywhere.
+
+        Raises:
+            ValueError: It has fewer than three parts, or could not stand in a key. The message says why.
+        """
+        if problem := _unsafe_in_keys(course_id):
+            raise ValueError(problem)
+        parts = course_id.split("-")
+        ccx = None
+        if len(parts) >= _PARTS_WITH_CCX and parts[-2] == "ccx" and parts[-1].isascii() and parts[-1].isdigit():
+            ccx = parts[-1]
+            del parts[-2:]
+        if len(parts) < _PARTS or (len(parts) == _PARTS and "" in parts):
+            message = f"{course_id!r} is no course: expected an organisation, a number and a run, joined by hyphens"
+            raise ValueError(message)
+        return cls(parts[0], "-".join(parts[1:-1]), parts[-1], ccx, ambiguous=len(parts) > _PARTS)
+
+
+def course_columns(course: CoursePartition) -> dict[str, str]:
+    """The columns that say where a table's rows come from, in the order in which they are appended.
+
+    Raises:
+        ValueError: The course id is none, as for `CourseName.parse`.
+    """
+    name = CourseName.parse(course.course_id)
+    return {
+        "extracted_course_key": course.course_id,
+        "extracted_course_organization": name.organization,
+        "extracted_course_number": name.number,
+        "extracted_course_run": name.run,
+        "extracted_source_platform": f"edxorg_{course.site}",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class MemberNaming:
+    """How the files of a package are named; another partner changes these values, not the code.
+
+    Attributes:
+        forms: What a file holds, and the shape of its name with `{course}`, `{table}` and `{environment}` in their
+            places. The first that fits counts. A shape without `{environment}` stands for `default_site`.
+        environments: The exporter's names for its environments (forums have the short ones), and their sites.
+        default_site: The site of files whose names do not tell it.
+        failed_suffix: What is appended to the name of a file that could not be exported.
+    """
+
+    forms: tuple[tuple[MemberKind, str], ...] = (
+        (MemberKind.TABLE, "{course}-{table}-{environment}.sql"),
+        (MemberKind.COURSE_STRUCTURE, "{course}-course_structure-{environment}.json"),
+        (MemberKind.COURSE_XML, "{course}-course-{environment}.xml.tar.gz"),
+        (MemberKind.FORUM, "{course}-{environment}.mongo"),
+        (MemberKind.FORUM, "{course}.mongo"),
+    )
+    environments: tuple[tuple[str, Site], ...] = (
+        ("prod-analytics", Site.PROD),
+        ("edge-analytics", Site.EDGE),
+        ("prod-edge-analytics", Site.EDGE),
+        ("prod", Site.PROD),
+        ("edge", Site.EDGE),
+        ("prod-edge", Site.EDGE),
+    )
+    default_site: Site = Site.PROD
+    failed_suffix: str = ".failed"
+
+
+EDX_NAMING: Final = MemberNaming()
+"""The names in edX's own packages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an archive.
+
+    Attributes:
+        path: As the archive has it, possibly with surrogate escapes for bytes that are no UTF-8.
+        kind: What it is.
+        course: The course and site; None if the name does not tell, and always None for what is unrecognised.
+        table: The table's name, for tables and for notes that a table is missing.
+        ambiguous: Whether the name has other readings: the course id as in `CourseName`, or where it ends.
+        reason: For people: why it is missing, unrecognised or ignored; None for what is delivered.
+    """
+
+    path: str
+    kind: MemberKind
+    course: CoursePartition | None = None
+    table: str | None = None
+    ambiguous: bool = False
+    reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The path for logs and metadata: one printable line of at most 300 characters."""
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.path[: LONGEST_LABEL + 1])
+        return shown if len(shown) <= LONGEST_LABEL else shown[: LONGEST_LABEL - 1] + "…"
+
+
+def identify(path: str, *, entry: bytes = tarfile.REGTYPE, naming: MemberNaming = EDX_NAMING) -> Member:
+    """Say what a tar member is.
+
+    Folders in the path are of no consequence (`ora/` only groups tables), but a path that leads out of the archive
+    is not trusted at all.
+
+    Args:
+        path: `TarInfo.name`.
+        entry: `TarInfo.type`.
+        naming: How the files of this package are named.
+
+    Returns:
+        The member. Its course id and table are safe in object keys and partition keys: no control characters, no
+        `/`, `|` or `..`, and of bounded length. Case and Unicode form are the archive's own.
+    """
+    if entry not in tarfile.REGULAR_TYPES:
+        special = _SPECIAL_ENTRIES.get(entry)
+        if special is None:
+            return Member(path, MemberKind.UNRECOGNISED, reason=f"The archive calls it an entry of type {entry!r}")
+        return Member(path, MemberKind.IGNORED, reason=f"It is {special} and holds no data")
+    folders = path.split("/")
+    if problem := _untrusted(path, folders):
+        return Member(path, MemberKind.UNRECOGNISED, reason=problem)
+    name = folders[-1]
+    if name.startswith("._") or "__MACOSX" in folders:
+        return Member(path, MemberKind.IGNORED, reason="It is an AppleDouble file, which macOS adds to archives")
+    if not name.endswith(naming.failed_suffix):
+        return _named(path, name, naming)
+    member = _named(path, name.removesuffix(naming.failed_suffix), naming)
+    lost = "something that its name does not tell" if member.course is None else member.table or member.kind
+    return replace(member, kind=MemberKind.MISSING_AT_SOURCE, reason=f"edX could not export it: {lost}")
+
+
+_PARTS: Final = 3
+_PARTS_WITH_CCX: Final = 5
+
+_SPECIAL_ENTRIES: Final = {
+    tarfile.DIRTYPE: "a directory",
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a character device",
+    tarfile.BLKTYPE: "a block device",
+    tarfile.FIFOTYPE: "a named pipe",
+}
+
+_FORBIDDEN_ASCII: Final = re.compile(r"[^-.0-9:A-Z_a-z~\x80-\U0010ffff]")
+"""What no edX course key has; `openedx/opaque-keys` allows word characters and `-`, `~`, `.`, `:`."""
+
+_CUT_NAME: Final = re.compile(r"[0-9a-f]{32}$")
+"""The MD5 that the exporter puts at the end of a name that is too long, in place of what it cuts off."""
+
+_PLACEHOLDERS: Final = {"course": r"(?P<course>.+?)", "table": r"(?P<table>[a-z0-9_]{1,64})"}
+"""The shortest course that leaves a table (MySQL's names have 64 characters at most) and an environment."""
+
+_KINDS_FOR_PEOPLE: Final = {
+    MemberKind.TABLE: "a table",
+    MemberKind.COURSE_STRUCTURE: "a course structure",
+    MemberKind.COURSE_XML: "a course's XML",
+    MemberKind.FORUM: "a forum",
+}
+
+
+class _Form(NamedTuple):
+    """A shape of names, ready to be matched."""
+
+    kind: MemberKind
+    shape: str
+    extension: str
+    pattern: re.Pattern[str]
+    sites: dict[str | None, Site]
+    two_readings: frozenset[str | None]
+    """Environments that could also be the end of a run and another environment, as in `…-prod-edge.mongo`."""
+
+
+@lru_cache(maxsize=16)
+def _compiled(naming: MemberNaming) -> tuple[_Form, ...]:
+    environments = [name for name, _ in naming.environments]
+    placeholders = {**_PLACEHOLDERS, "environment": f"(?P<environment>{'|'.join(map(re.escape, environments))})"}
+    sites: dict[str | None, Site] = {None: naming.default_site, **dict(naming.environments)}
+    composite = frozenset(name for name in environments for other in environments if name.endswith("-" + other))
+    forms = []
+    for kind, shape in naming.forms:
+        pieces = re.split(r"\{(\w+)\}", shape)
+        pattern = "".join(placeholders[p] if odd % 2 else re.escape(p) for odd, p in enumerate(pieces))
+        extension = pieces[-1][pieces[-1].find(".") :]
+        two_readings = composite if "{course}-{environment}" in shape else frozenset()
+        forms.append(_Form(kind, shape, extension, re.compile(pattern), sites, two_readings))
+    return tuple(forms)
+
+
+def _named(path: str, name: str, naming: MemberNaming) -> Member:
+    forms = _compiled(naming)
+    for form in forms:
+        if not name.endswith(form.extension) or not (match := form.pattern.fullmatch(name)):
+            continue
+        found = match.groupdict()
+        course_id, environment = found["course"], found.get("environment")
+        if environment is None and _CUT_NAME.search(course_id):
+            continue
+        try:
+            course = CourseName.parse(course_id)
+        except ValueError as error:
+            return Member(path, MemberKind.UNRECOGNISED, reason=str(error))
+        ambiguous = course.ambiguous or environment in form.two_readings
+        return Member(
+            path, form.kind, CoursePartition(course_id, form.sites[environment]), found.get("table"), ambiguous
+        )
+    return Member(path, MemberKind.UNRECOGNISED, reason=_why_unrecognised(name, forms))
+
+
+def _why_unrecognised(name: str, forms: tuple[_Form, ...]) -> str:
+    for form in forms:
+        holds = _KINDS_FOR_PEOPLE[form.kind]
+        if name.endswith(form.extension + ".gz"):
+            return f"It looks like {holds} that was compressed by itself, which edX does not do"
+        if name.endswith(form.extension):
+            if _CUT_NAME.search(name.removesuffix(form.extension)):
+                return f"It is {holds} whose name was too long for edX and ends in a checksum: the rest of it is lost"
+            shapes = " or ".join(other.shape for other in forms if other.extension == form.extension)
+            return f"It ends like {holds}, but its name is not of the form {shapes}"
+    if _CUT_NAME.search(name.rpartition(".")[0]):
+        return "Its name was too long for edX and ends in a checksum: the rest of it is lost"
+    if "-email_opt_in-" in name:
+        return "It is an organisation's list of e-mail preferences, which belongs to no course"
+    return "Its name is none that edX gives to the files of a course"
+
+
+def _untrusted(path: str, folders: list[str]) -> str | None:
+    """Why nothing in this path is believed."""
+    if len(path) > LONGEST_PATH:
+        return f"Its path has more than {LONGEST_PATH:,} characters"
+    if path.startswith("/"):
+        return "Its path is absolute, and leads out of the archive"
+    if ".." in folders:
+        return "Its path has a `..`, and leads out of the archive"
+    if not path.isprintable():
+        return "Its path has control characters, invisible characters or bytes that are no UTF-8"
+    return None
+
+
+def _unsafe_in_keys(course_id: str) -> str | None:
+    """Why a course id cannot be part of an object key and of a partition key."""
+    if len(course_id.encode("utf-8", "surrogatepass")) > LONGEST_COURSE_ID:
+        return f"A course id of more than {LONGEST_COURSE_ID} bytes: {course_id[:40]!r}…"
+    if forbidden := _FORBIDDEN_ASCII.search(course_id):
+        return f"{course_id!r} is no course: no edX course key has a {forbidden[0]!r}"
+    if not course_id.isprintable():
+        return f"{course_id!a} is no course: it has control characters or invisible ones"
+    if ".." in course_id:
+        return f"{course_id!r} is no course that can be stored: it has two dots in a row"
+    return None

@@ -1,0 +1,173 @@
+"""What goes into a conversion besides the bytes, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from edxorg.lib.spool import Spool
+
+RECORD_LIMIT: Final = 16 << 20
+"""Bytes. A longer record is set aside as an object of its own, without ever being in memory."""
+
+LARGE_ROW: Final = 2_000_000
+"""Bytes. DuckDB refuses longer lines unless it is told a larger `max_line_size`, so they are counted."""
+
+
+class Reading(StrEnum):
+    """How the bytes of a file are read as records and fields."""
+
+    PLAIN = "plain"
+    """A line is a record, a TAB ends a field, nothing else has a meaning."""
+    ESCAPED = "escaped"
+    """A backslash makes the LF or TAB after it part of the value."""
+    QUOTED = "quoted"
+    """RFC 4180, strictly: a field that starts with a double quote ends at its closing one."""
+    MIXED = "mixed"
+    """Plain or escaped, with some records as in quoted."""
+
+
+class Escapes(StrEnum):
+    """What becomes of backslash pairs in the values."""
+
+    KEEP = "keep"
+    DECODE = "decode"
+
+
+class RowHash(StrEnum):
+    """What `row_hash` is the SHA-256 of."""
+
+    RECORD = "record"
+    """The record's original bytes without its line end."""
+    CONCATENATED = "concatenated"
+    """Those bytes without their TABs, as an earlier pipeline had it: `1, 23` and `12, 3` hash alike."""
+
+
+class Reason(StrEnum):
+    """Why a record was set aside."""
+
+    TOO_FEW_FIELDS = "too_few_fields"
+    TOO_MANY_FIELDS = "too_many_fields"
+    QUOTES = "quotes"
+    """Its quotes are not those of RFC 4180, in a file that is read so."""
+    ESCAPES = "escapes"
+    """A backslash before something that no exporter escapes, in a file that is read as escaped; or at its end."""
+    LINE_END = "line_end"
+    """It ends in LF, in a file whose lines end in CR LF."""
+    AMBIGUOUS = "ambiguous"
+    """It has two different readings, in a file that is read as mixed."""
+    NEIGHBOUR = "neighbour"
+    """A good record beside lines with too few fields, which may be a part of it."""
+    INVALID_UTF8 = "invalid_utf8"
+    OVERSIZED = "oversized"
+    """It is longer than `RECORD_LIMIT`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CourseColumns:
+    """The values of the columns that say where a row comes from.
+
+    Attributes:
+        key: The course id in its file-name form, for `extracted_course_key`.
+        organization: For `extracted_course_organization`.
+        number: For `extracted_course_number`.
+        run: For `extracted_course_run`.
+        source_platform: `edxorg_prod` or `edxorg_edge`, for `extracted_source_platform`.
+    """
+
+    key: str
+    organization: str
+    number: str
+    run: str
+    source_platform: str
+
+
+COLUMNS_ADDED: Final = (
+    "extracted_course_key",
+    "extracted_course_organization",
+    "extracted_course_number",
+    "extracted_course_run",
+    "extracted_source_platform",
+    "row_hash",
+)
+"""The columns that follow those of the table, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How a table is to be converted.
+
+    Attributes:
+        escapes: Whether to undo backslash pairs, and make `NULL` an empty field.
+        row_hash: What the hash is taken of.
+        dialect: Forces a reading; None finds it out.
+    """
+
+    escapes: Escapes = Escapes.KEEP
+    row_hash: RowHash = RowHash.RECORD
+    dialect: Reading | None = None
+
+
+@dataclass(slots=True)
+class TableReport:
+    """What was found in a table.
+
+    `records_in` is always `rows_out` plus the sum of `rejected`.
+
+    Attributes:
+        columns: The table's own columns, without those that are added.
+        reading: How the records were read; None if there was no readable header.
+        a: Records that show RFC 4180 at work: a wrapped field with a doubled quote, TAB, CR or LF inside.
+        b: Lines with a quote that RFC 4180 cannot read.
+        records_in: Records, the header not counted.
+        rows_out: Rows written.
+        rejected: Records set aside, by reason.
+        large_rows: Rows written that are longer than `LARGE_ROW`.
+        escapes_applied: Whether backslash pairs were undone. They are not in a file with pairs that no exporter
+            writes, even where it was asked for.
+        empty: Whether there is no record at all.
+    """
+
+    columns: tuple[str, ...] = ()
+    reading: Reading | None = None
+    a: int = 0
+    b: int = 0
+    records_in: int = 0
+    rows_out: int = 0
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    large_rows: int = 0
+    escapes_applied: bool = False
+    empty: bool = False
+
+    @property
+    def ambiguous(self) -> int:
+        """Records with two different readings."""
+        return self.rejected[Reason.AMBIGUOUS]
+
+
+@dataclass(slots=True)
+class ConvertedTable:
+    """A table's files, before they land. Whoever has it closes it.
+
+    Attributes:
+        rows: The object's bytes, header included; None if there is no row, or a problem.
+        rejects: One JSON object a line for each record set aside; None if there is none. Delivered in any case.
+        oversized: Records over `RECORD_LIMIT`, each to be named `{sha256}.record` beside the rejects.
+        report: Counts. Of a table with a problem they tell how far it was read, and `rows_out` did not land.
+        problem: Why this table fails, for people; None if it does not.
+    """
+
+    rows: Spool | None
+    rejects: Spool | None
+    oversized: list[Spool]
+    report: TableReport
+    problem: str | None = None
+
+    def close(self) -> None:
+        """Give memory and disk space back."""
+        for spool in (self.rows, self.rejects, *self.oversized):
+            if spool is not None:
+                spool.close()

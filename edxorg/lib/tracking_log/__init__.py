@@ -1,0 +1,21 @@
+"""Tracking logs: a day of JSON lines in, the same events with one set of keys out, all values as text.
+
+What becomes of a line:
+
+- It is one JSON object: the output has one for it, in the same order, with all top-level keys of the day in the order
+  of their first appearance. A key that the line lacks is `null`. A string stays the same string; any other value
+  becomes a string of its own JSON text, digit for digit, `null` included: so `{"page": null}` gives `"page": "null"`,
+  and no key gives `"page": null`.
+- Its `time` becomes `YYYY-MM-DD HH:MM:SS.ffffff` in UTC. An event without `time` is delivered without one; one whose
+  time is there and cannot be read (`null`, too) is rejected.
+- A byte order mark or a syslog prefix before the object is dropped.
+- Anything else is rejected with its number, a reason and its text, and an empty line, or one of white space, is
+  counted as blank.
+- A line over 16 MiB, or whose output would be, is rejected; what is over 16 MiB in the input is kept in a file of its
+  own.
+- A line that would make more than 500 keys, or brings one of over 256 bytes, is rejected; its keys do not count.
+"""
+
+from edxorg.lib.tracking_log.normalize import LogReport, NormalizedLog, normalize_log
+
+__all__ = ["LogReport", "NormalizedLog", "normalize_log"]

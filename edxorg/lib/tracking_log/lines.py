@@ -1,0 +1,99 @@
+"""Cutting a tracking log into blocks of whole lines, and setting aside lines that are too long to be held."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from edxorg.lib.spool import Spool
+from edxorg.lib.tracking_log.block import MAX_LINE_BYTES
+from edxorg.lib.tracking_log.gzip_stream import GzipMember
+from edxorg.lib.tracking_log.rejects import EXCERPT_BYTES, excerpt_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+BLOCK_BYTES = 4 << 20
+"""Of a block, unless a single line is longer."""
+
+
+class Block(NamedTuple):
+    """Whole lines, each with its LF; the last one of a file may lack it. Never empty."""
+
+    data: bytes
+    first_line: int
+    """Counted from 1."""
+
+    @property
+    def lines(self) -> int:
+        """How many there are."""
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
+
+@dataclass
+class OversizedLine:
+    """A line over `MAX_LINE_BYTES`, without its LF."""
+
+    line: int
+    """Counted from 1."""
+    excerpt: bytes
+    """Its first `EXCERPT_BYTES`."""
+    length: int
+    """In bytes."""
+    sha256: str
+    record: Spool
+    """The whole line, gzip-compressed: a decompression bomb stays as small as it came."""
+
+    def reject_row(self) -> bytes:
+        """Its entry among the rejects."""
+        return excerpt_row(self.line, self.excerpt, length=self.length, sha256=self.sha256)
+
+
+def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
+    """Cut at line ends, at the same places however the pieces come.
+
+    A block holds as many lines as fit in `BLOCK_BYTES`, or one that does not.
+    """
+    line = 1
+    held: list[bytes] = []
+    held_bytes = 0
+    remaining = iter(pieces)
+    for piece in remaining:
+        held.append(piece)
+        held_bytes += len(piece)
+        if held_bytes < BLOCK_BYTES:
+            continue
+        waiting = b"".join(held)
+        while len(waiting) >= BLOCK_BYTES:
+            end = waiting.rfind(b"\n", 0, BLOCK_BYTES) + 1 or waiting.find(b"\n", BLOCK_BYTES, MAX_LINE_BYTES + 1) + 1
+            if end:
+                block = Block(waiting[:end], line)
+                yield block
+                line += block.lines
+                waiting = waiting[end:]
+            elif len(waiting) > MAX_LINE_BYTES:
+                oversized, waiting = _set_aside(line, waiting, remaining)
+                yield oversized
+                line += 1
+            else:
+                break
+        held, held_bytes = [waiting], len(waiting)
+    if held_bytes:
+        yield Block(b"".join(held), line)
+
+
+def _set_aside(line: int, start: bytes, remaining: Iterator[bytes]) -> tuple[OversizedLine, bytes]:
+    """Read on to the end of a line that was read in part; also gives back what was read beyond it."""
+    record, member = Spool(), GzipMember()
+    digest = hashlib.sha256()
+    piece: bytes | None = start
+    rest = b""
+    while piece is not None:
+        text, line_end, rest = piece.partition(b"\n")
+        digest.update(text)
+        member.write(text)
+        record.write(member.take())
+        piece = None if line_end else next(remaining, None)
+    record.write(member.finish())
+    return OversizedLine(line, start[:EXCERPT_BYTES], member.bytes_written, digest.hexdigest(), record), rest

@@ -1,0 +1,275 @@
+"""Normalising a day of tracking events: one streaming pass, the work on lines done by worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
+
+from edxorg.lib.spool import Spool
+from edxorg.lib.tracking_log.block import MAX_LINE_BYTES, NormalizedBlock, append_columns, normalize_block
+from edxorg.lib.tracking_log.gzip_stream import GunzippedPieces, GzipMember
+from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
+from edxorg.lib.tracking_log.rejects import Reason
+from edxorg.lib.workers import TASKS_WAITING, WorkerPool
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+
+@dataclass
+class LogReport:
+    """What was read and written so far; `lines_in` = `lines_out` + all of `rejected` + `blank` at the end."""
+
+    lines_in: int = 0
+    lines_out: int = 0
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    blank: int = 0
+    syslog_prefixes: int = 0
+    """Lines that were delivered without the prefix they had."""
+    exact_path_lines: int = 0
+    """Lines that were delivered though a JSON parser would have refused or bent them."""
+    columns: list[str] = field(default_factory=list)
+    """The day's top-level keys in order of first appearance."""
+    bytes_in: int = 0
+    """Of the compressed input."""
+    bytes_unpacked: int = 0
+    bytes_normalized: int = 0
+    """Of the output before compression."""
+    bytes_out: int = 0
+    """Of the compressed output."""
+
+    @property
+    def rejected_lines(self) -> int:
+        """All of them, whatever the reason."""
+        return self.rejected.total()
+
+
+@dataclass
+class NormalizedLog:
+    """What is to be delivered of one log, and what is to be said about it.
+
+    A log that breaks off must not replace a whole one, so nothing of it is here but the report. Of a log without a
+    good line there are the rejects. In both cases `problem` says so, for the caller to raise when it has delivered
+    what there is.
+    """
+
+    output: Spool | None
+    """Gzip of several members: one JSON object a line, every line with all of the day's keys."""
+    rejects: Spool | None
+    """Gzip of several members: the rejects, in the order of their lines; None if there are none."""
+    oversized: list[OversizedLine]
+    """The rejected lines that are too long for the rejects."""
+    version: str
+    """Lower-case hex SHA-256 of the output before compression."""
+    report: LogReport
+    problem: PipelineError | None = None
+
+    def close(self) -> None:
+        """Give memory and disk space back."""
+        for spool in (self.output, self.rejects, *(line.record for line in self.oversized)):
+            if spool is not None:
+                spool.close()
+
+
+Progress = Callable[[LogReport], None]
+"""Called with the report as it grows, some tens of times a second."""
+
+MAX_OVERSIZED_LINES = 32
+"""A file with more lines that are too long to be events is no tracking log; each takes memory and disk until the end."""
+
+
+def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progress: Progress) -> NormalizedLog:
+    """Normalise a day of tracking events.
+
+    Args:
+        blocks: The gzip file's own bytes in order, in blocks of any size, as a store streams them.
+        name: What to call the file in messages.
+        pool: Does the work on lines; may be shared, its state is not looked at.
+        progress: See `Progress`.
+
+    Returns:
+        What to deliver, to be closed; see there for files that are broken.
+
+    Raises:
+        PipelineError: A worker died.
+        OSError: There is no space left for the output.
+    """
+    pieces = GunzippedPieces(blocks)
+    log = _Assembly(pool)
+    try:
+        for item in cut_lines(pieces):
+            log.add(item)
+            log.report.bytes_in = pieces.bytes_read
+            progress(log.report)
+            if len(log.oversized) > MAX_OVERSIZED_LINES:
+                break
+        log.take_all()
+        report = log.report
+        report.bytes_in = pieces.bytes_read
+        problem = _broken_file(name, pieces.problem, log)
+        if problem is not None:
+            log.close()
+            return NormalizedLog(None, None, [], "", report, problem)
+        version = log.complete()
+        progress(report)
+    except BaseException:
+        log.close()
+        raise
+    if not report.lines_out:
+        problem = BadInputError(
+            f"{name}: none of its {report.lines_in:,} lines holds an event ({report.blank:,} are blank, "
+            f"{report.rejected_lines:,} were rejected). See the reasons in its rejects, and whether it is a tracking log"
+        )
+    return NormalizedLog(_unless_empty(log.output), _unless_empty(log.rejects), log.oversized, version, report, problem)
+
+
+def _unless_empty(spool: Spool) -> Spool | None:
+    if spool.size:
+        return spool
+    spool.close()
+    return None
+
+
+def _broken_file(name: str, gzip_problem: str | None, log: _Assembly) -> BadInputError | None:
+    report = log.report
+    remedy = "Nothing of it is delivered; get the whole file from its source again"
+    if gzip_problem is not None:
+        place = f"byte {report.bytes_in:,} of the file, line {report.lines_in:,} of its content"
+        return BadInputError(f"{name}: the file {gzip_problem}, by {place}. {remedy}")
+    if len(log.oversized) > MAX_OVERSIZED_LINES:
+        lines = f"{len(log.oversized)} of the first {report.lines_in:,} lines"
+        return BadInputError(f"{name}: {lines} have over {MAX_LINE_BYTES >> 20} MiB, as in no tracking log. {remedy}")
+    return None
+
+
+class _Part(NamedTuple):
+    """The output of one block, as it stands in the spool."""
+
+    size: int
+    width: int
+    """How many of the day's keys its lines have: the first ones."""
+
+
+class _Pending(NamedTuple):
+    """A block in the hands of a worker."""
+
+    block: Block
+    width: int
+    """How many keys were known when it was handed over."""
+    result: Future[NormalizedBlock]
+
+
+class _Assembly:
+    """Puts a log together from its blocks, in their order, whichever is finished first."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.report = LogReport()
+        self.output, self.rejects = Spool(), Spool()
+        self.oversized: list[OversizedLine] = []
+        self._pool = pool
+        self._in_flight = TASKS_WAITING * len(pool.process_ids())
+        self._pending: deque[_Pending] = deque()
+        self._parts: list[_Part] = []
+        self._digest = hashlib.sha256()
+
+    def add(self, item: Block | OversizedLine) -> None:
+        """Take the next part of the log."""
+        if isinstance(item, OversizedLine):
+            self._add_oversized(item)
+            return
+        self.report.lines_in += item.lines
+        self.report.bytes_unpacked += len(item.data)
+        # Two very long lines at a time would take too much memory.
+        alone = len(item.data) > BLOCK_BYTES
+        # Blocks that do not know the first block's keys would all have to be done again.
+        if alone or not self.report.columns:
+            self.take_all()
+        self._pending.append(self._submit(item))
+        while len(self._pending) > (0 if alone else self._in_flight):
+            self._take()
+
+    def take_all(self) -> None:
+        """Wait for all that was handed over."""
+        while self._pending:
+            self._take()
+
+    def complete(self) -> str:
+        """Give every line all keys, and return the version of the output."""
+        if any(part.width < len(self.report.columns) for part in self._parts):
+            self._widen()
+        self.report.bytes_out = self.output.size
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Give everything back."""
+        for spool in (self.output, self.rejects, *(line.record for line in self.oversized)):
+            spool.close()
+
+    def _add_oversized(self, line: OversizedLine) -> None:
+        self.take_all()
+        self.oversized.append(line)
+        self.report.lines_in += 1
+        self.report.bytes_unpacked += line.length + 1
+        self.report.rejected[Reason.TOO_LONG] += 1
+        member = GzipMember()
+        member.write(line.reject_row())
+        self.rejects.write(member.finish())
+
+    def _submit(self, block: Block) -> _Pending:
+        columns = tuple(self.report.columns)
+        result = self._pool.submit(normalize_block, block.data, block.first_line, columns)
+        return _Pending(block, len(columns), result)
+
+    def _take(self) -> None:
+        pending = self._pending.popleft()
+        block = pending.result.result()
+        if block.new_columns and pending.width < len(self.report.columns):
+            # It found keys without knowing those that the blocks before it had brought meanwhile.
+            pending = self._submit(pending.block)
+            block = pending.result.result()
+        report = self.report
+        report.columns += block.new_columns
+        report.lines_out += block.lines_out
+        report.rejected += block.rejected
+        report.blank += block.blank
+        report.syslog_prefixes += block.syslog_prefixes
+        report.exact_path_lines += block.exact_path_lines
+        self.rejects.write(block.rejects)
+        if block.output:
+            part = _Part(len(block.output), pending.width + len(block.new_columns))
+            self._parts.append(part)
+            # Once a line lacks a key, all is read and hashed again at the end.
+            self._write(block.output, hashed=part.width == self._parts[0].width == len(report.columns))
+
+    def _write(self, packed: bytes, *, hashed: bool) -> None:
+        self.output.write(packed)
+        self.report.bytes_out = self.output.size
+        if hashed:
+            for piece in GunzippedPieces([packed]):
+                self._digest.update(piece)
+                self.report.bytes_normalized += len(piece)
+
+    def _widen(self) -> None:
+        narrow, self.output = self.output, Spool()
+        self._digest = hashlib.sha256()
+        self.report.bytes_normalized = 0
+        with closing(narrow):
+            pending: deque[Future[bytes]] = deque()
+            for packed, width in self._stored(narrow):
+                missing = tuple(self.report.columns[width:])
+                pending.append(self._pool.submit(append_columns, packed, missing, width))
+                if len(pending) > self._in_flight:
+                    self._write(pending.popleft().result(), hashed=True)
+            for widened in pending:
+                self._write(widened.result(), hashed=True)
+
+    def _stored(self, spool: Spool) -> Iterator[tuple[bytes, int]]:
+        reader = spool.reader()
+        for part in self._parts:
+            yield reader.read(part.size), part.width

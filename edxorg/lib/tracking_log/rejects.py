@@ -1,0 +1,58 @@
+"""The lines that were set aside, as one JSON object each.
+
+Keys: `line`, counted from 1; `reason`; `raw`, the line without its LF, or `raw_base64` where it is no UTF-8. A line
+over 16 MiB is cut to its first 64 KiB, and has `length` (bytes) and `sha256` of the whole one as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+from enum import StrEnum
+
+import orjson
+
+EXCERPT_BYTES = 64 << 10
+"""What a reject keeps of a line that is too long to be one."""
+
+
+class Reason(StrEnum):
+    """Why a line was set aside; spelled as in the rejects."""
+
+    NO_OBJECT = "no_json_object"
+    INVALID_UTF8 = "invalid_utf8"
+    REPEATED_KEY = "repeated_key"
+    LONE_SURROGATE = "lone_surrogate"
+    UNREADABLE_TIME = "unreadable_time"
+    TOO_MANY_KEYS = "too_many_keys"
+    KEY_TOO_LONG = "key_too_long"
+    TOO_LONG = "too_long"
+
+
+class RejectedLineError(ValueError):
+    """A line that holds no event that can be delivered."""
+
+    def __init__(self, reason: Reason) -> None:
+        """Say why."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+def reject_row(line: int, reason: Reason, raw: bytes) -> bytes:
+    """The reject of a whole line, with its line end."""
+    try:
+        row = {"line": line, "reason": reason, "raw": raw.decode()}
+    except UnicodeDecodeError:
+        row = {"line": line, "reason": reason, "raw_base64": base64.b64encode(raw).decode()}
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def excerpt_row(line: int, excerpt: bytes, *, length: int, sha256: str) -> bytes:
+    """The reject of a line of which only the first `EXCERPT_BYTES` are at hand."""
+    row = {"line": line, "reason": Reason.TOO_LONG, "length": length, "sha256": sha256}
+    try:
+        # Leaves out a character that the cut went through.
+        row["raw"] = codecs.getincrementaldecoder("utf-8")().decode(excerpt)
+    except UnicodeDecodeError:
+        row["raw_base64"] = base64.b64encode(excerpt).decode()
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,230 @@
+"""The op that turns an archive of course exports into objects and materializations."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
+from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from pydantic import Field
+from upath import UPath
+
+from edxorg.lib.archive.account import Account, Delivery, Fate
+from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.worker import Orders
+from edxorg.lib.object_keys import raw_data_asset
+from edxorg.lib.progress import Progress, watcher_of_this_run
+from edxorg.lib.settings import Settings
+from edxorg.lib.tables import Escapes, Reading, RowHash
+from edxorg.ops import recording
+from edxorg.ops.failures import failures_for_people
+
+if TYPE_CHECKING:
+    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+
+SECONDS_BETWEEN_LOGS = 30
+
+LISTED_IN_UI = 50
+"""Rows of a list in a run's metadata; the rest is counted, and whole in the log."""
+
+
+def archive_op(settings: Settings) -> dg.OpDefinition:
+    """The op, with the settings' defaults in its config."""
+
+    class ArchiveConfig(dg.Config):
+        """How the tables are read and written; the defaults are the location's settings."""
+
+        escapes: Literal["keep", "decode"] = settings.escapes.value
+        """`decode` undoes the exporter's backslash escapes, and empties `NULL`."""
+        row_hash: Literal["record", "concatenated"] = settings.row_hash.value
+        """`concatenated` is the hash of an older pipeline, for lakes that merge on it."""
+        dialect: dict[str, str] = Field(default_factory=dict)
+        """Readings to force, `plain`, `escaped` or `quoted`, by table or by member; names can have wildcards."""
+        supersede: bool = False
+        """Let this archive replace what a later one brought."""
+
+    @dg.op(
+        name="process_edxorg_archive",
+        out=dg.Out(dg.Nothing),
+        pool="edxorg_archive",
+        required_resource_keys={"s3file_io_manager"},
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+    )
+    def process_edxorg_archive(
+        context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath
+    ) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+        """Deliver an archive's members to the landing zone, and record what is new."""
+        with failures_for_people(context):
+            orders = _orders(context, config.model_dump(), settings)
+            yield from _process(context, archive, orders, settings)
+
+    return process_edxorg_archive
+
+
+def _orders(context: dg.OpExecutionContext, config: dict[str, Any], settings: Settings) -> Orders:
+    landing_zone: FileObjectIOManager = context.resources.s3file_io_manager
+    url = landing_zone.base_url()
+    try:
+        dialect = {name: Reading(reading) for name, reading in config["dialect"].items()}
+    except ValueError as error:
+        raise BadInputError(f"dialect: {error}; a reading is plain, escaped or quoted") from None
+    return Orders(
+        landing_zone=url,
+        access=landing_zone.access(url),
+        archive_date=settings.archive_name.date_in(context.partition_key),
+        supersede=config["supersede"],
+        escapes=Escapes(config["escapes"]),
+        row_hash=RowHash(config["row_hash"]),
+        dialect=dialect,
+    )
+
+
+def _process(
+    context: dg.OpExecutionContext, archive: UPath, orders: Orders, settings: Settings
+) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    if not isinstance(archive, StorePath) or orders.landing_zone is None:
+        raise TypeError(f"{archive!r} is no path of a store")
+    landing_zone = orders.landing_zone
+    source = archive.store.read(archive.key)
+    before: dict[str, dict[str, recording.RecordedTags]] = {}
+
+    def recorded(asset: str) -> dict[str, Any]:
+        before[asset] = recording.latest_recorded(context.instance, asset, landing_zone)
+        return {partition: tags.recorded for partition, tags in before[asset].items()}
+
+    ingested = ingest_archive(source, orders, recorded, naming=settings.member_naming, progress=_reporter(context))
+    watcher_of_this_run().account(ingested.account)
+    courses = dict.fromkeys(each.member.course.key() for each in ingested.deliveries if each.member.course)
+    added = recording.add_partitions(context.instance, course_and_source_partitions, list(courses))
+    context.log.info("%s", ingested.account.sum_of_fates())
+    context.log.info("%d courses to record, %d of them new", len(courses), added)
+    describe = _Description(context.partition_key, source.info, landing_zone, orders)
+    yield from recording.record(context, map(describe.materialization, ingested.deliveries))
+    yield dg.Output(None, metadata=account_metadata(ingested.account, source.info))
+    if ingested.problem is not None or ingested.account.failed:
+        raise failure(ingested.account, ingested.problem)
+
+
+class _Description:
+    """How a delivery is recorded."""
+
+    def __init__(self, archive: str, source: SourceInfo, landing_zone: str, orders: Orders) -> None:
+        self._landing_zone = landing_zone
+        self._common_metadata = {
+            "archive": archive,
+            "archive_version": source.version,
+        }
+        self._common_tags = {recording.LANDING_ZONE: recording.short_hash(landing_zone)}
+        if orders.archive_date is not None:
+            self._common_tags[recording.ARCHIVE_DATE] = orders.archive_date.isoformat()
+
+    def materialization(self, delivery: Delivery) -> dg.AssetMaterialization:
+        """The materialization of what one member became."""
+        member, key = delivery.member, delivery.object_key
+        if member.course is None or key is None or delivery.version is None:
+            raise ValueError(f"{member.path} has no object to record")
+        metadata: dict[str, Any] = {
+            "path": join_url(self._landing_zone, key),
+            "object_key": key,
+            "source": "edxorg",
+            "source_system": member.course.site.value,
+            "course_id": member.course.course_id,
+            **self._common_metadata,
+            "member": member.label,
+            "size": delivery.size,
+        }
+        tags = {**self._common_tags, recording.DATA_VERSION: delivery.version}
+        if delivery.rows is not None:
+            metadata["dagster/row_count"] = delivery.rows
+            metadata["rejected"] = sum(delivery.rejected.values())
+            metadata |= delivery.facts
+            tags[recording.ROW_COUNT] = str(delivery.rows)
+            tags[recording.COLUMNS] = recording.short_hash("\t".join(delivery.columns))
+        if delivery.rejects_key is not None:
+            metadata["rejects"] = join_url(self._landing_zone, delivery.rejects_key)
+        asset = raw_data_asset(member.kind, member.table)
+        return dg.AssetMaterialization(
+            recording.asset_key(asset), partition=member.course.key(), metadata=metadata, tags=tags
+        )
+
+
+def account_metadata(account: Account, source: SourceInfo) -> dict[str, Any]:
+    """The account of an archive as the run shows it: sums first, then tables of what landed and what did not."""
+    fates = [Fate.MISSING_AT_SOURCE, Fate.FAILED, Fate.UNRECOGNISED]
+    metadata: dict[str, Any] = {
+        "members": account.members,
+        "sum": account.sum_of_fates(),
+        **{fate.name.lower(): account.fates[fate] for fate in Fate},
+        "rows": account.rows_delivered,
+        "rejected_rows": sum(account.rows_rejected.values()),
+        "source": source.url,
+        "archive_version": source.version,
+        "checked_by": source.checked_by,
+    }
+    for fate in fates:
+        if listed := account.listed.get(fate):
+            name = f"list of {fate}"
+            metadata[name] = dg.MetadataValue.md(_markdown(listed, account.fates[fate]))
+    if account.ambiguous:
+        metadata["ambiguous courses"] = list(account.ambiguous)[:LISTED_IN_UI]
+    if account.claimed_twice:
+        metadata["members with one name"] = account.claimed_twice[:LISTED_IN_UI]
+    if account.tables:
+        metadata["what landed"] = dg.MetadataValue.md(_landed(account))
+    if account.problem:
+        metadata["problem"] = account.problem
+    return metadata
+
+
+def _markdown(listed: list[tuple[str, int, str]], total: int) -> str:
+    lines = ["| member | bytes | why |", "| --- | ---: | --- |"]
+    lines += [f"| `{path}` | {size:,} | {why} |" for path, size, why in listed[:LISTED_IN_UI]]
+    if total > LISTED_IN_UI:
+        lines.append(f"| and {total - LISTED_IN_UI:,} more | | |")
+    return "\n".join(lines)
+
+
+def _landed(account: Account) -> str:
+    lines = ["| table | delivered | unchanged | empty | failed | rows | rejected |", "| --- |" + " ---: |" * 6]
+    lines += [
+        f"| {name} | {table.fates[Fate.DELIVERED]:,} | {table.fates[Fate.UNCHANGED]:,} | {table.fates[Fate.EMPTY]:,} "
+        f"| {table.fates[Fate.FAILED]:,} | {table.rows:,} | {sum(table.rejected.values()):,} |"
+        for name, table in sorted(account.tables.items())
+    ]
+    return "\n".join(lines)
+
+
+def failure(account: Account, problem: PipelineError | None) -> dg.Failure:
+    """The failure of a run that delivered what it could, naming what it could not."""
+    lines = [str(problem)] if problem else []
+    listed = account.listed.get(Fate.FAILED, [])
+    lines += [f"{path}: {why}" for path, _, why in listed[:LISTED_IN_UI]]
+    if account.failed > LISTED_IN_UI:
+        lines.append(f"and {account.failed - LISTED_IN_UI:,} more")
+    if account.failed:
+        lines.insert(0, f"{account.failed:,} of {account.members:,} members failed; the others were delivered")
+    may_pass = account.failed_for_now > 0 or (problem is not None and problem.may_pass)
+    return dg.Failure("\n".join(lines), allow_retries=may_pass)
+
+
+def _reporter(context: dg.OpExecutionContext) -> Callable[[Progress], None]:
+    """Progress to the log now and then, and to whoever watches this run."""
+    watcher = watcher_of_this_run()
+    started = last = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        watcher.progress(progress)
+        now = time.monotonic()
+        if now - last < SECONDS_BETWEEN_LOGS:
+            return
+        last = now
+        share = progress.bytes_read / max(progress.bytes_total, 1)
+        left = (now - started) * (1 - share) / share if share else 0
+        context.log.info(
+            "%.0f %% read, %s members, about %.0f minutes left", share * 100, f"{progress.items:,}", left / 60
+        )
+
+    return report

@@ -1,0 +1,35 @@
+"""From our errors to Dagster's failures, in one place: a retry only where a retry can help."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from ol_orchestrate.lib.errors import PipelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+PERMANENT_FAILURE = "edxorg/permanent_failure"
+"""Tag of a run that failed for reasons that stay until somebody changes something: it is not worth repeating."""
+
+
+@contextmanager
+def failures_for_people(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Turn an error that is complete without its traceback into a failure that says it, and tag the run.
+
+    Dagster's own retries of whole runs know nothing of the reason; a tag tells them.
+    """
+    try:
+        try:
+            yield
+        except PipelineError as error:
+            raise dg.Failure(str(error), allow_retries=error.may_pass) from None
+    except dg.Failure as failure:
+        if not failure.allow_retries:
+            context.instance.add_run_tags(
+                context.run_id, {PERMANENT_FAILURE: "true", "dagster/retry_on_asset_or_op_failure": "false"}
+            )
+        raise

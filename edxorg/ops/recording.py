@@ -1,0 +1,123 @@
+"""Recording what landed, and asking what was recorded: the one place that knows how Dagster keeps it.
+
+Each recorded object costs a run 8 to 80 ms where events are stored one by one, so only what is new is recorded; the
+latest versions of all partitions of an asset are one query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+import dagster as dg
+
+from edxorg.lib.delivery import Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+DATA_VERSION = "dagster/data_version"
+ARCHIVE_DATE = "edxorg/archive_date"
+ROW_COUNT = "edxorg/row_count"
+COLUMNS = "edxorg/columns"
+LANDING_ZONE = "edxorg/landing_zone"
+"""A short hash of the landing zone's URL: what was recorded for another one says nothing about this one."""
+
+PARTITIONS_AT_ONCE = 10_000
+"""SQLite refuses longer lists."""
+
+EVENTS_AT_ONCE = 500
+
+
+def short_hash(text: str) -> str:
+    """Twelve hex digits: for tags, which have 63 characters at most."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def asset_key(asset: str) -> dg.AssetKey:
+    """From an asset's name to its key."""
+    return dg.AssetKey(asset.split("/"))
+
+
+class RecordedTags(NamedTuple):
+    """What the latest materialization of a partition says in its tags."""
+
+    recorded: Recorded
+    row_count: int | None
+    columns: str | None
+
+
+def latest_recorded(instance: dg.DagsterInstance, asset: str, landing_zone: str) -> dict[str, RecordedTags]:
+    """The latest recorded version of each partition of an asset, in one query."""
+    tags_by_partition = instance.event_log_storage.get_latest_tags_by_partition(
+        asset_key(asset),
+        dg.DagsterEventType.ASSET_MATERIALIZATION,
+        tag_keys=[DATA_VERSION, ARCHIVE_DATE, ROW_COUNT, COLUMNS, LANDING_ZONE],
+    )
+    return {
+        partition: _read_tags(tags)
+        for partition, tags in tags_by_partition.items()
+        if DATA_VERSION in tags and tags.get(LANDING_ZONE) == short_hash(landing_zone)
+    }
+
+
+def _read_tags(tags: Mapping[str, str]) -> RecordedTags:
+    day = tags.get(ARCHIVE_DATE)
+    rows = tags.get(ROW_COUNT)
+    recorded = Recorded(tags[DATA_VERSION], date.fromisoformat(day) if day else None)
+    return RecordedTags(recorded, int(rows) if rows else None, tags.get(COLUMNS))
+
+
+def add_partitions(
+    instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Sequence[str]
+) -> int:
+    """Register those partition keys that are not there yet, and return how many."""
+    name = partitions.name
+    if name is None:
+        raise ValueError("only dynamic partitions with a name can be added to")
+    there = set(instance.get_dynamic_partitions(name))
+    missing = [key for key in dict.fromkeys(keys) if key not in there]
+    for start in range(0, len(missing), PARTITIONS_AT_ONCE):
+        instance.add_dynamic_partitions(name, missing[start : start + PARTITIONS_AT_ONCE])
+    return len(missing)
+
+
+def record(
+    context: dg.OpExecutionContext, materializations: Iterable[dg.AssetMaterialization]
+) -> Iterator[dg.AssetMaterialization]:
+    """Record materializations: give them to Dagster one by one, or, on Postgres, in batches.
+
+    A batch holds a single asset, since Postgres then updates the asset's own row for the last event only.
+
+    Yields:
+        The events that the op has to yield itself.
+    """
+    if not type(context.instance.event_log_storage).__module__.startswith("dagster_postgres"):
+        yield from materializations
+        return
+    by_asset: dict[dg.AssetKey, list[dg.AssetMaterialization]] = {}
+    for each in materializations:
+        by_asset.setdefault(each.asset_key, []).append(each)
+    for of_asset in by_asset.values():
+        for start in range(0, len(of_asset), EVENTS_AT_ONCE):
+            _record_batch(context, of_asset[start : start + EVENTS_AT_ONCE])
+
+
+def _record_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMaterialization]) -> None:
+    # Dagster has no public way to store events in bulk, and one by one they cost 30 to 80 ms each on Postgres.
+    from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, StepMaterializationData  # noqa: PLC0415
+
+    batch_id = uuid4().hex
+    for position, materialization in enumerate(batch, start=1):
+        context.instance.report_dagster_event(
+            DagsterEvent(
+                event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+                job_name=context.job_name,
+                step_key=context.get_step_execution_context().step.key,
+                event_specific_data=StepMaterializationData(materialization, []),
+            ),
+            run_id=context.run_id,
+            batch_metadata=DagsterEventBatchMetadata(batch_id, is_end=position == len(batch)),
+        )

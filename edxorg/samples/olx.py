@@ -1,0 +1,174 @@
+"""The XML archive of an invented course, laid out as in edX's research exports: no folder `static/`.
+
+The gzip inside stores its data uncompressed, so that the bytes, and the hashes taken of them, are the same with
+every compression library.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tarfile
+import zlib
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from edxorg.samples.courses import LTI_PASSPORT, Block, SampleCourse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODIFIED: Final = 1_704_585_600
+"""When everything in a sample was last modified: 2024-01-07 00:00 UTC."""
+
+_STORED_BLOCK: Final = 0xFFFF
+
+
+def course_xml(course: SampleCourse) -> bytes:
+    """The `.xml.tar.gz` of a course."""
+    buffer = io.BytesIO()
+    root = f"{course.organization}-{course.number}-{course.run}"
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path, text in _files(course):
+            data = text.encode()
+            member = tarfile.TarInfo(f"{root}/{path}")
+            member.size, member.mtime = len(data), MODIFIED
+            tar.addfile(member, io.BytesIO(data))
+    return _stored_gzip(buffer.getvalue())
+
+
+def _stored_gzip(data: bytes) -> bytes:
+    """A gzip file whose deflate blocks are all of the stored kind (RFC 1951, 3.2.4)."""
+    pieces = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
+    for start in range(0, len(data), _STORED_BLOCK):
+        block = data[start : start + _STORED_BLOCK]
+        last = start + _STORED_BLOCK >= len(data)
+        pieces += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
+    pieces.append(struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF))
+    return b"".join(pieces)
+
+
+def _files(course: SampleCourse) -> Iterator[tuple[str, str]]:
+    """Each file's path below the course's folder, and its text."""
+    run, year = course.run, 2012 + course.index % 12
+    yield "course.xml", _element("course", {"url_name": run, "org": course.organization, "course": course.number})
+    attributes = {
+        "advanced_modules": json.dumps(["poll", "lti_consumer"]),
+        "display_name": course.root.title,
+        "start": json.dumps(f"{year}-09-05T00:00:00Z"),
+        "end": json.dumps(f"{year}-12-20T00:00:00Z"),
+        "enrollment_start": f"{year}-06-01T00:00:00Z",
+        "enrollment_end": f"{year}-12-01T00:00:00Z",
+        "instructor_info": json.dumps({"instructors": [{"name": course.instructor, "title": "Professor"}]}),
+        "language": "en",
+        "lti_passports": json.dumps([LTI_PASSPORT]),
+        "self_paced": "true" if course.index % 2 else "false",
+    }
+    chapters = [_element("chapter", {"url_name": chapter.name}) for chapter in course.root.children]
+    yield f"course/{run}.xml", _element("course", attributes, [*chapters, _element("wiki", {"slug": course.number})])
+    for block in course.blocks[1:]:
+        if not _inline(block):
+            yield from _block_files(block)
+    yield f"policies/{run}/policy.json", _json({f"course/{run}": _policy(course)})
+    yield f"policies/{run}/grading_policy.json", _json(_GRADING)
+    yield "policies/assets.json", _json({})
+    yield "assets/assets.xml", "<assets/>\n"
+    yield "about/overview.html", f"<section class='about'><p>{escape(course.root.title)}</p></section>\n"
+    yield "about/short_description.html", f"{escape(course.root.title)}, with invented content.\n"
+    yield "info/updates.html", "<ol/>\n"
+    yield "tags.csv", f"Name,Type,ID,Subject\n{course.root.title},course,{course.course_key},Sample\n"
+
+
+def _inline(block: Block) -> bool:
+    """Whether a block stands in full inside its parent, as about one in twenty does in real courses."""
+    return block.category == "problem" and block.name.startswith("0")
+
+
+def _block_files(block: Block) -> Iterator[tuple[str, str]]:
+    if block.category == "html":
+        yield f"html/{block.name}.html", f"<p>{escape(block.title)}.</p>\n<p>Nothing in this course is real.</p>\n"
+    yield f"{block.category}/{block.name}.xml", _body(block)
+
+
+def _body(block: Block) -> str:
+    title = {"display_name": block.title}
+    match block.category:
+        case "html":
+            return _element("html", {**title, "filename": block.name})
+        case "problem":
+            return _problem(title)
+        case "video":
+            return _video(block, title)
+    children = [
+        _problem({"url_name": child.name, "display_name": child.title})
+        if _inline(child)
+        else _element(child.category, {"url_name": child.name})
+        for child in block.children
+    ]
+    graded = {"format": "Homework", "graded": "true"} if block.category == "sequential" else {}
+    return _element(block.category, {**title, **graded}, children)
+
+
+def _problem(attributes: dict[str, str]) -> str:
+    markdown = ">>Which of these is even?<<\n( ) 1\n(x) 2"
+    choices = '<choice correct="false">1</choice>\n<choice correct="true">2</choice>\n'
+    return _element(
+        "problem",
+        {**attributes, "markdown": markdown, "max_attempts": "3", "weight": "1.0"},
+        [f"<multiplechoiceresponse>\n<choicegroup>\n{choices}</choicegroup>\n</multiplechoiceresponse>\n"],
+    )
+
+
+def _video(block: Block, title: dict[str, str]) -> str:
+    video_id = f"{block.name[:8]}-{block.name[8:12]}-{block.name[12:16]}-{block.name[16:20]}-{block.name[20:]}"
+    seconds = f"{60 + int(block.name[:2], 16)}.0"
+    link = {"profile": "desktop_mp4", "url": f"https://video.example.com/{video_id}.mp4", "file_size": "0"}
+    asset = {"client_video_id": f"{block.name[:6]}.mp4", "duration": seconds, "image": ""}
+    return _element(
+        "video",
+        {**title, "url_name": block.name, "edx_video_id": video_id, "html5_sources": "[]", "transcripts": "{}"},
+        [_element("video_asset", asset, [_element("encoded_video", link)])],
+    )
+
+
+def _policy(course: SampleCourse) -> dict[str, Any]:
+    signatory = {
+        "id": 1_000 + course.index,
+        "name": course.instructor,
+        "title": "Professor",
+        "organization": course.organization,
+        "signature_image_path": "/asset/signature.png",
+    }
+    certificate = {"id": 2_000 + course.index, "name": "Certificate", "is_active": True, "signatories": [signatory]}
+    tabs = [("course_info", "Home"), ("courseware", "Course"), ("discussion", "Discussion"), ("progress", "Progress")]
+    return {
+        "advanced_modules": ["poll", "lti_consumer"],
+        "certificates": {"certificates": [certificate]},
+        "discussions_settings": {"provider_type": "openedx", "enable_in_context": True},
+        "display_coursenumber": course.number,
+        "display_name": course.root.title,
+        "lti_passports": [LTI_PASSPORT],
+        "self_paced": course.index % 2 == 1,
+        "tabs": [{"course_staff_only": False, "name": name, "type": kind} for kind, name in tabs],
+        "tags": {"subject": ["sample"]},
+    }
+
+
+_GRADING: Final = {
+    "GRADER": [
+        {"type": "Homework", "short_label": "HW", "min_count": 4, "drop_count": 1, "weight": 0.6},
+        {"type": "Final Exam", "short_label": "Final", "min_count": 1, "drop_count": 0, "weight": 0.4},
+    ],
+    "GRADE_CUTOFFS": {"Pass": 0.6},
+}
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=4, sort_keys=True) + "\n"
+
+
+def _element(tag: str, attributes: dict[str, str], children: list[str] | None = None) -> str:
+    escaped = {name: escape(value).replace("\n", "&#10;") for name, value in attributes.items()}
+    start = " ".join([tag, *(f'{name}="{value}"' for name, value in escaped.items())])
+    return f"<{start}>\n{''.join(children)}</{tag}>\n" if children else f"<{start}/>\n"

@@ -1,0 +1,283 @@
+"""Random logs, cut into random blocks, against a plain reader that knows all keys before it writes a line."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
+from edxorg.lib.tracking_log.event import read_quickly
+from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
+from edxorg.lib.workers import WorkerPool
+
+TIMES = {
+    '"2024-05-06T07:08:09.123456+00:00"': "2024-05-06 07:08:09.123456",
+    '"2024-05-06T07:08:09.5Z"': "2024-05-06 07:08:09.500000",
+    '"2024-05-06 07:08:09"': "2024-05-06 07:08:09.000000",
+    '"2024-05-06T01:08:09.000001-05:30"': "2024-05-06 06:38:09.000001",
+    '"2024\\u002d05-06T07:08:09.123456"': "2024-05-06 07:08:09.123456",
+    "1714979289": "2024-05-06 07:08:09.000000",
+    "1714979289123": "2024-05-06 07:08:09.123000",
+    '"300-01-01"': None,
+    '""': None,
+    "null": None,
+    '{"$date": 1}': None,
+}
+
+
+@dataclass
+class Expected:
+    output: bytes = b""
+    rejects: list[tuple[int, str, bytes]] = field(default_factory=list)
+    blank: int = 0
+    columns: list[str] = field(default_factory=list)
+
+
+class Refused(Exception):  # noqa: N818 - reads like the outcome it is
+    pass
+
+
+def straightforward(content: bytes) -> Expected:
+    """Read everything first, and write then."""
+    expected = Expected()
+    rows = []
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], 1):
+        if not line.strip(b" \t\r"):
+            expected.blank += 1
+            continue
+        try:
+            row = read_line(line)
+            new = [key for key in row if key not in expected.columns]
+            if len(expected.columns) + len(new) > 500:
+                raise Refused("too_many_keys")
+        except Refused as refused:
+            expected.rejects.append((number, str(refused), line))
+        else:
+            expected.columns += new
+            rows.append(row)
+    expected.output = b"".join(
+        json.dumps({key: row.get(key) for key in expected.columns}, ensure_ascii=False, separators=(",", ":")).encode()
+        + b"\n"
+        for row in rows
+    )
+    return expected
+
+
+def read_line(line: bytes) -> dict[str, str]:
+    line = re.sub(rb"^\xef\xbb\xbf", b"", line)
+    line = re.sub(rb"^[A-Z][a-z][a-z] .\d \d\d:\d\d:\d\d localhost (?=\{)", b"", line)
+    try:
+        text = line.decode()
+        values = list(spans(text))
+    except UnicodeDecodeError:
+        raise Refused("invalid_utf8") from None
+    except (ValueError, IndexError):
+        raise Refused("no_json_object") from None
+    row: dict[str, str] = {}
+    for key, value, source in values:
+        if re.search("[\ud800-\udfff]", key):
+            raise Refused("lone_surrogate")
+        if key in row:
+            raise Refused("repeated_key")
+        row[key] = value if isinstance(value, str) else source
+        if re.search("[\ud800-\udfff]", row[key]):
+            raise Refused("lone_surrogate")
+        if key == "time":
+            time = TIMES[source]
+            if time is None:
+                raise Refused("unreadable_time")
+            row[key] = time
+    return row
+
+
+def spans(text: str) -> Iterator[tuple[str, Any, str]]:
+    """Top-level members of an object, with the text of each value, by Python's own JSON scanner."""
+    if not isinstance(json.loads(text, parse_constant=refuse, object_pairs_hook=dict), dict):
+        raise ValueError(text)
+    decoder = json.JSONDecoder(parse_constant=refuse, object_pairs_hook=tuple)
+    space = re.compile(r"[ \t\r\n]*")
+
+    def skip(at: int) -> int:
+        match = space.match(text, at)
+        return match.end() if match else at
+
+    at = skip(skip(0) + 1)
+    while text[at] != "}":
+        key, at = decoder.raw_decode(text, at)
+        start = skip(skip(at) + 1)
+        value, end = decoder.raw_decode(text, start)
+        yield key, value, text[start:end]
+        at = skip(end)
+        at = skip(at + 1) if text[at] == "," else at
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+string_pieces = st.sampled_from(
+    [
+        "a",
+        "é",
+        "😀",
+        "\x7f",
+        "\u2028",
+        "\\u00e9",
+        "\\/",
+        '\\"',
+        "\\\\",
+        "\\n",
+        "\\u0000",
+        "\\ud83d\\ude00",
+        "{",
+        "}",
+        "[",
+        ",",
+        ":",
+    ]
+) | st.sampled_from(["\\ud83d", "\\uDE00", " "])
+strings = st.lists(string_pieces, max_size=6).map(lambda pieces: f'"{"".join(pieces)}"')
+scalars = strings | st.sampled_from(
+    ["0", "-0", "1.10", "1e999", "12345678901234567890123", "0.1e-7", "true", "false", "null", "NaN", "01"]
+)
+spaces = st.sampled_from(["", "", " ", "\t", "\r", "  "])
+
+
+def containers(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    member = st.tuples(strings, spaces, values).map(lambda m: f"{m[0]}{m[1]}:{m[1]}{m[2]}")
+    return st.one_of(
+        st.tuples(st.lists(values, max_size=3), spaces).map(lambda a: f"[{a[1]}{f'{a[1]},'.join(a[0])}]"),
+        st.tuples(st.lists(member, max_size=3), spaces).map(lambda o: f"{{{f',{o[1]}'.join(o[0])}{o[1]}}}"),
+    )
+
+
+values = st.recursive(scalars, containers, max_leaves=12)
+keys = st.sampled_from([f'"k{n}"' for n in range(9)] + ['"\\u006b1"', '""', '"é"', '"Time"', '"a\\"b"']) | strings
+members = st.tuples(keys, spaces, values).map(lambda m: f"{m[0]}{m[1]}:{m[1]}{m[2]}") | st.sampled_from(
+    [f'"time": {time}' for time in TIMES]
+)
+events = st.tuples(st.lists(members, max_size=6), spaces).map(lambda e: f"{e[1]}{{{f', {e[1]}'.join(e[0])}}}{e[1]}")
+log_lines = st.one_of(
+    events.map(str.encode),
+    events.map(lambda event: b"Sep  9 00:00:48 localhost " + event.lstrip().encode()),
+    events.map(lambda event: b"\xef\xbb\xbf" + event.encode()),
+    st.tuples(events.map(str.encode), st.integers(0, 80)).map(lambda cut: cut[0][: cut[1]]),
+    st.binary(max_size=8).map(lambda noise: noise.replace(b"\n", b"")),
+    st.sampled_from([b"", b" \t\r", b"[1]", b"5", b'"{}"', b"{}", b"{}{}", b'{"a":"\xff"}', b'{"a":"\x01"}']),
+)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(object, workers=2) as running:
+        yield running
+
+
+def blocks_of(content: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+def normalize(content: bytes, pool: WorkerPool, *, size: int = 1 << 16) -> NormalizedLog:
+    packed = gzip.compress(content, 1)
+    return normalize_log(blocks_of(packed, size), name="day.log.gz", pool=pool, progress=lambda _: None)
+
+
+def assert_as_expected(log: NormalizedLog, content: bytes) -> None:
+    expected = straightforward(content)
+    output = gzip.decompress(log.output.reader().read()) if log.output else b""
+    rejects = gzip.decompress(log.rejects.reader().read()).splitlines() if log.rejects else []
+    log.close()
+    assert output == expected.output
+    assert [as_reject(json.loads(reject)) for reject in rejects] == expected.rejects
+    assert log.version == hashlib.sha256(expected.output).hexdigest()
+    report = log.report
+    assert report.columns == expected.columns
+    assert report.blank == expected.blank
+    assert report.bytes_normalized == len(expected.output)
+    assert (
+        report.lines_in
+        == report.lines_out + report.rejected_lines + report.blank
+        == (content.count(b"\n") + (not content.endswith(b"\n")) if content else 0)
+    )
+
+
+def as_reject(row: dict[str, Any]) -> tuple[int, str, bytes]:
+    raw = row["raw"].encode() if "raw" in row else base64.b64decode(row["raw_base64"])
+    return row["line"], row["reason"], raw
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    log=st.lists(log_lines, min_size=1, max_size=25),
+    block_bytes=st.integers(1, 300),
+    unended=st.booleans(),
+    size=st.integers(1, 99),
+)
+def test_any_log_in_any_blocks_comes_out_as_if_all_keys_had_been_known(
+    log: list[bytes],
+    block_bytes: int,
+    unended: bool,
+    size: int,
+    pool: WorkerPool,  # noqa: FBT001
+) -> None:
+    content = b"\n".join(log) + (b"" if unended else b"\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        assert_as_expected(normalize(content, pool, size=size), content)
+
+
+def test_the_first_500_keys_are_kept_and_lines_that_bring_more_are_rejected(pool: WorkerPool) -> None:
+    rng = random.Random(7)
+    content = b""
+    for number in range(3_000):
+        brought = rng.sample(range(10_000), rng.randrange(1, 8))
+        known = rng.sample(range(50), 3)
+        row = {f"key{key}": number for key in [*known, *(brought if number % 3 == 0 else [])]}
+        content += json.dumps(row).encode() + b"\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", 3_000)
+        log = normalize(content, pool)
+        assert log.report.rejected["too_many_keys"] > 500
+        assert len(log.report.columns) == 500
+        assert log.report.lines_out > 2_000
+        assert_as_expected(log, content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=events | values,
+    cut=st.none() | st.tuples(st.integers(0, 60), st.integers(0, 4), st.sampled_from('{}[]":,0\\a \x01')),
+)
+def test_the_exact_reader_takes_the_json_that_python_takes(text: str, cut: tuple[int, int, str] | None) -> None:
+    if cut is not None:
+        at, removed, inserted = cut
+        text = text[:at] + inserted + text[at + removed :]
+    try:
+        expected = [(key, source) for key, _, source in spans(text)]
+    except (ValueError, IndexError):
+        with pytest.raises(NotAnObjectError):
+            list(top_level_members(text.encode("utf-8", "surrogatepass")))
+    else:
+        found = [(json.loads(key), value.decode()) for key, value in top_level_members(text.encode())]
+        assert found == expected
+
+
+@given(text=events)
+def test_the_quick_reader_says_what_the_exact_one_says_or_nothing(text: str) -> None:
+    quick = read_quickly(text.encode())
+    if quick is not None:
+        exact = read_line(text.encode())
+        assert quick == exact
+        assert list(quick) == list(exact)

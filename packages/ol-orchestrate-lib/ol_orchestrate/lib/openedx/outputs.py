@@ -1,0 +1,226 @@
+"""The rows that are made from a course and from a course structure, as JSON lines, and their data versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ol_orchestrate.lib.openedx.olx import Course
+    from ol_orchestrate.lib.openedx.static_assets import Manifest
+    from ol_orchestrate.lib.openedx.structure import CourseStructure
+
+Row = dict[str, Any]
+
+_RETRIEVED_AT = "retrieved_at"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLines:
+    """One output: rows that are made anew each time they are asked for, so that few are in memory.
+
+    Attributes:
+        name: The output, for example `course_video`; its asset and its folder are called alike.
+        rows: Makes the rows. A column `retrieved_at` is None in them.
+    """
+
+    name: str
+    rows: Callable[[], Iterator[Row]]
+
+    def data_version(self) -> str:
+        """Hex SHA-256 of the lines without the column `retrieved_at`: the same as long as the content is."""
+        digest = hashlib.sha256()
+        for row in self.rows():
+            row.pop(_RETRIEVED_AT, None)
+            digest.update(_line(row))
+        return digest.hexdigest()
+
+    def lines(self, retrieved_at: str) -> Iterator[bytes]:
+        """The output: one JSON object a line, UTF-8, each with its LF.
+
+        Args:
+            retrieved_at: For the column of that name, where the output has it; ISO 8601.
+        """
+        for row in self.rows():
+            if _RETRIEVED_AT in row:
+                row[_RETRIEVED_AT] = retrieved_at
+            yield _line(row)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    # a lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", errors="replace") + b"\n"
+
+
+def course_outputs(course: Course, *, source_system: str) -> dict[str, JsonLines]:
+    """The outputs of an OLX export that are rows, by name.
+
+    Args:
+        course: The course.
+        source_system: Where it runs, for example `prod`.
+    """
+    outputs = (
+        JsonLines("course_metadata", lambda: _metadata_rows(course)),
+        JsonLines("course_video", lambda: _video_rows(course)),
+        JsonLines("course_policy", lambda: _policy_rows(course)),
+        JsonLines("course_certificate_signatory", lambda: _signatory_rows(course)),
+        JsonLines("course_grading_policy", lambda: _grading_rows(course)),
+        JsonLines("course_xml_blocks", lambda: _block_rows(course, source_system)),
+    )
+    return {output.name: output for output in outputs}
+
+
+def structure_outputs(structure: CourseStructure, *, course_id: str, source_system: str) -> dict[str, JsonLines]:
+    """The outputs of a course structure, by name.
+
+    Args:
+        structure: The structure.
+        course_id: The course as file names spell it, since a structure does not name its course.
+        source_system: Where it runs, for example `prod`.
+    """
+    outputs = (
+        JsonLines("flattened_course_structure", lambda: _structure_rows(structure, course_id, source_system)),
+        JsonLines("course_blocks", lambda: _structure_block_rows(structure, course_id, source_system)),
+    )
+    return {output.name: output for output in outputs}
+
+
+def manifest_line(manifest: Manifest) -> bytes:
+    """The manifest of the static assets as a file: one JSON object on a line."""
+    return _line(manifest)
+
+
+def _metadata_rows(course: Course) -> Iterator[Row]:
+    text = course.attributes.get
+    yield {
+        "course_id": course.course_id,
+        "institution": course.org,
+        "course_number": course.number,
+        "semester": course.run,
+        "title": text("display_name"),
+        "course_start": text("start"),
+        "course_end": text("end"),
+        "enrollment_start": text("enrollment_start"),
+        "enrollment_end": text("enrollment_end"),
+        "self_paced": _truth(text("self_paced")) or False,
+        "instructor_info": text("instructor_info"),
+    }
+
+
+def _truth(value: object) -> bool | None:
+    """A boolean setting as the platform reads it: of text only `true` is true, also where it is quoted as JSON."""
+    if isinstance(value, str):
+        return value.strip().strip('"').lower() == "true"
+    return None if value is None else bool(value)
+
+
+def _video_rows(course: Course) -> Iterator[Row]:
+    for video in course.videos:
+        yield {
+            "course_id": course.course_id,
+            "video_block_id": video.key.block_id,
+            "edx_video_id": video.attributes.get("edx_video_id"),
+            "duration": video.duration,
+        }
+
+
+def _policy_rows(course: Course) -> Iterator[Row]:
+    if (policy := course.policies.course) is not None:
+        yield {
+            "course_id": course.course_id,
+            "advanced_modules": policy.get("advanced_modules", []),
+            "discussions_settings": policy.get("discussions_settings", {}),
+            "display_coursenumber": policy.get("display_coursenumber", ""),
+            "self_paced": _truth(policy.get("self_paced")),
+            "tabs": policy.get("tabs", []),
+            "tags": policy.get("tags", []),
+        }
+
+
+def _signatory_rows(course: Course) -> Iterator[Row]:
+    for signatory in course.policies.signatories:
+        yield {**signatory, "course_id": course.course_id}
+
+
+def _grading_rows(course: Course) -> Iterator[Row]:
+    if (grading := course.policies.grading) is not None:
+        yield {
+            "course_id": course.course_id,
+            "graders": grading.get("GRADER", []),
+            "grade_cutoffs": grading.get("GRADE_CUTOFFS", {}),
+        }
+
+
+def _block_rows(course: Course, source_system: str) -> Iterator[Row]:
+    for block in course.blocks:
+        block_type, block_id = block.key
+        of_video = block.attributes.get if block_type == "video" else _nothing
+        of_problem = block.attributes.get if block_type == "problem" else _nothing
+        yield {
+            "course_id": course.course_id,
+            "source_system": source_system,
+            "block_id": block_id,
+            "block_type": block_type,
+            "block_display_name": block.attributes.get("display_name", ""),
+            "block_parent": block.parent and block.parent.block_id,
+            "xml_attributes": block.attributes,
+            "xml_path": block.path,
+            "raw_xml": block.raw_xml.decode(),
+            "retrieved_at": None,
+            "edx_video_id": of_video("edx_video_id"),
+            "duration": block.duration,
+            "max_attempts": of_problem("max_attempts"),
+            "weight": of_problem("weight"),
+            "markdown": of_problem("markdown"),
+        }
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def _structure_rows(structure: CourseStructure, course_id: str, source_system: str) -> Iterator[Row]:
+    yield {
+        "content_hash": structure.content_hash,
+        "course_id": course_id,
+        "source_system": source_system,
+        "course_structure": structure.document,
+        "course_structure_flattened": dict(_flattened(structure.document, "")),
+        "retrieved_at": None,
+    }
+
+
+def _flattened(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Keys of nested objects joined with `__`; lists are values, and an empty object leaves nothing."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{key}__")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _structure_block_rows(structure: CourseStructure, course_id: str, source_system: str) -> Iterator[Row]:
+    course_hash = structure.content_hash
+    of_course = structure.course.metadata.get if structure.course else _nothing
+    for block in structure.blocks:
+        yield {
+            "block_content_hash": block.content_hash,
+            "block_details": block.details,
+            "block_due": block.metadata.get("due"),
+            "block_id": block.block_id,
+            "block_index": block.index,
+            "block_parent": block.parent,
+            "block_start": block.metadata.get("start"),
+            "block_title": block.metadata.get("display_name"),
+            "block_type": block.block_type,
+            "course_content_hash": course_hash,
+            "course_id": course_id,
+            "source_system": source_system,
+            "course_start": of_course("start"),
+            "course_title": of_course("display_name"),
+            "retrieved_at": None,
+        }

@@ -1,0 +1,82 @@
+"""XML from outside: no DTD, no entities of its own, nothing fetched, bounded, and with an error that says where."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from lxml import etree  # type: ignore[import-untyped]
+
+from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
+
+MAX_MARKUP = 500_000
+"""Most `<` in one document, and most `=`. A parsed element or attribute takes about 100 bytes, however short its text,
+so a small file could fill the memory; the largest course files have some thousands."""
+
+_ASCII_BASED = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
+"""Encodings, by Python's names, in which markup has the bytes of ASCII, so that the checks below see all of it."""
+
+_ENCODING = re.compile(rb"""\A\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
+_DOCTYPE = re.compile(rb"\A(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+_REMEDY = "Mend the file in the course, or export the course again"
+
+
+def parse_xml(data: bytes, path: str) -> etree._Element:
+    """Read an XML document and return its root element; comments and CDATA sections stay.
+
+    Args:
+        data: The whole document; whoever read it has bounded its size.
+        path: What to call it in an error.
+
+    Raises:
+        BrokenDocumentError: It is not well-formed (an unrendered template, for example), has a DTD, is in an
+            encoding that is not read, or holds more than `MAX_MARKUP` elements or attributes, or one that is larger
+            or deeper than libxml2 allows (10 MB, 256 levels).
+    """
+    data = _in_utf8(data, path)
+    if _DOCTYPE.match(data):
+        raise _broken(path, "a DTD is refused, since it may read files and fill the memory", remedy="Remove <!DOCTYPE")
+    if data.count(b"<") > MAX_MARKUP or data.count(b"=") > MAX_MARKUP:
+        raise _broken(path, f"more than {MAX_MARKUP} tags or attributes", remedy="Split the file")
+    try:
+        root = etree.fromstring(data, _parser())
+    except etree.XMLSyntaxError as error:
+        line, column = error.position
+        what = (error.msg or "no document").partition(", line ")[0]  # the place has columns of its own
+        problem = Problem(path, f"broken XML: {what}", _REMEDY, line or None, column or None)
+        raise BrokenDocumentError(problem) from None
+    except ValueError as error:
+        raise _broken(path, f"broken XML: {error}") from None
+    return root
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, strip_cdata=False)
+
+
+def _in_utf8(data: bytes, path: str) -> bytes:
+    """The document in an encoding that extends ASCII, without a byte order mark."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not data.startswith(codecs.BOM_UTF32_LE):
+        try:
+            text = data.decode("utf-16")
+        except UnicodeDecodeError:
+            raise _broken(path, "broken XML: it begins as UTF-16 and is not") from None
+        return re.sub(r"\A\s*<\?xml.*?\?>", "", text, flags=re.DOTALL).encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    declared = _ENCODING.match(data)
+    if data[:4].count(0) or not data.lstrip().startswith(b"<"):
+        raise _broken(path, "broken XML: it does not begin with a tag")
+    if declared and _codec_name(declared[1]) not in _ASCII_BASED:
+        raise _broken(path, f"the encoding {declared[1].decode('ascii', 'replace')!r} is not read", remedy="Use UTF-8")
+    return data
+
+
+def _codec_name(declared: bytes) -> str:
+    try:
+        return codecs.lookup(declared.decode("ascii")).name
+    except (LookupError, ValueError):
+        return ""
+
+
+def _broken(path: str, what: str, *, remedy: str = _REMEDY) -> BrokenDocumentError:
+    return BrokenDocumentError(Problem(path, what, remedy))

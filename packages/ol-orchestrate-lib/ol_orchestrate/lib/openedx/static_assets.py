@@ -1,0 +1,167 @@
+"""The files of a course that are not XML: pages, handouts, code. A reproducible `.tar.gz` of them, and its manifest."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+import tarfile
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TypedDict, cast
+
+from ol_orchestrate.lib.openedx.archive import NOT_CONTENT
+from ol_orchestrate.lib.openedx.passports import PassportScan
+from ol_orchestrate.lib.openedx.problems import CourseExportError, ProblemList
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+MAX_STATIC_BYTES = 8 << 30
+"""All static assets of a course together, unpacked: what the temporary folder must be able to take."""
+
+IN_MEMORY = 4 << 20
+"""Bytes that stay in memory; a course of text only never touches the disk."""
+
+_NOT_ASSETS = NOT_CONTENT | {"policies"}
+
+
+class ManifestFile(TypedDict):
+    """One file of the bundle."""
+
+    path: str
+    mime_type: str
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(TypedDict):
+    """What a bundle of static assets holds; files in the order of their paths."""
+
+    data_version: str
+    file_count: int
+    files: list[ManifestFile]
+
+
+class _Spooled(NamedTuple):
+    offset: int
+    size: int
+    sha256: str
+
+
+class StaticAssets:
+    """The static assets of one course, in a temporary file without a name from when they are read to when written.
+
+    They wait there since their paths begin at the course's root folder, which an archive may reveal only at its end,
+    and since a bundle in the order of paths has the same bytes whatever the order of the archive. Give it to
+    `read_course`, then ask for the bundle and the manifest. A context manager.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has been collected."""
+        self._spool = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
+        self._end = 0
+        self._collected: dict[str, _Spooled] = {}
+        self._secret: set[str] = set()
+        self._files: dict[str, _Spooled] = {}
+
+    def collect(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Keep a file of the archive; of two with one path, the last.
+
+        Raises:
+            CourseExportError: All files together are larger than `MAX_STATIC_BYTES`.
+            OSError: The temporary folder is full.
+        """
+        digest = hashlib.sha256()
+        scan = PassportScan()
+        offset = self._end
+        for chunk in chunks:
+            self._end += len(chunk)
+            if self._end > MAX_STATIC_BYTES:
+                limit = f"{MAX_STATIC_BYTES >> 30} GiB"
+                raise CourseExportError(f"{path}: the static files are larger than {limit} together. Leave some out")
+            digest.update(chunk)
+            scan.feed(chunk)
+            self._spool.write(chunk)
+        self._collected[path] = _Spooled(offset, self._end - offset, digest.hexdigest())
+        (self._secret.add if scan.found else self._secret.discard)(path)
+
+    def select(self, root: str, problems: ProblemList) -> None:
+        """Decide what belongs to the course: below its root folder, and no settings, drafts or secrets.
+
+        Args:
+            root: The root folder with a slash at its end, or `""`.
+            problems: Learns of files that are left out because they hold LTI passports.
+        """
+        for path in sorted(self._collected):
+            relative = path.removeprefix(root)
+            if not path.startswith(root) or relative.partition("/")[0] in _NOT_ASSETS:
+                continue
+            if path in self._secret:
+                problems.add(path, "it holds LTI passports, which are secret, and was left out", "Remove them from it")
+            else:
+                self._files[relative] = self._collected[path]
+
+    @property
+    def data_version(self) -> str:
+        """Hex SHA-256 over the files' paths and contents, in the form that `sha256sum` lists them."""
+        listing = "".join(f"{file.sha256}  {path}\n" for path, file in self._files.items())
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    def manifest(self) -> Manifest:
+        """Paths below the root folder, in their order."""
+        # the tables that come with Python, not those of the machine, so that every machine says the same
+        types = mimetypes.MimeTypes()
+        for suffix, mime_type in _MORE_TYPES.items():
+            types.add_type(mime_type, suffix)
+        return {
+            "data_version": self.data_version,
+            "file_count": len(self._files),
+            "files": [
+                {
+                    "path": path,
+                    "mime_type": types.guess_type(path)[0] or "application/octet-stream",
+                    "size_bytes": file.size,
+                    "sha256": file.sha256,
+                }
+                for path, file in self._files.items()
+            ],
+        }
+
+    def write_archive(self, out: BinaryIO) -> None:
+        """Write the bundle: a `.tar.gz` in the order of paths, without times or owners.
+
+        Args:
+            out: Written from where it stands to the bundle's end, forward only; stays open.
+        """
+        with (
+            gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for path, file in self._files.items():
+                header = tarfile.TarInfo(path)
+                header.size = file.size
+                self._spool.seek(file.offset)
+                tar.addfile(header, cast("BinaryIO", self._spool))
+
+    def __enter__(self) -> Self:
+        """The assets themselves."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the memory or the disk space back."""
+        self._spool.close()
+
+
+_MORE_TYPES = {
+    ".md": "text/markdown",
+    ".sjson": "application/json",
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+}
+"""Types that courses use and that Python's tables lack in some versions."""

@@ -1,0 +1,8 @@
+"""The API of an Open edX deployment, edX.org's Discovery API included; knows nothing of Dagster."""
+
+from ol_orchestrate.lib.openedx_api.client import CourseExports, ExportStatus, OpenEdxApi, Page
+from ol_orchestrate.lib.openedx_api.credentials import ApiCredentials
+from ol_orchestrate.lib.openedx_api.session import ApiSession
+from ol_orchestrate.lib.openedx_api.transport import Clock, Timeouts
+
+__all__ = ["ApiCredentials", "ApiSession", "Clock", "CourseExports", "ExportStatus", "OpenEdxApi", "Page", "Timeouts"]

@@ -1,0 +1,76 @@
+"""Google Cloud Storage with a service account that Vault keeps, as a Dagster resource."""
+
+import os
+from threading import Lock
+from typing import Any
+
+from dagster import ResourceDependency
+from dagster_gcp.gcs import GCSResource
+from google.cloud.storage import Client
+from pydantic import Field, PrivateAttr
+
+from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.stores.gcs import google_credentials
+from ol_orchestrate.resources.secrets.vault import Vault
+
+NEEDED_FIELDS = ("client_email", "private_key", "token_uri")
+
+
+class GCSConnection(GCSResource):
+    """Makes a client of Google's at first use; its fields say where the service account is, and hold none of it.
+
+    The first of these decides: `STORAGE_EMULATOR_HOST` (no credentials), `GOOGLE_APPLICATION_CREDENTIALS`, the secret
+    in Vault if an address of Vault is configured, and whatever else Google's clients find by themselves.
+    """
+
+    vault: ResourceDependency[Vault]
+    secret_path: str = Field(description="Of the secret whose fields are those of a service account's key file.")
+
+    _service_account: dict[str, str] | None = PrivateAttr(default=None)
+    _client: Client | None = PrivateAttr(default=None)
+    _lock: Lock = PrivateAttr(default_factory=Lock)
+
+    def get_client(self) -> Client:
+        """The client, the same one each time; safe among threads.
+
+        Raises:
+            PipelineError: There are no usable credentials, or Vault does not give them.
+        """
+        service_account = self.service_account_info()
+        with self._lock:
+            if self._client is None:
+                credentials = google_credentials(service_account)
+                project = self.project or os.environ.get("GOOGLE_CLOUD_PROJECT")
+                # Not every kind of credentials knows a project, and objects are found without one.
+                self._client = Client(project or getattr(credentials, "project_id", None), credentials)
+            return self._client
+
+    def service_account_info(self) -> dict[str, str] | None:
+        """The fields of the service account's key file; `None` where it is not Vault that has the credentials.
+
+        Raises:
+            BadInputError: The secret lacks a field that a service account has.
+            PipelineError: Vault does not give the secret.
+        """
+        without_vault = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS")
+        if not self.vault.address or any(os.environ.get(name) for name in without_vault):
+            return None
+        with self._lock:
+            if self._service_account is None:
+                self._service_account = _checked(self.vault.read(self.secret_path), self.secret_path)
+            return dict(self._service_account)
+
+
+def _checked(secret: dict[str, Any], path: str) -> dict[str, str]:
+    """The secret's fields, as in a key file of Google's.
+
+    Raises:
+        BadInputError: One that is needed is missing or empty.
+    """
+    missing = [name for name in NEEDED_FIELDS if not secret.get(name)]
+    if missing:
+        message = f"Secret {path} is no Google service account: it lacks {', '.join(missing)}. Write the whole key file"
+        raise BadInputError(message)
+    fields = {name: str(value) for name, value in secret.items()}
+    # A key that went through a shell or a form often has its line ends spelled out.
+    return {"type": "service_account", **fields, "private_key": fields["private_key"].replace("\\n", "\n")}

@@ -1,0 +1,100 @@
+"""The API of an Open edX deployment as a Dagster resource; what can be asked is in `lib.openedx_api`.
+
+Both resources hold where the credentials are, never the credentials: a resource's fields are stored in clear with the
+code location and with each run.
+"""
+
+# No postponed annotations here: Dagster looks at `ResourceDependency[…]` while the class is made.
+
+import os
+import threading
+from abc import abstractmethod
+
+from dagster import ConfigurableResource, InitResourceContext, ResourceDependency
+from pydantic import Field, PrivateAttr
+
+from ol_orchestrate.lib.errors import AccessRefusedError
+from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi
+from ol_orchestrate.resources.secrets.vault import Vault
+
+
+class _OpenEdxResource(ConfigurableResource[None]):
+    """One client for each process, made at first use."""
+
+    requests_per_hour: int | None = Field(
+        default=None,
+        gt=0,
+        description="What this client allows itself, for a server that throttles; the Discovery API allows 200.",
+    )
+    _client: OpenEdxApi | None = PrivateAttr(default=None)
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @property
+    def client(self) -> OpenEdxApi:
+        """The API. Reads no credentials and makes no connection before its first request; safe among threads."""
+        with self._lock:
+            if self._client is None:
+                self._client = OpenEdxApi.connect(self.credentials, requests_per_hour=self.requests_per_hour)
+            return self._client
+
+    @abstractmethod
+    def credentials(self) -> ApiCredentials:
+        """Read the credentials from where they are kept."""
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
+        """Close the connections of the run."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+
+class OpenEdxApiClient(_OpenEdxResource):
+    """An API whose address is known and whose OAuth client is in two environment variables."""
+
+    base_url: str = Field(description="Address of the LMS or of the Discovery API, such as https://lms.example.org")
+    token_url: str = Field(default="", description="Where tokens are issued; {base_url}/oauth2/access_token if empty.")
+    studio_url: str = Field(default="", description="Address of Studio, which courses are exported through.")
+    client_id_variable: str = Field(description="Name of the environment variable that holds the OAuth client's id.")
+    client_secret_variable: str = Field(description="Name of the one that holds its secret.")
+
+    def credentials(self) -> ApiCredentials:
+        """Read the two variables.
+
+        Raises:
+            AccessRefusedError: One of them is not set.
+        """
+        unset = [name for name in (self.client_id_variable, self.client_secret_variable) if not os.environ.get(name)]
+        if unset:
+            message = f"{' and '.join(unset)} not set: put the OAuth client of {self.base_url} there"
+            raise AccessRefusedError(message)
+        return ApiCredentials(
+            client_id=os.environ[self.client_id_variable],
+            client_secret=os.environ[self.client_secret_variable],
+            url=self.base_url,
+            token_url=self.token_url,
+            studio_url=self.studio_url,
+        )
+
+
+class OpenEdxApiClientFactory(_OpenEdxResource):
+    """The API of a deployment by name: from environment variables where they are set, else from Vault."""
+
+    deployment: str = Field(description="Name of the deployment, such as edxorg or mitxonline.")
+    secret_path: str = Field(
+        default="secret-data/pipelines/edx/{deployment}/edx-oauth-client",
+        description="Path in Vault; `{deployment}` is replaced. `ApiCredentials.from_secret` names the fields.",
+    )
+    vault: ResourceDependency[Vault]
+
+    def credentials(self) -> ApiCredentials:
+        """Read `{DEPLOYMENT}_API_URL`, `…_TOKEN_URL`, `…_CLIENT_ID` and `…_CLIENT_SECRET`; the secret if none is set.
+
+        Raises:
+            AccessRefusedError: Only some of the variables are set, or the secret lacks a field.
+        """
+        prefix = f"{self.deployment.upper().replace('-', '_')}_API"
+        path = self.secret_path.format(deployment=self.deployment)
+        return ApiCredentials.from_environ(prefix, os.environ) or ApiCredentials.from_secret(
+            path, self.vault.read(path)
+        )
