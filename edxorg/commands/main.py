@@ -8,6 +8,8 @@ from importlib import import_module
 import click
 from ol_orchestrate.lib.errors import PipelineError
 
+from edxorg.lib.settings import SettingsError
+
 COMMANDS = {
     "demo": "Try everything on this machine: sample inputs, no credentials.",
     "sample": "Write sample inputs of any size.",
@@ -61,7 +63,12 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as mistake:
-        mistake.show()
+        context = getattr(mistake, "ctx", None)
+        more = f" (see {context.command_path} --help)" if context else ""
+        click.echo(f"Error: {mistake.format_message()}{more}", err=True)
+        sys.exit(2)
+    except SettingsError as mistake:
+        click.echo(f"Error: {mistake}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)

@@ -1,0 +1,121 @@
+"""`edxorg doctor`: check the settings and the connections, and say what to do about each that fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import click
+from ol_orchestrate.lib.errors import PipelineError, ServiceError
+from ol_orchestrate.lib.stores import StoreAccess, open_store
+from rich.markup import escape
+
+from edxorg.commands import console
+from edxorg.lib.catalogue import PROGRAMS
+from edxorg.lib.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ol_orchestrate.lib.openedx_api import OpenEdxApi
+
+PROBE = "edxorg/doctor"
+"""What is written to see whether one may write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must work."""
+
+    name: str
+    where: str
+    run: Callable[[], str]
+    """Gives what was found, or raises `PipelineError`."""
+    needed_for: str
+
+
+@click.command()
+def command() -> None:
+    """Check each setting and each connection: Vault, archives, landing zone, program reports, API.
+
+    Reads and lists; in the landing zone it writes one small object and leaves it there, named edxorg/doctor.
+    """
+    settings = Settings.from_environ(os.environ)
+    console.out.print(f"Environment: [bold]{settings.environment}[/]")
+    failed = 0
+    for check in _checks(settings):
+        with console.err.status(f"Checking {check.name} …"):
+            try:
+                lines = [f"[green]✓[/] [bold]{check.name}[/] {check.where}: {check.run()}"]
+            except PipelineError as error:
+                failed += 1
+                lines = [f"[red]✗[/] [bold]{check.name}[/] {check.where}", f"  {escape(str(error))}"]
+                lines.append(f"  [dim]Needed for {check.needed_for}.[/]")
+        for line in lines:
+            console.out.print(line, soft_wrap=True, highlight=False)
+    sys.exit(1 if failed else 0)
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster
+
+    resources = build_definitions(settings).resources or {}
+    vault, api, archives = resources["vault"], resources["edxorg_api"], resources["gcs_input"]
+    if settings.vault.address:
+        yield Check(
+            "Vault",
+            f"{settings.vault.address} ({settings.vault.auth_method})",
+            lambda: _fields(vault.read(settings.api_secret)),
+            "the API and the archive bucket, unless their own variables are set",
+        )
+    yield Check(
+        "archives and logs",
+        settings.archive_url,
+        lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
+        "the archive job, the tracking logs and their sensors",
+    )
+    yield Check(
+        "landing zone",
+        settings.landing_zone_url,
+        lambda: _round_trip(settings.landing_zone_url),
+        "everything that lands",
+    )
+    yield Check(
+        "program reports",
+        settings.program_reports_url,
+        lambda: _listing(settings.program_reports_url, StoreAccess(aws_profile=settings.program_reports_profile)),
+        "the program reports",
+    )
+    yield Check(
+        "their destination",
+        settings.program_reports_destination_url,
+        lambda: _round_trip(settings.program_reports_destination_url),
+        "the program reports",
+    )
+    yield Check("edX API", "Discovery API", lambda: _catalogue(api.client), "the catalogue")
+
+
+def _fields(secret: dict[str, object]) -> str:
+    return f"a secret with {len(secret)} fields"
+
+
+def _listing(url: str, access: StoreAccess) -> str:
+    first = next(open_store(url, access).list(), None)
+    return "at least one object" if first else "it can be listed, and is empty"
+
+
+def _round_trip(url: str) -> str:
+    store = open_store(url)
+    content = uuid4().hex.encode()
+    store.write(PROBE, content)
+    if b"".join(store.read(PROBE)) != content:
+        raise ServiceError(f"{url}: what was written did not come back")
+    return f"wrote and read {PROBE}"
+
+
+def _catalogue(api: OpenEdxApi) -> str:
+    first = next(iter(api.pages(PROGRAMS.path, PROGRAMS.page)))
+    return f"{first.count:,} programs"
