@@ -9,7 +9,6 @@ from dagster_aws.s3 import S3Resource
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
-from ol_orchestrate.lib.vault import AuthMethod
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -62,7 +61,7 @@ def _resources(settings: Settings) -> dict[str, object]:
         address=settings.vault.address or None,
         namespace=settings.vault.namespace,
         cacert=settings.vault.cacert,
-        auth_method=AuthMethod(settings.vault.auth_method),
+        auth_method=settings.vault.auth_method,
         role=settings.vault.role,
         mount=settings.vault.auth_mount,
         jwt_path=settings.vault.jwt_path,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.stores import split_url
+from ol_orchestrate.lib.vault import AuthMethod
 
 from edxorg.lib.members import EDX_NAMING, MemberNaming
 from edxorg.lib.tables import Escapes, RowHash
@@ -85,7 +86,7 @@ class VaultSettings:
     address: str = ""
     namespace: str | None = None
     cacert: str | None = None
-    auth_method: str = "token"
+    auth_method: AuthMethod = AuthMethod.TOKEN
     role: str | None = None
     auth_mount: str | None = None
     jwt_path: str | None = None
@@ -127,6 +128,7 @@ class Settings:
         """
         given = {name: value for name, value in environ.items() if value}
         environment = _choice(Environment, given, "DAGSTER_ENVIRONMENT", Environment.DEV)
+        login = AuthMethod.TOKEN if environment is Environment.DEV else AuthMethod.KUBERNETES
         landing_zone, reports = _destinations(environment, folder or Path.cwd())
         defaults = cls()
         return cls(
@@ -141,7 +143,7 @@ class Settings:
                 address=given.get("VAULT_ADDR", _VAULTS[environment]),
                 namespace=given.get("VAULT_NAMESPACE"),
                 cacert=given.get("VAULT_CACERT"),
-                auth_method=given.get("VAULT_AUTH_METHOD", "token" if environment is Environment.DEV else "kubernetes"),
+                auth_method=_choice(AuthMethod, given, "VAULT_AUTH_METHOD", login),
                 role=given.get("VAULT_ROLE"),
                 auth_mount=given.get("VAULT_AUTH_MOUNT"),
                 jwt_path=given.get("VAULT_JWT_PATH"),
