@@ -7,10 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ol_orchestrate.lib.openedx import StaticAssets, course_outputs, read_course
-
 from benchmarks.measure import Measurement, measured
 from edxorg.samples.course_xml import write_sample_course_xml
+from ol_orchestrate.lib.openedx import StaticAssets, course_outputs, read_course
 
 if TYPE_CHECKING:
     from collections.abc import Callable

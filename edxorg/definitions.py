@@ -6,13 +6,6 @@ import os
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
-from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
-from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-from ol_orchestrate.io_managers.gcs import GCSFileIOManager
-from ol_orchestrate.resources.gcp_gcs import GCSConnection
-from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
-from ol_orchestrate.resources.outputs import SimpleResultsDir
-from ol_orchestrate.resources.secrets.vault import Vault
 
 from edxorg.assets.catalogue import edxorg_mitx_course_metadata, edxorg_program_metadata
 from edxorg.assets.course_content import (
@@ -28,6 +21,13 @@ from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
 from edxorg.lib.settings import Settings
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
+from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.io_managers.gcs import GCSFileIOManager
+from ol_orchestrate.resources.gcp_gcs import GCSConnection
+from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
+from ol_orchestrate.resources.outputs import SimpleResultsDir
+from ol_orchestrate.resources.secrets.vault import Vault
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -73,7 +73,12 @@ def _resources(settings: Settings) -> dict[str, object]:
         "gcs_input": GCSFileIOManager(url=settings.archive_url, gcs=gcs),
         "gcp_gcs": gcs,
         "vault": vault,
-        "edxorg_api": OpenEdxApiClientFactory(deployment="edxorg", secret_path=settings.api_secret, vault=vault),
+        "edxorg_api": OpenEdxApiClientFactory(
+            deployment="edxorg",
+            secret_path=settings.api_secret,
+            vault=vault,
+            requests_per_hour=settings.api_requests_per_hour,
+        ),
         "s3": S3Resource(),
         "s3_download": S3Resource(profile_name=settings.program_reports_profile),
         "s3_upload": S3Resource(),

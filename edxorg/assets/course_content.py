@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
 
 import dagster as dg
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 from edxorg.lib.members import MemberKind
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.ops.not_built import not_built_yet
+from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 
 def _written_by_the_archive_job(kind: MemberKind, description: str) -> dg.AssetsDefinition:

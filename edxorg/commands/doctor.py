@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
-from ol_orchestrate.lib.errors import PipelineError, ServiceError
-from ol_orchestrate.lib.stores import StoreAccess, open_store
 from rich.markup import escape
 
 from edxorg.commands import console
 from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.settings import Settings
+from ol_orchestrate.lib.errors import PipelineError, ServiceError
+from ol_orchestrate.lib.stores import StoreAccess, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,13 +6,13 @@ import json
 import sys
 
 import click
-from ol_orchestrate.lib.errors import MissingObjectError
-from ol_orchestrate.lib.stores import open_store
 
 from edxorg.commands import console, runs
 from edxorg.commands.ingest import json_option
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
+from ol_orchestrate.lib.errors import MissingObjectError
+from ol_orchestrate.lib.stores import open_store
 
 
 @click.command()

@@ -6,9 +6,9 @@ import sys
 from importlib import import_module
 
 import click
-from ol_orchestrate.lib.errors import PipelineError
 
 from edxorg.lib.settings import SettingsError
+from ol_orchestrate.lib.errors import PipelineError
 
 COMMANDS = {
     "demo": "Try everything on this machine: sample inputs, no credentials.",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from ol_orchestrate.lib.stores import open_store, split_url
 
 from edxorg.lib.settings import LOCAL_FOLDER, Settings
+from ol_orchestrate.lib.stores import open_store, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

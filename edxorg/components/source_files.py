@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from ol_orchestrate.io_managers.filepath import recorded_path
 
 from edxorg.ops.recording import add_partitions
+from ol_orchestrate.io_managers.filepath import recorded_path
 
 if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import SourceInfo

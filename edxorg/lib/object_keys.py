@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from edxorg.lib.members import MemberKind
 
 if TYPE_CHECKING:
-    from ol_orchestrate.lib.course_partition import CoursePartition
-
     from edxorg.lib.members import Member
+    from ol_orchestrate.lib.course_partition import CoursePartition
 
 RAW_DATA_ARCHIVE = "edxorg/raw_data_archive"
 RAW_TRACKING_LOGS = "edxorg/raw_tracking_logs"

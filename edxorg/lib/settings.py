@@ -12,12 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from edxorg.lib.members import EDX_NAMING, MemberNaming
+from edxorg.lib.tables import Escapes, RowHash
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.stores import split_url
 from ol_orchestrate.lib.vault import AuthMethod
-
-from edxorg.lib.members import EDX_NAMING, MemberNaming
-from edxorg.lib.tables import Escapes, RowHash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +106,8 @@ class Settings:
     google_secret: str = "secret-data/pipelines/edx/org/gcp-oauth-client"  # noqa: S105 - where it is, not what
     api_secret: str = "secret-data/pipelines/edx/edxorg/edx-oauth-client"  # noqa: S105
     catalogue_number: int = 10
+    api_requests_per_hour: int = 190
+    """The Discovery API allows 200."""
     escapes: Escapes = Escapes.KEEP
     row_hash: RowHash = RowHash.RECORD
     archive_name: DatedFileName = DatedFileName(r"mitx-(?P<date>\d{4}-\d{2}-\d{2})\.tar\.gz", "mitx-2024-01-31.tar.gz")

@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-from ol_orchestrate.lib.errors import BadInputError, PipelineError
-from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from pydantic import Field
 from upath import UPath
 
@@ -20,6 +17,11 @@ from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Escapes, Reading, RowHash
 from edxorg.ops import recording
 from edxorg.ops.failures import failures_for_people
+from ol_orchestrate.lib.delivery import Recorded
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
+from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.recording import RecordedTags, latest_recorded, metadata_of, tags_of
 
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -88,10 +90,10 @@ def _process(
         raise TypeError(f"{archive!r} is no path of a store")
     landing_zone = orders.landing_zone
     source = archive.store.read(archive.key)
-    before: dict[str, dict[str, recording.RecordedTags]] = {}
+    before: dict[str, dict[str, RecordedTags]] = {}
 
-    def recorded(asset: str) -> dict[str, Any]:
-        before[asset] = recording.latest_recorded(context.instance, asset, landing_zone)
+    def recorded(asset: str) -> dict[str, Recorded]:
+        before[asset] = latest_recorded(context.instance, recording.asset_key(asset), landing_zone)
         return {partition: tags.recorded for partition, tags in before[asset].items()}
 
     ingested = ingest_archive(source, orders, recorded, naming=settings.member_naming, progress=_reporter(context))
@@ -111,42 +113,43 @@ class _Description:
     """How a delivery is recorded."""
 
     def __init__(self, archive: str, source: SourceInfo, landing_zone: str, orders: Orders) -> None:
+        self._archive = archive
+        self._source = source
         self._landing_zone = landing_zone
-        self._common_metadata = {
-            "archive": archive,
-            "archive_version": source.version,
-        }
-        self._common_tags = {recording.LANDING_ZONE: recording.short_hash(landing_zone)}
-        if orders.archive_date is not None:
-            self._common_tags[recording.ARCHIVE_DATE] = orders.archive_date.isoformat()
+        self._orders = orders
 
     def materialization(self, delivery: Delivery) -> dg.AssetMaterialization:
         """The materialization of what one member became."""
         member, key = delivery.member, delivery.object_key
         if member.course is None or key is None or delivery.version is None:
             raise ValueError(f"{member.path} has no object to record")
-        metadata: dict[str, Any] = {
-            "path": join_url(self._landing_zone, key),
-            "object_key": key,
-            "source": "edxorg",
-            "source_system": member.course.site.value,
-            "course_id": member.course.course_id,
-            **self._common_metadata,
-            "member": member.label,
-            "size": delivery.size,
-        }
-        tags = {**self._common_tags, recording.DATA_VERSION: delivery.version}
-        if delivery.rows is not None:
-            metadata["dagster/row_count"] = delivery.rows
-            metadata["rejected"] = sum(delivery.rejected.values())
-            metadata |= delivery.facts
-            tags[recording.ROW_COUNT] = str(delivery.rows)
-            tags[recording.COLUMNS] = recording.short_hash("\t".join(delivery.columns))
-        if delivery.rejects_key is not None:
-            metadata["rejects"] = join_url(self._landing_zone, delivery.rejects_key)
-        asset = raw_data_asset(member.kind, member.table)
+        is_table = delivery.rows is not None
+        rejects = delivery.rejects_key
         return dg.AssetMaterialization(
-            recording.asset_key(asset), partition=member.course.key(), metadata=metadata, tags=tags
+            recording.asset_key(raw_data_asset(member.kind, member.table)),
+            partition=member.course.key(),
+            metadata=metadata_of(
+                self._landing_zone,
+                key,
+                delivery.size,
+                row_count=delivery.rows,
+                source="edxorg",
+                source_system=member.course.site.value,
+                course_id=member.course.course_id,
+                archive=self._archive,
+                archive_version=self._source.version,
+                member=member.label,
+                rejected=sum(delivery.rejected.values()) if is_table else None,
+                rejects=join_url(self._landing_zone, rejects) if rejects else None,
+                **delivery.facts,
+            ),
+            tags=tags_of(
+                delivery.version,
+                self._landing_zone,
+                source_date=self._orders.archive_date,
+                row_count=delivery.rows,
+                columns=delivery.columns if is_table else None,
+            ),
         )
 
 

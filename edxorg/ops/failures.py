@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
 from ol_orchestrate.lib.errors import PipelineError
 
 if TYPE_CHECKING:

@@ -1,29 +1,17 @@
-"""Recording what landed, and asking what was recorded: the one place that knows how Dagster keeps it.
+"""Recording many objects: partitions and materializations, in as few writes as the storage allows.
 
-Each recorded object costs a run 8 to 80 ms where events are stored one by one, so only what is new is recorded; the
-latest versions of all partitions of an asset are one query.
+Each materialization costs a run 8 to 80 ms where events are stored one by one.
 """
 
 from __future__ import annotations
 
-import hashlib
-from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import dagster as dg
 
-from edxorg.lib.delivery import Recorded
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-DATA_VERSION = "dagster/data_version"
-ARCHIVE_DATE = "edxorg/archive_date"
-ROW_COUNT = "edxorg/row_count"
-COLUMNS = "edxorg/columns"
-LANDING_ZONE = "edxorg/landing_zone"
-"""A short hash of the landing zone's URL: what was recorded for another one says nothing about this one."""
+    from collections.abc import Iterable, Iterator, Sequence
 
 PARTITIONS_AT_ONCE = 10_000
 """SQLite refuses longer lists."""
@@ -31,43 +19,9 @@ PARTITIONS_AT_ONCE = 10_000
 EVENTS_AT_ONCE = 500
 
 
-def short_hash(text: str) -> str:
-    """Twelve hex digits: for tags, which have 63 characters at most."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def asset_key(asset: str) -> dg.AssetKey:
     """From an asset's name to its key."""
     return dg.AssetKey(asset.split("/"))
-
-
-class RecordedTags(NamedTuple):
-    """What the latest materialization of a partition says in its tags."""
-
-    recorded: Recorded
-    row_count: int | None
-    columns: str | None
-
-
-def latest_recorded(instance: dg.DagsterInstance, asset: str, landing_zone: str) -> dict[str, RecordedTags]:
-    """The latest recorded version of each partition of an asset, in one query."""
-    tags_by_partition = instance.event_log_storage.get_latest_tags_by_partition(
-        asset_key(asset),
-        dg.DagsterEventType.ASSET_MATERIALIZATION,
-        tag_keys=[DATA_VERSION, ARCHIVE_DATE, ROW_COUNT, COLUMNS, LANDING_ZONE],
-    )
-    return {
-        partition: _read_tags(tags)
-        for partition, tags in tags_by_partition.items()
-        if DATA_VERSION in tags and tags.get(LANDING_ZONE) == short_hash(landing_zone)
-    }
-
-
-def _read_tags(tags: Mapping[str, str]) -> RecordedTags:
-    day = tags.get(ARCHIVE_DATE)
-    rows = tags.get(ROW_COUNT)
-    recorded = Recorded(tags[DATA_VERSION], date.fromisoformat(day) if day else None)
-    return RecordedTags(recorded, int(rows) if rows else None, tags.get(COLUMNS))
 
 
 def add_partitions(

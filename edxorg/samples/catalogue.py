@@ -151,15 +151,15 @@ def _program(rng: Random, courses: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _course(rng: Random, number: int) -> dict[str, Any]:
     key = f"MITx+{rng.randint(1, 24)}.{number:04d}x"
-    title, short, full = (invented.sentences(rng, 1, words=words)[0] for words in (4, 15, 80))
+    title, short, *full = invented.sentences(rng, 6, words=12)
     (uuid,) = invented.uuids(rng, 1)
     course: dict[str, Any] = {
         "key": key,
         "uuid": uuid,
-        "title": title.rstrip("."),
+        "title": " ".join(title.rstrip(".").split()[:4]),
         "owners": [_organization(rng, owner) for owner in rng.sample(_OWNERS, rng.randint(1, 2))],
         "short_description": f"<p>{short}</p>",
-        "full_description": f"<p>{full}</p>",
+        "full_description": f"<p>{' '.join(full)}</p>",
         "level_type": rng.choice((*_LEVELS, None)),
         "marketing_url": f"https://www.edx.example/course/{uuid}",
         "image": rng.choice((None, _image(uuid))),

@@ -8,9 +8,8 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ol_orchestrate.lib.course_partition import Site
-
 from edxorg.samples import invented
+from ol_orchestrate.lib.course_partition import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

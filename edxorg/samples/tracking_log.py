@@ -10,12 +10,12 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Event = dict[str, Any]
@@ -38,6 +38,7 @@ _AGENTS = (
     "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:125.0) Gecko/20100101 Firefox/125.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
 )
+_NAMES = ("learner", "learner", "learner", "étudiant")
 _LANGUAGES = ("en-US,en;q=0.9", "es-419,es;q=0.8,en;q=0.6", "zh-CN,zh;q=0.9", "")
 
 
@@ -145,7 +146,7 @@ class _Day:
         elif oddity in range(10, 14):
             summary.truncated += 1
             text = text[: CUT_AT[len(text) > CUT_AT[1]]].removesuffix("}")
-        elif oddity in range(14, 16):
+        elif oddity in range(14, 17):
             summary.blank += 1
             summary.lines += 1
             text = f"\n{text}"
@@ -153,7 +154,7 @@ class _Day:
 
     def _time(self, now: datetime, oddity: int, summary: SampleLogSummary) -> str | int | float:
         """How the event says when it was; mostly as Python's `isoformat` does."""
-        if oddity == 16:
+        if oddity in range(17, 19):
             summary.unreadable_times += 1
             return "300-01-01"
         if oddity in range(20, 220):
@@ -179,7 +180,7 @@ class _Day:
     def _learner(self, number: int) -> _Learner:
         rng = self._rng
         return _Learner(
-            username=f"learner_{number:05}" if rng.random() < 0.95 else f"étudiant_{number:05}",
+            username=f"{rng.choice(_NAMES)}_{number:05}",
             user_id=4_000_000 + number,
             session=self._name(),
             ip=f"{rng.choice(_COUNTRIES)}.{rng.randrange(256)}.{rng.randrange(256)}",
@@ -264,7 +265,7 @@ class _Day:
                     "answer": answers[part],
                     "response_type": "multiplechoiceresponse",
                     "input_type": "choicegroup",
-                    "correct": rng.random() < 0.6,
+                    "correct": rng.choice((True, True, False)),
                     "variant": "",
                     "group_label": "",
                 }

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
-from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi, Page
 
 from edxorg.lib.catalogue import (
     COURSE_METADATA,
@@ -30,6 +28,8 @@ from edxorg.lib.catalogue import (
     courses_of,
 )
 from edxorg.samples.catalogue import CATALOGUE, PAGE_SIZE, SampleCatalogue, serve_sample_catalogue
+from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
+from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

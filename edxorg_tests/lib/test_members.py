@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
 from edxorg.lib.members import (
     EDX_NAMING,
@@ -24,6 +23,7 @@ from edxorg.lib.members import (
     course_columns,
     identify,
 )
+from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
 FALL = "MITx-6.00x-2012_Fall"
 REAL_PACKAGE = Path(__file__).parents[3] / "shared/data/edx-package"

@@ -11,24 +11,22 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip, read_ahead, tar_entries
-from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError
-
 from edxorg.lib.archive.account import Account, Delivery, Fate
 from edxorg.lib.archive.worker import BROKEN_OFF, Deliverer, Orders, deliver_batch, deliver_stream
 from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, identify
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
+from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip, read_ahead, tar_entries
+from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from ol_orchestrate.lib.archives import TarEntry
+    from ol_orchestrate.lib.delivery import Recorded
     from ol_orchestrate.lib.stores import VerifiedReader
-
-    from edxorg.lib.delivery import Recorded
 
 SMALL = 1 << 20
 """Bytes. A member up to this size is sent whole, with others; a larger one as a stream."""

@@ -11,21 +11,20 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from ol_orchestrate.lib.errors import PipelineError
-from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
-
 from edxorg.lib.archive.account import Delivery, Fate
-from edxorg.lib.delivery import Outcome, Recorded, decide, is_superseded
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
-from edxorg.lib.spool import Spool
 from edxorg.lib.tables import ConvertedTable, CourseColumns, Escapes, Reading, RowHash, TableOptions, convert_table
 from edxorg.lib.workers import Deferred, TruncatedStreamError
+from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, deliver, is_superseded
+from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.spool import Spool
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Future
-    from datetime import date, datetime
+    from datetime import date
 
 WRITES_AT_ONCE = 16
 """Objects that one process writes at the same time: enough to hide a store's answer time of 50 ms."""
@@ -130,20 +129,6 @@ def _convert(member: Member, blocks: Iterable[bytes], orders: Orders) -> _Conver
     return _Converted(member, content if content.size else None)
 
 
-class _Copies:
-    """The versions of one member in the landing zone, each under a key of its own."""
-
-    one_key = False
-
-    def __init__(self, store: ObjectStore, member: Member) -> None:
-        self._store = store
-        self._member = member
-
-    def written(self, version: str) -> datetime | None:
-        found = self._store.find(raw_data_key(self._member, version))
-        return found.modified if found else None
-
-
 def _write(store: ObjectStore | None, orders: Orders, converted: _Converted, recorded: Recorded | None) -> Delivery:
     delivery = _accounted(converted)
     try:
@@ -157,15 +142,15 @@ def _write(store: ObjectStore | None, orders: Orders, converted: _Converted, rec
                 store.write(key, spool.reader())
         if delivery.version is None or converted.content is None:
             return delivery
-        decision = decide(
+        member = converted.member
+        decision = deliver(
             delivery.version,
-            orders.archive_date,
+            converted.content.reader(),
+            to=Copies(store, lambda version: raw_data_key(member, version)),
             recorded=recorded,
-            versions=_Copies(store, converted.member),
+            source_date=orders.archive_date,
             supersede=orders.supersede,
         )
-        if decision.write:
-            store.write(raw_data_key(converted.member, delivery.version), converted.content.reader())
         return replace(delivery, fate=_FATES[decision.outcome], record=decision.record)
     except PipelineError as error:
         return replace(delivery, fate=Fate.FAILED, problem=str(error), may_pass=error.may_pass, unwritable=True)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar
 
-from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
-from ol_orchestrate.lib.openedx_api import Page
 from pydantic import BaseModel
 
 from edxorg.lib.catalogue.answers import Course, Program
@@ -31,6 +29,8 @@ from edxorg.lib.catalogue.tables import (
     Table,
 )
 from edxorg.lib.spool import Spool
+from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
+from ol_orchestrate.lib.openedx_api import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

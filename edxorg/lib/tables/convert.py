@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edxorg.lib.spool import Spool
-from edxorg.lib.tables import grammar
-from edxorg.lib.tables.header import HeaderError, Layout
 from edxorg.lib.tables.model import (
-    RECORD_LIMIT,
     ConvertedTable,
     CourseColumns,
-    Escapes,
-    Reading,
-    Reason,
     TableOptions,
-    TableReport,
 )
-from edxorg.lib.tables.output import RejectLog, RowWriter
-from edxorg.lib.tables.pieces import LineReader, LongLine, Piece
-from edxorg.lib.tables.rows import Batch, RowReader
-from edxorg.lib.tables.tally import Choice, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -28,7 +28,7 @@ _BARE = rb'[^"\t]*+'
 def _patterns(*, crlf: bool) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """How a record may start on a line, and go on on the next one. The last group matched tells that it is open."""
     last = _WRAPPED + (rb"\r\Z|" if crlf else rb"\Z|") + _BARE + (rb"(?<=\r)\Z" if crlf else rb"\Z")
-    fields = b"(?:(?:%b|%b)\\t)*+(?:%b|(?P<open>\"%b\\Z))" % (_WRAPPED, _BARE, last, _INSIDE)
+    fields = b'(?:(?:%b|%b)\\t)*+(?:%b|(?P<open>"%b\\Z))' % (_WRAPPED, _BARE, last, _INSIDE)
     end = rb"\r\Z" if crlf else rb"\Z"
     return re.compile(fields), re.compile(b'%b(?:(?P<still>\\Z)|"(?:%b|\\t%b))' % (_INSIDE, end, fields))
 

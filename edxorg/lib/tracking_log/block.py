@@ -33,8 +33,6 @@ class NormalizedBlock:
     new_columns: list[str] = field(default_factory=list)
     """Keys that the block brought, in order of first appearance; all its lines have them."""
     lines_out: int = 0
-    bytes_normalized: int = 0
-    """Of the output before compression."""
     rejected: Counter[Reason] = field(default_factory=Counter)
     blank: int = 0
     syslog_prefixes: int = 0
@@ -52,8 +50,8 @@ def normalize_block(_state: object, block: bytes, first_line: int, columns: Sequ
     result, known = _normalize(block, first_line, columns)
     new_columns = known[len(columns) :]
     if new_columns:
-        # The lines before the first one with the key lack it. The same lines are rejected again: one that brought
-        # too many keys still does, since those it shares with the others were counted for them.
+        # The lines before the first one with the key lack it. The same lines are rejected again: where a line made
+        # more than 500 keys with those known then, it does so with those known now.
         result, _ = _normalize(block, first_line, known)
         result.new_columns = new_columns
     return result
@@ -65,12 +63,12 @@ def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[N
     output, rejects = GzipMember(), GzipMember()
     absent: dict[str, str | None] = dict.fromkeys(columns)
     for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), first_line):
-        values = read_quickly(line)
-        exact = syslog_prefix = False
-        if values is None and not line.strip(b" \t\r"):
+        if not line.strip(b" \t\r"):
             result.blank += 1
             continue
+        exact = syslog_prefix = False
         try:
+            values = read_quickly(line)
             if values is None:
                 values, exact, syslog_prefix = read_event(line)
             row = {**absent, **values}  # new keys come last, in their order in the line
@@ -78,7 +76,7 @@ def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[N
                 _check_keys(row)
             text = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             if len(text) > MAX_LINE_BYTES:
-                raise RejectedLineError(Reason.TOO_LONG)  # noqa: TRY301 - rejects are counted in one place
+                _check_length(values)
         except RejectedLineError as error:
             result.rejected[error.reason] += 1
             rejects.write(reject_row(number, error.reason, line))
@@ -90,7 +88,6 @@ def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[N
         result.exact_path_lines += exact
         result.syslog_prefixes += syslog_prefix
     result.output = output.finish()
-    result.bytes_normalized = output.bytes_written
     result.rejects = rejects.finish()
     return result, list(absent)
 
@@ -100,6 +97,12 @@ def _check_keys(keys: Iterable[str]) -> None:
         raise RejectedLineError(Reason.TOO_MANY_KEYS)
     if any(len(key.encode()) > MAX_KEY_BYTES for key in keys):
         raise RejectedLineError(Reason.KEY_TOO_LONG)
+
+
+def _check_length(values: dict[str, str]) -> None:
+    """A line's fate must not hang on the keys of others, so those that it lacks do not count."""
+    if len(orjson.dumps(values)) > MAX_LINE_BYTES:
+        raise RejectedLineError(Reason.TOO_LONG)
 
 
 def append_columns(_state: object, packed: bytes, columns: Sequence[str], width: int) -> bytes:

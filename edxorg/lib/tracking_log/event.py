@@ -6,7 +6,7 @@ import json
 import re
 from collections import deque
 from itertools import compress, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import orjson
 
@@ -95,7 +95,7 @@ def read_quickly(line: bytes) -> dict[str, str] | None:
         event[TIME] = utc_from_text(time) if time.__class__ is str else utc_from_number(event[TIME])
         if event[TIME] is None:
             return None
-    return event  # type: ignore[no-any-return]
+    return cast("dict[str, str]", event)
 
 
 def read_event(line: bytes) -> Reading:

@@ -28,6 +28,8 @@ class GunzippedPieces:
         """Read from the file's bytes in order, in blocks of any size."""
         self._blocks = blocks
         self._piece_bytes = piece_bytes
+        self._members = 0
+        self._member: igzip_lib.IgzipDecompressor | None = None
         self.bytes_read = 0
         """Of the compressed file."""
         self.problem: str | None = None
@@ -35,37 +37,39 @@ class GunzippedPieces:
 
     def __iter__(self) -> Iterator[bytes]:
         """Unpack; once."""
-        members = 0
-        member = None
         for block in self._blocks:
             self.bytes_read += len(block)
-            data = block
-            while data or not (member is None or member.needs_input):
-                if member is None:
-                    # Zeros after a member are the padding of a tape or a block device.
-                    data = data.lstrip(b"\0") if members else data
-                    if not data:
-                        break
-                    if not _MAGIC.startswith(data[:2]):
-                        self.problem = "goes on after its gzip data" if members else "is not gzip data"
-                        return
-                    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-                    members += 1
-                try:
-                    piece = member.decompress(data, self._piece_bytes)
-                except igzip_lib.IsalError as error:
-                    self.problem = f"is damaged ({error})"
-                    return
-                data = b""
-                if piece:
-                    yield piece
-                if member.eof:
-                    data = member.unused_data
-                    member = None
-        if member is not None:
+            yield from self._unpack(block)
+            if self.problem is not None:
+                return
+        if self._member is not None:
             self.problem = "breaks off in the middle of its gzip data"
-        elif not members:
+        elif not self._members:
             self.problem = "is empty, not even an empty gzip file"
+
+    def _unpack(self, data: bytes) -> Iterator[bytes]:
+        while data or not (self._member is None or self._member.needs_input):
+            if self._member is None:
+                # Zeros after a member are the padding of a tape or a block device.
+                data = data.lstrip(b"\0") if self._members else data
+                if not _MAGIC.startswith(data[:2]):
+                    self.problem = "goes on after its gzip data" if self._members else "is not gzip data"
+                    return
+                if not data:
+                    return
+                self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+                self._members += 1
+            try:
+                piece = self._member.decompress(data, self._piece_bytes)
+            except isal_zlib.error as error:  # type: ignore[misc]  # its stubs take the class for an instance
+                self.problem = f"is damaged ({error})"
+                return
+            data = b""
+            if piece:
+                yield piece
+            if self._member.eof:
+                data = self._member.unused_data
+                self._member = None
 
 
 class GzipMember:
@@ -74,28 +78,26 @@ class GzipMember:
     def __init__(self) -> None:
         """An empty member; `finish` gives nothing at all as long as nothing is written."""
         self._compressor = isal_zlib.compressobj(_LEVEL, wbits=31)
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._waiting = bytearray()
         self._packed: list[bytes] = []
         self.bytes_written = 0
         """Before compression."""
 
     def write(self, data: bytes) -> None:
         """Append."""
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        # Copied at once: many small results of orjson, kept, take a kilobyte each.
+        self._waiting += data
         self.bytes_written += len(data)
-        if self._waiting_bytes >= PIECE_BYTES:
+        if len(self._waiting) >= PIECE_BYTES:
             self._pack()
 
     def _pack(self) -> None:
         # isal's output depends on how its input is cut, so it is always cut at the same places.
-        data = b"".join(self._waiting)
-        end = len(data) - len(data) % PIECE_BYTES
-        for start in range(0, end, PIECE_BYTES):
-            self._packed.append(self._compressor.compress(memoryview(data)[start : start + PIECE_BYTES]))
-        self._waiting = [data[end:]]
-        self._waiting_bytes = len(data) - end
+        end = len(self._waiting) - len(self._waiting) % PIECE_BYTES
+        with memoryview(self._waiting) as waiting:
+            for start in range(0, end, PIECE_BYTES):
+                self._packed.append(self._compressor.compress(waiting[start : start + PIECE_BYTES]))
+        del self._waiting[:end]
 
     def take(self) -> bytes:
         """What was packed since the last call."""
@@ -107,7 +109,5 @@ class GzipMember:
         """The rest of the member, or all of it if `take` was never called; nothing if nothing was written."""
         if not self.bytes_written:
             return b""
-        self._packed.append(self._compressor.compress(b"".join(self._waiting)))
-        self._packed.append(self._compressor.flush())
-        self._waiting.clear()
+        self._packed += (self._compressor.compress(self._waiting), self._compressor.flush())
         return self.take()

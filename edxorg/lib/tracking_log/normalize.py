@@ -9,14 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ol_orchestrate.lib.errors import BadInputError, PipelineError
-
 from edxorg.lib.spool import Spool
 from edxorg.lib.tracking_log.block import MAX_LINE_BYTES, NormalizedBlock, append_columns, normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GunzippedPieces, GzipMember
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -78,10 +77,10 @@ class NormalizedLog:
 
 
 Progress = Callable[[LogReport], None]
-"""Called with the report as it grows, some tens of times a second."""
+"""Called with the report as it grows, for every few megabytes."""
 
 MAX_OVERSIZED_LINES = 32
-"""A file with more lines that are too long to be events is no tracking log; each takes memory and disk until the end."""
+"""A file with more lines that are too long to be events is no tracking log; each takes memory until the end."""
 
 
 def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progress: Progress) -> NormalizedLog:
@@ -124,7 +123,8 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
     if not report.lines_out:
         problem = BadInputError(
             f"{name}: none of its {report.lines_in:,} lines holds an event ({report.blank:,} are blank, "
-            f"{report.rejected_lines:,} were rejected). See the reasons in its rejects, and whether it is a tracking log"
+            f"{report.rejected_lines:,} were rejected). Look for the reasons in its rejects, and whether it is the "
+            "right file"
         )
     return NormalizedLog(_unless_empty(log.output), _unless_empty(log.rejects), log.oversized, version, report, problem)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ol_orchestrate.lib.archives import BLOCK, LONGEST_HEADER, ArchiveDamagedError, gunzip, read_ahead, tar_entries
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster_gcp import GCSResource  # noqa: TC002 - Dagster reads the annotation
 from google.auth.credentials import AnonymousCredentials
 from google.oauth2.service_account import Credentials
+
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
 from ol_orchestrate.resources.secrets.vault import Vault
@@ -89,10 +90,11 @@ class TestEmulator:
         self, gcs_server: GCSServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         use(gcs_server, monkeypatch)
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")
-        connection = GCSConnection(vault=UNREACHABLE, secret_path=NOWHERE)
-        assert isinstance(connection.get_client()._credentials, AnonymousCredentials)  # noqa: SLF001
-        assert connection.service_account_info() is None
+        for key_file in ("", "/nowhere.json"):
+            monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", key_file)
+            connection = GCSConnection(vault=UNREACHABLE, secret_path=NOWHERE)
+            assert isinstance(connection.get_client()._credentials, AnonymousCredentials)  # noqa: SLF001
+            assert connection.service_account_info() is None
 
     def test_an_asset_gets_the_connection(
         self, gcs_server: GCSServer, gcs_bucket: str, monkeypatch: pytest.MonkeyPatch

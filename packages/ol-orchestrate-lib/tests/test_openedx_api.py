@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import threading
 import time
@@ -17,6 +18,8 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
+
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
@@ -26,7 +29,6 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.openedx_api import ApiCredentials, ApiSession, Clock, OpenEdxApi, Page, Timeouts
 from ol_orchestrate.lib.openedx_api.transport import BACKOFF, MAX_BODY, PATIENCE, retry_after
-from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -599,11 +601,12 @@ class TestSecrets:
         plain = self.REPLIES[index]
 
         def echo(request: Seen) -> Reply:
-            """The reply, followed by all that the request held."""
-            told = f" {request.body.decode()} {dict(request.headers)} {SECRET} {json.dumps(SECRET)} {quote(SECRET)}"
+            """The reply, followed by the secrets of the request in many spellings."""
+            spellings = [SECRET, json.dumps(SECRET), quote(SECRET), quote(SECRET).lower(), html.escape(SECRET)]
+            told = " ".join([request.headers.get("Authorization", ""), *spellings, request.body.decode()])
             body = plain.content()
             whole = plain.status == 200 and b"count" in body  # has to stay JSON
-            return Reply(body if whole else body + told.encode(), plain.status, plain.headers)
+            return Reply(body if whole else body + b" " + told.encode(), plain.status, plain.headers)
 
         caplog.set_level("INFO")
         server.on(path, echo)

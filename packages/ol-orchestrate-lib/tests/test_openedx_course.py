@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ol_orchestrate.lib.openedx import (
     Block,
     BlockKey,
@@ -162,13 +163,21 @@ class TestBlocks:
         course = course_of(files)
         assert block(course, "x").parent == BlockKey("chapter", "a")
         assert [each.key.block_id for each in course.blocks].count("x") == 1
-        assert len(course.problems) == 2
+        assert [problem.what[:12] for problem in course.problems] == ["a second use"] * 2
 
     def test_two_definitions_of_one_block_are_reported(self) -> None:
         files = {"vertical/v.xml": '<vertical><html url_name="x"><p/></html></vertical>', "html/x.xml": "<html/>"}
         course = course_of(files | {"course/2024.xml": "<course/>"})
         assert block(course, "x").path == "course/html/x.xml"
         assert "a second" in str(course.problems[-1])
+
+    def test_of_two_inline_definitions_the_first_counts(self) -> None:
+        vertical = (
+            '<vertical><html url_name="x">1</html><split_test><html url_name="x">2</html></split_test></vertical>'
+        )
+        course = course_of({"course/2024.xml": f"<course>{vertical}</course>"})
+        assert block(course, "x").raw_xml == b'<html url_name="x">1</html>'
+        assert [problem.what[:8] for problem in course.problems] == ["a second", "a second"]
 
     def test_deep_nesting_is_no_matter(self) -> None:
         depth = 2_000
@@ -189,8 +198,19 @@ class TestOddExports:
         assert course.problems == ()
 
     def test_appledouble_files_are_no_files(self) -> None:
-        data = export({"._course": b"\0\5", "course/course.xml": POINTER, "course/._course.xml": b"\0\5"}, root="")
-        assert read_course(io.BytesIO(data)).course_id == "course-v1:MITx+6.00x+2024"
+        doubles = (
+            "._course",
+            "course/._course.xml",
+            "course/html/._h.xml",
+            "course/about/._a.html",
+            "__MACOSX/c/x.xml",
+        )
+        files = {"course/course.xml": POINTER, "course/course/2024.xml": "<course/>"}
+        data = export({**dict.fromkeys(doubles, "\0\5\x16\7"), **files}, root="")
+        with StaticAssets() as assets:
+            course = read_course(io.BytesIO(data), static_assets=assets)
+            assert assets.manifest()["file_count"] == 0
+        assert (course.course_id, len(course.blocks), course.problems) == ("course-v1:MITx+6.00x+2024", 1, ())
 
     def test_the_whole_course_inline_in_course_xml(self) -> None:
         text = (
@@ -321,7 +341,7 @@ class TestPolicies:
         self, text: str, line: int | None, column: int | None
     ) -> None:
         course = course_of(SMALL | {"policies/2024/policy.json": text, "policies/2024/grading_policy.json": "{}"})
-        problem = course.problems[0]
+        (problem,) = course.problems
         assert (problem.path, problem.line, problem.column) == ("course/policies/2024/policy.json", line, column)
         assert len(course.blocks) == 9
         assert rows(course, "course_grading_policy")[0]["graders"] == []
@@ -617,6 +637,7 @@ class TestSecrets:
             "[" * 900 + AS_JSON + "]" * 900,
             f"lti_passports: ['{PASSPORT}', \"{PASSPORT}\"",
             f'lti_passports = "{PASSPORT}',
+            f"lti_passports = '{PASSPORT}\\\\",
             f'{{"a": "{{\\"lti_passports\\": [\\"{PASSPORT}\\"]}}" broken',
             f"x='lti_passports=&quot;{PASSPORT}&quot;'",
         ],

@@ -6,6 +6,7 @@ import gzip
 import io
 import pickle
 import tarfile
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx import CourseExportError, StaticAssets, course_outputs, read_course
 
@@ -269,6 +271,13 @@ class TestDocuments:
         assert "more than 500000 tags or attributes" in problems(course)["c/course/r.xml"]
         assert peak < 60 << 20
 
+    def test_an_element_with_very_many_attributes_is_refused_in_no_time(self) -> None:
+        attributes = b" ".join(b"a%d=''" % n for n in range(100_000))
+        started = time.process_time()
+        course = with_file("c/html/x.xml", b"<html><p " + attributes + b"/></html>")
+        assert time.process_time() - started < 2
+        assert problems(course) == {"c/html/x.xml": "an element with more than 1000 attributes"}
+
     def test_a_file_beyond_the_limit_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.archive.MAX_DOCUMENT_BYTES", 1_000)
         course = with_file("c/html/x.xml", b"<html>" + b"x" * 1_000 + b"</html>")
@@ -328,6 +337,11 @@ class TestBombs:
     def test_a_header_that_is_a_bomb_is_refused(self, kind: bytes) -> None:
         with pytest.raises(CourseExportError, match="a tar header of 2,097,152 bytes"):
             read(pack(member("c/course.xml", POINTER), member("x", bytes(2 << 20), kind)))
+
+    def test_headers_about_headers_without_end_are_refused(self) -> None:
+        chain = [member("x", b"name", tarfile.GNUTYPE_LONGNAME) for _ in range(3_000)]
+        with pytest.raises(CourseExportError, match="damaged"):
+            read(pack(member("c/course.xml", POINTER), *chain))
 
     def test_static_files_beyond_the_limit_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.static_assets.MAX_STATIC_BYTES", 1_000)

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import pytest
+
 from ol_orchestrate.lib.openedx import (
     StaticAssets,
     course_outputs,

@@ -14,6 +14,7 @@ import hvac
 import pytest
 from dagster import serialize_value
 from dagster._core.remote_representation.external_data import RepositorySnap
+
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError
 from ol_orchestrate.resources.openedx import OpenEdxApiClient, OpenEdxApiClientFactory
 from ol_orchestrate.resources.secrets.vault import Vault

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ol_orchestrate.lib.openedx import StaticAssets, course_outputs, read_course
 
 if TYPE_CHECKING:

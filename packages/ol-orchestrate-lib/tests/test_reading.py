@@ -14,6 +14,7 @@ import boto3
 import google_crc32c
 import pytest
 from google.cloud import storage
+
 from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store, reading
 from ol_orchestrate.lib.stores.checksums import Announced, announced_by_s3

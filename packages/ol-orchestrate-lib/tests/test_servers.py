@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ol_orchestrate.testing import supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
+
     from ol_orchestrate.testing.servers import GCSServer, OpenBaoServer, S3Server
 
 

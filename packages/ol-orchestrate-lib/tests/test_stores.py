@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
+
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StorePath, join_url, open_store, split_url
 

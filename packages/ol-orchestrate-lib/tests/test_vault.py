@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from dagster._core.remote_representation.external_data import RepositorySnap
 from google.auth import crypt, jwt
+
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
 from ol_orchestrate.lib.vault import AuthMethod, VaultClient
 from ol_orchestrate.resources.secrets.vault import Vault

@@ -24,6 +24,7 @@ from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from ol_orchestrate.lib.errors import AccessRefusedError, ServiceError
 from ol_orchestrate.lib.vault import RETRIES, AuthMethod, VaultClient
 

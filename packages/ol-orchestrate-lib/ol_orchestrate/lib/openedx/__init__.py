@@ -21,6 +21,7 @@ from ol_orchestrate.lib.openedx.olx import Course, read_course
 from ol_orchestrate.lib.openedx.outputs import JsonLines, course_outputs, manifest_line, structure_outputs
 from ol_orchestrate.lib.openedx.policies import Policies
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, Problem
+from ol_orchestrate.lib.openedx.reading_order import Reference
 from ol_orchestrate.lib.openedx.static_assets import Manifest, ManifestFile, StaticAssets
 from ol_orchestrate.lib.openedx.structure import (
     CourseStructure,
@@ -42,6 +43,7 @@ __all__ = [
     "ManifestFile",
     "Policies",
     "Problem",
+    "Reference",
     "StaticAssets",
     "StructureBlock",
     "course_outputs",

@@ -134,7 +134,8 @@ def _members(reader: _Unpacked, name: str) -> Iterator[tarfile.TarInfo]:
 def _next_member(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
         return tar.next()
-    except (ValueError, OverflowError) as error:  # numbers in extended headers that are none
+    except (ValueError, OverflowError, RecursionError) as error:
+        # numbers that are none, or extended headers one after the other without end
         raise tarfile.ReadError(str(error)) from None
 
 

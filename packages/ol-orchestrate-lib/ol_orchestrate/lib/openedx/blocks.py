@@ -60,7 +60,7 @@ class Block:
 
     Attributes:
         key: Type and id. A file's block is named by its path; the id of an inline block without `url_name` is made
-            of its parent's id, its type, and its place among such siblings.
+            of its parent's id, its type, and its place among the siblings without one.
         parent: The block that leads to it first in reading order; None for the course and for orphans.
         children: In order, whether they are there or not.
         path: The file that it stands in, with the archive's root folder.
@@ -120,9 +120,7 @@ def read_blocks(
                 inline.append(found)
             held += len(found.block.raw_xml)
             if len(blocks) + len(inline) > MAX_BLOCKS or held > MAX_DOCUMENTS_BYTES:
-                limits = (
-                    f"{MAX_BLOCKS:,} blocks or {MAX_DOCUMENTS_BYTES >> 20} MiB of XML, counting inline blocks twice"
-                )
+                limits = f"{MAX_BLOCKS:,} blocks or {MAX_DOCUMENTS_BYTES >> 20} MiB of XML, inline blocks counted again"
                 raise CourseExportError(f"{path}: with it the course has more than {limits}. It is not read")
     for block, empty in inline:
         if blocks.setdefault(block.key, block) is not block and not empty:
@@ -173,7 +171,7 @@ def blocks_in(root: etree._Element, key: BlockKey, path: str) -> Iterator[_Found
                 parent=None,
                 children=tuple(children),
                 path=path,
-                attributes=dict(element.attrib),
+                attributes=dict(element.items()),
                 raw_xml=raw if element is root else _serialise(element),
                 duration=None if asset is None else asset.get("duration"),
             ),

@@ -15,7 +15,9 @@ from lxml import etree  # type: ignore[import-untyped]
 
 NAME = "lti_passports"
 
-_STRING = r'"(?:[^"\\]|\\.)*+(?:"|\Z)|\'(?:[^\'\\]|\\.)*+(?:\'|\Z)|&quot;.*?(?:&quot;|\Z)|\\".*?(?:\\"|\Z)'
+_STRING = (
+    r'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|\'(?:[^\'\\]|\\(?:.|\Z))*+(?:\'|\Z)|&quot;.*?(?:&quot;|\Z)|\\".*?(?:\\"|\Z)'
+)
 _ASSIGNMENT = re.compile(
     rf"""{NAME}(?:["']|&quot;|&\#34;|\\+")?\s*+[:=]\s*+
     (?:\[(?:{_STRING}|[^\]"'&\\]|[&\\])*+(?:\]|\Z)|{_STRING})""",

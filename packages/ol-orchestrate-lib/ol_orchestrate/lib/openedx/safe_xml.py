@@ -13,6 +13,10 @@ MAX_MARKUP = 500_000
 """Most `<` in one document, and most `=`. A parsed element or attribute takes about 100 bytes, however short its text,
 so a small file could fill the memory; the largest course files have some thousands."""
 
+MAX_ATTRIBUTES = 1_000
+"""Attributes of one element. Reading them all takes time that grows with the square of their number; a block has some
+dozen."""
+
 _ASCII_BASED = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
 """Encodings, by Python's names, in which markup has the bytes of ASCII, so that the checks below see all of it."""
 
@@ -30,8 +34,8 @@ def parse_xml(data: bytes, path: str) -> etree._Element:
 
     Raises:
         BrokenDocumentError: It is not well-formed (an unrendered template, for example), has a DTD, is in an
-            encoding that is not read, or holds more than `MAX_MARKUP` elements or attributes, or one that is larger
-            or deeper than libxml2 allows (10 MB, 256 levels).
+            encoding that is not read, passes a limit above, or holds a text or a nesting beyond what libxml2 allows
+            (10 MB, 256 levels).
     """
     data = _in_utf8(data, path)
     if _DOCTYPE.match(data):
@@ -47,6 +51,9 @@ def parse_xml(data: bytes, path: str) -> etree._Element:
         raise BrokenDocumentError(problem) from None
     except ValueError as error:
         raise _broken(path, f"broken XML: {error}") from None
+    many = data.count(b"=") > MAX_ATTRIBUTES
+    if many and any(len(element.attrib) > MAX_ATTRIBUTES for element in root.iter(etree.Element)):
+        raise _broken(path, f"an element with more than {MAX_ATTRIBUTES} attributes")
     return root
 
 

@@ -135,7 +135,7 @@ class StaticAssets:
             out: Written from where it stands to the bundle's end, forward only; stays open.
         """
         with (
-            gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as packed,
+            gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
         ):
             for path, file in self._files.items():

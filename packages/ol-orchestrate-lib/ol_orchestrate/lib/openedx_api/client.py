@@ -120,9 +120,7 @@ class OpenEdxApi:
             if not page.next:
                 return
             query = self._query_of_next(answer, page.next)
-        message = (
-            f"{self._session.redact(answer.request)}: the listing leads back to a page that was read, or never ends"
-        )
+        message = f"{answer.request}: the listing leads back to a page that was read, or never ends"
         raise BadInputError(message)
 
     def _parse_page(self, answer: Answer, page_model: type[Page[Record]], *, number: int) -> Page[Record]:
@@ -133,7 +131,7 @@ class OpenEdxApi:
             if not first["loc"]:  # no JSON object at all
                 raise self._session.misfit(answer, "a page of a listing", error) from None
         problem = _describe(answer.body, first["loc"], first["msg"])
-        message = f"{self._session.redact(answer.request)}, page {number}: {problem}"
+        message = f"{answer.request}, page {number}: {problem}"
         raise BadInputError(message)
 
     def _query_of_next(self, answer: Answer, link: str) -> str:
@@ -144,7 +142,7 @@ class OpenEdxApi:
             there = httpx.URL()
         if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
             message = (
-                f"{self._session.redact(answer.request)}: its `next` leads to {there.scheme}://{there.host or '?'},"
+                f"{answer.request}: its `next` leads to {there.scheme}://{there.host or '?'},"
                 f" away from {here.scheme}://{here.netloc.decode()}; it is not followed"
             )
             raise BadInputError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import threading
@@ -142,7 +143,7 @@ class ApiSession:
 
     def _accept(self, answer: Answer) -> Answer:
         if httpx.codes.is_success(answer.status):
-            return answer
+            return answer._replace(request=self._redact(answer.request))
         error: type[PipelineError] = BadInputError
         problem = f"status {answer.status}"
         if httpx.codes.is_redirect(answer.status):
@@ -166,22 +167,32 @@ class ApiSession:
     def _message(self, answer: Answer, problem: str) -> str:
         kind = answer.headers.get("Content-Type", "none")
         text = answer.body[: 64 * EXCERPT].decode("utf-8", "replace")
-        excerpt = " ".join(_TOKEN_LIKE.sub("…", self.redact(text))[:EXCERPT].split())
-        return self.redact(f"{answer.request}: {problem}") + f" (content type {kind[:60]}; it begins {excerpt!r})"
+        excerpt = " ".join(_TOKEN_LIKE.sub("…", self._redact(text))[:EXCERPT].split())
+        return self._redact(f"{answer.request}: {problem}") + f" (content type {kind[:60]}; it begins {excerpt!r})"
 
-    def redact(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         """`text` without the secrets of this session."""
         secrets = [self._token.value] if self._token else []
         if self._credentials:
             secrets += [self._credentials.client_secret, self._credentials.client_id]
         for secret in secrets:
-            for spelling in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
-                text = text.replace(spelling, "…")
+            text = re.sub(_any_spelling(secret), "…", text, flags=re.IGNORECASE)
         return text
 
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+
+def _any_spelling(secret: str) -> str:
+    """A pattern for the secret as it is, and as URLs, forms, JSON and HTML spell it, in any mixture of these."""
+
+    def of_character(character: str) -> str:
+        spellings = {character, quote(character, safe=""), quote_plus(character)}
+        spellings |= {json.dumps(character)[1:-1], html.escape(character)}
+        return f"(?:{'|'.join(map(re.escape, sorted(spellings)))})"
+
+    return "".join(map(of_character, secret))
 
 
 def _host(location: str) -> str:

@@ -67,7 +67,8 @@ class RequestBudget:
     """At most so many requests within any hour; the one too many is refused here, before the server does.
 
     The Discovery API lets a user ask 200 times an hour. A whole catalogue takes some 80 requests, so the budget is
-    for what goes wrong: pages that never end, a job that is started over and over. It is counted in this process.
+    for what goes wrong: pages that never end, a job that asks over and over. Each client
+    counts for itself.
     """
 
     WINDOW = 3600.0

@@ -1,0 +1,48 @@
+"""Archives made by hand, and what landed of them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = b"id\tname\n1\tAda\n2\tGrace\n"
+ARCHIVE = "mitx-2024-01-31.tar.gz"
+
+
+def table_name(table: str = "auth_user", course: str = "MITx-6.00x-2012_Fall", site: str = "prod") -> str:
+    return f"{course}-{table}-{site}-analytics.sql"
+
+
+def tar_bytes(members: dict[str, bytes] | list[tuple[str, bytes]]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, content in members.items() if isinstance(members, dict) else members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+def write_archive(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(tar_bytes(members), compresslevel=1, mtime=0))
+    return path
+
+
+def landed(landing_zone: Path) -> dict[str, bytes]:
+    """Object keys and contents; hidden files are none."""
+    return {
+        path.relative_to(landing_zone).as_posix(): path.read_bytes()
+        for path in sorted(landing_zone.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def times(landing_zone: Path) -> dict[str, int]:
+    """When each object was last written, in nanoseconds."""
+    return {key: (landing_zone / key).stat().st_mtime_ns for key in landed(landing_zone)}

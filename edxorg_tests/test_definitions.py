@@ -1,0 +1,106 @@
+"""What the location is made of, loaded with nothing configured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+COUNT = """
+import json, os
+before = set(os.listdir("."))
+from edxorg.definitions import defs
+repository = defs.get_repository_def()
+print(json.dumps({
+    "assets": len(defs.assets), "jobs": len(defs.jobs), "sensors": len(defs.sensors),
+    "schedules": len(defs.schedules), "resources": sorted(defs.resources),
+    "keys": sorted(key.to_user_string() for key in defs.resolve_all_asset_keys()),
+    "job_names": sorted(job.name for job in repository.get_all_jobs()),
+    "files": sorted(set(os.listdir(".")) - before),
+}))
+"""
+
+KEYS = [
+    "edxorg/api_data/course_metadata",
+    "edxorg/api_data/course_run_metadata",
+    "edxorg/api_data/program_course_metadata",
+    "edxorg/api_data/program_metadata",
+    "edxorg/processed_data/course_blocks",
+    "edxorg/processed_data/course_certificate_signatory",
+    "edxorg/processed_data/course_grading_policy",
+    "edxorg/processed_data/course_metadata",
+    "edxorg/processed_data/course_policy",
+    "edxorg/processed_data/course_static_assets",
+    "edxorg/processed_data/course_static_assets_manifest",
+    "edxorg/processed_data/course_video",
+    "edxorg/processed_data/course_xml_blocks",
+    "edxorg/processed_data/flattened_course_structure",
+    "edxorg/raw_data/course_structure",
+    "edxorg/raw_data/course_xml",
+    "edxorg/raw_data/tracking_logs",
+    "edxorg/raw_data_archive",
+    "edxorg/raw_tracking_logs",
+]
+
+
+def load(folder: Path, *, warnings: str = "error", **variables: str) -> dict[str, object]:
+    """Load the location in a process of its own, in an empty folder, without network, and count."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
+    command = [sys.executable, "-W", warnings, "-c", COUNT]
+    if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode == 0:  # noqa: S607
+        command = ["unshare", "-rn", *command]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    counted: dict[str, object] = json.loads(result.stdout)
+    return counted
+
+
+def test_what_there_is_with_nothing_configured(tmp_path: Path) -> None:
+    counted = load(tmp_path)
+    assert (counted["assets"], counted["jobs"], counted["sensors"], counted["schedules"]) == (9, 3, 1, 1)
+    assert counted["resources"] == [
+        "edxorg_api",
+        "gcp_gcs",
+        "gcs_input",
+        "io_manager",
+        "results_dir",
+        "s3",
+        "s3_download",
+        "s3_upload",
+        "s3file_io_manager",
+        "vault",
+    ]
+    assert counted["keys"] == KEYS
+    jobs = counted["job_names"]
+    assert isinstance(jobs, list)
+    assert {
+        "retrieve_edxorg_raw_data",
+        "refresh_edxorg_tracking_logs",
+        "sync_edxorg_program_reports",
+        "edxorg_api_daily_job",
+    } <= set(jobs)
+    assert counted["files"] == []
+
+
+def test_an_unknown_environment_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="dev, ci, qa, production"):
+        load(tmp_path, DAGSTER_ENVIRONMENT="staging")
+
+
+def test_dagster_finds_nothing_wrong() -> None:
+    from edxorg.definitions import defs
+
+    dg.Definitions.validate_loadable(defs)
+    schedule = defs.resolve_schedule_def("edxorg_api_daily_schedule")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 5 * * *", "UTC")
+    assert defs.resolve_job_def("retrieve_edxorg_raw_data").partitions_def == dg.DynamicPartitionsDefinition(
+        name="edxorg_archive"
+    )

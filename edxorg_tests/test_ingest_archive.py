@@ -1,0 +1,363 @@
+"""From an archive to objects and an account, without Dagster: good members, and every kind of bad ones."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edxorg.lib.archive.account import Fate
+from edxorg.lib.archive.ingest import Ingested, ingest_archive
+from edxorg.lib.archive.worker import Orders
+from edxorg.lib.tables import Reading
+from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes, times, write_archive
+from ol_orchestrate.lib.archives import ArchiveDamagedError
+from ol_orchestrate.lib.delivery import Recorded
+from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TODAY = date(2024, 1, 31)
+
+
+def ingest(
+    archive: Path,
+    landing_zone: Path,
+    recorded: Mapping[str, Mapping[str, Recorded]] | None = None,
+    *,
+    supersede: bool = False,
+    dialect: Mapping[str, Reading] | None = None,
+) -> Ingested:
+    orders = Orders(f"file://{landing_zone}", archive_date=TODAY, supersede=supersede, dialect=dialect or {})
+    source = open_store(f"file://{archive.parent}").read(archive.name)
+    result = ingest_archive(source, orders, lambda asset: (recorded or {}).get(asset, {}), workers=1)
+    account = result.account
+    assert sum(account.fates.values()) == account.members, account.sum_of_fates()
+    return result
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return tmp_path / "archives" / ARCHIVE
+
+
+def rows(content: bytes) -> list[dict[str, str]]:
+    csv.field_size_limit(1 << 30)
+    return list(csv.DictReader(content.decode().splitlines(keepends=True), delimiter="\t"))
+
+
+class TestGoodMembers:
+    def test_each_kind_lands_under_its_key(self, archive: Path, lake: Path) -> None:
+        course = "MITx-6.00x-2012_Fall"
+        write_archive(
+            archive,
+            {
+                table_name(): TABLE,
+                f"x/{course}-course_structure-prod-analytics.json": b"{}",
+                f"x/{course}-course-prod-analytics.xml.tar.gz": b"\x1f\x8b",
+                f"x/{course}-edge.mongo": b'{"_id": 1}\n',
+                f"ora/{table_name('submissions_score', site='edge')}": TABLE,
+            },
+        )
+        result = ingest(archive, lake)
+        assert {key.rpartition("/")[0] for key in landed(lake)} == {
+            f"edxorg/raw_data/db_table/auth_user/prod/{course}",
+            f"edxorg/raw_data/course_structure/prod/{course}",
+            f"edxorg/raw_data/course_xml/prod/{course}",
+            f"edxorg/raw_data/forum_mongo/edge/{course}",
+            f"edxorg/raw_data/db_table/submissions_score/edge/{course}",
+        }
+        assert {Path(key).name.split(".", 1)[1] for key in landed(lake)} == {"tsv", "json", "xml.tar.gz", "mongo"}
+        assert result.account.fates == {Fate.DELIVERED: 5}
+        assert [each.object_key for each in result.deliveries] == [
+            next(key for key in landed(lake) if each.version and each.version in key) for each in result.deliveries
+        ]
+
+    def test_a_table_has_its_rows_and_where_they_come_from(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(course="MITx-6.00.1-x-1T2014", site="edge"): TABLE})
+        ingest(archive, lake)
+        (content,) = landed(lake).values()
+        assert [row["name"] for row in rows(content)] == ["Ada", "Grace"]
+        first = rows(content)[0]
+        assert first["extracted_course_key"] == "MITx-6.00.1-x-1T2014"
+        assert first["extracted_course_organization"] == "MITx"
+        assert first["extracted_course_number"] == "6.00.1-x"
+        assert first["extracted_course_run"] == "1T2014"
+        assert first["extracted_source_platform"] == "edxorg_edge"
+        assert len(first["row_hash"]) == 64
+
+    def test_a_table_that_nobody_has_heard_of(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name("brand_new_table"): TABLE})
+        result = ingest(archive, lake)
+        assert next(iter(landed(lake))).startswith("edxorg/raw_data/db_table/brand_new_table/prod/")
+        assert result.account.rows_delivered == 2
+
+    def test_a_large_member_is_streamed(self, archive: Path, lake: Path) -> None:
+        lines = [b"%d\t%s" % (number, b"x" * 100) for number in range(40_000)]
+        write_archive(archive, {table_name(): b"id\tname\n" + b"\n".join(lines) + b"\n", table_name("other"): TABLE})
+        result = ingest(archive, lake)
+        assert result.account.rows_delivered == 40_002
+        assert {len(rows(content)) for content in landed(lake).values()} == {2, 40_000}
+
+    def test_what_does_not_land_is_counted_and_said(self, archive: Path, lake: Path) -> None:
+        write_archive(
+            archive,
+            {
+                table_name() + ".failed": b"Traceback (most recent call last):\n",
+                "MITx-email_opt_in-prod-analytics.csv": b"a,b\n",
+                "._" + table_name(): b"AppleDouble",
+                table_name("empty"): b"",
+                table_name("header_only"): b"id\tname\n",
+            },
+        )
+        account = ingest(archive, lake).account
+        assert account.fates == {Fate.MISSING_AT_SOURCE: 1, Fate.UNRECOGNISED: 1, Fate.IGNORED: 1, Fate.EMPTY: 2}
+        assert account.listed[Fate.MISSING_AT_SOURCE][0][0] == table_name() + ".failed"
+        assert account.listed[Fate.UNRECOGNISED][0][1] == 4
+        assert landed(lake) == {}
+        assert account.failed == 0
+
+
+class TestWhatIsThereAlready:
+    def recorded(self, result: Ingested, day: date = TODAY) -> dict[str, dict[str, Recorded]]:
+        known: dict[str, dict[str, Recorded]] = {}
+        for each in result.deliveries:
+            assert each.version is not None
+            assert each.member.course is not None
+            asset = f"edxorg/raw_data/db_table/{each.member.table}"
+            known.setdefault(asset, {})[each.member.course.key()] = Recorded(each.version, day)
+        return known
+
+    def test_nothing_is_written_or_recorded_twice(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE, table_name("bad"): b"a\tb\n1\n2\t3\n4\t5\n6\t7\n"})
+        first = ingest(archive, lake)
+        written = times(lake)
+        again = ingest(archive, lake, self.recorded(first))
+        assert again.account.fates == {Fate.UNCHANGED: 2}
+        assert again.deliveries == []
+        assert times(lake) == written
+
+    def test_what_a_killed_run_wrote_is_recorded_and_not_written_again(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE})
+        ingest(archive, lake)
+        written = times(lake)
+        again = ingest(archive, lake)
+        assert len(again.deliveries) == 1
+        assert times(lake) == written
+
+    def test_a_lost_object_is_written_again(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE, table_name("other"): TABLE})
+        first = ingest(archive, lake)
+        lost = next(iter(landed(lake)))
+        (lake / lost).unlink()
+        again = ingest(archive, lake, self.recorded(first))
+        assert again.account.fates == {Fate.UNCHANGED: 1, Fate.DELIVERED: 1}
+        assert [each.object_key for each in again.deliveries] == [lost]
+        assert lost in landed(lake)
+
+    def test_an_older_archive_does_not_undo_a_later_one(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE})
+        later = {
+            "edxorg/raw_data/db_table/auth_user": {"MITx-6.00x-2012_Fall|prod": Recorded("0" * 64, date(2024, 2, 7))}
+        }
+        result = ingest(archive, lake, later)
+        assert result.account.fates == {Fate.SUPERSEDED: 1}
+        assert (result.deliveries, landed(lake)) == ([], {})
+        forced = ingest(archive, lake, later, supersede=True)
+        assert forced.account.fates == {Fate.DELIVERED: 1}
+
+    def test_of_two_members_with_one_name_the_last_is_recorded(self, archive: Path, lake: Path) -> None:
+        other = TABLE + b"3\tBarbara\n"
+        write_archive(archive, [(table_name(), TABLE), (f"again/{table_name()}", other)])
+        result = ingest(archive, lake)
+        assert [each.rows for each in result.deliveries] == [3]
+        assert result.account.claimed_twice == [f"again/{table_name()}"]
+        newest = max(times(lake).items(), key=lambda item: item[1])[0]
+        assert newest == result.deliveries[0].object_key
+        assert len(landed(lake)) == 2
+
+
+class TestBrokenTables:
+    def test_ragged_rows_and_invalid_utf8_are_set_aside(self, archive: Path, lake: Path) -> None:
+        content = b"id\tname\n1\ta\n2\tb\tc\n3\td\n4\t\xff\n5\te\n"
+        write_archive(archive, {table_name(): content})
+        result = ingest(archive, lake)
+        assert result.account.rows_rejected == {"too_many_fields": 1, "invalid_utf8": 1}
+        (table,) = (key for key in landed(lake) if key.endswith(".tsv"))
+        (rejects,) = (key for key in landed(lake) if key.endswith(".ndjson"))
+        assert rejects.startswith("edxorg/rejects/db_table/auth_user/prod/MITx-6.00x-2012_Fall/")
+        assert [row["id"] for row in rows(landed(lake)[table])] == ["1", "3", "5"]
+        lines = [json.loads(line) for line in landed(lake)[rejects].splitlines()]
+        assert [line["line"] for line in lines] == [3, 5]
+        assert result.deliveries[0].rejects_key == rejects
+        assert result.account.failed == 0
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"\n1\t2\n", b"id\tid\n1\t2\n", b"\x00\x01\n1\n", b"id\t\n1\t2\n", b"\xff\xfe\n1\n"],
+        ids=["no header", "a column twice", "control characters", "a column without a name", "no UTF-8"],
+    )
+    def test_a_table_without_a_usable_header_fails_alone(self, archive: Path, lake: Path, content: bytes) -> None:
+        write_archive(archive, {table_name("bad"): content, table_name("good"): TABLE})
+        result = ingest(archive, lake)
+        assert result.account.fates == {Fate.FAILED: 1, Fate.DELIVERED: 1}
+        (path, _, why) = result.account.listed[Fate.FAILED][0]
+        assert path == table_name("bad")
+        assert "header" in why or "column" in why
+        assert result.account.failed_for_now == 0
+        assert [each.member.table for each in result.deliveries] == ["good"]
+
+    def test_a_table_whose_rows_are_all_rejected_fails_and_its_rejects_land(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): b"a\tb\n1\t2\t3\n4\t5\t6\n"})
+        result = ingest(archive, lake)
+        assert result.account.fates == {Fate.FAILED: 1}
+        (rejects,) = landed(lake)
+        assert rejects.endswith(".ndjson")
+        assert len(landed(lake)[rejects].splitlines()) == 2
+
+    def test_a_forced_reading_is_taken(self, archive: Path, lake: Path) -> None:
+        content = b'a\tb\n1\t"x\ty"\n'
+        write_archive(archive, {table_name(): content})
+        ingest(archive, lake, dialect={"auth_*": Reading.PLAIN})
+        assert [key for key in landed(lake) if key.endswith(".tsv")] == []
+
+    def test_a_record_of_100_mb_is_set_aside_whole(self, archive: Path, lake: Path) -> None:
+        long = b"9\t" + b"x" * (100 << 20)
+        write_archive(archive, {table_name(): TABLE + long + b"\n3\tBarbara\n"})
+        result = ingest(archive, lake)
+        assert result.account.rows_rejected == {"oversized": 1}
+        (record,) = (key for key in landed(lake) if key.endswith(".record"))
+        assert landed(lake)[record] == long
+        (line,) = (json.loads(content) for key, content in landed(lake).items() if key.endswith(".ndjson"))
+        assert line["length"] == len(long)
+        assert record.endswith(f"/{line['sha256']}.record")
+
+
+class TestBrokenArchives:
+    def broken(self, archive: Path, lake: Path, data: bytes) -> Ingested:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.write_bytes(data)
+        result = ingest(archive, lake)
+        assert isinstance(result.problem, ArchiveDamagedError)
+        assert not result.problem.may_pass
+        assert str(archive) in str(result.problem)
+        return result
+
+    def test_a_truncated_gzip_gives_what_came_before(self, archive: Path, lake: Path) -> None:
+        members = {table_name(f"t{number}"): TABLE + os.urandom(2000).hex().encode() for number in range(20)}
+        whole = write_archive(archive, members).read_bytes()
+        result = self.broken(archive, lake, whole[: len(whole) // 2])
+        complete = result.account.fates[Fate.DELIVERED]
+        assert 5 < complete < 15
+        assert len(result.deliveries) == complete
+        assert table_name(f"t{complete}") in str(result.problem)
+        assert "breaks off" in str(result.problem)
+
+    def test_a_large_member_that_breaks_off_fails_and_is_named(self, archive: Path, lake: Path) -> None:
+        large = b"id\tname\n" + b"".join(b"%d\t%s\n" % (n, os.urandom(50).hex().encode()) for n in range(30_000))
+        whole = write_archive(archive, {table_name("small"): TABLE, table_name("large"): large}).read_bytes()
+        result = self.broken(archive, lake, whole[: len(whole) * 3 // 4])
+        assert result.account.fates == {Fate.DELIVERED: 1, Fate.FAILED: 1}
+        assert result.account.listed[Fate.FAILED][0][0] == table_name("large")
+        assert [key for key in landed(lake) if "/large/" in key] == []
+
+    def test_a_changed_byte_in_the_gzip(self, archive: Path, lake: Path) -> None:
+        data = bytearray(write_archive(archive, {table_name(): TABLE}).read_bytes())
+        data[-6] ^= 1
+        result = self.broken(archive, lake, bytes(data))
+        assert result.account.fates == {Fate.DELIVERED: 1}
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (b"", "empty"),
+            (b"PK\3\4 a zip file", "no gzip"),
+            (gzip.compress(b"this is no tar at all\n" * 100), "no tar"),
+            (gzip.compress(tar_bytes({})), "empty"),
+        ],
+        ids=["nothing", "no gzip", "no tar", "no members"],
+    )
+    def test_what_is_no_archive(self, archive: Path, lake: Path, data: bytes, message: str) -> None:
+        result = self.broken(archive, lake, data)
+        assert message in str(result.problem)
+        assert (result.deliveries, landed(lake)) == ([], {})
+
+    def test_hostile_members_land_nowhere(self, archive: Path, lake: Path) -> None:
+        names = ["../../etc/passwd", f"../{table_name()}", f"/abs/{table_name()}", table_name(course="a|b-c-d")]
+        write_archive(archive, [(name, TABLE) for name in names])
+        result = ingest(archive, lake)
+        assert result.account.fates == {Fate.UNRECOGNISED: len(names)}
+        assert landed(lake) == {}
+
+
+class TestBrokenStores:
+    def test_a_source_that_changes_while_it_is_read(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(f"t{number}"): os.urandom(3000).hex().encode() for number in range(1000)})
+        source = open_store(f"file://{archive.parent}").read(archive.name)
+        archive.write_bytes(archive.read_bytes() + b"\0")
+        with pytest.raises(SourceChangedError, match=ARCHIVE):
+            ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, workers=1)
+
+    def test_a_landing_zone_that_cannot_be_written_ends_the_run_soon(self, archive: Path, lake: Path) -> None:
+        lake.write_bytes(b"a file where a folder should be")
+        write_archive(archive, {table_name(f"t{number}"): TABLE for number in range(200)})
+        with pytest.raises(PipelineError, match="in a row") as caught:
+            ingest(archive, lake)
+        assert str(lake) in str(caught.value)
+        assert isinstance(caught.value, (AccessRefusedError, ServiceError))
+
+    def test_a_full_disk_fails_what_does_not_fit_and_says_so(self, archive: Path, lake: Path) -> None:
+        members = {table_name("small"): TABLE, table_name("large"): TABLE + b"3\t" + b"x" * (2 << 20) + b"\n"}
+        write_archive(archive, members)
+        with file_size_limit(1 << 20):
+            result = ingest(archive, lake)
+        assert result.account.fates == {Fate.DELIVERED: 1, Fate.FAILED: 1}
+        assert result.account.failed_for_now == 1
+        again = ingest(archive, lake)
+        assert again.account.fates == {Fate.DELIVERED: 2}
+        assert len(landed(lake)) == 2
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Every write beyond fails, as on a full disk; holds for child processes, too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_two_ingestions_at_once_end_in_the_same_objects(archive: Path, lake: Path, tmp_path: Path) -> None:
+    write_archive(archive, {table_name(f"t{number}"): TABLE + b"3\t%d\n" % number for number in range(300)})
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from edxorg_tests.test_ingest_archive import ingest\n"
+        "result = ingest(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "assert result.account.failed == 0, result.account.as_json()\n"
+        "assert len(result.deliveries) == 300\n"
+    )
+    command = [sys.executable, "-c", program, str(archive), str(lake)]
+    both = [subprocess.Popen(command, cwd=Path(__file__).parent.parent) for _ in range(2)]  # noqa: S603
+    assert [each.wait() for each in both] == [0, 0]
+    ingest(archive, tmp_path / "alone")
+    assert landed(lake) == landed(tmp_path / "alone")
