@@ -94,3 +94,8 @@ def show_account(account: Account) -> None:
 
 
 _SHOWN = (Fate.DELIVERED, Fate.UNCHANGED, Fate.SUPERSEDED, Fate.EMPTY, Fate.FAILED)
+
+
+def heading(title: str, what: str) -> None:
+    """The start of a part."""
+    out.print(f"\n[bold]{title}[/]: {what}", soft_wrap=True, highlight=False)

@@ -1,0 +1,36 @@
+"""`python -m benchmarks NAME`: see `--help`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+
+@click.group()
+def main() -> None:
+    """Measure speed and memory against references that run in the same minutes. These take minutes."""
+
+
+@main.command()
+@click.option("--courses", default=120, show_default=True)
+def archive(courses: int) -> None:
+    """The archive job: unpacking, a plain csv loop, a folder, a whole Dagster run."""
+    import_module("benchmarks.archive").run(courses)
+
+
+@main.command("tracking-log")
+@click.option("--events", default=600_000, show_default=True)
+def tracking_log(events: int) -> None:
+    """A day's tracking log, against orjson in one process."""
+    import_module("benchmarks.tracking_log").run(events)
+
+
+@main.command("course-xml")
+@click.option("--blocks", default=6000, show_default=True)
+def course_xml(blocks: int) -> None:
+    """The OLX export of one course, against reading its members."""
+    import_module("benchmarks.course_xml").run(blocks)
+
+
+main()

@@ -1,0 +1,98 @@
+"""The archive job: unpacking alone, a plain `csv` loop, delivering to a folder, and a whole Dagster run."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import Measurement, measured
+from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.worker import Orders
+from edxorg.samples.archive import write_sample_archive
+from ol_orchestrate.lib.archives import gunzip, tar_entries
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "mitx-2024-01-31.tar.gz"
+
+
+def run(courses: int) -> None:
+    """Make a sample archive, and print the table."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sample = write_sample_archive(folder / NAME, courses=courses, seed=0)
+        print(
+            f"{sample.bytes_compressed / 1e6:.0f} MB gz, {sample.bytes_unpacked / 1e6:.0f} MB, "
+            f"{sample.members:,} members, {sample.rows:,} rows, {sample.objects:,} objects"
+        )
+        lake, job_lake = folder / "lake", folder / "job"
+        steps: list[tuple[str, Callable[[], object]]] = [
+            ("unpack only", lambda: _unpack(folder)),
+            ("plain csv loop", lambda: _csv_loop(folder)),
+            ("to a folder", lambda: _ingest(folder, lake)),
+            ("to a folder, all there", lambda: _ingest(folder, lake)),
+            ("Dagster job, SQLite", lambda: _job(folder, job_lake)),
+            ("the same again", lambda: _job(folder, job_lake)),
+        ]
+        table = Table("work", *("seconds", "CPU s", "MB/s", "x unpacking", "x csv loop", "peak MB", "load"))
+        results: dict[str, Measurement] = {}
+        for name, work in steps:
+            with measured() as result:
+                work()
+            results[name] = result
+            table.add_row(
+                name,
+                f"{result.seconds:.1f}",
+                f"{result.cpu_seconds:.1f}",
+                f"{sample.bytes_unpacked / 1e6 / result.seconds:.0f}",
+                f"{result.seconds / results['unpack only'].seconds:.1f}",
+                f"{result.seconds / results['plain csv loop'].seconds:.2f}" if len(results) > 1 else "",
+                f"{result.peak_bytes / 1e6:.0f}",
+                f"{result.load:.1f}",
+            )
+        Console().print(table)
+
+
+def _unpack(folder: Path) -> None:
+    for entry in tar_entries(gunzip(open_store(f"file://{folder}").read(NAME))):
+        for _ in entry.blocks:
+            pass
+
+
+def _csv_loop(folder: Path) -> None:
+    """What one would write first: `csv` in and out, a hash for each row."""
+    csv.field_size_limit(sys.maxsize)
+    for entry in tar_entries(gunzip(open_store(f"file://{folder}").read(NAME))):
+        if not entry.name.endswith(".sql"):
+            continue
+        text = b"".join(entry.blocks).decode(errors="replace")
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+        for row in csv.reader(text.splitlines(keepends=True), delimiter="\t", quoting=csv.QUOTE_NONE):
+            writer.writerow([*row, hashlib.sha256("\t".join(row).encode()).hexdigest()])
+        hashlib.sha256(out.getvalue().encode()).hexdigest()
+
+
+def _ingest(folder: Path, lake: Path) -> None:
+    result = ingest_archive(open_store(f"file://{folder}").read(NAME), Orders(f"file://{lake}"), lambda _: {})
+    if result.account.failed:
+        raise SystemExit(result.account.sum_of_fates())
+
+
+def _job(folder: Path, lake: Path) -> None:
+    command = [sys.executable, "-m", "edxorg", "ingest", "archive", str(folder / NAME)]
+    command += ["--landing-zone", str(lake), "--json"]
+    environment = {**os.environ, "DAGSTER_HOME": str(folder / "home")}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
