@@ -40,7 +40,7 @@ def export(files: Mapping[str, str | bytes], *, root: str = "course/") -> bytes:
             member = tarfile.TarInfo(root + path)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    return gzip.compress(buffer.getvalue(), compresslevel=1)
+    return gzip.compress(buffer.getvalue(), compresslevel=1, mtime=0)
 
 
 def course_of(files: Mapping[str, str | bytes], *, root: str = "course/") -> Course:
@@ -637,7 +637,7 @@ class TestSecrets:
             "[" * 900 + AS_JSON + "]" * 900,
             f"lti_passports: ['{PASSPORT}', \"{PASSPORT}\"",
             f'lti_passports = "{PASSPORT}',
-            f"lti_passports = '{PASSPORT}\\\\",
+            f"lti_passports = '{PASSPORT}\\",
             f'{{"a": "{{\\"lti_passports\\": [\\"{PASSPORT}\\"]}}" broken',
             f"x='lti_passports=&quot;{PASSPORT}&quot;'",
         ],
