@@ -11,9 +11,9 @@ import orjson
 
 from benchmarks.measure import Measurement, measured
 from edxorg.lib.tracking_log import LogReport, normalize_log
-from edxorg.lib.tracking_log.gzip_stream import GunzippedPieces
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.tracking_log import SampleLogSummary, write_sample_log
+from ol_orchestrate.lib.archives import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 def _unpack(path: Path) -> Measurement:
     with measured() as measurement:
-        for _ in GunzippedPieces(_blocks(path)):
+        for _ in gunzip(_blocks(path)):
             pass
     return measurement
 
@@ -69,7 +69,7 @@ def _unpack(path: Path) -> Measurement:
 def _load_and_dump(path: Path) -> Measurement:
     with measured() as measurement:
         rest = b""
-        for piece in GunzippedPieces(_blocks(path)):
+        for piece in gunzip(_blocks(path)):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 with suppress(orjson.JSONDecodeError):

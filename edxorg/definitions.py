@@ -7,7 +7,8 @@ import os
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from edxorg.assets.catalogue import edxorg_mitx_course_metadata, edxorg_program_metadata
+from edxorg.assets.catalogue import catalogue_assets
+from edxorg.assets.checks import raw_archive_checks, raw_log_checks
 from edxorg.assets.course_content import (
     dummy_edxorg_course_structure,
     dummy_edxorg_course_xml,
@@ -20,7 +21,9 @@ from edxorg.jobs.catalogue import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
 from edxorg.lib.settings import Settings
+from edxorg.ops.program_reports import ReportsAccount
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
+from edxorg.sensors.source_files import source_files_sensor
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
@@ -34,8 +37,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """The location for these settings. Connects to nothing and reads no secret."""
     archives = raw_data_archives(settings)
     logs = raw_tracking_logs(settings)
-    normalized_log = normalize_edxorg_tracking_log(logs)
+    normalized_log = normalize_edxorg_tracking_log(logs, settings)
+    catalogue = catalogue_assets(settings)
+    archive_job = retrieve_edxorg_raw_data(archives, settings)
+    logs_job = refresh_edxorg_tracking_logs(normalized_log)
     reports_job = sync_edxorg_program_reports(settings)
+    archive_source_sensors = (
+        source_files_sensor(
+            "gcs_edxorg_archive_sensor", archives, archive_job, settings.archive_name, [settings.tracking_log_name]
+        ),
+        source_files_sensor(
+            "gcs_edxorg_tracking_log_sensor", logs, logs_job, settings.tracking_log_name, [settings.archive_name]
+        ),
+    )
     return dg.Definitions(
         assets=[
             archives.asset(),
@@ -45,12 +59,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             flatten_edxorg_course_structure,
             dummy_edxorg_course_xml,
             extract_edxorg_courserun_metadata,
-            edxorg_program_metadata,
-            edxorg_mitx_course_metadata,
+            *catalogue,
         ],
-        jobs=[retrieve_edxorg_raw_data(archives, settings), refresh_edxorg_tracking_logs(normalized_log), reports_job],
-        sensors=[edxorg_program_reports_sensor(reports_job)],
-        schedules=[edxorg_api_daily_schedule()],
+        asset_checks=[raw_archive_checks(archives), raw_log_checks(logs)],
+        jobs=[archive_job, logs_job, reports_job],
+        sensors=[
+            edxorg_program_reports_sensor(reports_job, settings),
+            *(archive_source_sensors if settings.archive_source_configured else ()),
+        ],
+        schedules=[edxorg_api_daily_schedule(catalogue)],
         resources=_resources(settings),
         executor=dg.in_process_executor,
     )
@@ -80,8 +97,8 @@ def _resources(settings: Settings) -> dict[str, object]:
             requests_per_hour=settings.api_requests_per_hour,
         ),
         "s3": S3Resource(),
-        "s3_download": S3Resource(profile_name=settings.program_reports_profile),
-        "s3_upload": S3Resource(),
+        "s3_download": ReportsAccount(profile_name=settings.program_reports_profile),
+        "s3_upload": ReportsAccount(),
         "results_dir": SimpleResultsDir(),
     }
 

@@ -21,6 +21,7 @@ from edxorg.ops.failures import PERMANENT_FAILURE
 from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.recording import ROW_COUNT, SOURCE_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,8 +112,8 @@ def test_what_landed_is_recorded_with_all_that_one_asks(location: Location) -> N
     assert found["size"] == len(landed(location.lake)[key])
     assert recorded.tags is not None
     assert recorded.tags["dagster/data_version"] == Path(key).stem
-    assert recorded.tags["edxorg/archive_date"] == "2024-01-31"
-    assert recorded.tags["edxorg/row_count"] == "2"
+    assert recorded.tags[SOURCE_DATE] == "2024-01-31"
+    assert recorded.tags[ROW_COUNT] == "2"
     assert set(location.instance.get_dynamic_partitions("course_and_source")) == {f"{COURSE}|prod", f"{COURSE}|edge"}
     assert len(location.everything_recorded()) == len(landed(location.lake)) == 4
 
@@ -143,7 +144,7 @@ def test_versions_over_the_weeks(location: Location) -> None:
         write_archive(location.archives / f"mitx-{day}.tar.gz", {table_name(): content})
         assert location.run(f"mitx-{day}.tar.gz").success
     recorded = location.recorded()
-    days = [each.tags["edxorg/archive_date"] for each in recorded if each.tags]
+    days = [each.tags[SOURCE_DATE] for each in recorded if each.tags]
     assert days == ["2024-01-15", "2024-01-08", "2024-01-01"]
     newest = max(times(location.lake).items(), key=lambda item: item[1])[0]
     assert recorded[0].tags
@@ -187,7 +188,8 @@ def test_an_archive_that_is_gone_says_so_in_one_line(location: Location) -> None
     result = job.execute_in_process(instance=location.instance, partition_key=name, raise_on_error=False)
     assert not result.success
     (failure,) = result.get_step_failure_events()
-    assert name in str(failure.step_failure_data.error_display_string)
+    assert failure.step_failure_data.user_failure_data is not None
+    assert name in (failure.step_failure_data.user_failure_data.description or "")
 
 
 KILLED = """
@@ -219,6 +221,8 @@ def test_a_killed_run_repeated_ends_as_an_undisturbed_one(tmp_path: Path, after:
         home = folder / "home"
         home.mkdir()
         (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            instance.get_dynamic_partitions("course_and_source")  # Dagster makes its tables, which a kill could tear
         if killed:
             kill_after(after, folder, home)
         with dg.DagsterInstance.from_config(str(home)) as instance:

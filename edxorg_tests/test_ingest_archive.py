@@ -278,11 +278,13 @@ class TestBrokenArchives:
         assert result.account.listed[Fate.FAILED][0][0] == table_name("large")
         assert [key for key in landed(lake) if "/large/" in key] == []
 
-    def test_a_changed_byte_in_the_gzip(self, archive: Path, lake: Path) -> None:
-        data = bytearray(write_archive(archive, {table_name(): TABLE}).read_bytes())
+    def test_a_wrong_checksum_of_the_gzip_fails_the_run(self, archive: Path, lake: Path) -> None:
+        members = {table_name(f"t{number}"): TABLE + b"3\t" + b"x" * 500_000 + b"\n" for number in range(10)}
+        data = bytearray(write_archive(archive, members).read_bytes())
         data[-6] ^= 1
         result = self.broken(archive, lake, bytes(data))
-        assert result.account.fates == {Fate.DELIVERED: 1}
+        assert result.account.fates[Fate.DELIVERED] >= 7
+        assert "checksum" in str(result.problem)
 
     @pytest.mark.parametrize(
         ("data", "message"),

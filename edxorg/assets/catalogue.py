@@ -1,25 +1,135 @@
-"""The edX catalogue, from the Discovery API."""
+"""The edX catalogue, from the Discovery API: two listings, each of them two assets."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
 
 import dagster as dg
 
-from edxorg.ops.not_built import not_built_yet
+from edxorg.lib.catalogue import (
+    COURSE_METADATA,
+    COURSE_RUN_METADATA,
+    PROGRAM_COURSE_METADATA,
+    PROGRAM_METADATA,
+    PROGRAMS,
+    Collected,
+    Listing,
+    Table,
+    collect,
+    courses_of,
+)
+from edxorg.lib.object_keys import api_data_asset, api_data_key
+from edxorg.lib.settings import Settings
+from edxorg.ops.recording import asset_key
+from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.landing import COLUMN_SCHEMA, Made, land
+from ol_orchestrate.lib.delivery import Copies
+from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
 
-def _specs(*names: str) -> list[dg.AssetSpec]:
-    return [dg.AssetSpec(["edxorg", "api_data", name], group_name="edxorg") for name in names]
+class Shown(NamedTuple):
+    """How people see an output.
+
+    Attributes:
+        rows: What they are, in the plural: the name of their number in the metadata.
+        description: Of the asset.
+    """
+
+    rows: str
+    description: str
 
 
-@dg.multi_asset(specs=_specs("program_metadata", "program_course_metadata"))
-def edxorg_program_metadata() -> Iterator[dg.MaterializeResult[None]]:
-    """The programs of the catalogue, and the courses in them."""
-    yield from not_built_yet("The catalogue")
+SHOWN = {
+    PROGRAM_METADATA: Shown("programs", "Programs such as a MicroMasters, one row each, as edX lists them."),
+    PROGRAM_COURSE_METADATA: Shown("program_courses", "The courses in each program, one row for each pair."),
+    COURSE_METADATA: Shown("courses", "MITx courses that are offered, one row each, as edX lists them."),
+    COURSE_RUN_METADATA: Shown("course_runs", "The runs of those courses, past ones too, one row each."),
+}
 
 
-@dg.multi_asset(specs=_specs("course_metadata", "course_run_metadata"))
-def edxorg_mitx_course_metadata() -> Iterator[dg.MaterializeResult[None]]:
-    """MITx courses and their runs."""
-    yield from not_built_yet("The catalogue")
+def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Programs, and the courses of the settings' catalogue."""
+    return [
+        _assets_of("edxorg_program_metadata", PROGRAMS),
+        _assets_of("edxorg_mitx_course_metadata", courses_of(settings.catalogue_number)),
+    ]
+
+
+def _assets_of(name: str, listing: Listing[Any]) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=name,
+        specs=[_spec(listing.records), _spec(listing.parts)],
+        description=f"Asks the Discovery API for all pages of `{listing.path}`.",
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+    )
+    def assets(
+        context: dg.AssetExecutionContext,
+        edxorg_api: OpenEdxApiClientFactory,
+        s3file_io_manager: dg.ResourceParam[FileObjectIOManager],
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with failures_for_people(context.op_execution_context):
+            pages = edxorg_api.client.pages(listing.path, listing.page)
+            with collect(listing, pages, retrieved_at=_start_of_run(context)) as collected:
+                yield from _land(context, s3file_io_manager, collected)
+
+    return assets
+
+
+def _spec(table: Table) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        asset_key(api_data_asset(table.name)),
+        group_name="edxorg",
+        description=SHOWN[table].description,
+        metadata={COLUMN_SCHEMA: _schema(table)},
+        skippable=True,  # nothing is recorded of a listing that is as it was
+    )
+
+
+def _schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                column.description,
+                dg.TableColumnConstraints(nullable=column.name not in table.key),
+            )
+            for column in table.columns()
+        ]
+    )
+
+
+def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
+    """In whole seconds; the same for all assets and attempts of the run."""
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    if record is None or record.start_time is None:
+        raise ValueError(f"run {context.run.run_id} has not started")
+    return datetime.fromtimestamp(int(record.start_time), UTC)
+
+
+def _land(
+    context: dg.AssetExecutionContext, landing_zone: FileObjectIOManager, collected: Collected
+) -> list[dg.MaterializeResult[None]]:
+    """Both outputs into the landing zone, before either is recorded; what is to be recorded of them."""
+    results = []
+    rows = {SHOWN[output.table].rows: output.row_count for output in collected}
+    for output in collected:
+        name = output.table.name
+        result = land(
+            context.instance,
+            asset_key(api_data_asset(name)),
+            Made(
+                version=output.version,
+                content=output.content.reader(),
+                row_count=output.row_count,
+                schema=_schema(output.table),
+                metadata={**rows, "repeated": output.repeated, "source": "edxorg"},
+            ),
+            to=Copies(landing_zone.store(), partial(api_data_key, name)),
+        )
+        context.log.info("%s: %d rows, %s", name, output.row_count, "new" if result else "as before")
+        if result:
+            results.append(result)
+    return results

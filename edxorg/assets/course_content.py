@@ -1,20 +1,30 @@
-"""What the archive job writes for each course, as assets that others can depend on."""
+"""Course structures and course XML: what the archive job writes of them, and the structure as rows."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import dagster as dg
 
-from edxorg.lib.members import MemberKind
-from edxorg.lib.object_keys import raw_data_asset
-from edxorg.ops.not_built import not_built_yet
+from ol_orchestrate.course_content import ONE_COURSE_A_RUN, RETRIES, CourseOutputs, output_spec
+from ol_orchestrate.failed_partitions import failed_partitions_check
+from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.lib.course_content_keys import (
+    COURSE_STRUCTURE,
+    COURSE_XML,
+    processed_data_asset,
+    structure_output_key,
+)
+from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
+from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
+from ol_orchestrate.lib.stores import VerifiedReader
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 
-def _written_by_the_archive_job(kind: MemberKind, description: str) -> dg.AssetsDefinition:
+def _written_by_the_archive_job(asset: str, description: str) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
-        dg.AssetKey(raw_data_asset(kind).split("/")),
+        dg.AssetKey.from_user_string(asset),
         group_name="edxorg",
         description=description,
         partitions_def=course_and_source_partitions,
@@ -23,26 +33,57 @@ def _written_by_the_archive_job(kind: MemberKind, description: str) -> dg.Assets
 
 
 dummy_edxorg_course_structure = _written_by_the_archive_job(
-    MemberKind.COURSE_STRUCTURE,
+    COURSE_STRUCTURE,
     "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
 )
 
 dummy_edxorg_course_xml = _written_by_the_archive_job(
-    MemberKind.COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it."
+    COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it."
 )
+
+OUTPUTS = {
+    "flattened_course_structure": "The structure of a course, as it is and with its keys joined; one row.",
+    "course_blocks": "The blocks of a course in the order in which learners meet them, one row each.",
+}
 
 
 @dg.multi_asset(
-    specs=[
-        dg.AssetSpec(
-            ["edxorg", "processed_data", name],
-            group_name="edxorg",
-            deps=[dummy_edxorg_course_structure],
-            partitions_def=course_and_source_partitions,
-        )
-        for name in ("flattened_course_structure", "course_blocks")
+    name="flatten_edxorg_course_structure",
+    specs=[output_spec(name, description, COURSE_STRUCTURE) for name, description in OUTPUTS.items()],
+    backfill_policy=ONE_COURSE_A_RUN,
+    retry_policy=RETRIES,
+)
+def flatten_edxorg_course_structure(
+    context: dg.AssetExecutionContext, s3file_io_manager: dg.ResourceParam[FileObjectIOManager]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The structure of a course as rows."""
+    with (
+        failures_for_people(context.op_execution_context),
+        CourseOutputs(context, s3file_io_manager, COURSE_STRUCTURE) as outputs,
+    ):
+        with outputs.open() as (blocks, name):
+            structure = read_course_structure(_in_memory(blocks), name=name)
+        outputs.report(structure.problems)
+        course = outputs.course
+        for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
+            outputs.land_rows(rows, structure_output_key)
+        yield from outputs.new()
+
+
+def _in_memory(blocks: VerifiedReader) -> BinaryIO:
+    """The whole document, or the beginning of one that is too large to be read."""
+    document = io.BytesIO()
+    for block in blocks:
+        document.write(block)
+        if document.tell() > MAX_STRUCTURE_BYTES:
+            break
+    document.seek(0)
+    return document
+
+
+failed_courses = failed_partitions_check(
+    [
+        dg.AssetKey.from_user_string(processed_data_asset("flattened_course_structure")),
+        dg.AssetKey.from_user_string(processed_data_asset("course_metadata")),
     ]
 )
-def flatten_edxorg_course_structure() -> Iterator[dg.MaterializeResult[None]]:
-    """The structure of a course as a table of its blocks."""
-    yield from not_built_yet("The flattening of course structures")

@@ -1,31 +1,179 @@
 """A day's tracking log, normalised for ingestion."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from edxorg.lib.object_keys import TRACKING_LOGS
-from edxorg.ops.not_built import not_built_yet
+from edxorg.components.source_files import SourceFiles
+from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
+from edxorg.lib.progress import Progress, watcher_of_this_run
+from edxorg.lib.settings import Settings
+from edxorg.lib.tracking_log import LogAccount, LogReport, NormalizedLog, deliver_rejects, normalize_log
+from edxorg.lib.workers import WorkerPool
+from edxorg.ops.checks import log_evaluation
+from edxorg.ops.recording import asset_key
+from edxorg.ops.reporting import reporter
+from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.landing import Made, land
+from ol_orchestrate.lib.delivery import OneCopy, Outcome
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.stores import ObjectStore, SourceInfo, VerifiedReader, join_url
 
 if TYPE_CHECKING:
-    from edxorg.components.source_files import SourceFiles
+    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+    from ol_orchestrate.io_managers.gcs import GCSFileIOManager
+
+RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+
+LogEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 
 
-def normalize_edxorg_tracking_log(logs: SourceFiles) -> dg.AssetsDefinition:
+def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.AssetsDefinition:
     """The asset, on the partitions of the raw logs."""
 
     @dg.asset(
-        key=TRACKING_LOGS.split("/"),
+        key=asset_key(TRACKING_LOGS),
         group_name="edxorg",
         partitions_def=logs.partitions_def(),
-        deps=[dg.AssetKey(logs.asset_key.split("/"))],
+        deps=[logs.key()],
         description="A day's events with one set of keys, all values as text, times in UTC.",
         io_manager_key="s3file_io_manager",
+        # The raw log is not an argument: where a run has several days, one that is gone must not stop the others.
+        required_resource_keys={"gcs_input", "s3file_io_manager"},
+        # A log that is unchanged is not recorded again.
+        output_required=False,
+        retry_policy=RETRIES,
     )
-    def normalize_edxorg_tracking_log() -> Iterator[dg.MaterializeResult[None]]:
-        yield from not_built_yet("The normalisation of tracking logs")
+    def normalize_edxorg_tracking_log(context: dg.AssetExecutionContext) -> LogEvents:
+        with failures_for_people(context.op_execution_context):
+            yield from _normalize_days(context, logs, settings)
 
     return normalize_edxorg_tracking_log
+
+
+def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settings: Settings) -> LogEvents:
+    """All days of a run, mostly one: each succeeds or fails by itself, and those that fail are raised at the end."""
+    days = context.partition_keys
+    failed: list[PipelineError] = []
+    for name in days:
+        try:
+            yield from _normalize_day(context, _Log(name, logs, settings))
+        except PipelineError as error:
+            context.log.error("%s", error)  # noqa: TRY400 - complete without its traceback
+            failed.append(error)
+    if not failed:
+        return
+    reasons = "\n".join(str(error) for error in failed)
+    if len(days) > 1:
+        reasons = f"{len(failed)} of {len(days)} logs failed; the others were delivered\n{reasons}"
+    raise dg.Failure(reasons, allow_retries=any(error.may_pass for error in failed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A partition: one log.
+
+    Attributes:
+        name: The partition's key, which is the file's name.
+        files: All of them.
+    """
+
+    name: str
+    files: SourceFiles
+    settings: Settings
+
+    @property
+    def day(self) -> date:
+        day = self.settings.tracking_log_name.date_in(self.name)
+        if day is None:
+            raise BadInputError(
+                f"{self.name!r} is not named like {self.settings.tracking_log_name.example}: "
+                "rename the file, and delete the partition"
+            )
+        return day
+
+    def open(self, context: dg.AssetExecutionContext) -> VerifiedReader:
+        archive_bucket: GCSFileIOManager = context.resources.gcs_input
+        path = archive_bucket.find(context.instance, self.files.key(), self.name)
+        return path.store.read(path.key)
+
+
+def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
+    day = raw.day
+    landing_zone = _landing_zone(context)
+    source = raw.open(context)
+    report_progress = reporter(context.log, "lines")
+
+    def progress(report: LogReport) -> None:
+        report_progress(Progress(report.bytes_in, source.info.size, report.lines_in, report.lines_out))
+
+    with WorkerPool(object) as pool:
+        log = normalize_log(source, name=source.info.url, pool=pool, progress=progress)
+    with closing(log):
+        # Nothing may come of bytes that are not those that the store announced.
+        source.drain()
+        rejects = deliver_rejects(log, landing_zone, raw.name) if log.whole else None
+        recorded = None
+        if log.output is not None:
+            recorded = land(
+                context.instance,
+                context.asset_key,
+                _made(log, day, raw.name, source.info, rejects and join_url(landing_zone.url, rejects)),
+                to=OneCopy(landing_zone, normalized_log_key(raw.name)),
+                partition=raw.name,
+            )
+    context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
+    outcome = (Outcome.DELIVERED if recorded else Outcome.UNCHANGED) if log.output is not None else None
+    watcher_of_this_run().account(LogAccount(log.report, outcome, str(log.problem) if log.problem else None))
+    if recorded is not None:
+        # Not as the asset's output, which would stand for all days of the run.
+        yield dg.AssetMaterialization(
+            context.asset_key, partition=raw.name, metadata=recorded.metadata, tags=recorded.tags
+        )
+    if log.whole:
+        rejects_url = rejects and join_url(landing_zone.url, rejects)
+        yield log_evaluation(raw.files.key(), raw.name, log.report, rejects_url)
+    if log.problem is not None:
+        raise log.problem
+
+
+def _landing_zone(context: dg.AssetExecutionContext) -> ObjectStore:
+    io_manager: FileObjectIOManager = context.resources.s3file_io_manager
+    return io_manager.store()
+
+
+def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects: str | None) -> Made:
+    if log.output is None:
+        raise ValueError(f"{name} has no output")
+    report = log.report
+    metadata: dict[str, Any] = {
+        "source": "edxorg",
+        "archive": name,
+        "archive_version": source.version,
+        "checked_by": source.checked_by,
+        "sum": report.sum_of_lines(),
+        "lines_in": report.lines_in,
+        "rejected": report.rejected_lines,
+        "rejected_by_reason": {str(reason): count for reason, count in report.rejected.items()},
+        "rejects": rejects,
+        "blank": report.blank,
+        "syslog_prefixes": report.syslog_prefixes,
+        "exact_path_lines": report.exact_path_lines,
+        "exact_path_share": report.exact_path_lines / report.lines_out,
+        "columns": len(report.columns),
+        "source_size": source.size,
+        "unpacked_source_size": report.bytes_unpacked,
+        "unpacked_size": report.bytes_normalized,
+    }
+    return Made(
+        version=log.version,
+        content=log.output.reader(),
+        source_date=day,
+        row_count=report.lines_out,
+        schema=dg.TableSchema([dg.TableColumn(column, "string") for column in report.columns]),
+        metadata=metadata,
+    )

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from edxorg.lib.archive.account import Account
     from edxorg.lib.progress import Account as AnyAccount
     from edxorg.lib.progress import Progress
+    from edxorg.lib.tracking_log import LogAccount
 
 LISTED = 10
 """Lines of a list; the rest is counted."""
+
+COLUMNS_LISTED = 30
 
 out = Console()
 err = Console(stderr=True)
@@ -91,6 +94,29 @@ def show_account(account: Account) -> None:
     out.print(account.sum_of_fates())
     if account.problem:
         out.print(f"[red]{account.problem}[/]")
+
+
+def show_log(account: LogAccount) -> None:
+    """The account of a tracking log: how many of its lines are events, and why the others are not."""
+    report = account.report
+    table = Table("lines", Column("", justify="right"))
+    table.add_row("normalised", f"{report.lines_out:,}")
+    for reason, count in report.rejected.most_common():
+        table.add_row(f"rejected: {reason}", f"[yellow]{count:,}[/]")
+    table.add_row("blank", f"{report.blank:,}")
+    table.add_row("with a syslog prefix that was dropped", f"{report.syslog_prefixes:,}")
+    out.print(table)
+    names = ", ".join(report.columns[:COLUMNS_LISTED])
+    more = len(report.columns) - COLUMNS_LISTED
+    names += f" and {more:,} more" if more > 0 else ""
+    out.print(f"{len(report.columns):,} columns: {names}", markup=False, highlight=False, soft_wrap=True)
+    out.print(
+        f"{report.bytes_in:,} bytes ({report.bytes_unpacked:,} unpacked) became {report.bytes_out:,} "
+        f"({report.bytes_normalized:,} unpacked)"
+    )
+    out.print(report.sum_of_lines() + (f"; {account.outcome}" if account.outcome else ""))
+    if account.problem:
+        out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 _SHOWN = (Fate.DELIVERED, Fate.UNCHANGED, Fate.SUPERSEDED, Fate.EMPTY, Fate.FAILED)

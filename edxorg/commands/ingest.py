@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 import click
 
@@ -12,7 +12,10 @@ from edxorg.commands import console, runs
 from edxorg.lib.progress import watched_by
 
 if TYPE_CHECKING:
-    from edxorg.lib.archive.account import Account
+    from collections.abc import Callable, Sequence
+
+    from edxorg.components.source_files import SourceFiles
+    from edxorg.lib.settings import Settings
 
 landing_zone_option = click.option(
     "--landing-zone", metavar="URL", help="Where to: s3://bucket/prefix, gs://bucket/prefix or a folder."
@@ -42,23 +45,56 @@ def archive(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -
     sources = runs.source_urls(urls, settings.archive_name)
 
     from edxorg.assets.raw_files import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
+
+    kind = _Kind("retrieve_edxorg_raw_data", raw_data_archives(settings), console.show_account)
+    _ingest(kind, sources, settings, as_json=as_json)
+
+
+@command.command("tracking-log")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@landing_zone_option
+@json_option
+def tracking_log(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -> None:
+    """Deliver tracking logs.
+
+    Each URL is a file named like mitx-edx-events-2024-01-31.log.gz: gs://, s3://, file://, or a path of this machine.
+    A log that is in the landing zone already is neither written nor recorded again.
+    """
+    settings = runs.settings_for(landing_zone)
+    sources = runs.source_urls(urls, settings.tracking_log_name)
+
+    from edxorg.assets.raw_files import raw_tracking_logs  # noqa: PLC0415
+
+    kind = _Kind("refresh_edxorg_tracking_logs", raw_tracking_logs(settings), console.show_log)
+    _ingest(kind, sources, settings, as_json=as_json)
+
+
+class _Kind(NamedTuple):
+    """A kind of file: the job that delivers it, its partitions, and how to show its account."""
+
+    job: str
+    files: SourceFiles
+    show: Callable[[Any], None]
+
+
+def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
+    """Run the job for each file, say what came of it, and exit."""
     from edxorg.definitions import build_definitions  # noqa: PLC0415
 
-    job = build_definitions(settings).resolve_job_def("retrieve_edxorg_raw_data")
+    job = build_definitions(settings).resolve_job_def(kind.job)
     failed = False
     with runs.dagster_instance() as instance:
         for source in sources:
-            partition = runs.register(instance, raw_data_archives(settings), source)
+            partition = runs.register(instance, kind.files, source)
             with console.progress_bar(source.name, quiet=as_json) as bar, watched_by(bar):
                 reasons = runs.run_job(job, instance, partition)
             failed |= bool(reasons)
-            account = cast("Account | None", bar.result)
             if as_json:
-                counts = account.as_json() if account else {}
+                counts = bar.result.as_json() if bar.result else {}
                 click.echo(json.dumps({"url": source.url, "succeeded": not reasons, "reasons": reasons, **counts}))
                 continue
-            if account:
-                console.show_account(account)
+            if bar.result:
+                kind.show(bar.result)
             for reason in reasons:
                 click.echo(f"Error: {reason}", err=True)
     if not as_json:

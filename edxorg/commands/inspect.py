@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Never
 
 import click
 
@@ -11,17 +13,25 @@ from edxorg.commands import console, runs
 from edxorg.commands.ingest import json_option
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
+from edxorg.lib.progress import Progress
+from edxorg.lib.tracking_log import LogAccount, normalize_log
+from edxorg.lib.workers import WorkerPool
 from ol_orchestrate.lib.errors import MissingObjectError
 from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from edxorg.lib.settings import Settings
+    from edxorg.lib.tracking_log import LogReport
+    from ol_orchestrate.lib.stores import VerifiedReader
 
 
 @click.command()
 @click.argument("url", metavar="URL")
 @json_option
 def command(url: str, *, as_json: bool) -> None:
-    """Say what an archive of course exports holds. Writes nothing.
+    """Say what an archive of course exports, or a tracking log, holds. Writes nothing.
 
-    URL is gs://, s3://, file://, or a path of this machine.
+    URL is gs://, s3://, file://, or a path of this machine. A file named ….log.gz is read as a tracking log.
     """
     settings = runs.settings_for(None)
     (source,) = runs.source_urls((url,), None)
@@ -29,6 +39,13 @@ def command(url: str, *, as_json: bool) -> None:
         reader = open_store(source.folder).read(source.name)
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
+    if settings.tracking_log_name.date_in(source.name) or source.name.endswith(".log.gz"):
+        _inspect_log(source, reader, as_json=as_json)
+    else:
+        _inspect_archive(source, reader, settings, as_json=as_json)
+
+
+def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
     orders = Orders(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
     with console.progress_bar(source.name, quiet=as_json) as bar:
         ingested = ingest_archive(reader, orders, lambda _: {}, naming=settings.member_naming, progress=bar.progress)
@@ -37,3 +54,20 @@ def command(url: str, *, as_json: bool) -> None:
     else:
         console.show_account(ingested.account)
     sys.exit(1 if ingested.problem or ingested.account.failed else 0)
+
+
+def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, *, as_json: bool) -> Never:
+    with console.progress_bar(source.name, quiet=as_json) as bar, WorkerPool(object) as pool:
+
+        def progress(report: LogReport) -> None:
+            bar.progress(Progress(report.bytes_in, reader.info.size, report.lines_in, report.lines_out))
+
+        log = normalize_log(reader, name=source.url, pool=pool, progress=progress)
+        with closing(log):
+            reader.drain()
+    account = LogAccount(log.report, problem=str(log.problem) if log.problem else None)
+    if as_json:
+        click.echo(json.dumps({"url": source.url, **account.as_json()}))
+    else:
+        console.show_log(account)
+    sys.exit(1 if log.problem else 0)

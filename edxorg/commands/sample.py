@@ -9,8 +9,12 @@ import click
 
 from edxorg.commands import console
 from edxorg.samples.archive import scale_for, write_sample_archive
+from edxorg.samples.tracking_log import write_sample_log
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+BYTES_PER_EVENT = 1_100
+"""Of a sample tracking log, unpacked."""
 
 
 class Size(click.ParamType[int]):
@@ -55,4 +59,23 @@ def archive(out: Path, size: int, seed: int) -> None:
     console.out.print(
         f"{out}: {summary.members:,} members of {summary.courses:,} courses, {summary.rows:,} rows, "
         f"{summary.bytes_unpacked:,} bytes unpacked; {summary.rejected_rows:,} rows are broken on purpose"
+    )
+
+
+@command.command("tracking-log")
+@out_option
+@size_option
+@seed_option
+def tracking_log(out: Path, size: int, seed: int) -> None:
+    """Write a day of tracking events.
+
+    It has what real ones have: times in several spellings, syslog prefixes, lines cut off, keys that turn up late.
+    """
+    with console.err.status(f"Writing {out} …"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        summary = write_sample_log(out, events=max(1, size // BYTES_PER_EVENT), seed=seed)
+    console.out.print(
+        f"{out}: {summary.events:,} events, {summary.bytes_unpacked:,} bytes unpacked, "
+        f"{summary.bytes_compressed:,} compressed; {summary.truncated:,} lines are cut off on purpose, "
+        f"{summary.unreadable_times:,} have times that nobody can read"
     )

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.ops.recording import add_partitions
+from edxorg.lib.arrivals import Recorded
+from edxorg.ops.recording import add_partitions, asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
+from ol_orchestrate.recording import DATA_VERSION, latest_tags
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from ol_orchestrate.lib.stores import SourceInfo
+
+REQUEST = "edxorg/request"
+"""Tag of a file's materialization: the key of the run that it asks for, so that a run that was never launched shows."""
 
 
 class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
@@ -30,42 +38,56 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
         """The partitions."""
         return dg.DynamicPartitionsDefinition(name=self.partitions)
 
+    def key(self) -> dg.AssetKey:
+        """The asset's key."""
+        return asset_key(self.asset_key)
+
     def asset(self) -> dg.AssetsDefinition:
         """The external asset."""
         spec = dg.AssetSpec(
-            dg.AssetKey(self.asset_key.split("/")),
-            group_name="edxorg",
-            description=self.description,
-            partitions_def=self.partitions_def(),
+            self.key(), group_name="edxorg", description=self.description, partitions_def=self.partitions_def()
         )
         return dg.AssetsDefinition(specs=[spec.with_io_manager_key("gcs_input")])
 
-    def arrived(self, info: SourceInfo) -> dg.AssetMaterialization:
-        """The materialization of a file that is there."""
+    def arrived(
+        self, url: str, *, size: int, created: datetime, version: str, request: str | None = None
+    ) -> dg.AssetMaterialization:
+        """The materialization of a file that is there.
+
+        Args:
+            url: Its own.
+            size: In bytes.
+            created: When this version was written.
+            version: As in `SourceInfo.version`.
+            request: The key of the run that its arrival asks for.
+        """
+        tags = {DATA_VERSION: version}
+        if request is not None:
+            tags[REQUEST] = request
         return dg.AssetMaterialization(
-            dg.AssetKey(self.asset_key.split("/")),
-            partition=info.url.rpartition("/")[2],
-            metadata={
-                "path": info.url,
-                "size": info.size,
-                "created": dg.MetadataValue.timestamp(info.created),
-            },
-            tags={"dagster/data_version": info.version},
+            self.key(),
+            partition=url.rpartition("/")[2],
+            metadata={"path": url, "size": size, "created": dg.MetadataValue.timestamp(created)},
+            tags=tags,
         )
+
+    def recorded(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> dict[str, Recorded]:
+        """The latest record of each of these partitions that has one, in a few queries."""
+        latest = latest_tags(instance, self.key(), partitions)
+        return {
+            partition: Recorded(tags[DATA_VERSION], tags.get(REQUEST))
+            for partition, tags in latest.items()
+            if DATA_VERSION in tags
+        }
 
     def register(self, instance: dg.DagsterInstance, info: SourceInfo) -> str:
         """Make a file that is there known to Dagster, unless it is; return its partition key."""
-        arrived = self.arrived(info)
+        arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version)
         key = str(arrived.partition)
         add_partitions(instance, self.partitions_def(), [key])
-        latest = instance.event_log_storage.get_latest_tags_by_partition(
-            arrived.asset_key,
-            dg.DagsterEventType.ASSET_MATERIALIZATION,
-            tag_keys=["dagster/data_version"],
-            asset_partitions=[key],
-        )
-        known = recorded_path(instance, arrived.asset_key, key) == info.url
-        if not known or latest.get(key, {}).get("dagster/data_version") != info.version:
+        latest = self.recorded(instance, [key]).get(key)
+        known = recorded_path(instance, self.key(), key) == info.url
+        if not known or latest is None or latest.version != info.version:
             instance.report_runless_asset_event(arrived)
         return key
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from edxorg.assets.catalogue import edxorg_mitx_course_metadata, edxorg_program_metadata
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def edxorg_api_daily_schedule() -> dg.ScheduleDefinition:
-    """Every day at 5:00 UTC."""
+def edxorg_api_daily_schedule(catalogue: Sequence[dg.AssetsDefinition]) -> dg.ScheduleDefinition:
+    """Every day at 5:00 UTC. The assets are steps of one run, and none waits for another or fails with it."""
     return dg.ScheduleDefinition(
         name="edxorg_api_daily_schedule",
         cron_schedule="0 5 * * *",
         execution_timezone="UTC",
         job=dg.define_asset_job(
             "edxorg_api_daily_job",
-            selection=dg.AssetSelection.assets(edxorg_program_metadata, edxorg_mitx_course_metadata),
+            selection=dg.AssetSelection.assets(*catalogue),
+            description="Brings the edX catalogue up to date: what is as it was is neither written nor recorded.",
         ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edxorg.lib.members import MemberKind
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 
 if TYPE_CHECKING:
     from edxorg.lib.members import Member
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 RAW_DATA_ARCHIVE = "edxorg/raw_data_archive"
 RAW_TRACKING_LOGS = "edxorg/raw_tracking_logs"
 TRACKING_LOGS = "edxorg/raw_data/tracking_logs"
+
+_REJECTED_LINES = "edxorg/rejects/tracking_logs"
 
 _EXTENSIONS = {
     MemberKind.TABLE: "tsv",
@@ -32,8 +35,10 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
             return f"edxorg/raw_data/db_table/{table}"
         case MemberKind.FORUM:
             return "edxorg/raw_data/forum_mongo"
-        case MemberKind.COURSE_STRUCTURE | MemberKind.COURSE_XML:
-            return f"edxorg/raw_data/{kind}"
+        case MemberKind.COURSE_STRUCTURE:
+            return COURSE_STRUCTURE
+        case MemberKind.COURSE_XML:
+            return COURSE_XML
         case _:
             raise ValueError(f"{kind} is delivered nowhere")
 
@@ -51,6 +56,36 @@ def rejected_rows_key(member: Member, sha256: str) -> str:
 def rejected_record_key(member: Member, sha256: str) -> str:
     """Where a record lands that is too large for a line of the rejects."""
     return f"{_rejects(member)}/{sha256}.record"
+
+
+def normalized_log_key(log: str) -> str:
+    """Where a tracking log lands, by its file name; each version takes the place of the one before."""
+    return f"{TRACKING_LOGS}/normalized_{log}"
+
+
+def rejected_lines_key(log: str) -> str:
+    """Where the rejected lines of a tracking log land; likewise."""
+    return f"{_REJECTED_LINES}/{log}.ndjson.gz"
+
+
+def oversized_lines_folder(log: str) -> str:
+    """What the keys of a tracking log's lines begin with that are too large for its rejects."""
+    return f"{_REJECTED_LINES}/{log}/"
+
+
+def oversized_line_key(log: str, sha256: str) -> str:
+    """Where such a line lands, by its SHA-256."""
+    return f"{oversized_lines_folder(log)}{sha256}.record.gz"
+
+
+def api_data_asset(output: str) -> str:
+    """The asset of an output of the edX catalogue."""
+    return f"edxorg/api_data/{output}"
+
+
+def api_data_key(output: str, version: str) -> str:
+    """Where a version of such an output lands."""
+    return f"{api_data_asset(output)}/{version}.json"
 
 
 def _rejects(member: Member) -> str:

@@ -1,7 +1,6 @@
 """The op that turns an archive of course exports into objects and materializations."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
@@ -11,12 +10,14 @@ from upath import UPath
 from edxorg.lib.archive.account import Account, Delivery, Fate
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
-from edxorg.lib.object_keys import raw_data_asset
-from edxorg.lib.progress import Progress, watcher_of_this_run
+from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, raw_data_asset
+from edxorg.lib.progress import watcher_of_this_run
 from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Escapes, Reading, RowHash
 from edxorg.ops import recording
-from edxorg.ops.failures import failures_for_people
+from edxorg.ops.checks import archive_evaluations
+from edxorg.ops.reporting import reporter
+from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
@@ -25,8 +26,6 @@ from ol_orchestrate.recording import RecordedTags, latest_recorded, metadata_of,
 
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-
-SECONDS_BETWEEN_LOGS = 30
 
 LISTED_IN_UI = 50
 """Rows of a list in a run's metadata; the rest is counted, and whole in the log."""
@@ -56,7 +55,7 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
     )
     def process_edxorg_archive(
         context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath
-    ) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
         """Deliver an archive's members to the landing zone, and record what is new."""
         with failures_for_people(context):
             orders = _orders(context, config.model_dump(), settings)
@@ -85,7 +84,7 @@ def _orders(context: dg.OpExecutionContext, config: dict[str, Any], settings: Se
 
 def _process(
     context: dg.OpExecutionContext, archive: UPath, orders: Orders, settings: Settings
-) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
     if not isinstance(archive, StorePath) or orders.landing_zone is None:
         raise TypeError(f"{archive!r} is no path of a store")
     landing_zone = orders.landing_zone
@@ -96,7 +95,9 @@ def _process(
         before[asset] = latest_recorded(context.instance, recording.asset_key(asset), landing_zone)
         return {partition: tags.recorded for partition, tags in before[asset].items()}
 
-    ingested = ingest_archive(source, orders, recorded, naming=settings.member_naming, progress=_reporter(context))
+    ingested = ingest_archive(
+        source, orders, recorded, naming=settings.member_naming, progress=reporter(context.log, "members")
+    )
     watcher_of_this_run().account(ingested.account)
     courses = dict.fromkeys(each.member.course.key() for each in ingested.deliveries if each.member.course)
     added = recording.add_partitions(context.instance, course_and_source_partitions, list(courses))
@@ -104,6 +105,9 @@ def _process(
     context.log.info("%d courses to record, %d of them new", len(courses), added)
     describe = _Description(context.partition_key, source.info, landing_zone, orders)
     yield from recording.record(context, map(describe.materialization, ingested.deliveries))
+    yield from archive_evaluations(
+        recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.account, ingested.deliveries, before
+    )
     yield dg.Output(None, metadata=account_metadata(ingested.account, source.info))
     if ingested.problem is not None or ingested.account.failed:
         raise failure(ingested.account, ingested.problem)
@@ -210,24 +214,3 @@ def failure(account: Account, problem: PipelineError | None) -> dg.Failure:
         lines.insert(0, f"{account.failed:,} of {account.members:,} members failed; the others were delivered")
     may_pass = account.failed_for_now > 0 or (problem is not None and problem.may_pass)
     return dg.Failure("\n".join(lines), allow_retries=may_pass)
-
-
-def _reporter(context: dg.OpExecutionContext) -> Callable[[Progress], None]:
-    """Progress to the log now and then, and to whoever watches this run."""
-    watcher = watcher_of_this_run()
-    started = last = time.monotonic()
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        watcher.progress(progress)
-        now = time.monotonic()
-        if now - last < SECONDS_BETWEEN_LOGS:
-            return
-        last = now
-        share = progress.bytes_read / max(progress.bytes_total, 1)
-        left = (now - started) * (1 - share) / share if share else 0
-        context.log.info(
-            "%.0f %% read, %s members, about %.0f minutes left", share * 100, f"{progress.items:,}", left / 60
-        )
-
-    return report

@@ -21,13 +21,18 @@ PERMANENT_FAILURE = "edxorg/permanent_failure"
 def failures_for_people(context: dg.OpExecutionContext) -> Iterator[None]:
     """Turn an error that is complete without its traceback into a failure that says it, and tag the run.
 
-    Dagster's own retries of whole runs know nothing of the reason; a tag tells them.
+    What nobody foresaw is not retried either. Dagster's own retries of whole runs know nothing of the reason; a tag
+    tells them.
     """
     try:
         try:
             yield
         except PipelineError as error:
             raise dg.Failure(str(error), allow_retries=error.may_pass) from None
+        except Exception as error:
+            if isinstance(error, (dg.Failure, dg.RetryRequested)):
+                raise
+            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
     except dg.Failure as failure:
         if not failure.allow_retries:
             context.instance.add_run_tags(

@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster_aws.s3 import S3Resource  # noqa: TC002 - Dagster reads the annotation
 
-from edxorg.ops.not_built import not_built_yet
+from edxorg.lib.program_reports import batches
+from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
+from edxorg.sensors.limits import IN_PROGRESS, RUNS_A_TICK, is_under_way
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edxorg.lib.program_reports import Needed
+    from edxorg.lib.settings import Settings
+
+NAMED_IN_LOG = 20
 
 
-def edxorg_program_reports_sensor(job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Compare the two listings once a day."""
+def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> dg.SensorDefinition:
+    """Compare the listings of source and destination once a day, and ask for what is missing, differs or is newer."""
 
     @dg.sensor(
         name="edxorg_program_reports_sensor",
-        job=job,
+        job_name=job.name,  # by name: given the job itself, Dagster 1.13 copies the sensor and warns of its own doing
         minimum_interval_seconds=24 * 60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=edxorg_program_reports_sensor.__doc__,
     )
-    def sensor() -> Iterator[dg.RunRequest]:
-        yield from not_built_yet("The sensor for program reports")
+    def sensor(
+        context: dg.SensorEvaluationContext, s3_download: S3Resource, s3_upload: S3Resource
+    ) -> dg.SensorResult | dg.SkipReason:
+        under_way = _requests_under_way(context.instance, job.name)
+        if any(not keys for keys in under_way):
+            return dg.SkipReason("A run that was started without keys, and finds them out itself, is under way")
+        reports = reports_of(settings, s3_download, s3_upload)
+        comparison = reports.compare()
+        if comparison.refused:
+            shown = comparison.refused[:NAMED_IN_LOG]
+            context.log.warning("%d reports are refused for their keys, such as %s", len(comparison.refused), shown)
+        taken = set().union(*under_way)
+        needed = [each for each in comparison.needed if each.key not in taken]
+        runs = list(islice(batches(needed), RUNS_A_TICK))
+        seen = (
+            f"{comparison.reports:,} reports in {reports.source.url}: {len(comparison.needed):,} need a copy, "
+            f"{len(comparison.needed) - len(needed):,} of them under way, {len(comparison.refused):,} refused. "
+            f"{len(runs)} runs requested for {sum(map(len, runs)):,}"
+        )
+        context.log.info("%s", seen)
+        # Without run keys: a key once used would block the next attempt, and what is under way is known.
+        return dg.SensorResult(run_requests=[_request(run) for run in runs]) if runs else dg.SkipReason(seen)
 
     return sensor
+
+
+def _request(run: Sequence[Needed]) -> dg.RunRequest:
+    return dg.RunRequest(run_config=run_config_for([each.key for each in run]))
+
+
+def _requests_under_way(instance: dg.DagsterInstance, job_name: str) -> list[list[str]]:
+    """The keys that each run under way was asked for."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(IN_PROGRESS)))
+    return [
+        requested_keys(record.dagster_run.run_config)
+        for record in records
+        if is_under_way(record.dagster_run.status, record.start_time)
+    ]

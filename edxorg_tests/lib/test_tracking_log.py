@@ -19,6 +19,8 @@ import polars as pl
 import pytest
 
 from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
+from edxorg.lib.tracking_log.block import append_columns
+from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.tracking_log import write_sample_log
 from ol_orchestrate.lib.errors import BadInputError
@@ -112,9 +114,19 @@ class TestValues:
     def test_nesting_deeper_than_any_parser_goes(self, normalize: Normalize) -> None:
         deep = b"[" * 100_000 + b"]" * 100_000
         medium = b'{"a":' * 40 + b"[]" + b"}" * 40
-        log = normalize(b'{"x": "1", "event": %b}' % deep, b'{"event": %b, "x": {}}' % medium)
-        assert [row["event"] for row in rows(log)] == [deep.decode(), medium.decode()]
-        assert log.report.exact_path_lines == 2
+        log = normalize(
+            b'{"x": "1", "event": %b}' % deep, b'{"event": %b, "x": {}}' % medium, b'{"x": 1, "event": %b}' % medium
+        )
+        assert [row["event"] for row in rows(log)] == [deep.decode(), medium.decode(), medium.decode()]
+        assert log.report.exact_path_lines == 3
+
+    def test_strings_that_end_with_a_backslash_need_no_exact_path(self, normalize: Normalize) -> None:
+        line = rb'{"a": "C:\\", "b": ["\\", "\\\\\\\\", "\\\""], "c": "\\\"", "\\": 1, "d": "e\\"}'
+        log = normalize(line)
+        nested = rb'["\\", "\\\\\\\\", "\\\""]'.decode()
+        assert nested in line.decode()
+        assert rows(log) == [json.loads(line) | {"b": nested, "\\": "1"}]
+        assert log.report.exact_path_lines == 0
 
     def test_hostile_keys_are_data(self, normalize: Normalize) -> None:
         keys = [
@@ -173,6 +185,9 @@ class TestRejects:
             (b"# a comment", "no_json_object"),
             (b'{"a": NaN}', "no_json_object"),
             (b'{"a": "\x00"}', "no_json_object"),
+            (b'{"a": "\x1f"}', "no_json_object"),
+            (b'{"a": ["tab\tin a string"]}', "no_json_object"),
+            (b"{" + b",".join(b'"k%d": 1' % n for n in range(600)) + b", }", "no_json_object"),
             (b"\x00", "no_json_object"),
             (b'{"a": "\xe9"}', "invalid_utf8"),
             (b'{"a": {"b": "\xed\xa0\xbd"}}', "invalid_utf8"),
@@ -186,7 +201,7 @@ class TestRejects:
             (b'{"%b": 1}' % (b"k" * MIB), "key_too_long"),
             (b'{"%b": 1}' % ("é" * 129).encode(), "key_too_long"),
         ],
-        ids=range(20),
+        ids=range(23),
     )
     def test_a_bad_line_is_kept_and_harms_no_other(self, line: bytes, reason: str, normalize: Normalize) -> None:
         log = normalize(b'{"a": "before"}', line, b'{"a": "after"}')
@@ -246,21 +261,21 @@ class TestBrokenFiles:
     @pytest.mark.parametrize(
         ("packed", "problem"),
         [
-            (b"", "is empty"),
-            (b'{"a": "1"}\n', "is not gzip data"),
-            (LOG[:-1], "breaks off in the middle of its gzip data"),
-            (LOG + LOG[:40], "breaks off"),
-            (LOG + b"tail", "goes on after its gzip data"),
-            (LOG[:-8] + b"1234" + LOG[-4:], "is damaged"),
+            (b"", "the file is empty"),
+            (b'{"a": "1"}\n', "this is no gzip file"),
+            (LOG[:-1], f"the gzip data breaks off after byte {len(LOG) - 1}"),
+            (LOG + LOG[:40], f"the gzip data breaks off after byte {len(LOG) + 40}"),
+            (LOG + b"tail" * 5, "the gzip data is damaged"),
+            (LOG[:-8] + b"1234" + LOG[-4:], "the gzip data is damaged"),
         ],
         ids=["empty", "plain", "cut", "second cut", "tail", "checksum"],
     )
     def test_nothing_of_a_broken_file_is_delivered(self, packed: bytes, problem: str, normalize: Normalize) -> None:
-        log = normalize(packed=packed)
+        log = normalize(packed=packed, block=16)
         assert (log.output, log.rejects, log.oversized) == (None, None, [])
         assert isinstance(log.problem, BadInputError)
-        assert f"mitx-edx-events-2024-05-06.log.gz: the file {problem}" in str(log.problem)
-        assert f"by byte {len(packed):,} of the file" in str(log.problem)
+        assert str(log.problem).startswith(f"mitx-edx-events-2024-05-06.log.gz: {problem}")
+        assert len(packed) - 16 < log.report.bytes_in <= len(packed)
 
     def test_what_came_before_a_cut_is_counted_to_the_line(self, normalize: Normalize) -> None:
         random_lines = [b'{"a": "%b"}' % hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(5_000)]
@@ -303,6 +318,16 @@ class TestLongLines:
         assert [len(row["a"] or "") for row in rows(log)] == [len(fits) - len(start) - len(end), 1]
         assert reasons(log) == [(2, "too_long")]
 
+    def test_rejects_stay_in_the_order_of_their_lines(
+        self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lines, "BLOCK_BYTES", 20)
+        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 20)
+        log = normalize(
+            b'{"a": "1"}', *[b"bad", b"bad, bad, bad, bad", b"much too long to be an event", b'{"a": "2"}'] * 5
+        )
+        assert [line for line, _ in reasons(log)] == [line for line in range(2, 22) if line % 4 != 1]
+
     def test_a_bomb_without_line_ends_takes_little_memory(self, normalize: Normalize) -> None:
         packed = gzip.compress(bytes(300 * MIB), 1)
         tracemalloc.start()
@@ -330,6 +355,12 @@ class TestLateKeys:
         assert [list(row) for row in rows(log)] == [["a", "b", "late", "later"]] * 602
         assert rows(log)[300] == {"a": "x", "b": None, "late": "1", "later": None}
         assert rows(log)[601] == {"a": None, "b": None, "late": None, "later": "[1]"}
+
+    def test_they_are_appended_wherever_the_unpacked_pieces_end(self) -> None:
+        member = GzipMember()
+        member.write(b'{"ab":"}"}\n' * 200_000)
+        widened = append_columns(None, member.finish(), ["late"], 1)
+        assert gzip.decompress(widened) == b'{"ab":"}","late":null}\n' * 200_000
 
     def test_the_version_is_of_the_content(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         log_lines = [b'{"a": "%d"}' % n for n in range(500)] + [b'{"late": "1"}']

@@ -4,23 +4,188 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edxorg.lib.tables.cutting import LineReader
+from edxorg.lib.tables.delivery import Delivery
+from edxorg.lib.tables.header import HeaderError
 from edxorg.lib.tables.model import (
+    RECORD_LIMIT,
     ConvertedTable,
     CourseColumns,
+    Escapes,
+    Reading,
     TableOptions,
+    TableReport,
 )
+from edxorg.lib.tables.output import MOST_OVERSIZED, RejectLog, RowWriter
+from edxorg.lib.tables.pieces import LongLine, Piece
+from edxorg.lib.tables.tally import Choice, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edxorg.lib.tables.header import Layout
+
 WINDOW: Final = 8 << 20
 """Bytes that are held and counted before a reading is chosen."""
 
-MOST_OVERSIZED: Final = 64
-"""Records over `RECORD_LIMIT` in one table. Each has an open file until it lands."""
+_SHORT_LINE: Final = 64
+"""Bytes. Lists of shorter lines take more room than the lines."""
+
+_DEFAULTS: Final = TableOptions()
+
+_ANY: Final = Choice(Reading.PLAIN, Reading.PLAIN)
+"""For lines that are the same in each reading."""
 
 
 def convert_table(
-    blocks: Iterable[bytes], *, course: CourseColumns, options: TableOptions | None = None
+    blocks: Iterable[bytes], *, course: CourseColumns, options: TableOptions = _DEFAULTS
 ) -> ConvertedTable:
-    ...
+    """Convert one dump.
+
+    The output is UTF-8 with LF line ends: a header line, then the table's rows in their order, with the columns of
+    `COLUMNS_ADDED`. A field is in double quotes, with inner ones doubled, only if it holds a TAB, a double quote, a CR
+    or a LF. Values stay as they are in the dump, byte for byte, but for the quotes around them; undoing escapes is an
+    option. The same bytes come out wherever the blocks end.
+
+    A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
+    header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
+    all; too many oversized ones. What was set aside until then is there to be delivered.
+
+    Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
+
+    Args:
+        blocks: The dump's bytes, in pieces of any size.
+        course: Where the rows come from.
+        options: How to convert.
+
+    Raises:
+        OSError: The temporary folder is full.
+    """
+    reader = LineReader(blocks)
+    try:
+        layout = reader.read_header()
+    except HeaderError as error:
+        problem = f"The table has no readable header: {error}. Nothing of it was read; ask edX for the file again"
+        return ConvertedTable(None, None, [], TableReport(), problem)
+    if layout is None:
+        return ConvertedTable(None, None, [], TableReport(empty=True))
+    conversion = _Conversion(layout, course, options)
+    try:
+        for piece in reader.pieces(layout):
+            conversion.take(piece)
+        return conversion.end()
+    except BaseException:
+        conversion.close()
+        raise
+
+
+class _Conversion:
+    """A table with a header, on its way."""
+
+    def __init__(self, layout: Layout, course: CourseColumns, options: TableOptions) -> None:
+        self._layout = layout
+        self._forced = options.dialect
+        self._tally = Tally(layout)
+        self._held: list[Piece] = []
+        self._other_pair = False
+        versions = 2 if options.escapes is Escapes.DECODE else 1
+        self._writers = [RowWriter(layout.columns, course, options.row_hash) for _ in range(versions)]
+        self._rejects = RejectLog()
+        self._delivery = Delivery(layout, _ANY, self._writers, self._rejects)
+        self._choice: Choice | None = None
+        # What does not depend on counts needs no window.
+        if layout.wrapped or self._forced not in {None, Reading.MIXED}:
+            self._choose()
+
+    def take(self, piece: Piece | LongLine) -> None:
+        """Convert what comes next."""
+        if isinstance(piece, LongLine):
+            if self._held:
+                self._choose()
+            self._delivery.take_long_line(piece)
+            return
+        if self._choice is None and not self._held:
+            alike = piece.alike_lines()
+            self._deliver(piece.head(alike))
+            piece = piece.tail(alike)
+        self._tally.count(piece)
+        if self._choice is not None:
+            self._deliver(piece)
+        elif piece.lines:
+            if len(piece.data) < _SHORT_LINE * len(piece.lines):
+                piece.forget()
+            self._held.append(piece)
+            if sum(len(held.data) for held in self._held) >= WINDOW:
+                self._choose()
+
+    def end(self) -> ConvertedTable:
+        """There is no more. The spools that land are the caller's from here on."""
+        chosen = self._choice or self._choose()
+        self._delivery.finish()
+        kept = self._writers[0]
+        decoded = len(self._writers) > 1 and chosen.reading is not Reading.QUOTED and not self._other_pair
+        delivered = self._writers[-1] if decoded else kept
+        report = TableReport(
+            columns=self._layout.columns,
+            reading=chosen.reading,
+            a=self._tally.a,
+            b=self._tally.b,
+            records_in=self._delivery.records,
+            rows_out=delivered.rows,
+            rejected=self._rejects.counts,
+            large_rows=delivered.large_rows,
+            escapes_applied=decoded,
+            empty=not self._delivery.records,
+        )
+        problem = self._problem(chosen, report)
+        rows = delivered.spool if problem is None else None
+        for writer in self._writers:
+            if writer.spool is not None and writer.spool is not rows:
+                writer.spool.close()
+        return ConvertedTable(rows, self._rejects.spool, self._rejects.oversized, report, problem)
+
+    def close(self) -> None:
+        """Give memory and disk space back after an error."""
+        self._delivery.close()
+        for spool in (self._rejects.spool, *self._rejects.oversized, *(writer.spool for writer in self._writers)):
+            if spool is not None:
+                spool.close()
+
+    def _choose(self) -> Choice:
+        """Choose a reading from what was counted, and let go of what was held."""
+        choice = self._tally.choose()
+        if self._forced is not None:
+            choice = Choice(self._forced, self._tally.base() if self._forced is Reading.MIXED else self._forced)
+        self._choice = choice
+        self._delivery.choose(choice)
+        held, self._held = self._held, []
+        while held:
+            self._deliver(held.pop(0))
+        return choice
+
+    def _deliver(self, piece: Piece) -> None:
+        self._other_pair = self._other_pair or (len(self._writers) > 1 and piece.rare_pairs[1])
+        self._delivery.take(piece)
+
+    def _problem(self, chosen: Choice, report: TableReport) -> str | None:
+        """Why the table fails, if it does."""
+        now = self._tally.choose()
+        if self._forced is None and now != chosen:
+            seen = "as " + " and ".join(dict.fromkeys((now.reading, now.base)))
+            return (
+                f"The table was read as {chosen.reading}, which its first {WINDOW >> 20} MiB speak for, but all of it "
+                f"speaks for reading it {seen} (a = {self._tally.a:,}, b = {self._tally.b:,}). Look at the file and "
+                "run again with `dialect` in the job's config, which forces a reading"
+            )
+        if self._rejects.lost:
+            return (
+                f"More than {MOST_OVERSIZED} of its records are over {RECORD_LIMIT >> 20} MiB, and "
+                f"{self._rejects.lost:,} of them were not kept whole. Look at the file: its line ends may be lost"
+            )
+        if report.records_in and not report.rows_out:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.rejected.items())
+            return (
+                f"None of its {report.records_in:,} records could be read as {chosen.reading} ({reasons}). Look at "
+                "the rejects; `dialect` in the job's config forces another reading"
+            )
+        return None

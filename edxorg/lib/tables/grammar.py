@@ -6,14 +6,16 @@ Lines come without their LF, and in files with CR LF line ends with their CR. Re
 from __future__ import annotations
 
 import re
-from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from edxorg.lib.tables.model import Reason
+from edxorg.lib.tables.model import Reading, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+_TAB: Final = ord("\t")
+_BRACKETS: Final = {(ord("{"), ord("}")), (ord("["), ord("]"))}
 
 MALFORMED: Final = 0
 OPEN: Final = -1
@@ -38,8 +40,16 @@ _START, _RESUME = zip(_patterns(crlf=False), _patterns(crlf=True), strict=True)
 _QUOTED_FIELD: Final = re.compile(b"(?:\\A|\\t)(%b|%b)" % (_WRAPPED, _BARE))
 _ESCAPED_FIELD: Final = re.compile(rb"(?:\A|\t)([^\\\t]*+(?:\\.[^\\\t]*+)*+)", re.DOTALL)
 _OTHER_PAIR: Final = re.compile(rb"\\(?![nrt0\t\n\x00])")
-_PAIR: Final = re.compile(rb"\\([\\nrt0\t\n\x00])")
-_UNDONE: Final = {b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0"}
+_RARE_PAIR: Final = re.compile(rb"\\(?![nrt0])")
+_PAIRS: Final = (
+    (b"\\n", b"\n"),
+    (b"\\r", b"\r"),
+    (b"\\t", b"\t"),
+    (b"\\0", b"\0"),
+    (b"\\\t", b"\t"),
+    (b"\\\n", b"\n"),
+    (b"\\\0", b"\0"),
+)
 _SPECIAL: Final = re.compile(rb'[\t"\r\n]')
 _NEEDS_QUOTES: Final = re.compile(rb'""|[\t\r\n]')
 _NEEDS_QUOTES_IN_ONE_COLUMN: Final = re.compile(rb'""|[\t\r]')
@@ -71,19 +81,24 @@ class Record(NamedTuple):
     Attributes:
         lines: How many lines it has.
         raw: Its bytes without its line end.
-        fields: As many as there are columns, as they stand in the file.
+        reading: PLAIN, ESCAPED or QUOTED.
         reason: Why it does not fit; None if it does.
     """
 
     lines: int
     raw: bytes
-    fields: list[bytes]
+    reading: Reading
     reason: Reason | None
+
+    def fields(self) -> list[bytes]:
+        """The fields of a record that fits, as they stand in the file."""
+        return fields(self.raw, self.reading)
 
 
 def read_plain(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
     """Read the record at `lines[start]`: the line."""
-    return _record(1, lines[start], tabs, crlf=crlf, split=lambda raw: raw.split(b"\t"))
+    raw = lines[start]
+    return _record(1, raw, Reading.PLAIN, raw.count(b"\t") - tabs, crlf=crlf)
 
 
 def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
@@ -91,39 +106,49 @@ def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -
     end = start + 1
     while end < len(lines) and ends_escaped(lines[end - 1]):
         end += 1
-    record = _record(end - start, b"\n".join(lines[start:end]), tabs, crlf=crlf, split=_escaped_fields)
+    raw = b"\n".join(lines[start:end])
+    record = _record(end - start, raw, Reading.ESCAPED, separators(raw, escaped=True) - tabs, crlf=crlf)
     if record.reason is None and has_other_pair(record.raw):
         return record._replace(reason=Reason.ESCAPES)
     return record
 
 
-def read_quoted(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
-    """Read the record at `lines[start]`: up to the line end outside quotes. With wrong quotes, the line is read."""
-    count = quoted_span(lines, start, crlf=crlf)
-    if count > 0:
-        return _record(count, b"\n".join(lines[start : start + count]), tabs, crlf=crlf, split=_quoted_fields)
-    line = lines[start]
-    return Record(1, line.removesuffix(b"\r") if crlf else line, [], Reason.QUOTES if b'"' in line else Reason.LINE_END)
+def read_quoted(lines: Sequence[bytes], start: int, span: int, tabs: int, *, crlf: bool) -> Record:
+    """Read the record at `lines[start]`, which has `quoted_span` lines; with wrong quotes it is the line."""
+    if span <= 0:
+        raw = lines[start].removesuffix(b"\r") if crlf else lines[start]
+        return Record(1, raw, Reading.QUOTED, Reason.QUOTES if b'"' in raw else Reason.LINE_END)
+    raw = b"\n".join(lines[start : start + span])
+    found = raw.count(b"\t")
+    if b'"' in raw:
+        # One more than there should be is enough to know, and a hostile line may have millions.
+        found = sum(1 for _ in islice(_QUOTED_FIELD.finditer(raw), tabs + 2)) - 1
+    return _record(span, raw, Reading.QUOTED, found - tabs, crlf=crlf)
 
 
-def _record(count: int, raw: bytes, tabs: int, *, crlf: bool, split: Callable[[bytes], list[bytes]]) -> Record:
-    ended = not crlf or raw.endswith(b"\r")
-    if crlf:
-        raw = raw.removesuffix(b"\r")
-    fields = split(raw)
-    if len(fields) - 1 < tabs:
-        return Record(count, raw, fields, Reason.TOO_FEW_FIELDS)
-    if len(fields) - 1 > tabs:
-        return Record(count, raw, fields, Reason.TOO_MANY_FIELDS)
-    return Record(count, raw, fields, None if ended else Reason.LINE_END)
+def _record(lines: int, raw: bytes, reading: Reading, surplus: int, *, crlf: bool) -> Record:
+    """A record with so many fields more than there should be."""
+    reason = None
+    if surplus:
+        reason = Reason.TOO_FEW_FIELDS if surplus < 0 else Reason.TOO_MANY_FIELDS
+    elif crlf and not raw.endswith(b"\r"):
+        reason = Reason.LINE_END
+    return Record(lines, raw.removesuffix(b"\r") if crlf else raw, reading, reason)
 
 
-def _quoted_fields(record: bytes) -> list[bytes]:
-    return _QUOTED_FIELD.findall(record) if b'"' in record else record.split(b"\t")
+def fields(record: bytes, reading: Reading) -> list[bytes]:
+    """The fields of a record that fits a reading, as they stand in the file."""
+    if reading is Reading.QUOTED and b'"' in record:
+        return _QUOTED_FIELD.findall(record)
+    if reading is Reading.ESCAPED and b"\\\t" in record:
+        return _ESCAPED_FIELD.findall(record)
+    return record.split(b"\t")
 
 
-def _escaped_fields(record: bytes) -> list[bytes]:
-    return _ESCAPED_FIELD.findall(record) if b"\\\t" in record else record.split(b"\t")
+def values(record: bytes, reading: Reading) -> list[bytes]:
+    """The values of a record that fits a reading."""
+    unwrap = _unwrap_quoted if reading is Reading.QUOTED else _unwrap_json
+    return [unwrap(field) for field in fields(record, reading)]
 
 
 def shows_quoting(record: Record, *, crlf: bool) -> bool:
@@ -131,8 +156,9 @@ def shows_quoting(record: Record, *, crlf: bool) -> bool:
 
     In a table of one column a LF inside shows nothing: its lines may as well be records that are plain.
     """
-    needs = _NEEDS_QUOTES if crlf or len(record.fields) > 1 else _NEEDS_QUOTES_IN_ONE_COLUMN
-    return any(field.startswith(b'"') and needs.search(field, 1, len(field) - 1) for field in record.fields)
+    found = record.fields()
+    needs = _NEEDS_QUOTES if crlf or len(found) > 1 else _NEEDS_QUOTES_IN_ONE_COLUMN
+    return any(field.startswith(b'"') and needs.search(field, 1, len(field) - 1) for field in found)
 
 
 def separators(record: bytes, *, escaped: bool) -> int:
@@ -147,54 +173,99 @@ def has_other_pair(data: bytes) -> bool:
     return b"\\" in data and _OTHER_PAIR.search(data.replace(b"\\\\", b"")) is not None
 
 
+def rare_pairs(data: bytes) -> tuple[bool, bool]:
+    """Whether a TAB or LF is escaped anywhere, and whether `has_other_pair`; most often neither, in one go."""
+    if b"\\" not in data:
+        return False, False
+    data = data.replace(b"\\\\", b"")
+    if _RARE_PAIR.search(data) is None:
+        return False, False
+    return b"\\\t" in data or b"\\\n" in data, _OTHER_PAIR.search(data) is not None
+
+
 def ends_escaped(line: bytes) -> bool:
     """Whether the LF after this line follows an odd number of backslashes."""
     return line.endswith(b"\\") and bool((len(line) - len(line.rstrip(b"\\"))) & 1)
 
 
-class Shape(Enum):
-    """What the quotes of a line look like that has as many TABs as the header."""
+class Sorted(NamedTuple):
+    """Lines by what their quotes look like; a line that is in no list has the right number of TABs and nothing else.
 
-    BARE = "a quote inside a field that does not start with one"
-    JSON = 'one field like "{…}" or "[…]", with quotes inside, all of them doubled'
-    WRAPPED = "one other field in quotes, with doubled quotes or a CR inside"
-    NEEDLESS = "one field in quotes, with nothing inside that needs them"
-    OTHER = "anything else"
+    The lists are of places of lines, some with the place of the line's first quote. The first four hold lines with
+    the right number of TABs, no CR, and quotes in one field only.
 
-
-def shape_of(line: bytes) -> tuple[Shape, int, int]:
-    """Look at a line with the right number of TABs and a quote.
-
-    Returns:
-        The shape, and where the field with the quotes starts and ends, unless the shape is OTHER.
+    Attributes:
+        bare: The field does not start with a quote.
+        json: It is like `"{…}"` or `"[…]"`, with quotes inside, all of them doubled.
+        wrapped: It is in quotes, with other quotes inside, all of them doubled.
+        needless: It is in quotes, with nothing inside that needs them.
+        other: Any other line with a quote.
+        irregular: Lines without quotes, but with a CR or another number of TABs.
     """
-    first = line.find(b'"')
-    last = line.rfind(b'"')
-    if line.find(b"\t", first, last) >= 0:
-        return Shape.OTHER, 0, 0
-    start = line.rfind(b"\t", 0, first) + 1
-    end = line.find(b"\t", last)
-    if end < 0:
-        end = len(line)
-    if first != start:
-        return Shape.BARE, start, end
-    if last != end - 1 or last == first:
-        return Shape.OTHER, 0, 0
-    quotes = line.count(b'"', start, end) - 2
-    if not quotes:
-        return (Shape.WRAPPED if line.find(b"\r", start, end) >= 0 else Shape.NEEDLESS), start, end
-    if quotes != 2 * line.count(b'""', start + 1, last):
-        return Shape.OTHER, 0, 0
-    brackets = line[start + 1 : start + 2] + line[last - 1 : last]
-    return (Shape.JSON if brackets in {b"{}", b"[]"} else Shape.WRAPPED), start, end
+
+    bare: list[tuple[int, int]]
+    json: list[int]
+    wrapped: list[tuple[int, int]]
+    needless: list[tuple[int, int]]
+    other: list[int]
+    irregular: list[int]
 
 
-def unwrap_quoted(field: bytes) -> bytes:
+def sort_lines(lines: list[bytes], marks: list[bytes], tabs: int) -> Sorted:
+    """Sort lines that end where they should.
+
+    This loop sees every line of every table: 0.3 to 0.5 µs for one with quotes, of 3.5 µs that 500 bytes take in all.
+    With a function for one line, called from here, it was 1.2 µs.
+
+    Args:
+        lines: The lines.
+        marks: Of each line the TABs, CRs and double quotes, in order.
+        tabs: How many TABs a line of plain fields has.
+    """
+    plain = b"\t" * tabs
+    quotes_of: dict[bytes, int] = {}
+    bare, json, wrapped, needless, other, irregular = sorting = Sorted([], [], [], [], [], [])
+    for index, mark in enumerate(marks):
+        if mark == plain:
+            continue
+        count = quotes_of.get(mark)
+        if count is None:
+            count = quotes_of[mark] = _quotes_in_one_field(mark, tabs)
+        if count <= 0:
+            (other if count else irregular).append(index)
+            continue
+        line = lines[index]
+        first = line.find(b'"')
+        if first and line[first - 1] != _TAB:
+            bare.append((index, first))
+            continue
+        last = line.rfind(b'"')
+        if last == first or (last + 1 != len(line) and line[last + 1] != _TAB):
+            other.append(index)
+        elif count == 2:  # noqa: PLR2004 - those around the field
+            needless.append((index, first))
+        elif count != 2 + 2 * line.count(b'""', first + 1, last):
+            other.append(index)
+        elif (line[first + 1], line[last - 1]) in _BRACKETS:
+            json.append(index)
+        else:
+            wrapped.append((index, first))
+    return sorting
+
+
+def _quotes_in_one_field(mark: bytes, tabs: int) -> int:
+    """How many quotes a line has; -1 if they are in several fields, or the line is irregular besides."""
+    quotes = mark.strip(b"\t")
+    count = mark.count(b'"')
+    return count if len(quotes) == count and len(mark) == tabs + count else -min(count, 1)
+
+
+def _unwrap_quoted(field: bytes) -> bytes:
     """The value of a field in *quoted*."""
     return field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field
 
 
-def unwrap_json(field: bytes) -> bytes:
+def _unwrap_json(field: bytes) -> bytes:
     r"""The value of a field in the other readings: JSON in quotes, with doubled quotes inside, is unwrapped.
 
     No exporter of plain or escaped tables writes that; it comes from a column that was CSV before it was dumped.
@@ -207,16 +278,25 @@ def unwrap_json(field: bytes) -> bytes:
 
 
 def decode(value: bytes) -> bytes:
-    """Undo backslash pairs in one pass, left to right. `NULL` becomes empty."""
+    """Undo backslash pairs, left to right, in a file for which `has_other_pair` is false. `NULL` becomes empty."""
     if value == b"NULL":
         return b""
     if b"\\" not in value:
         return value
-    return _PAIR.sub(lambda match: _UNDONE.get(match[1], match[1]), value)
+    # No UTF-8 has this byte. While it stands for a second backslash, every backslash starts a pair.
+    value = value.replace(b"\\\\", b"\\\xff")
+    for pair, character in _PAIRS:
+        value = value.replace(pair, character)
+    return value.replace(b"\\\xff", b"\\")
+
+
+def needs_quotes(value: bytes) -> bool:
+    """Whether a value must be in quotes: it has a TAB, a double quote, a CR or a LF."""
+    return _SPECIAL.search(value) is not None
 
 
 def written(value: bytes) -> bytes:
     """A value as a field of the output: in quotes, with inner ones doubled, only if it must be."""
-    if _SPECIAL.search(value) is None:
+    if not needs_quotes(value):
         return value
     return b'"' + value.replace(b'"', b'""') + b'"'

@@ -5,28 +5,30 @@ from __future__ import annotations
 import codecs
 from base64 import b64encode
 from binascii import hexlify
+from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from edxorg.lib.spool import Spool
-from edxorg.lib.tables.grammar import written
+from edxorg.lib.tables.grammar import needs_quotes, written
 from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, Reason, RowHash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edxorg.lib.tables.model import TableReport
-
 RECORD_HEAD: Final = 64 << 10
 """Bytes of an oversized record that its line in the rejects shows."""
+
+MOST_OVERSIZED: Final = 64
+"""Oversized records of one table that are kept whole. Each has an open file until it lands."""
 
 _SLICE: Final = 192 << 10
 """Bytes of a record that are checked or escaped at a time. A multiple of 3, for base64."""
 
-_BIG: Final = 1 << 20
-"""Bytes of a row from which on it is written by itself, not joined with others first."""
+_TOGETHER: Final = 4096
+"""Rows. The columns that are added make short ones many times as long, so not too many are joined at a time."""
 
 
 class RowWriter:
@@ -49,41 +51,63 @@ class RowWriter:
             records: Their original bytes.
             rows: Their fields as they are written, with TABs between.
         """
-        if not rows:
-            return
+        for start in range(0, len(rows), _TOGETHER):
+            self._write_together(records[start : start + _TOGETHER], rows[start : start + _TOGETHER])
+
+    def _write_together(self, records: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        # For short rows this is where the time goes: one call to hex for all, one join, and no loop over both.
+        digests = b"".join([sha256(self._hashed(record)).digest() for record in records])
+        hashes = hexlify(digests, b"\n", -32) + b"\n"
+        parts = [self._added] * (3 * len(rows))
+        parts[0::3] = rows
+        parts[2::3] = [hashes[start : start + 65] for start in range(0, len(hashes), 65)]
+        self._begin().write(b"".join(parts))
+        self.rows += len(rows)
+
+    def write_big(self, record: bytes, values: Sequence[bytes]) -> None:
+        """Write one row, in slices."""
+        spool = self._begin()
+        before = spool.size
+        for index, value in enumerate(values):
+            spool.write(b"\t" if index else b"")
+            if len(value) < _SLICE:
+                spool.write(written(value))
+                continue
+            quote = b'"' if needs_quotes(value) else b""
+            spool.write(quote)
+            for start in range(0, len(value), _SLICE):
+                spool.write(value[start : start + _SLICE].replace(b'"', b'""'))
+            spool.write(quote)
+        spool.write(self._added + sha256(self._hashed(record)).hexdigest().encode() + b"\n")
+        self.rows += 1
+        self.large_rows += spool.size - before > LARGE_ROW
+
+    def _begin(self) -> Spool:
         if self.spool is None:
             self.spool = Spool()
             self.spool.write(self._header)
-        if self._concatenated:
-            records = [record.replace(b"\t", b"") for record in records]
-        # For short rows this is where the time goes: one call to hex for all, one join, and no loop over both.
-        digests = b"".join([sha256(record).digest() for record in records])
-        hashes = hexlify(digests, b"\n", -32) + b"\n"
-        ends = [hashes[start : start + 65] for start in range(0, len(hashes), 65)]
-        longest = max(map(len, rows))
-        if longest < _BIG:
-            parts = [b""] * (3 * len(rows))
-            parts[0::3] = rows
-            parts[1::3] = [self._added] * len(rows)
-            parts[2::3] = ends
-            self.spool.write(b"".join(parts))
-        else:
-            for row, end in zip(rows, ends, strict=True):
-                for start in range(0, len(row), _BIG):
-                    self.spool.write(memoryview(row)[start : start + _BIG])
-                self.spool.write(self._added + end)
-                self.large_rows += len(row) + len(self._added) + len(end) > LARGE_ROW
-        self.rows += len(rows)
+        return self.spool
+
+    def _hashed(self, record: bytes) -> bytes:
+        return record.replace(b"\t", b"") if self._concatenated else record
 
 
 class RejectLog:
-    """Records that were set aside, one JSON object a line, and those too long for a line."""
+    """Records that were set aside, one JSON object a line, and those too long for a line.
 
-    def __init__(self, report: TableReport) -> None:
-        """Nothing is written yet. What is set aside is counted in `report`."""
-        self._report = report
+    Attributes:
+        counts: The records, by reason.
+        spool: The log; None while it is empty.
+        oversized: Whole records, each an object of its own.
+        lost: Oversized records beyond `MOST_OVERSIZED`, of which only the start is in the log.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is written yet."""
+        self.counts: Counter[Reason] = Counter()
         self.spool: Spool | None = None
         self.oversized: list[Spool] = []
+        self.lost = 0
 
     def add(self, line: int, reason: Reason, record: bytes) -> None:
         """Set a record aside.
@@ -103,26 +127,38 @@ class RejectLog:
             head = codecs.getincrementaldecoder("utf-8")().decode(head).encode()
         about = {"length": record.size, "sha256": record.sha256, "record": f"{record.sha256}.record"}
         self._write(line, Reason.OVERSIZED, head, b"," + orjson.dumps(about)[1:-1])
-        self.oversized.append(record)
+        if len(self.oversized) < MOST_OVERSIZED:
+            self.oversized.append(record)
+        else:
+            self.lost += 1
+            record.close()
 
     def _write(self, line: int, reason: Reason, record: bytes, more: bytes) -> None:
         if self.spool is None:
             self.spool = Spool()
-        self._report.rejected[reason] += 1
-        write = self.spool.write
-        write(b'{"line":%d,"reason":"%b",' % (line, reason.encode()))
+        self.counts[reason] += 1
+        text = is_utf8(record)
+        start = b'{"line":%d,"reason":"%b","%b":"' % (line, reason.encode(), b"raw" if text else b"raw_base64")
+        end = b'"' + more + b"}\n"
+        escape = _JsonText() if text else b64encode
+        if len(record) <= _SLICE:
+            self.spool.write(start + escape(record) + end)
+            return
         # In slices, since JSON may take six times the bytes of a record.
-        slices = (record[start : start + _SLICE] for start in range(0, len(record), _SLICE))
-        if is_utf8(record):
-            write(b'"raw":"')
-            decoder = codecs.getincrementaldecoder("utf-8")()
-            for each in slices:
-                write(orjson.dumps(decoder.decode(each))[1:-1])
-        else:
-            write(b'"raw_base64":"')
-            for each in slices:
-                write(b64encode(each))
-        write(b'"' + more + b"}\n")
+        self.spool.write(start)
+        for place in range(0, len(record), _SLICE):
+            self.spool.write(escape(record[place : place + _SLICE]))
+        self.spool.write(end)
+
+
+class _JsonText:
+    """Escapes a text for JSON, slice by slice; a slice may end inside a character."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def __call__(self, data: bytes) -> bytes:
+        return orjson.dumps(self._decoder.decode(data))[1:-1]
 
 
 def is_utf8(data: bytes, *, whole: bool = True) -> bool:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edxorg.lib.tables import grammar
-from edxorg.lib.tables.grammar import Record, Shape
 from edxorg.lib.tables.model import Reading, Reason
 from edxorg.lib.tables.output import is_utf8
+from edxorg.lib.tables.pieces import BIG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from edxorg.lib.tables.header import Layout
+    from edxorg.lib.tables.grammar import Record
     from edxorg.lib.tables.pieces import Piece
     from edxorg.lib.tables.tally import Choice
-
-_NO_ROW = b""
 
 
 @dataclass(slots=True)
@@ -27,124 +25,134 @@ class Batch:
     Attributes:
         starts: The first line of each, counted from the piece's first.
         records: Their original bytes without line ends.
-        rows: Their fields as they are written, with TABs between; of a record with a reason it means nothing.
+        versions: Their rows: fields as they are written, with TABs between; as the dump has them, and, where that is
+            asked for, with escapes undone. Nothing, where a record has a reason or is big.
         reasons: Why records do not become rows, by their place in the lists.
+        big: Records of `BIG` bytes or more, by their place, and how they were read; `RowReader.values` makes their
+            rows, one at a time.
     """
 
     starts: Sequence[int]
     records: list[bytes]
-    rows: list[bytes]
-    reasons: dict[int, Reason]
+    versions: list[list[bytes]]
+    reasons: dict[int, Reason] = field(default_factory=dict)
+    big: dict[int, Reading] = field(default_factory=dict)
 
 
 class RowReader:
     """Makes rows of pieces."""
 
-    def __init__(self, layout: Layout, choice: Choice, *, decode: bool) -> None:
-        """`decode` asks to undo backslash pairs in what is read as plain or escaped."""
-        self._tabs = layout.tabs
-        self._plain = b"\t" * layout.tabs
+    def __init__(self, choice: Choice, *, decode: bool) -> None:
+        """`decode` asks for a second version of each row, with backslash pairs undone where it was not quoted."""
         self._reading = choice.reading
         self._base = choice.base
-        self._decode = decode
+        self._versions = range(2 if decode else 1)
 
     def read(self, piece: Piece) -> Batch:
         """Read a piece."""
-        if self._lines_are_records(piece):
-            batch = self._read_lines(piece)
-        else:
-            batch = self._read_records(piece)
+        batch = self._read_lines(piece) if self._lines_are_records(piece) else self._read_records(piece)
         if not is_utf8(piece.data):
             for index, record in enumerate(batch.records):
                 if index not in batch.reasons and not is_utf8(record):
                     batch.reasons[index] = Reason.INVALID_UTF8
         return batch
 
+    def values(self, record: bytes, reading: Reading, version: int) -> list[bytes]:
+        """The values of a record that became a row."""
+        values = grammar.values(record, reading)
+        if version and reading is not Reading.QUOTED:
+            return [grammar.decode(value) for value in values]
+        return values
+
     def _lines_are_records(self, piece: Piece) -> bool:
-        if piece.crlf:
+        if not piece.is_simple or (self._base is Reading.ESCAPED and piece.rare_pairs[0]):
             return False
-        if self._base is Reading.ESCAPED and b"\\\n" in piece.data:
-            return False
-        return self._base is self._reading is not Reading.QUOTED or not any(
-            mark.count(b'"') & 1 for mark in piece.marks
-        )
+        by_line = self._reading is not Reading.QUOTED and self._reading is not Reading.MIXED
+        return by_line or all(span <= 1 for span in piece.spans.values())
 
     def _read_lines(self, piece: Piece) -> Batch:
         """Read a piece in which each line is a record."""
-        rows = piece.lines.copy()
-        reasons: dict[int, Reason] = {}
-        plain = self._plain
-        escaped_tabs = self._base is Reading.ESCAPED and b"\\\t" in piece.data
-        other_pairs = self._base is Reading.ESCAPED and grammar.has_other_pair(piece.data)
-        for index, mark in enumerate(piece.marks):
-            line = rows[index]
-            if not (self._decode or (escaped_tabs and b"\\\t" in line)):
-                if mark == plain:
-                    continue
-                if mark.count(b"\t") == self._tabs and b"\r" not in mark and not other_pairs:
-                    row = self._row_of(line)
-                    if row is not None:
-                        rows[index] = row
-                        continue
-            record, rows[index] = self._read_record(piece, index)
+        batch = Batch(range(len(piece.lines)), piece.lines, [piece.lines.copy() for _ in self._versions])
+        for index in self._write_simple_rows(piece, batch.versions[0]):
+            record = self._read_record(piece, index)
+            for version, row in zip(batch.versions, self._write(record), strict=True):
+                version[index] = row
             if record.reason:
-                reasons[index] = record.reason
-        return Batch(range(len(rows)), piece.lines, rows, reasons)
+                batch.reasons[index] = record.reason
+        return batch
 
-    def _row_of(self, line: bytes) -> bytes | None:
-        """The row for a line with a quote, the right number of TABs, and no CR; None if it takes a closer look."""
-        shape, start, end = grammar.shape_of(line)
-        if shape is Shape.JSON:  # in each reading a value that is written as it stands here
-            return line
-        if shape is Shape.OTHER:
-            return None
+    def _write_simple_rows(self, piece: Piece, rows: list[bytes]) -> Iterable[int]:
+        """Put rows in the places of lines that are easily read; returns the places of the others.
+
+        A line that is in no list of `piece.sorted`, or in that of JSON, is the row as it stands, in all readings.
+        """
+        bare, json, wrapped, needless, other, irregular = piece.sorted
+        others = other + irregular
+        if len(self._versions) > 1:
+            return range(len(rows))
+        if self._base is Reading.ESCAPED and piece.rare_pairs[1]:
+            return others + json + [index for index, _ in bare + wrapped + needless]
         if self._reading is Reading.QUOTED:
-            if shape is Shape.WRAPPED:
-                return line
-            return line[:start] + line[start + 1 : end - 1] + line[end:] if shape is Shape.NEEDLESS else None
-        if shape is not Shape.BARE and self._reading is Reading.MIXED:
-            return None
-        return line[:start] + b'"' + line[start:end].replace(b'"', b'""') + b'"' + line[end:]
+            for index, first in needless:
+                start, content, end = _around(rows[index], first)
+                rows[index] = start + content[1:-1] + end
+            return others + [index for index, _ in bare]
+        if self._reading is Reading.MIXED:
+            others += [index for index, _ in wrapped + needless]
+        else:
+            bare = bare + wrapped + needless
+        for index, first in bare:
+            start, content, end = _around(rows[index], first)
+            rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
+        return others
 
     def _read_records(self, piece: Piece) -> Batch:
         """Read a piece in which records may have more than one line."""
-        batch = Batch(starts := [], [], [], {})
+        starts: list[int] = []
+        batch = Batch(starts, [], [[] for _ in self._versions])
         start = 0
         while start < len(piece.lines):
-            record, row = self._read_record(piece, start)
+            record = self._read_record(piece, start)
             if record.reason:
                 batch.reasons[len(starts)] = record.reason
+            elif len(record.raw) >= BIG:
+                batch.big[len(starts)] = record.reading
             starts.append(start)
             batch.records.append(record.raw)
-            batch.rows.append(row)
+            for version, row in zip(batch.versions, self._write(record), strict=True):
+                version.append(row)
             start += record.lines
         return batch
 
-    def _read_record(self, piece: Piece, start: int) -> tuple[Record, bytes]:
-        """Read the record that starts at a line, and make a row of it."""
-        where = piece.lines, start, self._tabs
+    def _read_record(self, piece: Piece, start: int) -> Record:
+        """Read the record that starts at a line."""
+        lines, tabs, crlf = piece.lines, piece.tabs, piece.crlf
         if self._reading is Reading.QUOTED:
-            record = grammar.read_quoted(*where, crlf=piece.crlf)
-            return record, _joined(_quoted_values(record))
+            return grammar.read_quoted(lines, start, piece.span(start) or 0, tabs, crlf=crlf)
         if self._base is Reading.ESCAPED:
-            record = grammar.read_escaped(*where, crlf=piece.crlf)
+            record = grammar.read_escaped(lines, start, tabs, crlf=crlf)
             if record.reason is Reason.ESCAPES and _reads_alike(record.raw):
                 record = record._replace(reason=None)
         else:
-            record = grammar.read_plain(*where, crlf=piece.crlf)
-        values = [grammar.unwrap_json(field) for field in record.fields]
-        if self._reading is Reading.MIXED:
-            quoted = grammar.read_quoted(*where, crlf=piece.crlf)
-            if quoted.reason is None:
-                quoted_values = _quoted_values(quoted)
-                if record.reason:
-                    return quoted, _joined(quoted_values)
-                if (record.lines, values) != (quoted.lines, quoted_values):
-                    both = max(record, quoted, key=lambda each: each.lines)
-                    return both._replace(reason=Reason.AMBIGUOUS), _NO_ROW
-        if self._decode:
-            values = [grammar.decode(value) for value in values]
-        return record, _joined(values)
+            record = grammar.read_plain(lines, start, tabs, crlf=crlf)
+        span = piece.span(start) if self._reading is Reading.MIXED else None
+        if span is None:
+            return record
+        quoted = grammar.read_quoted(lines, start, span, tabs, crlf=crlf)
+        if quoted.reason or (record.reason is None and _say_the_same(record, quoted)):
+            return record
+        if record.reason:
+            return quoted
+        return max(record, quoted, key=lambda each: each.lines)._replace(reason=Reason.AMBIGUOUS)
+
+    def _write(self, record: Record) -> list[bytes]:
+        """A record as a row, in each version."""
+        if record.reason or len(record.raw) >= BIG:
+            return [b""] * len(self._versions)
+        return [
+            b"\t".join([grammar.written(value) for value in self.values(record.raw, record.reading, version)])
+            for version in self._versions
+        ]
 
 
 def _reads_alike(line: bytes) -> bool:
@@ -152,9 +160,12 @@ def _reads_alike(line: bytes) -> bool:
     return b'"' not in line and b"\\\t" not in line and b"\n" not in line and not grammar.ends_escaped(line)
 
 
-def _quoted_values(record: Record) -> list[bytes]:
-    return [grammar.unwrap_quoted(field) for field in record.fields]
+def _say_the_same(one: Record, other: Record) -> bool:
+    return one.lines == other.lines and grammar.values(one.raw, one.reading) == grammar.values(other.raw, other.reading)
 
 
-def _joined(values: list[bytes]) -> bytes:
-    return b"\t".join([grammar.written(value) for value in values])
+def _around(line: bytes, first: int) -> tuple[bytes, bytes, bytes]:
+    """What is before, in and after the field that holds all quotes of a line, the first of them at `first`."""
+    start = line.rfind(b"\t", 0, first) + 1
+    end = line.find(b"\t", first)
+    return (line[:start], line[start:end], line[end:]) if end >= 0 else (line[:start], line[start:], b"")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from edxorg.lib.tables import grammar
-from edxorg.lib.tables.grammar import Shape
 from edxorg.lib.tables.header import STUDENTMODULE, Layout
 from edxorg.lib.tables.model import Reading
 
@@ -63,52 +62,45 @@ class Tally:
 
     def count(self, piece: Piece) -> None:
         """Add a piece's lines."""
-        plain = b"\t" * self.layout.tabs
-        backslashes = b"\\" in piece.data
-        if not backslashes and not piece.crlf and piece.marks.count(plain) == len(piece.lines):
+        lines, tabs = piece.lines, piece.tabs
+        misfits = [
+            index
+            for index in (*piece.sorted.other, *piece.sorted.irregular)
+            if lines[index].count(b"\t") != tabs or (piece.crlf and not lines[index].endswith(b"\r"))
+        ]
+        self.not_plain += len(misfits)
+        self.not_escaped += self._not_escaped(piece, misfits)
+        self._count_quoted(piece)
+
+    def _not_escaped(self, piece: Piece, not_plain: list[int]) -> int:
+        """How many lines do not fit *escaped*."""
+        if piece.long_escaped:
+            return len(piece.lines)
+        separator_escaped, other_pair = piece.rare_pairs
+        if separator_escaped:
+            misfits = 0
+            start = 0
+            while start < len(piece.lines):
+                record = grammar.read_escaped(piece.lines, start, piece.tabs, crlf=piece.crlf)
+                misfits += record.lines if record.reason else 0
+                start += record.lines
+            return misfits
+        if not other_pair:
+            return len(not_plain)
+        return len({*not_plain, *(i for i, line in enumerate(piece.lines) if grammar.has_other_pair(line))})
+
+    def _count_quoted(self, piece: Piece) -> None:
+        lines = piece.lines
+        if piece.long_quoted:
+            self.b += sum(b'"' in line for line in lines)
             return
-        if piece.crlf:
-            fits = [
-                mark.count(b"\t") == self.layout.tabs and line.endswith(b"\r")
-                for mark, line in zip(piece.marks, piece.lines, strict=True)
-            ]
-        else:
-            fits = [mark == plain or mark.count(b"\t") == self.layout.tabs for mark in piece.marks]
-        not_plain = fits.count(False)
-        self.not_plain += not_plain
-        self.not_escaped += self._count_not_escaped(piece, fits) if backslashes else not_plain
-        if b'"' in piece.data:
-            self._count_quoted(piece, fits)
-
-    def _count_not_escaped(self, piece: Piece, fits: list[bool]) -> int:
-        if b"\\\t" not in piece.data and b"\\\n" not in piece.data:
-            if not grammar.has_other_pair(piece.data):
-                return fits.count(False)
-            return sum(
-                not fit or grammar.has_other_pair(line + b"\n") for fit, line in zip(fits, piece.lines, strict=True)
-            )
-        misfits = 0
-        start = 0
-        while start < len(piece.lines):
-            record = grammar.read_escaped(piece.lines, start, self.layout.tabs, crlf=piece.crlf)
-            misfits += record.lines if record.reason else 0
-            start += record.lines
-        return misfits
-
-    def _count_quoted(self, piece: Piece, fits: list[bool]) -> None:
-        after = 0
-        for index, mark in enumerate(piece.marks):
-            if index < after or b'"' not in mark:
-                continue
-            if fits[index] and not piece.crlf:
-                shape = grammar.shape_of(piece.lines[index])[0]
-                if shape is not Shape.OTHER:
-                    self.a += shape is Shape.JSON or shape is Shape.WRAPPED
-                    self.b += shape is Shape.BARE
-                    continue
-            record = grammar.read_quoted(piece.lines, index, self.layout.tabs, crlf=piece.crlf)
-            after = index + record.lines
+        for start, span in piece.spans.items():
+            record = grammar.read_quoted(lines, start, span, piece.tabs, crlf=piece.crlf)
             if record.reason:
-                self.b += sum(b'"' in each for each in piece.marks[index:after])
+                self.b += sum(b'"' in line for line in lines[start : start + record.lines])
             else:
                 self.a += grammar.shows_quoting(record, crlf=piece.crlf)
+        covered = piece.covered
+        self.a += sum(index not in covered for index in piece.sorted.json)
+        self.a += sum(index not in covered for index, _ in piece.sorted.wrapped)
+        self.b += sum(index not in covered for index, _ in piece.sorted.bare)

@@ -16,6 +16,7 @@ What becomes of a line:
 - A line that would make more than 500 keys, or brings one of over 256 bytes, is rejected; its keys do not count.
 """
 
+from edxorg.lib.tracking_log.delivery import LogAccount, deliver_rejects
 from edxorg.lib.tracking_log.normalize import LogReport, NormalizedLog, normalize_log
 
-__all__ = ["LogReport", "NormalizedLog", "normalize_log"]
+__all__ = ["LogAccount", "LogReport", "NormalizedLog", "deliver_rejects", "normalize_log"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 from edxorg.lib.tracking_log.event import MAX_KEYS, read_event, read_quickly
-from edxorg.lib.tracking_log.gzip_stream import PIECE_BYTES, GunzippedPieces, GzipMember
+from edxorg.lib.tracking_log.gzip_stream import PIECE_BYTES, GzipMember
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError, reject_row
+from ol_orchestrate.lib.archives import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,11 +122,12 @@ def append_columns(_state: object, packed: bytes, columns: Sequence[str], width:
     held = b""
     # The shortest line has three bytes, so this bounds what a piece can grow to.
     piece_bytes = max(PIECE_BYTES // len(ending), 1 << 10)
-    for piece in GunzippedPieces([packed], piece_bytes=piece_bytes):
-        # A line ends with the brace that closes it and LF, its only one: those two are replaced.
-        text = held + piece
-        held = text[-1:] if text.endswith(b"}") else b""
-        *ends, rest = text.removesuffix(held).split(b"\n")
-        output.write(b"".join([part for end in ends for part in (end[:-1], ending)]))
-        output.write(rest)
+    for unpacked in gunzip([packed]):
+        for start in range(0, len(unpacked), piece_bytes):
+            # A line ends with the brace that closes it and LF, its only one: those two are replaced.
+            text = held + unpacked[start : start + piece_bytes]
+            held = text[-1:] if text.endswith(b"}") else b""
+            *ends, rest = text.removesuffix(held).split(b"\n")
+            output.write(b"".join([part for end in ends for part in (end[:-1], ending)]))
+            output.write(rest)
     return output.finish()

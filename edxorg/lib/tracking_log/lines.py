@@ -89,11 +89,15 @@ def _set_aside(line: int, start: bytes, remaining: Iterator[bytes]) -> tuple[Ove
     digest = hashlib.sha256()
     piece: bytes | None = start
     rest = b""
-    while piece is not None:
-        text, line_end, rest = piece.partition(b"\n")
-        digest.update(text)
-        member.write(text)
-        record.write(member.take())
-        piece = None if line_end else next(remaining, None)
-    record.write(member.finish())
+    try:
+        while piece is not None:
+            text, line_end, rest = piece.partition(b"\n")
+            digest.update(text)
+            member.write(text)
+            record.write(member.take())
+            piece = None if line_end else next(remaining, None)
+        record.write(member.finish())
+    except BaseException:
+        record.close()
+        raise
     return OversizedLine(line, start[:EXCERPT_BYTES], member.bytes_written, digest.hexdigest(), record), rest

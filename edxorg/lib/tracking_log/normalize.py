@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.spool import Spool
 from edxorg.lib.tracking_log.block import MAX_LINE_BYTES, NormalizedBlock, append_columns, normalize_block
-from edxorg.lib.tracking_log.gzip_stream import GunzippedPieces, GzipMember
+from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
+from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 
 if TYPE_CHECKING:
@@ -48,6 +49,32 @@ class LogReport:
         """All of them, whatever the reason."""
         return self.rejected.total()
 
+    def sum_of_lines(self) -> str:
+        """For people: the sum that must equal the number of lines."""
+        total = self.lines_out + self.rejected_lines + self.blank
+        sign = "=" if total == self.lines_in else "≠"
+        return (
+            f"{self.lines_in:,} lines {sign} {self.lines_out:,} normalised + {self.rejected_lines:,} rejected + "
+            f"{self.blank:,} blank"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The report for programs."""
+        return {
+            "lines_in": self.lines_in,
+            "lines_out": self.lines_out,
+            "rejected": self.rejected_lines,
+            "rejected_by_reason": dict(self.rejected),
+            "blank": self.blank,
+            "syslog_prefixes": self.syslog_prefixes,
+            "exact_path_lines": self.exact_path_lines,
+            "columns": self.columns,
+            "bytes_in": self.bytes_in,
+            "bytes_unpacked": self.bytes_unpacked,
+            "bytes_normalized": self.bytes_normalized,
+            "bytes_out": self.bytes_out,
+        }
+
 
 @dataclass
 class NormalizedLog:
@@ -65,9 +92,14 @@ class NormalizedLog:
     oversized: list[OversizedLine]
     """The rejected lines that are too long for the rejects."""
     version: str
-    """Lower-case hex SHA-256 of the output before compression."""
+    """Lower-case hex SHA-256 of the output before compression; empty if the log breaks off."""
     report: LogReport
     problem: PipelineError | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the log could be read to its end, so that what is here is all there is."""
+        return bool(self.version)
 
     def close(self) -> None:
         """Give memory and disk space back."""
@@ -96,22 +128,28 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
         What to deliver, to be closed; see there for files that are broken.
 
     Raises:
-        PipelineError: A worker died.
+        PipelineError: A worker died, or `blocks` raised it.
         OSError: There is no space left for the output.
     """
-    pieces = GunzippedPieces(blocks)
     log = _Assembly(pool)
+    report = log.report
+    damage: ArchiveDamagedError | None = None
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal damage
+        try:
+            yield from gunzip(_counted(blocks, report))
+        except ArchiveDamagedError as error:
+            damage = error
+
     try:
-        for item in cut_lines(pieces):
+        for item in cut_lines(pieces()):
             log.add(item)
-            log.report.bytes_in = pieces.bytes_read
-            progress(log.report)
+            progress(report)
             if len(log.oversized) > MAX_OVERSIZED_LINES:
                 break
         log.take_all()
-        report = log.report
-        report.bytes_in = pieces.bytes_read
-        problem = _broken_file(name, pieces.problem, log)
+        problem = _broken_file(name, damage, log)
         if problem is not None:
             log.close()
             return NormalizedLog(None, None, [], "", report, problem)
@@ -136,12 +174,17 @@ def _unless_empty(spool: Spool) -> Spool | None:
     return None
 
 
-def _broken_file(name: str, gzip_problem: str | None, log: _Assembly) -> BadInputError | None:
+def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:
+    for block in blocks:
+        report.bytes_in += len(block)
+        yield block
+
+
+def _broken_file(name: str, damage: ArchiveDamagedError | None, log: _Assembly) -> BadInputError | None:
     report = log.report
     remedy = "Nothing of it is delivered; get the whole file from its source again"
-    if gzip_problem is not None:
-        place = f"byte {report.bytes_in:,} of the file, line {report.lines_in:,} of its content"
-        return BadInputError(f"{name}: the file {gzip_problem}, by {place}. {remedy}")
+    if damage is not None:
+        return BadInputError(f"{name}: {damage}, after line {report.lines_in:,} of its content. {remedy}")
     if len(log.oversized) > MAX_OVERSIZED_LINES:
         lines = f"{len(log.oversized)} of the first {report.lines_in:,} lines"
         return BadInputError(f"{name}: {lines} have over {MAX_LINE_BYTES >> 20} MiB, as in no tracking log. {remedy}")
@@ -251,7 +294,7 @@ class _Assembly:
         self.output.write(packed)
         self.report.bytes_out = self.output.size
         if hashed:
-            for piece in GunzippedPieces([packed]):
+            for piece in gunzip([packed]):
                 self._digest.update(piece)
                 self.report.bytes_normalized += len(piece)
 

@@ -1,7 +1,7 @@
 """What Dagster has recorded of objects in a landing zone, and how it is to be recorded.
 
-The latest versions of all partitions of an asset are one query, since each materialization says in its tags what the
-next run has to know.
+Each materialization says in its tags what the next run has to know, and those of all partitions of an asset are read
+in a few queries.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 DATA_VERSION = "dagster/data_version"
 SOURCE_DATE = "edxorg/archive_date"
@@ -24,6 +24,9 @@ ROW_COUNT = "edxorg/row_count"
 COLUMNS = "edxorg/columns"
 LANDING_ZONE = "edxorg/landing_zone"
 """A short hash of the landing zone's URL: what was recorded for another one says nothing about this one."""
+
+EVENTS_AT_ONCE = 1000
+"""Events that are read in one query; SQLite refuses longer lists of their numbers at some length."""
 
 
 class RecordedTags(NamedTuple):
@@ -39,17 +42,37 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def latest_tags(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str] | None = None
+) -> dict[str, Mapping[str, str]]:
+    """The tags of the latest materialization of partitions of an asset, all of them by default.
+
+    One query for the numbers of these events, and one for each `EVENTS_AT_ONCE` of them: Dagster's own query for tags
+    knows none but its own, and takes others for dimensions of the partition.
+    """
+    numbers = instance.event_log_storage.get_latest_storage_id_by_partition(
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions) if partitions is not None else None
+    )
+    found: dict[str, Mapping[str, str]] = {}
+    for some in batched(sorted(numbers.values()), EVENTS_AT_ONCE):
+        wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=some)
+        for record in instance.fetch_materializations(wanted, limit=len(some)).records:
+            materialization = record.asset_materialization
+            if materialization is not None and materialization.partition is not None:
+                found[materialization.partition] = materialization.tags or {}
+    return found
+
+
+def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Slices of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
 def latest_recorded(
     instance: dg.DagsterInstance, asset: dg.AssetKey, landing_zone: str, partitions: Sequence[str] | None = None
 ) -> dict[str, RecordedTags]:
-    """The latest recorded version of partitions of an asset, all of them by default, in one query."""
-    tags_by_partition = instance.event_log_storage.get_latest_tags_by_partition(
-        asset,
-        dg.DagsterEventType.ASSET_MATERIALIZATION,
-        tag_keys=[DATA_VERSION, SOURCE_DATE, ROW_COUNT, COLUMNS, LANDING_ZONE],
-        asset_partitions=partitions,
-    )
-    return _of_landing_zone(tags_by_partition, landing_zone)
+    """The latest recorded version of partitions of an asset, all of them by default."""
+    return _of_landing_zone(latest_tags(instance, asset, partitions), landing_zone)
 
 
 def latest_recorded_unpartitioned(

@@ -70,6 +70,7 @@ class TestGunzip:
             (b"PK\3\4 this is a zip, or nothing at all", "no gzip"),
             (gzip.compress(b"good") + b"garbage after it, which nobody packed", "damaged"),
         ],
+        ids=["nothing", "zip", "garbage"],
     )
     def test_what_is_no_gzip_says_so(self, data: bytes, message: str) -> None:
         out, error = unpack(data)
@@ -169,7 +170,7 @@ class TestTarEntries:
         assert error is not None
         assert "follows the end" in error
 
-    @pytest.mark.parametrize("data", [b"", b"a table\tof nothing\n" * 100, b"short"])
+    @pytest.mark.parametrize("data", [b"", b"a table\tof nothing\n" * 100, b"short"], ids=["nothing", "text", "short"])
     def test_what_is_no_tar_says_so(self, data: bytes) -> None:
         entries, error = read(data)
         assert entries == []

@@ -114,7 +114,7 @@ class TestEveryStore:
         after = store.find("key")
         assert before is not None
         assert after is not None
-        assert before.e_tag != after.e_tag
+        assert before.version != after.version
         assert before.modified <= after.modified
         assert content(store, "key") == b"after it"
 
@@ -127,6 +127,25 @@ class TestEveryStore:
         found = store.find("key", with_metadata=True)
         assert found is not None
         assert "version" not in found.metadata
+
+    def test_what_is_deleted_is_gone_and_nothing_beside_it(self, store: ObjectStore) -> None:
+        store.write("a/key", b"1", metadata={"version": "abc"})
+        store.write("a/key.more", b"2")
+        store.delete("a/key")
+        assert store.find("a/key") is None
+        assert [each.key for each in store.list()] == ["a/key.more"]
+        store.write("a/key", b"3")
+        found = store.find("a/key", with_metadata=True)
+        assert found is not None
+        assert "version" not in found.metadata
+
+    def test_deleting_what_is_not_there_does_nothing(self, store: ObjectStore) -> None:
+        store.write("folder/object", b"1")
+        store.delete("nothing")
+        store.delete("folder/nothing")
+        if store.url.startswith("file://"):
+            store.delete("folder")
+        assert content(store, "folder/object") == b"1"
 
     def test_listing_is_by_prefix_and_goes_over_pages(self, store: ObjectStore) -> None:
         keys = {f"many/{number:04}" for number in range(1100)} if "file://" in store.url else {"many/1", "many/2"}
@@ -179,6 +198,8 @@ class TestEveryStore:
     def test_a_key_that_leads_elsewhere_is_refused(self, store: ObjectStore, key: str) -> None:
         with pytest.raises(BadInputError):
             store.write(key, b"1")
+        with pytest.raises(BadInputError):
+            store.delete(key)
         with pytest.raises(BadInputError):
             store.find(key)
         with pytest.raises(BadInputError):

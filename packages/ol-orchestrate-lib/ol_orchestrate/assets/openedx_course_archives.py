@@ -1,37 +1,62 @@
 """What a course export in OLX holds, as assets."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
+from collections.abc import Iterator
+from typing import BinaryIO, cast
 
 import dagster as dg
 
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.course_content import ONE_COURSE_A_RUN, RETRIES, CourseOutputs, output_spec
+from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
+from ol_orchestrate.lib.delivery import Copies, OneCopy
+from ol_orchestrate.lib.openedx import Course, StaticAssets, course_outputs, manifest_line, read_course
 
-OUTPUTS = (
-    "course_metadata",
-    "course_video",
-    "course_policy",
-    "course_certificate_signatory",
-    "course_grading_policy",
-    "course_xml_blocks",
-    "course_static_assets",
-    "course_static_assets_manifest",
-)
+STATIC_ASSETS = "course_static_assets"
+MANIFEST = "course_static_assets_manifest"
+
+OUTPUTS = {
+    "course_metadata": "The course run: names, dates, instructors; one row.",
+    "course_video": "Videos, one row each, wherever they stand in the course.",
+    "course_policy": "Settings of the course run that are kept in its policy; one row, none where it has no policy.",
+    "course_certificate_signatory": "Who signs the certificates, one row each.",
+    "course_grading_policy": "How the course is graded; one row, none where that is not said.",
+    "course_xml_blocks": "Blocks, one row each, with their XML.",
+    STATIC_ASSETS: "The course's files that are not XML, as a `tar.gz` whose bytes depend on them alone.",
+    MANIFEST: "What is in that bundle: path, type, size and SHA-256 of each file; one object.",
+}
 
 
 @dg.multi_asset(
-    specs=[
-        dg.AssetSpec(
-            ["edxorg", "processed_data", name],
-            group_name="edxorg",
-            deps=[dg.AssetKey(["edxorg", "raw_data", "course_xml"])],
-            partitions_def=course_and_source_partitions,
-        )
-        for name in OUTPUTS
-    ]
+    name="extract_edxorg_courserun_metadata",
+    specs=[output_spec(name, description, COURSE_XML) for name, description in OUTPUTS.items()],
+    backfill_policy=ONE_COURSE_A_RUN,
+    retry_policy=RETRIES,
 )
-def extract_edxorg_courserun_metadata() -> Iterator[dg.MaterializeResult[None]]:
+def extract_edxorg_courserun_metadata(
+    context: dg.AssetExecutionContext, s3file_io_manager: dg.ResourceParam[FileObjectIOManager]
+) -> Iterator[dg.MaterializeResult[None]]:
     """Metadata, videos, policies, signatories, blocks and static files of a course."""
-    yield from ()
-    raise dg.Failure("The extraction of course metadata is not built yet", allow_retries=False)
+    with (
+        failures_for_people(context.op_execution_context),
+        CourseOutputs(context, s3file_io_manager, COURSE_XML) as outputs,
+        StaticAssets() as static_assets,
+    ):
+        with outputs.open() as (blocks, name):
+            course = read_course(blocks, name=name, static_assets=static_assets)
+        outputs.report(course.problems)
+        _land(outputs, course, static_assets)
+        yield from outputs.new()
+
+
+def _land(outputs: CourseOutputs, course: Course, static_assets: StaticAssets) -> None:
+    for rows in course_outputs(course, source_system=outputs.course.site).values():
+        outputs.land_rows(rows, course_output_key)
+    version = static_assets.data_version
+    bundle = outputs.spool()
+    static_assets.write_archive(cast("BinaryIO", bundle))
+    bundles = Copies(outputs.store, lambda version: static_assets_key(STATIC_ASSETS, outputs.course, version))
+    outputs.land(STATIC_ASSETS, version, bundle, to=bundles)
+    manifest = outputs.spool()
+    manifest.write(manifest_line(static_assets.manifest()))
+    outputs.land(MANIFEST, version, manifest, to=OneCopy(outputs.store, manifest_key(MANIFEST, outputs.course)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StorePath, join_url, open_store
 
@@ -54,14 +55,23 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
         """The file of the latest materialization.
 
         Raises:
-            MissingObjectError: None was recorded, or its object is gone.
+            dagster.Failure: None was recorded, or its object is gone; not worth a retry.
         """
-        partition = context.asset_partition_key if context.has_asset_partitions else None
-        return self.find(context.instance, context.asset_key, partition)
+        partition = None
+        if context.has_asset_partitions:
+            # In a job of ops, Dagster takes all partitions of the asset for the input; the run's own is meant.
+            partition = context.partition_key if context.has_partition_key else context.asset_partition_key
+        with failures_for_people(context.step_context):
+            return self.find(context.instance, context.asset_key, partition)
 
     def find(self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> StorePath:
-        """The file of an asset's latest materialization, if it is there; raises as `load_input` does."""
-        url = recorded_path(instance, asset_key, partition) or self.path_without_record(partition)
+        """The file of an asset's latest materialization.
+
+        Raises:
+            MissingObjectError: None was recorded, or its object is gone.
+        """
+        recorded = recorded_path(instance, asset_key, partition)
+        url = recorded or self.path_without_record(partition)
         of_partition = f" for partition {partition!r}" if partition else ""
         if url is None:
             raise MissingObjectError(
@@ -69,9 +79,10 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
             )
         path = self._path(url)
         if path.store.find(path.key) is None:
+            where = "though it was recorded" if recorded else "and no materialization names another place"
             raise MissingObjectError(
-                f"{url} is not there, though {asset_key.to_user_string()} names it{of_partition}: "
-                "put the object back, or run what makes it again"
+                f"{asset_key.to_user_string()}: {url} is not there, {where}{of_partition}: "
+                "put the object there, or run what makes it again"
             )
         return path
 

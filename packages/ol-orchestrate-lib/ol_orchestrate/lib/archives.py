@@ -45,7 +45,8 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         blocks: The compressed bytes, in pieces of any size.
 
     Yields:
-        Pieces of at most `BLOCK` bytes, none empty. All that can be unpacked comes before an error.
+        Pieces of at most `BLOCK` bytes, none empty. What can be unpacked comes before an error, but for the last
+        `BLOCK` bytes before damaged data or a wrong checksum.
 
     Raises:
         ArchiveDamagedError: It is no gzip, its checksum is wrong, it breaks off, or something else follows it.

@@ -3,40 +3,53 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-LOCK = ".lock"
+from ol_orchestrate.lib.errors import AccessRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class SimpleResultsDir(dg.ConfigurableResource[None]):
     """A folder that only this user can read, made at first use and gone when the run ends.
 
-    What a killed run left behind is deleted by the next one; a folder whose run lives is locked, and spared.
+    Each process has a folder of its own. What a killed run left behind is deleted by the next run that makes one; a
+    folder whose process lives is locked, and spared.
     """
 
     parent: str | None = Field(default=None, description="Where to make the folders; the system's own if not given")
     _folder: Path | None = PrivateAttr(default=None)
-    _lock: IO[bytes] | None = PrivateAttr(default=None)
+    _descriptor: int = PrivateAttr(default=-1)
+    _making: Lock = PrivateAttr(default_factory=Lock)
 
     @property
     def path(self) -> Path:
-        """The folder."""
-        if self._folder is None:
-            base = Path(self.parent or tempfile.gettempdir()) / "ol-orchestrate-results"
-            base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sweep(base)
-            self._folder = Path(tempfile.mkdtemp(prefix=self._prefix(), dir=base))
-            self._lock = (self._folder / LOCK).open("xb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-        return self._folder
+        """The folder.
+
+        Raises:
+            AccessRefusedError: Somebody else could reach into where it would be.
+        """
+        with self._making:
+            if self._folder is None:
+                base = _private_base(Path(self.parent or tempfile.gettempdir()))
+                # A folder must not be seen before it is locked.
+                with _locked(base):
+                    _sweep(base)
+                    folder = Path(tempfile.mkdtemp(prefix=self._prefix(), dir=base))
+                    self._descriptor = _lock(folder)
+                self._folder = folder
+            return self._folder
 
     def _prefix(self) -> str:
         return "run-"
@@ -45,10 +58,10 @@ class SimpleResultsDir(dg.ConfigurableResource[None]):
         """Delete the folder."""
         del context
         if self._folder is not None:
+            # What cannot be deleted now is swept later, as it is not locked any more.
             shutil.rmtree(self._folder, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
-        self._folder = self._lock = None
+            os.close(self._descriptor)
+        self._folder, self._descriptor = None, -1
 
 
 class DailyResultsDir(SimpleResultsDir):
@@ -58,9 +71,50 @@ class DailyResultsDir(SimpleResultsDir):
         return f"{datetime.now(UTC):%Y-%m-%d}-"
 
 
+def _private_base(parent: Path) -> Path:
+    """The folder in which this user's runs have theirs; in a place like `/tmp`, others may have made it first."""
+    base = parent / f"ol-orchestrate-results-{os.getuid()}"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = base.lstat()
+    if base.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise AccessRefusedError(
+            f"{base} is not this user's alone, and files of a run in it would not be private: delete it"
+        )
+    return base
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder for as long as the descriptor is open, which a killed process does not keep.
+
+    Raises:
+        BlockingIOError: It is locked.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def _locked(base: Path) -> Iterator[None]:
+    """Wait for a folder's lock, and hold it."""
+    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _sweep(base: Path) -> None:
-    """Delete the folders whose run has died."""
+    """Delete the folders whose process has died."""
     for folder in base.iterdir():
-        with suppress(OSError), (folder / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            descriptor = _lock(folder)
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)

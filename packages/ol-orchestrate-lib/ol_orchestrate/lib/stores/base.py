@@ -30,14 +30,14 @@ class StoredObject:
         key: Its name below the store's URL.
         size: In bytes.
         modified: When it was last written, by the store's clock.
-        e_tag: What the store calls this content of the object; changes when the object is written.
+        version: What the store calls this content, as in `SourceInfo.version`.
         metadata: What its writer stored with it; only `find` fills it, and only on request.
     """
 
     key: str
     size: int
     modified: datetime
-    e_tag: str
+    version: str
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +56,11 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """All objects whose key starts with `prefix`, in no particular order, page by page."""
+        """All objects whose key starts with `prefix`, in no particular order, page by page.
+
+        Whatever is there is listed, also under keys that the other methods refuse. What a console makes to show an
+        empty folder, a key with a slash at its end, is no object.
+        """
 
     @abstractmethod
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -67,6 +71,10 @@ class ObjectStore(ABC):
             content: Its bytes; a file is read from where it stands to its end.
             metadata: Names and values in printable ASCII, to be kept with the object.
         """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
 
     @abstractmethod
     def read(self, key: str) -> VerifiedReader:

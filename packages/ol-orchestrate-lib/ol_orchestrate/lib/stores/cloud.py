@@ -1,9 +1,10 @@
-"""What S3 and Google Cloud Storage have in common: reading, listing and asking go through obstore."""
+"""What S3 and Google Cloud Storage have in common: reading and asking go through obstore."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,14 @@ class CloudStore(ObjectStore):
         """What the store announces of an object, its checksum included, as only the vendor's own client tells."""
 
     @abstractmethod
+    def _list(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects of the bucket whose key starts with `prefix`, under their whole keys."""
+
+    @abstractmethod
+    def _version(self, meta: obstore.ObjectMeta) -> str:
+        """Of an object that obstore describes, what `SourceInfo.version` is."""
+
+    @abstractmethod
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         """The option of a request that makes it fail if the object is no longer this version."""
 
@@ -70,25 +79,21 @@ class CloudStore(ObjectStore):
         with self._errors(key):
             try:
                 if not with_metadata:
-                    return _stored_object(key, obstore.head(self._store, path), {})
+                    return self._stored_object(key, obstore.head(self._store, path), {})
                 answer = obstore.get(self._store, path, options={"head": True})
             except FileNotFoundError:
                 return None
-            return _stored_object(key, answer.meta, {name.lower(): value for name, value in answer.attributes.items()})
+            return self._stored_object(
+                key, answer.meta, {name.lower(): value for name, value in answer.attributes.items()}
+            )
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore.list`."""
-        import obstore  # noqa: PLC0415
-
-        # A listing is by whole parts of a path; the rest of the prefix is compared here.
-        folder = join_url(self._prefix, prefix.rpartition("/")[0]).strip("/")
+        # Not by obstore: it knows no generations, and gives up at the first key that is no path, such as `a//b`.
         start = f"{self._prefix}/" if self._prefix else ""
-        with self._errors(prefix):
-            for page in obstore.list(self._store, folder or None, chunk_size=1000):
-                for meta in page:
-                    key = meta["path"].removeprefix(start)
-                    if key.startswith(prefix):
-                        yield _stored_object(key, meta, {})
+        for found in self._list(start + prefix):
+            if not found.key.endswith("/"):
+                yield replace(found, key=found.key.removeprefix(start))
 
     def read(self, key: str) -> VerifiedReader:
         """See `ObjectStore.read`."""
@@ -109,6 +114,9 @@ class CloudStore(ObjectStore):
                         yield bytes(block)
 
         return VerifiedReader(info, fetch)
+
+    def _stored_object(self, key: str, meta: obstore.ObjectMeta, metadata: Mapping[str, str]) -> StoredObject:
+        return StoredObject(key, meta["size"], meta["last_modified"], self._version(meta), metadata)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
@@ -133,7 +141,3 @@ class CloudStore(ObjectStore):
 def _first_line(error: Exception) -> str:
     """What the store said, without the pages of debugging text that follow."""
     return str(error).strip().partition("\n")[0][:300]
-
-
-def _stored_object(key: str, meta: Any, metadata: Mapping[str, str]) -> StoredObject:  # noqa: ANN401 - obstore's ObjectMeta
-    return StoredObject(key, meta["size"], meta["last_modified"], (meta["e_tag"] or "").strip('"'), metadata)

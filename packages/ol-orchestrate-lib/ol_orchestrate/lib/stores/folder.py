@@ -83,6 +83,16 @@ class FolderStore(ObjectStore):
                 described = {"size": status.st_size, "modified": status.st_mtime_ns, "metadata": dict(metadata)}
                 self._replace(_metadata_path(path), json.dumps(described).encode())
 
+    def delete(self, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        path = self._root / checked_key(key)
+        with self._errors(key):
+            if _status(path) is None:
+                return
+            path.unlink(missing_ok=True)
+            _metadata_path(path).unlink(missing_ok=True)
+            _flush_folder(path.parent)
+
     def read(self, key: str) -> VerifiedReader:
         """See `ObjectStore.read`. A folder knows no checksum; size and time of change must stay as they are."""
         path = self._root / checked_key(key)

@@ -1,0 +1,238 @@
+"""Cuts a dump into pieces, so that all else can look at one at a time.
+
+A quoted value, or a backslash before a LF, can make a record span lines. Which reading is the right one may not be
+known yet, so a cut must suit all of them: where a record starts that is not over at the end of what was read, in any
+reading, the cut is made before its line, and the rest waits for more. A record that goes on for more than
+`RECORD_LIMIT` is let go in pieces that say so.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from edxorg.lib.spool import Spool
+from edxorg.lib.tables import grammar
+from edxorg.lib.tables.grammar import OPEN
+from edxorg.lib.tables.header import HeaderError, Layout, read_header
+from edxorg.lib.tables.model import RECORD_LIMIT
+from edxorg.lib.tables.pieces import LongLine, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+CHUNK: Final = 256 << 10
+"""Bytes that are looked at together. The same wherever the caller's blocks end, so these cannot matter."""
+
+HEADER_LIMIT: Final = 1 << 20
+"""Bytes. MySQL's 4,096 columns with names of 64 characters, in UTF-8, are not more."""
+
+LINES_LIMIT: Final = 1 << 16
+"""Lines. A record of more is treated as one over `RECORD_LIMIT`: a line costs some 50 bytes besides its own."""
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class LineReader:
+    """Reads a dump once: the header, then the pieces."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        """Nothing is read yet. `blocks` are the dump's bytes, in pieces of any size."""
+        self._chunks = _regular_chunks(blocks)
+        self._rest = b""
+
+    def read_header(self) -> Layout | None:
+        """Read the first line; a byte order mark before it is no part of the first name.
+
+        Returns:
+            What it says; None for a dump without a byte, or with nothing but a line end.
+
+        Raises:
+            HeaderError: The line is no header.
+        """
+        start = b""
+        for chunk in self._chunks:
+            start += chunk
+            if b"\n" in chunk or len(start) > HEADER_LIMIT:
+                break
+        line, _, self._rest = start.removeprefix(_BYTE_ORDER_MARK).partition(b"\n")
+        if len(line) > HEADER_LIMIT:
+            raise HeaderError(f"it is over {HEADER_LIMIT:,} bytes long")
+        self._rest = self._next_chunk()
+        if line in {b"", b"\r"} and not self._rest:
+            return None
+        return read_header(line)
+
+    def pieces(self, layout: Layout) -> Iterator[Piece | LongLine]:
+        """The lines after the header.
+
+        A last line without a line end gets one, so that nothing behind this has to think of it.
+
+        Yields:
+            Pieces of about `CHUNK` bytes; more only where a line or record is longer.
+        """
+        return _Settler(layout).settle(self._whole_lines(b"\r\n" if layout.crlf else b"\n"))
+
+    def _next_chunk(self) -> bytes:
+        chunk = self._rest or next(self._chunks, b"")
+        self._rest = b""
+        return chunk
+
+    def _whole_lines(self, line_end: bytes) -> Iterator[bytes | LongLine]:
+        """Cut after line ends. What is longer than a chunk is a line of its own."""
+        unfinished: list[bytes] = []
+        size = 0
+        while chunk := self._next_chunk():
+            first = chunk.find(b"\n") + 1
+            if not first:
+                unfinished.append(chunk)
+                size += len(chunk)
+                if size > RECORD_LIMIT:
+                    yield self._long_line(unfinished, line_end)
+                    unfinished = []
+                    size = 0
+                continue
+            end = chunk.rfind(b"\n") + 1
+            if size > CHUNK:
+                yield b"".join([*unfinished, chunk[:first]])
+                unfinished = []
+            else:
+                first = 0
+            if first < end:
+                yield b"".join([*unfinished, chunk[first:end]])
+            unfinished = [chunk[end:]]
+            size = len(chunk) - end
+        if size:
+            last = b"".join(unfinished)
+            yield last + (b"\n" if last.endswith(b"\r") else line_end)
+
+    def _long_line(self, start: list[bytes], line_end: bytes) -> LongLine:
+        line = LongLine(Spool())
+        # The newest byte waits: a CR that comes right before the LF is no content where lines end in CR LF.
+        newest = b""
+        backslashes = 0
+        parts = iter(start)
+        while chunk := next(parts, b"") or self._next_chunk():
+            content, found, self._rest = chunk.partition(b"\n")
+            line.quotes += content.count(b'"')
+            stripped = content.rstrip(b"\\")
+            backslashes = len(content) - len(stripped) + (0 if stripped else backslashes)
+            content = newest + content
+            line.content.write(content[:-1])
+            newest = content[-1:]
+            if found:
+                break
+        line.content.write(newest.removesuffix(line_end[:-1]))
+        line.ends_escaped = bool(backslashes & 1)
+        return line
+
+
+def _regular_chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for block in blocks:
+        view = memoryview(block)
+        while view:
+            part = view[: CHUNK - len(buffer)]
+            buffer += part
+            view = view[len(part) :]
+            if len(buffer) == CHUNK:
+                yield bytes(buffer)
+                buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+class _Settler:
+    """Keeps back the lines of a record that is not over."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._numbers = count(1)
+        self._long_quoted = 0
+        self._long_escaped = 0
+        self._held: list[bytes] = []
+        self._size = 0
+        self._again_at = 0
+
+    def settle(self, cuts: Iterator[bytes | LongLine]) -> Iterator[Piece | LongLine]:
+        for cut in cuts:
+            if isinstance(cut, LongLine):
+                while self._held:
+                    yield from self._advance(at_least=0)
+                yield self._number(cut)
+            else:
+                yield from self._add(cut)
+        if self._held:
+            yield self._piece()
+
+    def _add(self, lines: bytes) -> Iterator[Piece]:
+        self._held.append(lines)
+        self._size += len(lines)
+        if self._size >= self._again_at:
+            yield from self._advance(at_least=RECORD_LIMIT)
+
+    def _advance(self, *, at_least: int) -> Iterator[Piece]:
+        """Let go of all lines before that of a record that is not over, and of those if there are too many."""
+        piece = self._piece()
+        self._held, self._size, self._again_at = [], 0, 0
+        while piece.lines and (settled := self._settled(piece)):
+            yield piece.head(settled)
+            piece = self._mark(piece.tail(settled))
+        if not piece.lines:
+            return
+        if len(piece.data) > at_least or len(piece.lines) > LINES_LIMIT:
+            if piece.spans.get(0) == OPEN:
+                self._long_quoted = next(self._numbers)
+            else:
+                self._long_escaped = next(self._numbers)
+            for part in _line_cuts(piece.data):
+                yield from self._add(part)
+        else:
+            self._held = [piece.data]
+            self._size = len(piece.data)
+            # Looking again only when there is twice as much keeps the work linear.
+            self._again_at = min(2 * self._size, RECORD_LIMIT + 1)
+
+    def _settled(self, piece: Piece) -> int:
+        """How many lines of a piece to let go; a record that is too long ends with the last of them, if at all."""
+        settled = piece.settled_lines()
+        if piece.long_quoted:
+            # RFC 4180 ends a record at the first line end after an even number of quotes.
+            odd = (index for index, line in enumerate(piece.lines, 1) if line.count(b'"') & 1)
+            quoted_end = next(odd, settled + 1)
+            settled = min(settled, quoted_end)
+        if piece.long_escaped:
+            unescaped = (index for index, line in enumerate(piece.lines, 1) if not grammar.ends_escaped(line))
+            escaped_end = next(unescaped, settled + 1)
+            settled = min(settled, escaped_end)
+            if settled == escaped_end:
+                self._long_escaped = 0
+        if piece.long_quoted and settled == quoted_end:
+            self._long_quoted = 0
+        return settled
+
+    def _number(self, line: LongLine) -> LongLine:
+        """Tell a long line which records it is a part of, and whether they are over."""
+        odd = bool(line.quotes & 1)
+        is_over = odd == bool(self._long_quoted)
+        line.long_quoted = self._long_quoted or next(self._numbers)
+        line.long_escaped = self._long_escaped or next(self._numbers)
+        self._long_quoted = 0 if is_over else line.long_quoted
+        self._long_escaped = line.long_escaped if line.ends_escaped else 0
+        return line
+
+    def _piece(self) -> Piece:
+        return self._mark(Piece(b"".join(self._held), self._layout.tabs, crlf=self._layout.crlf))
+
+    def _mark(self, piece: Piece) -> Piece:
+        piece.long_quoted, piece.long_escaped = self._long_quoted, self._long_escaped
+        return piece
+
+
+def _line_cuts(data: bytes) -> Iterator[bytes]:
+    """Cut whole lines into runs of about `CHUNK` bytes."""
+    start = 0
+    while start < len(data):
+        end = data.rfind(b"\n", start, start + CHUNK) + 1 or data.find(b"\n", start) + 1
+        yield data[start:end]
+        start = end

@@ -1,0 +1,235 @@
+"""Takes pieces in order, has them read, and sends each record to the rows or to the rejects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from edxorg.lib.spool import Spool
+from edxorg.lib.tables import grammar
+from edxorg.lib.tables.model import RECORD_LIMIT, Reading, Reason
+from edxorg.lib.tables.rows import RowReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edxorg.lib.tables.header import Layout
+    from edxorg.lib.tables.output import RejectLog, RowWriter
+    from edxorg.lib.tables.pieces import LongLine, Piece
+    from edxorg.lib.tables.rows import Batch
+    from edxorg.lib.tables.tally import Choice
+
+_MALFORMED = frozenset(Reason) - {Reason.AMBIGUOUS, Reason.INVALID_UTF8, Reason.OVERSIZED}
+"""Of records that fit nothing; these may lack fields."""
+
+
+class _Row(NamedTuple):
+    """A record that fits. A big one has no texts, but how it was read."""
+
+    line: int
+    record: bytes
+    texts: tuple[bytes, ...]
+    reading: Reading | None
+
+
+@dataclass(slots=True)
+class _ShortLines:
+    """Lines with too few fields, one after the other.
+
+    If all of them together have the TABs of one record, they are that record, cut at raw LFs. If not, one of their
+    ends may be on the line before or after them.
+    """
+
+    before: _Row | None
+    tabs: int = 0
+
+
+@dataclass(slots=True)
+class _Oversized:
+    """A record that goes to disk.
+
+    Attributes:
+        number: As pieces have it; 0 if it is one line, and over.
+        line: The first of its lines.
+        content: What there is of it.
+        line_end: The end of the last line, which belongs to the record only if another one follows.
+    """
+
+    number: int
+    line: int
+    content: Spool
+    line_end: bytes = b""
+
+
+class Delivery:
+    """One way through a table; the last good row is kept until it is known what follows."""
+
+    def __init__(self, layout: Layout, choice: Choice, writers: Sequence[RowWriter], rejects: RejectLog) -> None:
+        """A second writer gets the rows with their escapes undone."""
+        self._layout = layout
+        self._line_end = b"\r\n" if layout.crlf else b"\n"
+        self._writers = writers
+        self._rejects = rejects
+        self.choose(choice)
+        self.records = 0
+        self._line = 2
+        self._last: _Row | None = None
+        self._short: _ShortLines | None = None
+        self._oversized: _Oversized | None = None
+
+    def choose(self, choice: Choice) -> None:
+        """Read what comes from here on in this way."""
+        self._reader = RowReader(choice, decode=len(self._writers) > 1)
+        self._quoted = choice.reading is Reading.QUOTED
+        self._escaped = choice.base is Reading.ESCAPED
+
+    def take(self, piece: Piece) -> None:
+        """Deliver a piece's records."""
+        if number := self._long_record(piece):
+            self._lengthen(number, piece)
+        else:
+            self._end_oversized()
+            batch = self._reader.read(piece)
+            if len(piece.data) > RECORD_LIMIT:
+                for index, record in enumerate(batch.records):
+                    if len(record) > RECORD_LIMIT:
+                        batch.reasons[index] = Reason.OVERSIZED
+            self.records += len(batch.records)
+            simple = not (batch.reasons or batch.big or self._short or (self._last and self._last.reading))
+            (self._pass if simple else self._sort)(batch)
+        self._line += len(piece.lines)
+
+    def take_long_line(self, line: LongLine) -> None:
+        """Set a line aside that is not in memory, and the record that it is a part of."""
+        number = self._long_record(line)
+        if self._oversized is not None and self._oversized.number == number:
+            self._oversized.content.write(self._oversized.line_end)
+            content = line.content.reader()
+            while data := content.read(1 << 20):
+                self._oversized.content.write(data)
+            line.content.close()
+            self._oversized.line_end = self._line_end
+        else:
+            self._end_oversized()
+            self._oversized = _Oversized(number, self._line, line.content, self._line_end)
+        self._line += 1
+        if not number:
+            self._end_oversized()
+
+    def finish(self) -> None:
+        """There are no more pieces."""
+        self._end_oversized()
+        self._end_short_lines()
+        self._flush()
+
+    def close(self) -> None:
+        """Give back what was not delivered."""
+        if self._oversized is not None:
+            self._oversized.content.close()
+
+    def _long_record(self, lines: Piece | LongLine) -> int:
+        """Which record these lines are a part of that is too long for memory, in the reading that was chosen."""
+        if self._quoted:
+            return lines.long_quoted
+        return lines.long_escaped if self._escaped else 0
+
+    def _lengthen(self, number: int, piece: Piece) -> None:
+        """Write lines that are all part of one oversized record."""
+        if self._oversized is None or self._oversized.number != number:
+            self._end_oversized()
+            self._oversized = _Oversized(number, self._line, Spool())
+        data = piece.data
+        if self._layout.crlf and not piece.crlf:
+            data = data.replace(b"\n", b"\r\n")
+        line_end = self._line_end if data.endswith(self._line_end) else b"\n"
+        self._oversized.content.write(self._oversized.line_end + data.removesuffix(line_end))
+        self._oversized.line_end = line_end
+
+    def _end_oversized(self) -> None:
+        if self._oversized is not None:
+            self._end_short_lines()
+            self._flush()
+            self.records += 1
+            self._rejects.add_oversized(self._oversized.line, self._oversized.content)
+            self._oversized = None
+
+    def _pass(self, batch: Batch) -> None:
+        """Write good records only, all but the last."""
+        records = batch.records
+        if not records:
+            return
+        for place, (writer, rows) in enumerate(zip(self._writers, batch.versions, strict=True)):
+            if self._last is None:
+                writer.write(records[:-1], rows[:-1])
+            else:
+                writer.write([self._last.record, *records[:-1]], [self._last.texts[place], *rows[:-1]])
+        self._last = _Row(self._line + batch.starts[-1], records[-1], tuple(rows[-1] for rows in batch.versions), None)
+
+    def _sort(self, batch: Batch) -> None:
+        """Tell good records from bad, and look at their neighbours."""
+        good: list[_Row] = []
+        lines = (self._line + start for start in batch.starts)
+        texts = zip(*batch.versions, strict=True)
+        for index, (line, record, versions) in enumerate(zip(lines, batch.records, texts, strict=True)):
+            row = _Row(line, record, versions, batch.big.get(index))
+            reason = batch.reasons.get(index)
+            if reason is None:
+                if self._end_short_lines():
+                    self._rejects.add(row.line, Reason.NEIGHBOUR, row.record)
+                else:
+                    if self._last is not None:
+                        good.append(self._last)
+                    self._last = row
+                continue
+            self._write(good)
+            good = []
+            tabs = grammar.separators(row.record, escaped=self._escaped)
+            if reason in _MALFORMED and tabs < self._layout.tabs:
+                if self._short is None:
+                    self._short = _ShortLines(self._last)
+                    self._last = None
+                self._short.tabs += tabs
+            else:
+                self._end_short_lines()
+                self._flush()
+            if reason is Reason.OVERSIZED:
+                self._rejects.add_oversized(row.line, _spooled(row.record))
+            else:
+                self._rejects.add(row.line, reason, row.record)
+        self._write(good)
+
+    def _end_short_lines(self) -> bool:
+        """Decide about the row before a run of short lines; returns whether the row after it must go too."""
+        if self._short is None:
+            return False
+        before, tabs = self._short.before, self._short.tabs
+        self._short = None
+        torn = tabs != self._layout.tabs
+        if before is not None:
+            if torn:
+                self._rejects.add(before.line, Reason.NEIGHBOUR, before.record)
+            else:
+                self._write([before])
+        return torn
+
+    def _flush(self) -> None:
+        if self._last is not None:
+            self._write([self._last])
+            self._last = None
+
+    def _write(self, rows: list[_Row]) -> None:
+        for version, writer in enumerate(self._writers):
+            for reading, group in groupby(rows, key=lambda row: row.reading):
+                together = list(group)
+                if reading is None:
+                    writer.write([row.record for row in together], [row.texts[version] for row in together])
+                    continue
+                for row in together:
+                    writer.write_big(row.record, self._reader.values(row.record, reading, version))
+
+
+def _spooled(record: bytes) -> Spool:
+    spool = Spool()
+    spool.write(record)
+    return spool

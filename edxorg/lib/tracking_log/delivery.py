@@ -1,0 +1,64 @@
+"""The rejects of a tracking log in the landing zone, and the account of what became of a log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edxorg.lib.object_keys import oversized_line_key, oversized_lines_folder, rejected_lines_key
+from ol_orchestrate.lib.delivery import Copies, OneCopy, Outcome, deliver
+
+if TYPE_CHECKING:
+    from edxorg.lib.tracking_log.normalize import LogReport, NormalizedLog
+    from ol_orchestrate.lib.stores import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class LogAccount:
+    """What became of a log.
+
+    Attributes:
+        report: Of its lines.
+        outcome: Of the normalised log; `None` where nothing was to be delivered.
+        problem: Why there is none.
+    """
+
+    report: LogReport
+    outcome: Outcome | None = None
+    problem: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The account for programs."""
+        return {**self.report.as_json(), "outcome": self.outcome, "problem": self.problem}
+
+
+def deliver_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> str | None:
+    """Put the rejects of a log there, and take away what an earlier version of it left.
+
+    What is there already is not written again.
+
+    Args:
+        log: The log; to be whole, as the rejects of a part would replace those of all of it.
+        landing_zone: Where to.
+        name: The log's file name.
+
+    Returns:
+        The key of the rejects; `None` if there are none.
+
+    Raises:
+        PipelineError: The landing zone cannot be used.
+    """
+    oversized = Copies(landing_zone, partial(oversized_line_key, name))
+    for line in log.oversized:
+        deliver(line.sha256, line.record.reader(), to=oversized, recorded=None)
+    rejects = OneCopy(landing_zone, rejected_lines_key(name))
+    if log.rejects is not None:
+        deliver(log.rejects.sha256, log.rejects.reader(), to=rejects, recorded=None)
+    elif landing_zone.find(rejects.key) is not None:
+        landing_zone.delete(rejects.key)
+    current = {oversized.key_of(line.sha256) for line in log.oversized}
+    left = [each.key for each in landing_zone.list(oversized_lines_folder(name)) if each.key not in current]
+    for key in left:
+        landing_zone.delete(key)
+    return rejects.key if log.rejects is not None else None

@@ -1,0 +1,171 @@
+"""The two ops that copy program reports: one fetches them into the run's folder, the other delivers them.
+
+Between the two, a run's folder holds all its reports: 20 GB at the most, unless a single report is larger. Both ops
+have to run in one process, as they do with this location's executor, since that folder is the process's own.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from pydantic import Field
+
+from edxorg.lib.program_reports import Comparison, Fetched, Reports, batches, deliver, each_alone, fetch
+from edxorg.lib.settings import Settings
+from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.stores import StoreAccess
+from ol_orchestrate.resources.outputs import SimpleResultsDir
+
+NAMED_IN_FAILURE = 50
+"""Reports; the rest is counted, and each is in the log."""
+
+DOWNLOAD_OP = "download_files_from_s3"
+
+
+class ReportsAccount(S3Resource):
+    """An account that is looked for when it is first used, not when a run starts.
+
+    So a run between folders needs none, and one without the profile says what it wanted it for.
+    """
+
+    def get_object_to_set_on_execution_context(self) -> S3Resource:
+        """The resource itself, where its base class makes a client."""
+        return self
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """What one op hands to the other: the files that arrived, and the reports that did not."""
+
+    files: list[Fetched]
+    failures: dict[str, PipelineError]
+
+
+class ReportsConfig(dg.Config):
+    """Which reports to copy."""
+
+    keys: list[str] = Field(
+        default_factory=list,
+        description="Whole keys in the source's bucket, copied whether needed or not. None given: what a comparison "
+        "with the destination finds to be needed, 500 reports and 20 GB at the most.",
+    )
+
+
+def requested_keys(run_config: Any) -> list[str]:  # noqa: ANN401 - a run's config, as anybody wrote it
+    """The keys in the config of a run, as the sensor writes it; none if the run finds them out itself."""
+    keys = run_config
+    for part in ("ops", DOWNLOAD_OP, "config", "keys"):
+        keys = keys.get(part) if isinstance(keys, dict) else None
+    return [str(key) for key in keys or []]
+
+
+def run_config_for(keys: list[str]) -> dict[str, Any]:
+    """The config of a run that copies these reports."""
+    return {"ops": {DOWNLOAD_OP: {"config": {"keys": keys}}}}
+
+
+def access_of(s3: S3Resource) -> StoreAccess:
+    """How to get into S3 as the resource's fields say; what they leave open is found as botocore finds it."""
+    keys = None
+    if s3.aws_access_key_id and s3.aws_secret_access_key:
+        keys = (s3.aws_access_key_id, s3.aws_secret_access_key, s3.aws_session_token)
+    return StoreAccess(
+        aws_profile=s3.profile_name,
+        aws_region=s3.region_name,
+        aws_endpoint_url=s3.endpoint_url,
+        aws_keys=keys,
+        aws_unsigned=s3.use_unsigned_session,
+        aws_verify=s3.verify,
+    )
+
+
+def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resource) -> Reports:
+    """The reports and their copies, each with its own account."""
+    return Reports.between(
+        settings.program_reports_url,
+        access_of(s3_download),
+        settings.program_reports_destination_url,
+        access_of(s3_upload),
+    )
+
+
+def download_op(settings: Settings) -> dg.OpDefinition:
+    """The op that fetches."""
+
+    @dg.op(name=DOWNLOAD_OP, retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL))
+    def download_files_from_s3(
+        context: dg.OpExecutionContext,
+        config: ReportsConfig,
+        s3_download: S3Resource,
+        s3_upload: S3Resource,
+        results_dir: SimpleResultsDir,
+    ) -> Downloaded:
+        """Fetch reports into the run's folder, each checked against the checksum of its store."""
+        with failures_for_people(context):
+            reports = reports_of(settings, s3_download, s3_upload)
+            keys = list(dict.fromkeys(config.keys)) or _needed(context, reports.compare())
+            paths = {key: results_dir.path / f"{number:06}" for number, key in enumerate(keys)}
+            files: list[Fetched] = []
+            failures = each_alone(keys, lambda key: files.append(fetch(reports, key, paths[key])))
+            context.add_output_metadata(
+                {"reports": len(files), "bytes": sum(file.size for file in files), "failed": len(failures)}
+            )
+            return Downloaded(files, failures)
+
+    return download_files_from_s3
+
+
+def _needed(context: dg.OpExecutionContext, comparison: Comparison) -> list[str]:
+    batch = next(batches(comparison.needed), [])
+    context.log.info(
+        "%s reports at the source, %s need a copy, %s of them in this run",
+        f"{comparison.reports:,}",
+        f"{len(comparison.needed):,}",
+        f"{len(batch):,}",
+    )
+    if comparison.refused:
+        context.log.warning("Refused as object keys: %s", comparison.refused[:NAMED_IN_FAILURE])
+    return [each.key for each in batch]
+
+
+def upload_op(settings: Settings) -> dg.OpDefinition:
+    """The op that delivers."""
+
+    @dg.op(name="upload_files_to_s3")
+    def upload_files_to_s3(
+        context: dg.OpExecutionContext, downloaded: Downloaded, s3_download: S3Resource, s3_upload: S3Resource
+    ) -> None:
+        """Put the fetched reports below the destination; fail at the end if any report is not there."""
+        with failures_for_people(context):
+            reports = reports_of(settings, s3_download, s3_upload)
+            files = {file.key: file for file in downloaded.files}
+            undelivered = each_alone(files, lambda key: deliver(reports, files[key]))
+            failures = {**downloaded.failures, **undelivered}
+            delivered = [file for key, file in files.items() if key not in undelivered]
+            context.add_output_metadata(
+                {
+                    "reports": len(delivered),
+                    "bytes": sum(file.size for file in delivered),
+                    "failed": len(failures),
+                    "destination": reports.destination.url,
+                    "checked_by": ", ".join(sorted({file.checked_by for file in delivered})),
+                }
+            )
+            if failures:
+                raise _failure(context, failures, len(delivered))
+
+    return upload_files_to_s3
+
+
+def _failure(context: dg.OpExecutionContext, failures: dict[str, PipelineError], delivered: int) -> dg.Failure:
+    lines = [f"{key}: {error}" for key, error in sorted(failures.items())]
+    for line in lines:
+        context.log.error("%s", line)
+    named = lines[:NAMED_IN_FAILURE]
+    if len(lines) > NAMED_IN_FAILURE:
+        named.append(f"and {len(lines) - NAMED_IN_FAILURE:,} more, which the log names")
+    head = f"{len(failures):,} of {delivered + len(failures):,} reports failed; the others were delivered"
+    may_pass = any(error.may_pass for error in failures.values())
+    return dg.Failure("\n".join([head, *named]), allow_retries=may_pass)

@@ -1,0 +1,39 @@
+"""How far a step is, for its run's log and for whoever watches the run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edxorg.lib.progress import Progress, watcher_of_this_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import dagster as dg
+
+SECONDS_BETWEEN_LOGS = 30
+
+
+def reporter(log: dg.DagsterLogManager, items: str) -> Callable[[Progress], None]:
+    """Progress to the log now and then, and to the watcher of this run whenever there is some.
+
+    Args:
+        log: The run's.
+        items: What a file consists of, such as `members`.
+    """
+    watcher = watcher_of_this_run()
+    started = last = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        watcher.progress(progress)
+        now = time.monotonic()
+        if now - last < SECONDS_BETWEEN_LOGS:
+            return
+        last = now
+        share = progress.bytes_read / max(progress.bytes_total, 1)
+        left = (now - started) * (1 - share) / share if share else 0
+        log.info("%.0f %% read, %s %s, about %.0f minutes left", share * 100, f"{progress.items:,}", items, left / 60)
+
+    return report

@@ -1,0 +1,214 @@
+"""Notices files that somebody else puts into a bucket: new ones, those published again, and those whose run failed.
+
+A tick costs one listing and five queries, whatever the number of files, and keeps no cursor: what was done before
+is read from the records of files and runs, so a tick that is lost or cut short loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, need
+from edxorg.sensors.limits import RUNS_A_TICK, is_under_way
+from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.lib.stores import join_url
+from ol_orchestrate.recording import short_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import date
+
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+    from dagster._core.storage.dagster_run import RunPartitionData
+
+    from edxorg.components.source_files import SourceFiles
+    from edxorg.lib.arrivals import Recorded
+    from edxorg.lib.settings import DatedFileName
+    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+    from ol_orchestrate.lib.stores import StoredObject
+
+ATTEMPT = "edxorg/attempt"
+"""Tag of a run: how many runs of this version of the file there were, this one included."""
+
+RUN_KEY = "dagster/run_key"
+"""Tag in which Dagster keeps the key of the request that a run came from."""
+
+LISTED_IN_LOG = 20
+"""Names in one line of a tick's log; the rest is counted."""
+
+
+def source_files_sensor(
+    name: str,
+    files: SourceFiles,
+    job: dg.JobDefinition | UnresolvedAssetJobDefinition,
+    file_name: DatedFileName,
+    other_names: Collection[DatedFileName] = (),
+) -> dg.SensorDefinition:
+    """Ask for a run of each file that needs one, once an hour.
+
+    Args:
+        name: Of the sensor.
+        files: What is watched, where the resource `gcs_input` says.
+        job: Takes a file's name as its partition.
+        file_name: How the files are called.
+        other_names: How files are called that others watch in the same place, and that are thus no surprise.
+    """
+
+    @dg.sensor(
+        name=name,
+        job_name=job.name,  # see the sensor for program reports
+        minimum_interval_seconds=60 * 60,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        required_resource_keys={"gcs_input"},
+        description=f"Ask for a run of `{job.name}` for each file named like `{file_name.example}` that is new, was "
+        "published again, or failed for a reason that may pass.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        source: FileObjectIOManager = context.resources.gcs_input
+        store = source.store()
+        listing = _Listing.of(store.list(), file_name, other_names)
+        seen, result = _Tick(context.instance, files, job.name, store.url, listing).result()
+        context.log.info("%s", seen)
+        return result or dg.SensorResult(skip_reason=seen)
+
+    return sensor
+
+
+@dataclass(slots=True)
+class _Listing:
+    """What is in the bucket: the files by name, with their dates."""
+
+    files: dict[str, tuple[date, StoredObject]] = field(default_factory=dict)
+    of_others: int = 0
+    ignored: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, objects: Iterable[StoredObject], file_name: DatedFileName, other_names: Collection[DatedFileName]
+    ) -> _Listing:
+        listing = cls()
+        for each in objects:
+            if (day := file_name.date_in(each.key)) is not None:
+                listing.files[each.key] = (day, each)
+            elif any(other.date_in(each.key) is not None for other in other_names):
+                listing.of_others += 1
+            else:
+                listing.ignored.append(each.key)
+        return listing
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """One evaluation of the sensor."""
+
+    instance: dg.DagsterInstance
+    files: SourceFiles
+    job_name: str
+    url: str
+    """Where the files are."""
+    listing: _Listing
+
+    def result(self) -> tuple[str, dg.SensorResult | None]:
+        """What was seen, for people, and what is asked for; `None` if nothing is."""
+        in_order = sorted(self.listing.files, key=lambda name: (self.listing.files[name][0], name))
+        recorded = self.files.recorded(self.instance, in_order)
+        runs = self._latest_runs()
+        launched = self._launched()
+        needs = {
+            name: need(self.listing.files[name][1].version, recorded.get(name), runs.get(name), launched)
+            for name in in_order
+        }
+        chosen = [name for name in in_order if needs[name] in NEEDS_A_RUN][:RUNS_A_TICK]
+        summary = self._summary(needs, len(chosen))
+        if not chosen:
+            return summary, None
+        partitions = self.files.partitions_def()
+        registered = set(self.instance.get_dynamic_partitions(str(partitions.name)))
+        missing = [name for name in chosen if name not in registered]
+        requests = {name: self._request(name, needs[name], recorded.get(name), runs.get(name)) for name in chosen}
+        arrivals = [name for name in chosen if needs[name] is Need.ARRIVAL]
+        return summary, dg.SensorResult(
+            run_requests=list(requests.values()),
+            asset_events=[self._arrival(name, requests[name].run_key) for name in arrivals],
+            dynamic_partitions_requests=[partitions.build_add_request(missing)] if missing else [],
+        )
+
+    def _request(self, name: str, what: Need, recorded: Recorded | None, run: LatestRun | None) -> dg.RunRequest:
+        if what is Need.RUN and recorded is not None and recorded.request is not None:
+            key = recorded.request
+        else:
+            # With the run before it, so that no outcome blocks the next one, and a version can come back.
+            version = self.listing.files[name][1].version
+            key = self._run_key_prefix() + short_hash(f"{name} {version} {run.run_id if run else ''}")
+        attempt = run.attempt + 1 if what is Need.ANOTHER_RUN and run is not None else 1
+        return dg.RunRequest(run_key=key, partition_key=name, tags={ATTEMPT: str(attempt)})
+
+    def _arrival(self, name: str, request: str | None) -> dg.AssetMaterialization:
+        found = self.listing.files[name][1]
+        return self.files.arrived(
+            join_url(self.url, name), size=found.size, created=found.modified, version=found.version, request=request
+        )
+
+    def _run_key_prefix(self) -> str:
+        return f"{self.files.partitions}-"
+
+    def _launched(self) -> set[str]:
+        """The requests that became runs."""
+        tags = self.instance.get_run_tags([RUN_KEY], value_prefix=self._run_key_prefix())
+        return set().union(*(values for _, values in tags))
+
+    def _latest_runs(self) -> dict[str, LatestRun]:
+        """Of each file that is there and has one."""
+        of_job = self.instance.get_run_partition_data(dg.RunsFilter(job_name=self.job_name))
+        latest = {run.partition: run for run in of_job if run.partition in self.listing.files}
+        # An abandoned run counts as failed.
+        unsuccessful = [
+            run.run_id
+            for run in latest.values()
+            if run.status not in {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED}
+            and not is_under_way(run.status, run.start_time)
+        ]
+        tags = _tags_of_runs(self.instance, unsuccessful)
+        return {
+            name: LatestRun(run.run_id, _outcome(run, tags), int(tags.get(run.run_id, {}).get(ATTEMPT, "1")))
+            for name, run in latest.items()
+        }
+
+    def _summary(self, needs: Mapping[str, Need], requested: int) -> str:
+        listing = self.listing
+        counts = Counter(needs.values())
+        parts = [f"{counts[each]:,} {each.value}" for each in Need if counts[each]]
+        waiting = sum(counts[each] for each in NEEDS_A_RUN) - requested
+        seen = f"{len(needs):,} files in {self.url}" + (f": {', '.join(parts)}" if parts else "")
+        asked = f"{requested} runs requested" + (f", {waiting:,} left for the next tick" if waiting else "")
+        beside = [f"{listing.of_others:,} of another sensor"] if listing.of_others else []
+        if listing.ignored:
+            beside.append(f"{len(listing.ignored):,} ignored for their names: {_shortened(listing.ignored)}")
+        return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
+
+
+def _outcome(run: RunPartitionData, tags: Mapping[str, Mapping[str, str]]) -> Outcome:
+    match run.status:
+        case dg.DagsterRunStatus.SUCCESS:
+            return Outcome.SUCCEEDED
+        case dg.DagsterRunStatus.CANCELED:
+            return Outcome.CANCELED
+        case _ if run.run_id not in tags:
+            return Outcome.UNDER_WAY
+        case _:
+            return Outcome.FAILED_FOR_GOOD if PERMANENT_FAILURE in tags[run.run_id] else Outcome.FAILED
+
+
+def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str, Mapping[str, str]]:
+    if not run_ids:
+        return {}
+    return {run.run_id: run.tags for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids))}
+
+
+def _shortened(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in sorted(names)[:LISTED_IN_LOG])
+    return shown + (f" and {len(names) - LISTED_IN_LOG:,} more" if len(names) > LISTED_IN_LOG else "")

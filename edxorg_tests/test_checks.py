@@ -1,0 +1,113 @@
+"""The checks of an archive on a real instance, and how people see all checks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from edxorg.assets.checks import raw_log_checks
+from edxorg.assets.raw_files import raw_tracking_logs
+from edxorg.definitions import build_definitions
+from edxorg.lib.settings import Settings
+from edxorg_tests.archives import TABLE, table_name, write_archive
+from edxorg_tests.test_archive_job import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FIRST, SECOND = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz"
+RAW_ARCHIVE = dg.AssetKey(["edxorg", "raw_data_archive"])
+ARCHIVE_CHECKS = {"rejected_rows", "missing_tables", "unclear_members", "shrunken_tables", "changed_columns"}
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> Iterator[Location]:
+    settings = Settings(archive_url=f"file://{tmp_path}/archives", landing_zone_url=f"file://{tmp_path}/lake")
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield Location(tmp_path, instance, settings)
+
+
+def evaluations(location: Location, partition: str) -> dict[str, dg.AssetCheckEvaluation]:
+    """The latest ones of a partition."""
+    found = {}
+    for name in ARCHIVE_CHECKS:
+        for record in location.instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(RAW_ARCHIVE, name), limit=100
+        ):
+            if record.evaluation and record.evaluation.partition == partition:
+                found.setdefault(name, record.evaluation)
+    return found
+
+
+def metadata(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
+    return {name: value.value for name, value in evaluation.metadata.items()}
+
+
+def test_an_archive_as_it_should_be_passes_them_all(location: Location) -> None:
+    write_archive(location.archives / FIRST, {table_name(): TABLE})
+    assert location.run(FIRST).success
+    found = evaluations(location, FIRST)
+    assert found.keys() == ARCHIVE_CHECKS
+    assert all(each.passed for each in found.values())
+
+
+def test_each_warns_of_what_it_is_for(location: Location) -> None:
+    teams, roles = table_name("teams"), table_name("student_roles")
+    write_archive(
+        location.archives / FIRST,
+        {table_name(): TABLE, teams: b"id\tname\n" + b"1\tx\n" * 9, roles: b"id\tname\n" + b"1\tx\n" * 9},
+    )
+    location.run(FIRST)
+    write_archive(
+        location.archives / SECOND,
+        {
+            table_name(): b"id\tname\n1\tAda\n2\tGrace\n3\n",
+            teams: b"id\ttitle\n" + b"1\tx\n" * 5,
+            roles: b"id\tname\n" + b"1\tx\n" * 4,
+            f"{table_name('missed')}.failed": b"",
+            "odd.csv": b"1",
+            table_name("teams", course="MITx-6.00x-A-2012"): TABLE,
+        },
+    )
+    assert location.run(SECOND).success, "they block nothing"
+    found = evaluations(location, SECOND)
+    assert {name for name, each in found.items() if each.passed} == set()
+    assert {each.severity for each in found.values()} == {dg.AssetCheckSeverity.WARN}
+    told = {name: metadata(each) for name, each in found.items()}
+    assert told["rejected_rows"]["found"] >= 1
+    assert "auth_user" in told["rejected_rows"]["by table"]
+    assert table_name() in told["rejected_rows"]["new"][0]
+    assert told["missing_tables"]["members"] == [f"{table_name('missed')}.failed"]
+    assert told["unclear_members"] == {
+        "found": 2,
+        "members": ["odd.csv"],
+        "ambiguous courses": ["MITx-6.00x-A-2012"],
+    }
+    assert told["shrunken_tables"]["tables"] == [f"{roles}: 9 rows before, 4 now"]
+    assert told["changed_columns"]["tables"] == [teams]
+    assert all(each.passed for each in evaluations(location, FIRST).values())
+
+
+def test_people_see_them_on_the_raw_assets() -> None:
+    defs = build_definitions(Settings())
+
+    graph = defs.resolve_asset_graph()
+    assert {(key.asset_key.path[-1], key.name) for key in graph.asset_check_keys} >= {
+        ("raw_tracking_logs", "rejected_lines"),
+        *(("raw_data_archive", name) for name in ARCHIVE_CHECKS),
+    }
+
+
+def test_by_hand_they_say_what_to_run() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checks = raw_log_checks(raw_tracking_logs(Settings()))
+    with dg.instance_for_test() as instance:
+        result = dg.materialize([checks], instance=instance, raise_on_error=False)
+    (event,) = result.get_step_failure_events()
+    assert event.step_failure_data.user_failure_data is not None
+    assert "run that for the partition" in (event.step_failure_data.user_failure_data.description or "")

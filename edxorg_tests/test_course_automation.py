@@ -1,0 +1,211 @@
+"""What starts the assets of courses by itself, by Dagster's own evaluation of their conditions, and what does not."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from edxorg.assets.course_content import failed_courses
+from edxorg_tests.course_files import PARTITION, STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key, course_xml, structure
+from ol_orchestrate.failed_partitions import failed_partitions
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+
+BLOCKS = asset_key("course_blocks")
+VIDEO = asset_key("course_video")
+ALL_CHECKS = dg.AssetSelection.all_asset_checks()
+
+
+class Daemon:
+    """Evaluates the conditions tick by tick, as the daemon does; starts nothing."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._cursor: AssetDaemonCursor | None = None
+        self.tick()
+
+    def tick(self, output: dg.AssetKey = BLOCKS) -> set[str | None]:
+        """The partitions that are requested of an output."""
+        result = dg.evaluate_automation_conditions(
+            self._lake.defs,
+            self._lake.instance,
+            asset_selection=dg.AssetSelection.assets(
+                *map(asset_key, (*STRUCTURE_OUTPUTS, *XML_OUTPUTS)),
+            ),
+            cursor=self._cursor,
+        )
+        self._cursor = result.cursor
+        return set(result.get_requested_partitions(output))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield Lake(tmp_path, instance)
+
+
+@pytest.fixture
+def daemon(lake: Lake) -> Daemon:
+    return Daemon(lake)
+
+
+def test_a_new_version_is_asked_for_once(lake: Lake, daemon: Daemon) -> None:
+    lake.bring(COURSE_STRUCTURE, structure())
+    assert daemon.tick() == {PARTITION}
+    assert daemon.tick() == set()
+    assert lake.flatten().success
+    assert [daemon.tick() for _ in range(3)] == [set()] * 3
+
+
+def test_each_asset_follows_its_own_file(lake: Lake, daemon: Daemon) -> None:
+    lake.bring(COURSE_XML, course_xml())
+    result = daemon.tick(VIDEO)
+    assert result == {PARTITION}
+    lake.bring(COURSE_STRUCTURE, structure())
+    assert daemon.tick(VIDEO) == set()
+
+
+def test_an_unchanged_version_starts_nothing(lake: Lake, daemon: Daemon) -> None:
+    lake.bring(COURSE_STRUCTURE, structure())
+    daemon.tick()
+    lake.flatten()
+    daemon.tick()
+    lake.bring(COURSE_STRUCTURE, structure())
+    assert [daemon.tick() for _ in range(2)] == [set()] * 2
+
+
+def test_a_run_with_nothing_new_to_record_is_not_asked_for_again(lake: Lake, daemon: Daemon) -> None:
+    lake.bring(COURSE_STRUCTURE, structure())
+    daemon.tick()
+    lake.flatten()
+    lake.bring(COURSE_STRUCTURE, structure().replace(b"SECRET", b"ANOTHER"))
+    assert daemon.tick() == {PARTITION}
+    result = lake.flatten()
+    assert result.success
+    assert not result.get_asset_materialization_events()
+    assert [daemon.tick() for _ in range(3)] == [set()] * 3
+
+
+@pytest.mark.parametrize("ticks_before_the_second_run", [0, 1])
+def test_a_failed_run_is_asked_for_once_more_and_then_listed(
+    lake: Lake, daemon: Daemon, ticks_before_the_second_run: int
+) -> None:
+    lake.bring(COURSE_STRUCTURE, b"{}")
+    assert daemon.tick() == {PARTITION}
+    assert not lake.flatten().success
+    assert daemon.tick() == {PARTITION}
+    for _ in range(ticks_before_the_second_run):
+        assert daemon.tick() == set()
+    assert not lake.flatten().success
+    assert [daemon.tick() for _ in range(3)] == [set()] * 3
+    assert [each.partition for each in failed_partitions(lake.instance, BLOCKS)] == [PARTITION]
+
+
+def test_the_next_version_has_a_second_chance_of_its_own(lake: Lake, daemon: Daemon) -> None:
+    for broken in (b"{}", b"[]"):
+        lake.bring(COURSE_STRUCTURE, broken)
+        for _ in range(2):
+            assert daemon.tick() == {PARTITION}
+            assert not lake.flatten().success
+        assert [daemon.tick() for _ in range(2)] == [set()] * 2
+    lake.bring(COURSE_STRUCTURE, structure())
+    assert daemon.tick() == {PARTITION}
+    assert lake.flatten().success
+    assert [daemon.tick() for _ in range(2)] == [set()] * 2
+    assert failed_partitions(lake.instance, BLOCKS) == []
+
+
+@pytest.mark.parametrize("ticks_during_the_run", [1, 2])
+def test_a_version_that_comes_during_a_run_is_not_lost(
+    lake: Lake, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, ticks_during_the_run: int
+) -> None:
+    """The run has read the earlier version, and records what it made of it after the later one has come."""
+    lake.bring(COURSE_STRUCTURE, structure("A"))
+    assert daemon.tick() == {PARTITION}
+    ticks: list[set[str | None]] = []
+
+    def update_meanwhile(*_: object) -> bytes:
+        monkeypatch.undo()
+        lake.bring(COURSE_STRUCTURE, structure("B"))
+        thread = threading.Thread(target=lambda: ticks.extend(daemon.tick() for _ in range(ticks_during_the_run)))
+        thread.start()
+        thread.join()
+        return original(*_)
+
+    from ol_orchestrate.lib.openedx.outputs import JsonLines
+
+    original = JsonLines.data_version
+    monkeypatch.setattr(JsonLines, "data_version", update_meanwhile)
+    assert lake.flatten().success
+    assert ticks == [set()] * ticks_during_the_run, "the partition is being run"
+    assert daemon.tick() == {PARTITION}
+    assert lake.flatten().success
+    assert daemon.tick() == set()
+    latest = lake.folder / lake.latest("course_blocks")["object_key"]
+    assert b'"course_title": "B"' in latest.read_bytes()
+
+
+def test_what_was_there_before_starts_nothing(lake: Lake) -> None:
+    lake.bring(COURSE_STRUCTURE, structure())
+    lake.bring(COURSE_STRUCTURE, b"{}", "MITx-bad-1T2020|prod")
+    assert not lake.flatten("MITx-bad-1T2020|prod").success
+    daemon = Daemon(lake)
+    assert [daemon.tick() for _ in range(2)] == [set()] * 2
+
+
+def test_hundreds_of_courses_in_one_tick(lake: Lake, daemon: Daemon) -> None:
+    partitions = [f"MITx-{number}x-1T2020|prod" for number in range(250)]
+    lake.instance.add_dynamic_partitions("course_and_source", partitions)
+    for partition in partitions:
+        lake.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                dg.AssetKey.from_user_string(COURSE_STRUCTURE),
+                partition=partition,
+                tags={"dagster/data_version": "1"},
+            )
+        )
+    assert daemon.tick() == set(partitions)
+    assert daemon.tick() == set()
+
+
+def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
+    bad = [f"MITx-bad{number}-1T2020|prod" for number in range(2)]
+    lake.bring(COURSE_STRUCTURE, structure())
+    assert lake.flatten().success
+    for partition in bad:
+        lake.bring(COURSE_STRUCTURE, b"{}", partition)
+        assert not lake.flatten(partition).success
+    found = check_results(lake)["flattened_course_structure"]
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert found.metadata["failed_partitions"].value == 2
+    assert found.metadata["partitions"].value == bad
+    reasons = str(found.metadata["reasons"].value)
+    assert reasons.count("is an empty object: a structure without blocks") == 2
+    assert "MITx-bad0-1T2020\\|prod" in reasons
+    assert check_results(lake)["course_metadata"].passed
+
+
+def test_the_check_has_a_schedule_of_its_own() -> None:
+    specs = list(failed_courses.check_specs)
+    assert [spec.asset_key.path[-1] for spec in specs] == ["flattened_course_structure", "course_metadata"]
+    for spec in specs:
+        assert spec.automation_condition == dg.AutomationCondition.cron_tick_passed("30 * * * *")
+        assert not spec.blocking
+
+
+def check_results(lake: Lake) -> dict[str, dg.AssetCheckEvaluation]:
+    checked = dg.Definitions(asset_checks=[failed_courses], jobs=[dg.define_asset_job("check", selection=ALL_CHECKS)])
+    result = checked.resolve_job_def("check").execute_in_process(
+        instance=lake.instance,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    return {each.asset_key.path[-1]: each for each in result.get_asset_check_evaluations()}

@@ -1,0 +1,113 @@
+"""Recording many objects: one by one, and in batches on a real Postgres."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from edxorg.ops import recording
+from edxorg.ops.recording import add_partitions, record
+
+ASSETS = [dg.AssetKey(["edxorg", "raw_data", "db_table", table]) for table in ("auth_user", "teams")]
+PARTITIONS = [f"MITx-{number}-2020|prod" for number in range(30)]
+
+
+def materializations(version: str) -> list[dg.AssetMaterialization]:
+    return [
+        dg.AssetMaterialization(asset, partition=partition, tags={"dagster/data_version": version})
+        for partition in PARTITIONS
+        for asset in ASSETS
+    ]
+
+
+@dg.op(out=dg.Out(dg.Nothing), config_schema=str)
+def record_all(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    yield from record(context, materializations(context.op_config))
+    yield dg.Output(None)
+
+
+@dg.job
+def recording_job() -> None:
+    record_all()
+
+
+def check_recording(instance: dg.DagsterInstance) -> None:
+    for version in ("first", "second"):
+        config = {"ops": {"record_all": {"config": version}}}
+        assert recording_job.execute_in_process(instance=instance, run_config=config).success
+        for asset in ASSETS:
+            tags = instance.event_log_storage.get_latest_tags_by_partition(
+                asset, dg.DagsterEventType.ASSET_MATERIALIZATION, tag_keys=["dagster/data_version"]
+            )
+            assert tags == {partition: {"dagster/data_version": version} for partition in PARTITIONS}
+    assert set(instance.all_asset_keys()) == set(ASSETS)
+    assert len(instance.fetch_materializations(ASSETS[0], limit=1000).records) == 2 * len(PARTITIONS)
+
+
+def test_one_by_one() -> None:
+    with dg.instance_for_test() as instance:
+        check_recording(instance)
+
+
+def test_in_batches_on_postgres(postgres_url: str, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(
+        f"telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: {postgres_url}\n"
+    )
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        check_recording(instance)
+
+
+def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("another version of Dagster")
+
+    monkeypatch.setattr(recording, "_store_batch", broken)
+    test_in_batches_on_postgres(postgres_url, tmp_path)
+
+
+def test_partitions_are_added_once_and_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PARTITIONS_AT_ONCE", 7)
+    partitions = dg.DynamicPartitionsDefinition(name="course_and_source")
+    with dg.instance_for_test() as instance:
+        assert add_partitions(instance, partitions, [*PARTITIONS[:20], *PARTITIONS[:5]]) == 20
+        assert add_partitions(instance, partitions, PARTITIONS) == 10
+        assert add_partitions(instance, partitions, PARTITIONS) == 0
+        assert list(instance.get_dynamic_partitions("course_and_source")) == PARTITIONS
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A Postgres server of this test's own; skipped where none is installed."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if programs is None or not (programs / "initdb").exists():
+        pytest.skip("no PostgreSQL server is installed")
+    # It refuses to run as root.
+    as_other_user: list[str] = []
+    folder = Path("/tmp") / f"pg-{os.getpid()}-{time.monotonic_ns()}"  # noqa: S108 - pytest's own are closed to others
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        as_other_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        shutil.chown(folder, "nobody")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = ["-D", str(folder / "data")]
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*as_other_user, str(programs / "pg_ctl"), *data]
+    log = ["-l", str(folder / "log")]
+    try:
+        initdb = [*as_other_user, str(programs / "initdb"), *data, "-A", "trust", "-U", "test"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)  # noqa: S603
+        subprocess.run([*control, *log, "-w", "-o", options, "start"], check=True, capture_output=True, cwd=folder)  # noqa: S603
+        yield f"postgresql+psycopg2://test@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd="/")  # noqa: S603
+        shutil.rmtree(folder, ignore_errors=True)

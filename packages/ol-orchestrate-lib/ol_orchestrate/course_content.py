@@ -1,0 +1,179 @@
+"""What the assets have in common that are made of a course's files: finding the file, reading it, landing the outputs.
+
+Each of them runs for one course, so that one course's failure is its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import dagster as dg
+
+from ol_orchestrate.automation import on_new_version
+from ol_orchestrate.landing import Made, land
+from ol_orchestrate.lib.course_content_keys import processed_data_asset
+from ol_orchestrate.lib.course_partition import CoursePartition
+from ol_orchestrate.lib.delivery import Copies
+from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.spool import Spool
+from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+    from ol_orchestrate.lib.delivery import OneCopy
+    from ol_orchestrate.lib.openedx import JsonLines, Problem
+    from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
+
+LISTED_IN_UI = 50
+"""Problems of a course that are shown; the rest is counted."""
+
+RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+
+ONE_COURSE_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+
+
+def output_spec(name: str, description: str, made_of: str) -> dg.AssetSpec:
+    """The asset of an output.
+
+    Args:
+        name: Of the output.
+        description: Of a row, or of the file.
+        made_of: The asset whose file the output is made of.
+    """
+    return dg.AssetSpec(
+        dg.AssetKey.from_user_string(processed_data_asset(name)),
+        group_name="edxorg",
+        description=description,
+        deps=[dg.AssetKey.from_user_string(made_of)],
+        partitions_def=course_and_source_partitions,
+        automation_condition=on_new_version(),
+        skippable=True,  # nothing is recorded of an output that is as it was
+    )
+
+
+class CourseOutputs:
+    """A run over one course: what it reads, and what it lands of it. A context manager.
+
+    All outputs land before the first of them is recorded: in a run that fails, they have failed alike.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, landing_zone: FileObjectIOManager, made_of: str) -> None:
+        """Find the latest file of the run's partition.
+
+        Args:
+            context: Of the run.
+            landing_zone: Where files come from and outputs go.
+            made_of: The asset whose file this is.
+
+        Raises:
+            BadInputError: The partition is no course.
+            MissingObjectError: There is no such file.
+        """
+        self._context = context
+        self.course = _course(context.partition_key)
+        asset = dg.AssetKey.from_user_string(made_of)
+        self._path = landing_zone.find(context.instance, asset, context.partition_key)
+        self._retrieved_at = _latest_materialization(context.instance, asset, context.partition_key)
+        self.store: ObjectStore = landing_zone.store()
+        self._problems: Sequence[Problem] = ()
+        self._spools = ExitStack()
+        self._results: list[dg.MaterializeResult[None]] = []
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[VerifiedReader, str]]:
+        """The blocks of the file, and what to call it.
+
+        What its bytes are blamed for was in the file: they are compared with the store's checksum first.
+
+        Raises:
+            SourceChangedError: The bytes are not those of the store.
+        """
+        reader = self._path.store.read(self._path.key)
+        try:
+            yield reader, str(self._path)
+        except BadInputError:
+            reader.drain()
+            raise
+
+    def report(self, problems: Sequence[Problem]) -> None:
+        """Have the log and all outputs tell what of the file could not be used."""
+        self._problems = problems
+        for problem in problems[:LISTED_IN_UI]:
+            self._context.log.warning("%s", problem)
+        if len(problems) > LISTED_IN_UI:
+            self._context.log.warning("and %d more problems", len(problems) - LISTED_IN_UI)
+
+    def spool(self) -> Spool:
+        """Room for an output until the run is over."""
+        spool = Spool()
+        self._spools.callback(spool.close)
+        return spool
+
+    def land_rows(self, output: JsonLines, key_of: Callable[[str, CoursePartition, str], str]) -> None:
+        """Land rows as JSON lines."""
+        spool = self.spool()
+        rows = sum(1 for line in output.lines(self._retrieved_at) if spool.write(line))
+        copies = Copies(self.store, partial(key_of, output.name, self.course))
+        self.land(output.name, output.data_version(), spool, to=copies, row_count=rows)
+
+    def land(
+        self, output: str, version: str, content: Spool, *, to: Copies | OneCopy, row_count: int | None = None
+    ) -> None:
+        """Land an output."""
+        result = land(
+            self._context.instance,
+            dg.AssetKey.from_user_string(processed_data_asset(output)),
+            Made(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
+            to=to,
+            partition=self._context.partition_key,
+        )
+        self._context.log.info("%s: %d bytes, %s", output, content.size, "new" if result else "as before")
+        if result:
+            self._results.append(result)
+
+    def new(self) -> Iterator[dg.MaterializeResult[None]]:
+        """What the run has to record, when all has landed."""
+        yield from self._results
+
+    def _metadata(self) -> dict[str, Any]:
+        shown = [f"- {str(problem).replace('`', '')}" for problem in self._problems[:LISTED_IN_UI]]
+        return {
+            "source": "edxorg",
+            "source_system": self.course.site.value,
+            "course_id": self.course.course_id,
+            "made_of": str(self._path),
+            "retrieved_at": self._retrieved_at,
+            "problems": len(self._problems),
+            "list of problems": dg.MetadataValue.md("\n".join(shown)) if shown else None,
+        }
+
+    def __enter__(self) -> Self:
+        """The run itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give memory and disk space back."""
+        self._spools.close()
+
+
+def _course(partition: str) -> CoursePartition:
+    try:
+        return CoursePartition.parse(partition)
+    except ValueError as error:
+        raise BadInputError(f"{error}. Delete the partition, or run another one") from None
+
+
+def _latest_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> str:
+    """When it was recorded, ISO 8601 in UTC."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition]), limit=1
+    ).records
+    return datetime.fromtimestamp(records[0].timestamp, UTC).isoformat()

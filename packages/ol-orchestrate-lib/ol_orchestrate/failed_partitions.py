@@ -1,0 +1,102 @@
+"""A check that lists the partitions of an asset whose latest run failed, which no page of Dagster does."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import dagster as dg
+
+CHECK = "no_failed_partitions"
+
+LISTED_IN_UI = 50
+"""Partitions that are listed with their reasons, each of which is a query; the rest is counted."""
+
+RUNS_AT_ONCE = 500
+
+REASON_LENGTH = 500
+
+
+class FailedPartition(NamedTuple):
+    """A partition and the run that failed for it."""
+
+    partition: str
+    run_id: str
+
+
+def failed_partitions_check(assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
+    """The check, one for each asset; a warning, which blocks nothing. It runs every hour once automation is on."""
+    hourly = dg.AutomationCondition.cron_tick_passed("30 * * * *")
+    specs = [
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=asset,
+            description="Lists the partitions whose latest run failed, and why.",
+            automation_condition=hourly,
+        )
+        for asset in assets
+    ]
+
+    @dg.multi_asset_check(name="list_failed_partitions", specs=specs)
+    def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
+        for asset in assets:
+            failed = failed_partitions(context.instance, asset)
+            yield dg.AssetCheckResult(
+                check_name=CHECK,
+                asset_key=asset,
+                passed=not failed,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata=_metadata(context.instance, failed),
+            )
+
+    return list_failed_partitions
+
+
+def failed_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> list[FailedPartition]:
+    """The partitions whose latest run failed and recorded nothing of the asset, by partition key.
+
+    Dagster's own status of a partition stays "failed" when a later run succeeds without anything new to record.
+    """
+    attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+        asset
+    )
+    failed_runs = _failed({run_id for run_id, _ in attempts.values()}, instance)
+    return sorted(FailedPartition(key, run_id) for key, (run_id, _) in attempts.items() if run_id in failed_runs)
+
+
+def _failed(run_ids: set[str], instance: dg.DagsterInstance) -> set[str]:
+    ids = sorted(run_ids)
+    failed: set[str] = set()
+    for start in range(0, len(ids), RUNS_AT_ONCE):
+        filters = dg.RunsFilter(run_ids=ids[start : start + RUNS_AT_ONCE], statuses=[dg.DagsterRunStatus.FAILURE])
+        failed.update(run.run_id for run in instance.get_runs(filters))
+    return failed
+
+
+def _metadata(instance: dg.DagsterInstance, failed: Sequence[FailedPartition]) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {"failed_partitions": dg.MetadataValue.int(len(failed))}
+    if failed:
+        metadata["partitions"] = dg.MetadataValue.json([each.partition for each in failed[:LISTED_IN_UI]])
+        metadata["reasons"] = dg.MetadataValue.md("\n".join(_table(instance, failed)))
+    return metadata
+
+
+def _table(instance: dg.DagsterInstance, failed: Sequence[FailedPartition]) -> Iterator[str]:
+    yield "| partition | why | run |"
+    yield "| --- | --- | --- |"
+    for partition, run_id in failed[:LISTED_IN_UI]:
+        reason = " ".join(_reason(instance, run_id).split())[:REASON_LENGTH]
+        yield f"| {_cell(partition)} | {_cell(reason)} | {run_id} |"
+    if len(failed) > LISTED_IN_UI:
+        yield f"| and {len(failed) - LISTED_IN_UI:,} more | | |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _reason(instance: dg.DagsterInstance, run_id: str) -> str:
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        if entry.dagster_event is not None:
+            data = entry.dagster_event.step_failure_data
+            failure = data.user_failure_data
+            return failure.description if failure and failure.description else str(data.error_display_string)
+    return "the run ended without a failed step: it was killed, or could not start"

@@ -1,0 +1,53 @@
+"""From our errors to Dagster's failures, in one place: a retry only where a retry can help."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import dagster as dg
+
+from ol_orchestrate.lib.errors import PipelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+PERMANENT_FAILURE = "edxorg/permanent_failure"
+"""Tag of a run that failed for reasons that stay until somebody changes something: it is not worth repeating."""
+
+
+class RunContext(Protocol):
+    """What every context of a run has."""
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """Where the run is kept."""
+
+    @property
+    def run_id(self) -> str:
+        """Which one it is."""
+
+
+@contextmanager
+def failures_for_people(context: RunContext) -> Iterator[None]:
+    """Turn an error that is complete without its traceback into a failure that says it, and tag the run.
+
+    What nobody foresaw is not retried either. Dagster's own retries of whole runs know nothing of the reason; a tag
+    tells them.
+    """
+    try:
+        try:
+            yield
+        except PipelineError as error:
+            raise dg.Failure(str(error), allow_retries=error.may_pass) from None
+        except Exception as error:
+            if isinstance(error, (dg.Failure, dg.RetryRequested)):
+                raise
+            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+    except dg.Failure as failure:
+        if not failure.allow_retries:
+            context.instance.add_run_tags(
+                context.run_id, {PERMANENT_FAILURE: "true", "dagster/retry_on_asset_or_op_failure": "false"}
+            )
+        raise

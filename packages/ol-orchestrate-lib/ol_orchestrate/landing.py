@@ -1,0 +1,112 @@
+"""From what an asset has made to its object in the landing zone and its materialization, if there is anything new."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import dagster as dg
+
+from ol_orchestrate.lib.delivery import Copies, OneCopy, deliver
+from ol_orchestrate.recording import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from ol_orchestrate.recording import RecordedTags
+
+COLUMN_SCHEMA = "dagster/column_schema"
+"""Metadata in which Dagster looks for the columns of a table, of the asset's definition and of its materializations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a run has made of an asset, or of a partition of it.
+
+    Attributes:
+        version: Tells this content from others; equal versions can differ in what does not count, such as a time.
+        content: All bytes of the object, in a file that can be read from its start.
+        source_date: Of the file it was made from, where a later file's content must not be undone by an earlier one's.
+        row_count: Of a table.
+        schema: Of a table.
+        metadata: Whatever else there is to say; values that are `None` are left out.
+    """
+
+    version: str
+    content: BinaryIO
+    source_date: date | None = None
+    row_count: int | None = None
+    schema: dg.TableSchema | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def land(
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    made: Made,
+    *,
+    to: Copies | OneCopy,
+    partition: str | None = None,
+) -> dg.MaterializeResult[None] | None:
+    """Put what was made into the landing zone, and say how to record it.
+
+    Nothing is written that is there already, and what is recorded already is not recorded again, so that nothing
+    downstream starts. An asset that lands like this has optional outputs: `AssetSpec(skippable=True)`, or
+    `@asset(output_required=False)`; Dagster fails its step otherwise when there is nothing to record.
+
+    Args:
+        instance: Knows what was recorded.
+        asset_key: Whose output it is.
+        made: The output.
+        to: Where its versions are.
+        partition: The run's one partition; `None` for an asset without any.
+
+    Returns:
+        What the asset has to yield; `None` if this version, or one of a later file, is recorded and there.
+
+    Raises:
+        PipelineError: The store cannot be asked, or not be written to.
+    """
+    landing_zone = to.store.url
+    before = _recorded(instance, asset_key, partition, landing_zone)
+    size = made.content.seek(0, os.SEEK_END)
+    made.content.seek(0)
+    decision = deliver(
+        made.version,
+        made.content,
+        to=to,
+        recorded=before.recorded if before else None,
+        source_date=made.source_date,
+    )
+    if not decision.record:
+        return None
+    columns = [column.name for column in made.schema.columns] if made.schema else None
+    return dg.MaterializeResult(
+        asset_key=asset_key,
+        data_version=dg.DataVersion(made.version),
+        metadata=metadata_of(
+            landing_zone,
+            to.key if isinstance(to, OneCopy) else to.key_of(made.version),
+            size,
+            row_count=made.row_count,
+            **{COLUMN_SCHEMA: made.schema},
+            **made.metadata,
+        ),
+        tags=tags_of(
+            made.version,
+            landing_zone,
+            source_date=made.source_date,
+            row_count=made.row_count,
+            columns=columns,
+        ),
+    )
+
+
+def _recorded(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, landing_zone: str
+) -> RecordedTags | None:
+    if partition is None:
+        return latest_recorded_unpartitioned(instance, asset_key, landing_zone)
+    return latest_recorded(instance, asset_key, landing_zone, [partition]).get(partition)
