@@ -1,19 +1,23 @@
-"""A location on a folder, with courses in it: what the archive job records, and runs of the assets made of it."""
+"""Courses in a landing zone on a folder, as the archive job records them, and runs of the assets made of them."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from edxorg.definitions import build_definitions
-from edxorg.lib.settings import Settings
+from edxorg.assets.course_content import (
+    dummy_edxorg_course_structure,
+    dummy_edxorg_course_xml,
+    flatten_edxorg_course_structure,
+)
 from edxorg_tests.archives import tar_bytes
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, processed_data_asset
+from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.recording import metadata_of, tags_of
 
 if TYPE_CHECKING:
@@ -59,16 +63,23 @@ def course_xml(title: str = "A course", more: dict[str, bytes] | None = None) ->
 
 
 class Lake:
-    """The location over a landing zone on a folder, with an instance of its own."""
+    """The assets of courses over a landing zone on a folder, with an instance of its own."""
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
         self.instance = instance
         self.folder = folder / "lake"
-        self.settings = replace(
-            Settings(), archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{self.folder}"
+        self.url = f"file://{self.folder}"
+        defs = dg.Definitions(
+            assets=[
+                dummy_edxorg_course_structure,
+                flatten_edxorg_course_structure,
+                dummy_edxorg_course_xml,
+                extract_edxorg_courserun_metadata,
+            ],
+            resources={"s3file_io_manager": FileObjectIOManager(url=self.url)},
+            executor=dg.in_process_executor,
         )
-        self.defs = build_definitions(self.settings)
-        self._job = self.defs.resolve_implicit_global_asset_job_def()
+        self._job = defs.resolve_implicit_global_asset_job_def()
 
     def bring(self, asset: str, content: bytes, partition: str = PARTITION) -> None:
         """Write and record a course's file, as the archive job does."""
@@ -79,13 +90,12 @@ class Lake:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self.instance.add_dynamic_partitions("course_and_source", [partition])
-        url = self.settings.landing_zone_url
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 dg.AssetKey.from_user_string(asset),
                 partition=partition,
-                metadata=metadata_of(url, key, len(content)),
-                tags=tags_of(version, url),
+                metadata=metadata_of(self.url, key, len(content)),
+                tags=tags_of(version, self.url),
             )
         )
 
@@ -137,5 +147,3 @@ def why_failed(result: dg.ExecuteInProcessResult) -> str:
     failure = event.step_failure_data.user_failure_data
     assert failure is not None
     return failure.description or ""
-
-

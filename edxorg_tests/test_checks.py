@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -33,7 +32,7 @@ def location(tmp_path: Path) -> Iterator[Location]:
 
 def evaluations(location: Location, partition: str) -> dict[str, dg.AssetCheckEvaluation]:
     """The latest ones of a partition."""
-    found = {}
+    found: dict[str, dg.AssetCheckEvaluation] = {}
     for name in ARCHIVE_CHECKS:
         for record in location.instance.event_log_storage.get_asset_check_execution_history(
             dg.AssetCheckKey(RAW_ARCHIVE, name), limit=100
@@ -103,11 +102,16 @@ def test_people_see_them_on_the_raw_assets() -> None:
 
 
 def test_by_hand_they_say_what_to_run() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        checks = raw_log_checks(raw_tracking_logs(Settings()))
+    files = raw_tracking_logs(Settings())
+    job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
+    defs = dg.Definitions(
+        assets=[files.asset()],
+        asset_checks=[raw_log_checks(files)],
+        jobs=[job],
+        resources={"gcs_input": dg.mem_io_manager},
+    )
     with dg.instance_for_test() as instance:
-        result = dg.materialize([checks], instance=instance, raise_on_error=False)
+        result = defs.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
     (event,) = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data is not None
     assert "run that for the partition" in (event.step_failure_data.user_failure_data.description or "")

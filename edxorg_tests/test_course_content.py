@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import dagster as dg
 import pytest
 
 from edxorg.assets.raw_files import raw_data_archives
+from edxorg.definitions import build_definitions, defs
+from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
 from edxorg_tests.archives import times
@@ -216,9 +219,9 @@ def test_a_secret_is_in_nothing_that_is_made_or_recorded(lake: Lake, tmp_path: P
     name = "mitx-2024-01-31.tar.gz"
     (tmp_path / "archives").mkdir()
     write_sample_archive(tmp_path / "archives" / name, courses=2, rows_per_course=10, seed=0)
-    files = raw_data_archives(lake.settings)
-    files.register(lake.instance, open_store(lake.settings.archive_url).read(name).info)
-    job = lake.defs.resolve_job_def("retrieve_edxorg_raw_data")
+    settings = replace(Settings(), archive_url=f"file://{tmp_path}/archives", landing_zone_url=lake.url)
+    raw_data_archives(settings).register(lake.instance, open_store(settings.archive_url).read(name).info)
+    job = build_definitions(settings).resolve_job_def("retrieve_edxorg_raw_data")
     assert job.execute_in_process(instance=lake.instance, partition_key=name).success
     partitions = lake.instance.get_dynamic_partitions("course_and_source")
     assert len(partitions) == 2
@@ -242,8 +245,6 @@ def test_a_secret_is_in_nothing_that_is_made_or_recorded(lake: Lake, tmp_path: P
 
 
 def test_every_output_is_asked_for_together_or_not_at_all() -> None:
-    from edxorg.definitions import defs
-
     for output in (*STRUCTURE_OUTPUTS, *XML_OUTPUTS):
         spec = next(spec for spec in defs.resolve_all_asset_specs() if spec.key == asset_key(output))
         assert spec.automation_condition is not None

@@ -20,7 +20,8 @@ from sqlalchemy.engine import Connection
 
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
-from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, Recorded, need
+from edxorg.lib import program_reports
+from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, need
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import requested_keys, run_config_for
 from edxorg.sensors import limits
@@ -180,11 +181,11 @@ class TestNewFiles:
         assert daemon.instance.get_dynamic_partitions("edxorg_tracking_log") == [log]
 
     def test_at_most_fifty_a_tick_the_oldest_first(self, daemon: Daemon) -> None:
-        names = [archive(day, month) for month in (1, 2, 3, 4, 5) for day in range(1, 25)]
+        names = [archive(day, month) for month in (1, 2, 3, 4, 5) for day in range(1, 13)]
         for name in reversed(names):
             daemon.source.write(name, b"1")
-        ticks = [daemon.tick() for _ in range(4)]
-        assert ticks == [names[:50], names[50:100], names[100:], []]
+        ticks = [daemon.tick() for _ in range(3)]
+        assert ticks == [names[:50], names[50:], []]
         assert len(daemon.instance.get_dynamic_partitions("edxorg_archive")) == len(names)
 
     def test_a_bucket_without_files_says_so(self, daemon: Daemon) -> None:
@@ -306,15 +307,15 @@ class TestTicksThatAreCutShort:
 
 
 def test_a_tick_asks_the_instance_a_handful_of_times(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    for day in range(1, 25):
+    for day in range(1, 4):
         daemon.source.write(archive(day), b"1")
     daemon.tick()
     daemon.end(FAILED)
     statements = count_statements(monkeypatch)
-    assert len(daemon.evaluate(ARCHIVES).run_requests or []) == 24
+    assert len(daemon.evaluate(ARCHIVES).run_requests or []) == 3
     few = len(statements)
     for month in range(2, 6):
-        for day in range(1, 25):
+        for day in range(1, 13):
             daemon.source.write(archive(day, month), b"1")
     statements.clear()
     assert len(daemon.evaluate(ARCHIVES).run_requests or []) == 50
@@ -424,11 +425,13 @@ class TestProgramReports:
         create_run_for_test(daemon.instance, job_name=JOBS[REPORTS], status=dg.DagsterRunStatus.NOT_STARTED)
         assert "without keys" in str(daemon.evaluate(REPORTS).skip_message)
 
-    def test_many_reports_are_many_runs(self, daemon: Daemon) -> None:
+    def test_many_reports_are_many_runs(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(program_reports, "REPORTS_A_RUN", 5)
+        monkeypatch.setattr(program_reports, "BYTES_A_RUN", 20)
         reports, _ = self.stores(daemon)
-        for number in range(1001):
-            reports.write(f"{number:04}.csv", b"")
-        assert [len(keys) for keys in self.requested(daemon)] == [500, 500, 1]
+        for number, size in enumerate([1, 1, 1, 1, 1, 1, 15, 15, 50]):
+            reports.write(f"{number}.csv", bytes(size))
+        assert [len(keys) for keys in self.requested(daemon)] == [5, 2, 1, 1]
 
     def test_nothing_to_do_says_what_was_seen(self, daemon: Daemon) -> None:
         assert re.match("0 reports in file://.*: 0 need a copy", str(daemon.evaluate(REPORTS).skip_message))
@@ -465,19 +468,20 @@ class TestWhichSensorsThereAre:
 
 
 @given(
-    recorded=st.none() | st.builds(Recorded, st.sampled_from("ab"), st.none() | st.sampled_from("xy")),
+    recorded=st.none() | st.sampled_from("ab"),
     run=st.none() | st.builds(LatestRun, st.just("run"), st.sampled_from(Outcome), st.integers(1, 4)),
-    launched=st.sets(st.sampled_from("xy")),
+    never_launched=st.booleans(),
 )
-def test_needs(recorded: Recorded | None, run: LatestRun | None, launched: set[str]) -> None:
+def test_needs(*, recorded: str | None, run: LatestRun | None, never_launched: bool) -> None:
     """A file never runs twice at a time, and is done only if its version was recorded and run."""
-    what = need("a", recorded, run, launched)
+    what = need("a", recorded, run, never_launched=never_launched)
     if run is not None and run.outcome is Outcome.UNDER_WAY:
         assert what is Need.WAITS
-    elif recorded is None or recorded.version != "a":
+    elif recorded != "a":
         assert what is Need.ARRIVAL
     if what is Need.NOTHING:
         assert run is not None
         assert run.outcome is Outcome.SUCCEEDED
+        assert not never_launched
     if what in NEEDS_A_RUN:
         assert run is None or run.outcome is not Outcome.UNDER_WAY

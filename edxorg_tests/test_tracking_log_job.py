@@ -344,7 +344,7 @@ class TestSeveralDays:
             location.write(*EVENTS, name=day)
         defs = build_definitions(location.settings)
         result = dg.materialize(
-            [*defs.assets] if defs.assets else [],  # type: ignore[misc]
+            [each for each in defs.assets or [] if isinstance(each, dg.AssetsDefinition)],
             selection=[ASSET],
             instance=location.instance,
             resources=defs.resources,

@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
@@ -67,13 +68,20 @@ def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
 
 def show_account(account: Account) -> None:
     """The account of an archive: what landed, what was set aside and why."""
-    counted = (*(fate.value for fate in _SHOWN), "rows", "rejected", "bytes")
-    table = Table("table", *(Column(heading, justify="right") for heading in counted))
-    for name, of_table in sorted(account.tables.items()):
-        counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in _SHOWN)
+    tables = sorted(account.tables.items())
+    shown = [fate for fate in _SHOWN if any(of_table.fates[fate] for _, of_table in tables)]
+    counted = (*(fate.value for fate in shown), "rows", "rejected", "MB")
+    columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
+    table = Table(Column("table", no_wrap=True), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    for name, of_table in tables:
+        counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in shown)
         rejected = sum(of_table.rejected.values())
         table.add_row(
-            name, *counts, f"{of_table.rows:,}", f"[yellow]{rejected:,}[/]" if rejected else "", f"{of_table.bytes:,}"
+            name,
+            *counts,
+            f"{of_table.rows:,}",
+            f"[yellow]{rejected:,}[/]" if rejected else "",
+            f"{of_table.bytes / 1e6:,.1f}",
         )
     out.print(table)
     for fate in (Fate.MISSING_AT_SOURCE, Fate.FAILED, Fate.UNRECOGNISED):
@@ -81,7 +89,7 @@ def show_account(account: Account) -> None:
         if listed:
             out.print(f"[bold]{account.fates[fate]:,} {fate}[/]")
         for path, size, why in listed[:LISTED]:
-            out.print(f"  {path} ({size:,} bytes): {why}", markup=False, highlight=False)
+            out.print(f"  {path} ({size:,} bytes): {why}", markup=False, highlight=False, soft_wrap=True)
         if account.fates[fate] > LISTED:
             out.print(f"  and {account.fates[fate] - LISTED:,} more")
     for reason, count in account.rows_rejected.most_common():
@@ -91,7 +99,7 @@ def show_account(account: Account) -> None:
         out.print(f"{len(account.ambiguous):,} course names can be read in more than one way: {names}")
     if account.claimed_twice:
         out.print(f"{len(account.claimed_twice):,} members have a name that an earlier one had; the last one counts")
-    out.print(account.sum_of_fates())
+    out.print(account.sum_of_fates(), soft_wrap=True)
     if account.problem:
         out.print(f"[red]{account.problem}[/]")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never
 import click
 
 from edxorg.commands import console, runs
+from edxorg.commands import course_xml as course_xml_export
 from edxorg.lib.progress import watched_by
 
 if TYPE_CHECKING:
@@ -67,6 +68,24 @@ def tracking_log(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bo
 
     kind = _Kind("refresh_edxorg_tracking_logs", raw_tracking_logs(settings), console.show_log)
     _ingest(kind, sources, settings, as_json=as_json)
+
+
+@command.command("course-xml")
+@click.argument("path", metavar="PATH")
+@landing_zone_option
+@json_option
+def course_xml(path: str, landing_zone: str | None, *, as_json: bool) -> None:
+    """Deliver what is made of the export of one course: metadata, videos, policies, blocks, static files.
+
+    PATH is a .tar.gz: gs://, s3://, file://, or a path of this machine. A name like those of edX's exports,
+    MITx-6.00x-2012_Fall-course-prod-analytics.xml.tar.gz, tells course and site; otherwise the export tells the course.
+    """
+    settings = runs.settings_for(landing_zone)
+    (source,) = runs.source_urls((path,), None)
+    delivered = course_xml_export.ingest(source, settings, as_json=as_json)
+    if not as_json:
+        console.out.print(f"Landing zone: {settings.landing_zone_url}")
+    sys.exit(0 if delivered else 1)
 
 
 class _Kind(NamedTuple):

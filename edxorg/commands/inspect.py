@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Never
 
 import click
 
-from edxorg.commands import console, runs
+from edxorg.commands import console, course_xml, runs
 from edxorg.commands.ingest import json_option
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogAccount, normalize_log
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.errors import MissingObjectError
-from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -29,18 +27,18 @@ if TYPE_CHECKING:
 @click.argument("url", metavar="URL")
 @json_option
 def command(url: str, *, as_json: bool) -> None:
-    """Say what an archive of course exports, or a tracking log, holds. Writes nothing.
+    """Say what an archive of course exports, a tracking log, or the export of one course holds. Writes nothing.
 
-    URL is gs://, s3://, file://, or a path of this machine. A file named ….log.gz is read as a tracking log.
+    URL is gs://, s3://, file://, or a path of this machine. A file named ….log.gz is read as a tracking log; an archive
+    that holds XML files is the export of one course.
     """
     settings = runs.settings_for(None)
     (source,) = runs.source_urls((url,), None)
-    try:
-        reader = open_store(source.folder).read(source.name)
-    except MissingObjectError as error:
-        raise click.UsageError(str(error)) from None
+    reader = course_xml.open_source(source)
     if settings.tracking_log_name.date_in(source.name) or source.name.endswith(".log.gz"):
         _inspect_log(source, reader, as_json=as_json)
+    elif course_xml.is_export(source, settings):
+        course_xml.inspect(reader, settings, as_json=as_json)
     else:
         _inspect_archive(source, reader, settings, as_json=as_json)
 

@@ -74,7 +74,7 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
     folder = home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "dagster.yaml").exists():
-        (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
     os.environ["DAGSTER_HOME"] = str(folder)
     with dg.DagsterInstance.get() as instance:
         yield instance

@@ -9,12 +9,16 @@ import click
 
 from edxorg.commands import console
 from edxorg.samples.archive import scale_for, write_sample_archive
+from edxorg.samples.course_xml import write_sample_course_xml
 from edxorg.samples.tracking_log import write_sample_log
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 BYTES_PER_EVENT = 1_100
 """Of a sample tracking log, unpacked."""
+
+BYTES_PER_BLOCK = 1_400
+"""Of a sample course, unpacked, its share of the rest of the course included."""
 
 
 class Size(click.ParamType[int]):
@@ -78,4 +82,25 @@ def tracking_log(out: Path, size: int, seed: int) -> None:
         f"{out}: {summary.events:,} events, {summary.bytes_unpacked:,} bytes unpacked, "
         f"{summary.bytes_compressed:,} compressed; {summary.truncated:,} lines are cut off on purpose, "
         f"{summary.unreadable_times:,} have times that nobody can read"
+    )
+
+
+@command.command("course-xml")
+@out_option
+@click.option("--blocks", type=click.IntRange(min=1), default=600, show_default=True, help="Most blocks it can have.")
+@size_option
+@seed_option
+def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
+    """Write the export of one course, as `tar.gz`.
+
+    What its blocks leave of the size is static files.
+    """
+    blocks = max(1, min(blocks, size // BYTES_PER_BLOCK))
+    static_bytes = max(0, size - blocks * BYTES_PER_BLOCK)
+    with console.err.status(f"Writing {out} …"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        summary = write_sample_course_xml(out, blocks=blocks, seed=seed, static_bytes=static_bytes)
+    console.out.print(
+        f"{out}: {summary.course_id}, {sum(summary.blocks.values()):,} blocks, {summary.static_assets:,} static files, "
+        f"{summary.bytes_unpacked:,} bytes unpacked"
     )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.lib.arrivals import Recorded
 from edxorg.ops.recording import add_partitions, asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
 from ol_orchestrate.recording import DATA_VERSION, latest_tags
@@ -71,23 +70,28 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
             tags=tags,
         )
 
-    def recorded(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> dict[str, Recorded]:
-        """The latest record of each of these partitions that has one, in a few queries."""
-        latest = latest_tags(instance, self.key(), partitions)
-        return {
-            partition: Recorded(tags[DATA_VERSION], tags.get(REQUEST))
-            for partition, tags in latest.items()
-            if DATA_VERSION in tags
-        }
+    def recorded(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> dict[str, str]:
+        """The latest recorded version of each of these partitions that has one, in one query."""
+        latest = instance.event_log_storage.get_latest_tags_by_partition(
+            self.key(),
+            dg.DagsterEventType.ASSET_MATERIALIZATION,
+            tag_keys=[DATA_VERSION],
+            asset_partitions=partitions,
+        )
+        return {partition: tags[DATA_VERSION] for partition, tags in latest.items()}
+
+    def asking(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> set[str]:
+        """Those of these partitions whose latest record asks for a run; a query, and one more for each thousand."""
+        tags = latest_tags(instance, self.key(), partitions)
+        return {partition for partition, of_record in tags.items() if REQUEST in of_record}
 
     def register(self, instance: dg.DagsterInstance, info: SourceInfo) -> str:
         """Make a file that is there known to Dagster, unless it is; return its partition key."""
         arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version)
         key = str(arrived.partition)
         add_partitions(instance, self.partitions_def(), [key])
-        latest = self.recorded(instance, [key]).get(key)
         known = recorded_path(instance, self.key(), key) == info.url
-        if not known or latest is None or latest.version != info.version:
+        if not known or self.recorded(instance, [key]).get(key) != info.version:
             instance.report_runless_asset_event(arrived)
         return key
 

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Container
+from typing import NamedTuple
 
 ATTEMPTS = 3
 """Runs of one version of a file, in all, that may fail for reasons that may pass."""
-
-
-class Recorded(NamedTuple):
-    """What is recorded of a file: its version, and the run that its arrival asked for.
-
-    The request is `None` where no sensor recorded the file.
-    """
-
-    version: str
-    request: str | None
 
 
 class Outcome(Enum):
@@ -57,22 +44,21 @@ class Need(Enum):
 NEEDS_A_RUN = frozenset({Need.ARRIVAL, Need.RUN, Need.ANOTHER_RUN})
 
 
-def need(version: str, recorded: Recorded | None, run: LatestRun | None, launched: Container[str]) -> Need:
+def need(version: str, recorded: str | None, run: LatestRun | None, *, never_launched: bool = False) -> Need:
     """What a file needs that is there in this version.
 
     Args:
         version: As the store says now.
-        recorded: The latest record.
+        recorded: The latest version that is recorded.
         run: The latest run, of whichever version.
-        launched: The requests that became runs.
+        never_launched: The record asked for a run, and whoever made it was killed before launching that run.
     """
     if run is not None and run.outcome is Outcome.UNDER_WAY:
         # Whatever version it reads; what is published meanwhile has its turn afterwards.
         return Need.WAITS
-    if recorded is None or recorded.version != version:
+    if recorded != version:
         return Need.ARRIVAL
-    if run is None or (recorded.request is not None and recorded.request not in launched):
-        # Whoever recorded it was killed before launching the run.
+    if run is None or never_launched:
         return Need.RUN
     match run.outcome:
         case Outcome.FAILED:

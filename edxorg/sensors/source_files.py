@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from dagster._core.storage.dagster_run import RunPartitionData
 
     from edxorg.components.source_files import SourceFiles
-    from edxorg.lib.arrivals import Recorded
     from edxorg.lib.settings import DatedFileName
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
     from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = "edxorg/attempt"
 """Tag of a run: how many runs of this version of the file there were, this one included."""
+
+PARTITION = "dagster/partition"
 
 RUN_KEY = "dagster/run_key"
 """Tag in which Dagster keeps the key of the request that a run came from."""
@@ -117,9 +118,9 @@ class _Tick:
         in_order = sorted(self.listing.files, key=lambda name: (self.listing.files[name][0], name))
         recorded = self.files.recorded(self.instance, in_order)
         runs = self._latest_runs()
-        launched = self._launched()
+        never_launched = self._never_launched(recorded, runs)
         needs = {
-            name: need(self.listing.files[name][1].version, recorded.get(name), runs.get(name), launched)
+            name: need(self._version(name), recorded.get(name), runs.get(name), never_launched=name in never_launched)
             for name in in_order
         }
         chosen = [name for name in in_order if needs[name] in NEEDS_A_RUN][:RUNS_A_TICK]
@@ -129,7 +130,7 @@ class _Tick:
         partitions = self.files.partitions_def()
         registered = set(self.instance.get_dynamic_partitions(str(partitions.name)))
         missing = [name for name in chosen if name not in registered]
-        requests = {name: self._request(name, needs[name], recorded.get(name), runs.get(name)) for name in chosen}
+        requests = {name: self._request(name, needs[name], runs.get(name)) for name in chosen}
         arrivals = [name for name in chosen if needs[name] is Need.ARRIVAL]
         return summary, dg.SensorResult(
             run_requests=list(requests.values()),
@@ -137,15 +138,12 @@ class _Tick:
             dynamic_partitions_requests=[partitions.build_add_request(missing)] if missing else [],
         )
 
-    def _request(self, name: str, what: Need, recorded: Recorded | None, run: LatestRun | None) -> dg.RunRequest:
-        if what is Need.RUN and recorded is not None and recorded.request is not None:
-            key = recorded.request
-        else:
-            # With the run before it, so that no outcome blocks the next one, and a version can come back.
-            version = self.listing.files[name][1].version
-            key = self._run_key_prefix() + short_hash(f"{name} {version} {run.run_id if run else ''}")
+    def _request(self, name: str, what: Need, run: LatestRun | None) -> dg.RunRequest:
+        # The run before it is in the key, so that no outcome blocks the next attempt, and a version can come back.
+        key = f"{self._run_key(name)}-{short_hash(run.run_id if run else '')}"
         attempt = run.attempt + 1 if what is Need.ANOTHER_RUN and run is not None else 1
-        return dg.RunRequest(run_key=key, partition_key=name, tags={ATTEMPT: str(attempt)})
+        # With the partition's tag, or Dagster would look each partition up, which is there or asked for as well.
+        return dg.RunRequest(run_key=key, partition_key=name, tags={PARTITION: name, ATTEMPT: str(attempt)})
 
     def _arrival(self, name: str, request: str | None) -> dg.AssetMaterialization:
         found = self.listing.files[name][1]
@@ -153,13 +151,24 @@ class _Tick:
             join_url(self.url, name), size=found.size, created=found.modified, version=found.version, request=request
         )
 
-    def _run_key_prefix(self) -> str:
-        return f"{self.files.partitions}-"
+    def _version(self, name: str) -> str:
+        return self.listing.files[name][1].version
 
-    def _launched(self) -> set[str]:
-        """The requests that became runs."""
-        tags = self.instance.get_run_tags([RUN_KEY], value_prefix=self._run_key_prefix())
-        return set().union(*(values for _, values in tags))
+    def _run_key(self, name: str) -> str:
+        """What the keys of all runs of this version of a file start with."""
+        return f"{self.files.partitions}-{short_hash(f'{name} {self._version(name)}')}"
+
+    def _never_launched(self, recorded: Mapping[str, str], runs: Mapping[str, LatestRun]) -> set[str]:
+        """The files whose record asks for a run that was never launched."""
+        tags = self.instance.get_run_tags([RUN_KEY], value_prefix=f"{self.files.partitions}-")
+        launched = {key.rpartition("-")[0] for _, keys in tags for key in keys}
+        suspicious = [
+            name
+            for name, version in recorded.items()
+            if version == self._version(name) and name in runs and self._run_key(name) not in launched
+        ]
+        # What somebody recorded by hand, or ran by a command, has no such request.
+        return self.files.asking(self.instance, suspicious) if suspicious else set()
 
     def _latest_runs(self) -> dict[str, LatestRun]:
         """Of each file that is there and has one."""

@@ -176,8 +176,8 @@ class _Settler:
         piece = self._piece()
         self._held, self._size, self._again_at = [], 0, 0
         while piece.lines and (settled := self._settled(piece)):
-            yield piece.head(settled)
-            piece = self._mark(piece.tail(settled))
+            head, piece = piece.head(settled), self._mark(piece.tail(settled))
+            yield head
         if not piece.lines:
             return
         if len(piece.data) > at_least or len(piece.lines) > LINES_LIMIT:
@@ -185,7 +185,8 @@ class _Settler:
                 self._long_quoted = next(self._numbers)
             else:
                 self._long_escaped = next(self._numbers)
-            for part in _line_cuts(piece.data):
+            yield self._mark(piece.head(1))
+            for part in _line_cuts(piece.tail(1).data):
                 yield from self._add(part)
         else:
             self._held = [piece.data]

@@ -1,0 +1,212 @@
+"""What the commands do with the export of one course."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from rich.table import Column, Table
+
+from edxorg.commands import console, runs
+from edxorg.lib.members import CourseName, MemberKind, identify
+from ol_orchestrate.lib.archives import gunzip, tar_entries
+from ol_orchestrate.lib.course_content_keys import COURSE_XML
+from ol_orchestrate.lib.course_partition import CoursePartition
+from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+from ol_orchestrate.lib.openedx import Course, StaticAssets, course_outputs, read_course
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dagster as dg
+
+    from edxorg.commands.runs import SourceUrl
+    from edxorg.lib.settings import Settings
+    from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader
+
+LOOKED_AT = 100
+"""Entries of an archive that are looked at to tell what it is; among so many, an export has XML."""
+
+
+class Export(NamedTuple):
+    """The export of a course, read once.
+
+    Attributes:
+        info: What its store says of it.
+        sha256: Of its bytes.
+        course: What is in it.
+        static_files: How many files are not XML.
+    """
+
+    info: SourceInfo
+    sha256: str
+    course: Course
+    static_files: int
+
+    @classmethod
+    def read(cls, reader: VerifiedReader) -> Export:
+        """Read an export.
+
+        Raises:
+            CourseExportError: It is no course.
+        """
+        digest = hashlib.sha256()
+
+        def hashed() -> Iterator[bytes]:
+            for block in reader:
+                digest.update(block)
+                yield block
+
+        with StaticAssets() as static_assets:
+            course = read_course(hashed(), name=reader.info.url, static_assets=static_assets)
+            return cls(reader.info, digest.hexdigest(), course, static_assets.manifest()["file_count"])
+
+    def partition(self, settings: Settings) -> CoursePartition:
+        """Which course on which site: as the file is named, or else as the export says.
+
+        Raises:
+            BadInputError: What the export says cannot be part of a key.
+        """
+        naming = settings.member_naming
+        member = identify(self.info.url.rpartition("/")[2], naming=naming)
+        if member.kind is MemberKind.COURSE_XML and member.course:
+            return member.course
+        course_id = f"{self.course.org}-{self.course.number}-{self.course.run}"
+        try:
+            CourseName.parse(course_id)
+        except ValueError as error:
+            raise BadInputError(f"{self.info.url}: {error}") from None
+        return CoursePartition(course_id, naming.default_site)
+
+    def summary(self, settings: Settings) -> dict[str, Any]:
+        """What is in it, for programs."""
+        course = self.course
+        outputs = course_outputs(course, source_system=self.partition(settings).site)
+        return {
+            "url": self.info.url,
+            "course_id": course.course_id,
+            "partition": self.partition(settings).key(),
+            "blocks": dict(Counter(block.key.block_type for block in course.blocks).most_common()),
+            "rows": {name: sum(1 for _ in output.rows()) for name, output in outputs.items()},
+            "static_files": self.static_files,
+            "missing_children": len(course.missing),
+            "problems": [str(problem) for problem in course.problems],
+        }
+
+
+def open_source(source: SourceUrl) -> VerifiedReader:
+    """The bytes of a file that a call names.
+
+    Raises:
+        click.UsageError: There is no such file.
+    """
+    try:
+        return open_store(source.folder).read(source.name)
+    except MissingObjectError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def is_export(source: SourceUrl, settings: Settings) -> bool:
+    """Whether a file is the export of a course: it has XML among its first entries, and none of a weekly archive's."""
+    if settings.archive_name.date_in(source.name):
+        return False
+    try:
+        for entry in islice(tar_entries(gunzip(open_source(source))), LOOKED_AT):
+            if entry.name.endswith(".xml"):
+                return True
+            if identify(entry.name, entry=entry.type, naming=settings.member_naming).course:
+                return False
+    except BadInputError:
+        pass  # whoever reads it whole says what is wrong with it
+    return source.name.endswith(".xml.tar.gz")
+
+
+def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> None:
+    """Say what an export holds."""
+    export = Export.read(reader)
+    summary = export.summary(settings)
+    if as_json:
+        click.echo(json.dumps(summary))
+        return
+    console.out.print(f"{summary['course_id']}, partition {summary['partition']}", markup=False, highlight=False)
+    table = Table("block", Column("number", justify="right"))
+    for block_type, count in summary["blocks"].items():
+        table.add_row(block_type, f"{count:,}")
+    console.out.print(table)
+    table = Table("output", Column("rows", justify="right"))
+    for name, rows in summary["rows"].items():
+        table.add_row(name, f"{rows:,}")
+    console.out.print(table)
+    console.out.print(f"{export.static_files:,} static files; {len(export.course.missing):,} children are not in it")
+    _show_problems(summary["problems"])
+
+
+def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
+    """Run the assets of course XML for one export; return whether all went well."""
+    export = Export.read(open_source(source))
+    partition = export.partition(settings).key()
+
+    from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
+    from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata  # noqa: PLC0415
+
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys))
+    with runs.dagster_instance() as instance:
+        _register(instance, export, partition, settings)
+        reasons = runs.run_job(outputs, instance, partition)
+        landed = {} if reasons else _landed(instance, list(extract_edxorg_courserun_metadata.keys), partition)
+    if as_json:
+        result = {"succeeded": not reasons, "reasons": reasons, "objects": landed}
+        click.echo(json.dumps({**export.summary(settings), **result}))
+        return not reasons
+    for key in landed.values():
+        console.out.print(key, markup=False, highlight=False, soft_wrap=True)
+    _show_problems([str(problem) for problem in export.course.problems])
+    for reason in reasons:
+        click.echo(f"Error: {reason}", err=True)
+    return not reasons
+
+
+def _register(instance: dg.DagsterInstance, export: Export, partition: str, settings: Settings) -> None:
+    """Record the export where it is, as the course's XML, unless that is what was recorded last."""
+    import dagster as dg  # noqa: PLC0415
+
+    from edxorg.ops.recording import add_partitions  # noqa: PLC0415
+    from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
+    from ol_orchestrate.partitions.edxorg import course_and_source_partitions  # noqa: PLC0415
+    from ol_orchestrate.recording import latest_recorded, tags_of  # noqa: PLC0415
+
+    asset, landing_zone = dg.AssetKey.from_user_string(COURSE_XML), settings.landing_zone_url
+    add_partitions(instance, course_and_source_partitions, [partition])
+    known = latest_recorded(instance, asset, landing_zone, [partition]).get(partition)
+    same_version = known is not None and known.recorded.version == export.sha256
+    if same_version and recorded_path(instance, asset, partition) == export.info.url:
+        return
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset,
+            partition=partition,
+            metadata={"path": export.info.url, "size": export.info.size, "source": "edxorg ingest course-xml"},
+            tags=tags_of(export.sha256, landing_zone),
+        )
+    )
+
+
+def _landed(instance: dg.DagsterInstance, outputs: list[dg.AssetKey], partition: str) -> dict[str, str]:
+    """Where the outputs are, those included that were there before."""
+    from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
+
+    paths = {key.path[-1]: recorded_path(instance, key, partition) for key in sorted(outputs)}
+    return {name: path for name, path in paths.items() if path is not None}
+
+
+def _show_problems(problems: list[str]) -> None:
+    for problem in problems[: console.LISTED]:
+        console.out.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if len(problems) > console.LISTED:
+        console.out.print(f"and {len(problems) - console.LISTED:,} more problems")
