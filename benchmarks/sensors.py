@@ -18,10 +18,10 @@ from edxorg.assets.raw_files import raw_tracking_logs
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.ops.recording import add_partitions
-from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.stores import join_url, open_store
 
 _RECORDED = 2000
-"""Files that have a record and a run; making each takes 50 ms."""
+"""Files that have a record and a run; making each takes 50 ms and more."""
 
 
 def run(objects: int, partitions: int) -> None:
@@ -60,16 +60,17 @@ def _make_files(folder: Path, count: int) -> None:
 def _make_history(instance: dg.DagsterInstance, settings: Settings, partitions: int) -> None:
     logs = raw_tracking_logs(settings)
     add_partitions(instance, logs.partitions_def(), _log_names(partitions))
-    store = open_store(settings.archive_url)
-    for name in _log_names(_RECORDED):
-        if store.find(name) is not None:
-            logs.register(instance, store.read(name).info)
-            create_run_for_test(
-                instance,
-                job_name="refresh_edxorg_tracking_logs",
-                status=dg.DagsterRunStatus.SUCCESS,
-                tags={"dagster/partition": name},
-            )
+    found = sorted(open_store(settings.archive_url).list(), key=lambda each: each.key)
+    for each in found[:_RECORDED]:
+        url = join_url(settings.archive_url, each.key)
+        arrived = logs.arrived(url, size=each.size, created=each.modified, version=each.version)
+        instance.report_runless_asset_event(arrived)
+        create_run_for_test(
+            instance,
+            job_name="refresh_edxorg_tracking_logs",
+            status=dg.DagsterRunStatus.SUCCESS,
+            tags={"dagster/partition": each.key},
+        )
 
 
 def _evaluate(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, sensor: str) -> SensorExecutionData:

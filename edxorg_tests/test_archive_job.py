@@ -17,8 +17,8 @@ import pytest
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg.ops.failures import PERMANENT_FAILURE
 from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
+from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from ol_orchestrate.recording import ROW_COUNT, SOURCE_DATE

@@ -227,7 +227,9 @@ class TestFilesThatComeAgain:
         assert daemon.tick() == []
         assert len(daemon.recorded()) == 1
         daemon.end(DONE)
-        assert daemon.tick() == [archive(1)]
+        answer = daemon.evaluate(ARCHIVES)
+        assert [request.partition_key for request in answer.run_requests or []] == [archive(1)]
+        assert not answer.dynamic_partitions_requests  # the daemon would ask the store for each
 
 
 class TestFilesThatFailed:

@@ -270,13 +270,14 @@ class TestLogsThatAreNotRight:
         result = job.execute_in_process(instance=location.instance, partition_key="../up", raise_on_error=False)
         assert "is not named like mitx-edx-events-2024-01-31.log.gz" in reason(result)
 
+    @pytest.mark.parametrize("packed", [None, b"plain text, for whatever reason\n"], ids=["readable", "not gzip"])
     def test_bytes_that_the_store_did_not_announce_touch_nothing(
-        self, location: Location, monkeypatch: pytest.MonkeyPatch
+        self, packed: bytes | None, location: Location, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         location.write(*EVENTS)
         location.run(LOG)
         written = times(location.lake)
-        location.write(*EVENTS, b"bad", b'{"name": "c"}')
+        location.write(*EVENTS, b"bad", b'{"name": "c"}', packed=packed)
         read = FolderStore.read
 
         def read_otherwise(store: FolderStore, key: str) -> VerifiedReader:

@@ -73,6 +73,7 @@ def convert_table(
     try:
         for piece in reader.pieces(layout):
             conversion.take(piece)
+            del piece  # it may be large, and so may the next one
         return conversion.end()
     except BaseException:
         conversion.close()

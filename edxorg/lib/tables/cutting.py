@@ -93,15 +93,15 @@ class LineReader:
                     size = 0
                 continue
             end = chunk.rfind(b"\n") + 1
-            if size > CHUNK:
-                yield b"".join([*unfinished, chunk[:first]])
-                unfinished = []
-            else:
-                first = 0
-            if first < end:
-                yield b"".join([*unfinished, chunk[first:end]])
+            if size <= CHUNK:
+                first = end
+            whole = b"".join([*unfinished, chunk[:first]])
             unfinished = [chunk[end:]]
             size = len(chunk) - end
+            yield whole
+            del whole
+            if first < end:
+                yield chunk[first:end]
         if size:
             last = b"".join(unfinished)
             yield last + (b"\n" if last.endswith(b"\r") else line_end)
@@ -162,6 +162,7 @@ class _Settler:
                 yield self._number(cut)
             else:
                 yield from self._add(cut)
+            del cut  # it may be large, and the next one is, too, before it takes its place
         if self._held:
             yield self._piece()
 
@@ -178,6 +179,7 @@ class _Settler:
         while piece.lines and (settled := self._settled(piece)):
             head, piece = piece.head(settled), self._mark(piece.tail(settled))
             yield head
+            del head
         if not piece.lines:
             return
         if len(piece.data) > at_least or len(piece.lines) > LINES_LIMIT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 
-def on_new_version() -> dg.AutomationCondition[dg.AssetKey]:
+def on_new_version() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
     """Run a partition once when the data version of what it depends on changes, and once more if that run fails.
 
     A change that comes while the partition is being run waits until that run is over: only a request that follows

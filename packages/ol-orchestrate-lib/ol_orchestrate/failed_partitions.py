@@ -24,7 +24,7 @@ class FailedPartition(NamedTuple):
 
 def failed_partitions_check(assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
     """The check, one for each asset; a warning, which blocks nothing. It runs every hour once automation is on."""
-    hourly = dg.AutomationCondition.cron_tick_passed("30 * * * *")
+    hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
     specs = [
         dg.AssetCheckSpec(
             CHECK,

@@ -201,10 +201,9 @@ def test_another_landing_zone_knows_nothing_of_the_first(landing: Landing) -> No
 
 def test_each_partition_has_versions_of_its_own(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     landing = Landing(tmp_path, instance, "first")
-    landing.run("one")
-    landing.partition = "second"
-    landing.run("one")
-    landing.run("one")
+    for partition, version in (("first", "one"), ("second", "two"), ("first", "one")):
+        landing.partition = partition
+        landing.run(version)
     assert [each.partition for each in landing.recorded()] == ["second", "first"]
 
 

@@ -1,0 +1,113 @@
+"""The commands for the export of one course, as people call them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edxorg.commands.main import main
+from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.courses import LTI_PASSPORT
+from edxorg_tests.archives import landed, times
+from edxorg_tests.course_files import XML_OUTPUTS, course_xml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = LTI_PASSPORT.split(":")[2]
+
+
+class Shell:
+    """Calls the command in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, output and errors."""
+        self._monkeypatch.setattr(sys, "argv", ["edxorg", *map(str, arguments)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = self._capsys.readouterr()
+        assert isinstance(code, int)
+        return code, captured.out, captured.err
+
+
+@pytest.fixture
+def edxorg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return Shell(monkeypatch, capsys)
+
+
+def sample(edxorg: Shell, path: Path) -> dict[str, Any]:
+    code, _, _ = edxorg("sample", "course-xml", "--out", path, "--blocks", 40, "--size", "1MB", "--seed", 3)
+    assert code == 0
+    code, out, _ = edxorg("inspect", path, "--json")
+    assert code == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_from_a_sample_to_the_landing_zone(edxorg: Shell, tmp_path: Path) -> None:
+    export, lake = tmp_path / "course.tar.gz", tmp_path / "lake"
+    found = sample(edxorg, export)
+    assert sum(found["blocks"].values()) == found["rows"]["course_xml_blocks"] == 40
+    assert (found["partition"], found["problems"]) == ("MITx-6.SMPLx-1T2024|prod", [])
+    assert 900_000 < export.stat().st_size < 1_100_000
+    code, out, _ = edxorg("ingest", "course-xml", export, "--landing-zone", lake)
+    assert code == 0
+    objects = landed(lake)
+    assert {key.split("/")[2] for key in objects} == set(XML_OUTPUTS)
+    assert all(f"{lake}/{key}" in out for key in objects)
+    written = times(lake)
+    code, out, _ = edxorg("ingest", "course-xml", export, "--landing-zone", lake, "--json")
+    assert code == 0
+    assert times(lake) == written
+    again = json.loads(out)
+    assert set(again["objects"]) == set(XML_OUTPUTS)
+    assert again["rows"] == found["rows"]
+    assert SECRET not in out
+    assert not any(SECRET.encode() in path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
+
+
+def test_a_name_like_those_of_edx_tells_the_course_and_the_site(edxorg: Shell, tmp_path: Path) -> None:
+    export = tmp_path / "MITx-6.00x-2012_Fall-A-ccx-2-course-edge-analytics.xml.tar.gz"
+    export.write_bytes(course_xml(more={"html/bad.xml": b"<html"}))
+    code, out, _ = edxorg("inspect", export)
+    assert code == 0
+    assert "course-v1:MITx+6.00x+2012_Fall" in out
+    assert "MITx-6.00x-2012_Fall-A-ccx-2|edge" in out
+    assert "html/bad.xml:1" in out
+
+
+@pytest.mark.parametrize("command", [("inspect",), ("ingest", "course-xml")])
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [(None, 2, "there is no such object"), (b"nothing", 1, "is no course export: it is not compressed with gzip")],
+)
+def test_what_is_no_export_is_one_line(
+    edxorg: Shell, tmp_path: Path, command: tuple[str, ...], content: bytes | None, code: int, said: str
+) -> None:
+    path = tmp_path / "x.xml.tar.gz"
+    if content is not None:
+        path.write_bytes(content)
+    found, _, errors = edxorg(*command, path)
+    assert found == code
+    assert said in errors
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_archive_of_many_courses_is_still_told_as_that(edxorg: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "renamed.tar.gz"
+    write_sample_archive(path, courses=1, rows_per_course=5, seed=0)
+    code, out, _ = edxorg("inspect", path, "--json")
+    assert code == 0
+    assert "members" in json.loads(out)
