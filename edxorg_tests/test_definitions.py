@@ -11,6 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from edxorg.definitions import defs
+
 ROOT = Path(__file__).parent.parent
 
 COUNT = """
@@ -96,8 +98,6 @@ def test_an_unknown_environment_is_an_error_that_lists_the_known_ones(tmp_path: 
 
 
 def test_dagster_finds_nothing_wrong() -> None:
-    from edxorg.definitions import defs
-
     dg.Definitions.validate_loadable(defs)
     schedule = defs.resolve_schedule_def("edxorg_api_daily_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 5 * * *", "UTC")

@@ -242,6 +242,7 @@ def test_odd_names_are_kept(two: Two) -> None:
 def test_keys_that_lead_elsewhere_are_refused_by_name_and_the_others_delivered(two: Two) -> None:
     for name in ("../../stolen.csv", "a//b.csv", "good.csv", "folder/"):
         two.put(f"{PREFIX}/{name}", b"1")
+    assert {report.key for report in two.reports.list()} == {"../../stolen.csv", "a//b.csv", "good.csv"}
     assert two.run().success
     assert set(two.landed()) == {f"{PREFIX}/good.csv"}
     result = two.run(f"{PREFIX}/../../stolen.csv", "other/x.csv", f"{PREFIX}/good.csv")

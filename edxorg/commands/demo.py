@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +16,19 @@ from edxorg.lib.progress import watched_by
 from edxorg.lib.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     import dagster as dg
 
-    from edxorg.lib.archive.account import Account
+    from edxorg.components.source_files import SourceFiles
 
 ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
 """Two weeks: the second shows what happens to what has not changed."""
+
+LOG = "mitx-edx-events-2024-01-31.log.gz"
+REPORTS = ("cohort 1/report.csv", "cohort 2/report.csv")
+COURSES_SHOWN = 2
+"""Courses whose content is taken apart here; the others wait for Dagster's automation, or a backfill."""
 
 
 @click.command()
@@ -39,47 +47,99 @@ def command(folder: Path) -> None:
         Settings(),
         archive_url=f"file://{folder}/inputs",
         landing_zone_url=f"file://{folder}/landing-zone",
-        program_reports_url=f"file://{folder}/reports",
+        program_reports_url=f"file://{folder}/inputs/reports",
         program_reports_destination_url=f"file://{folder}/landing-zone/edxorg-program-credentials",
     )
-    _make_inputs(folder)
+    _make_inputs(folder / "inputs")
     with console.err.status("Starting Dagster …"):
         from edxorg.definitions import build_definitions  # noqa: PLC0415 - seconds
 
         defs = build_definitions(settings)
-    failed = False
     with runs.dagster_instance(folder / "dagster_home") as instance:
-        for name in ARCHIVES:
-            failed |= _run_archive(defs, instance, settings, name)
+        demo = _Demo(defs, instance, settings)
+        reasons = [*demo.files(), *demo.course_content(), *demo.program_reports(), *demo.catalogue()]
+    for reason in reasons:
+        click.echo(f"Error: {reason}", err=True)
     _show_where(folder, settings)
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if reasons else 0)
 
 
-def _make_inputs(folder: Path) -> None:
+def _make_inputs(inputs: Path) -> None:
     from edxorg.samples.archive import write_sample_archive  # noqa: PLC0415
+    from edxorg.samples.tracking_log import write_sample_log  # noqa: PLC0415
 
-    inputs = folder / "inputs"
-    inputs.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(ARCHIVES):
-        if not (inputs / name).exists():
-            with console.err.status(f"Making {name} …"):
-                write_sample_archive(inputs / name, courses=10 + number, rows_per_course=1000, seed=0)
+    (inputs / "reports").mkdir(parents=True, exist_ok=True)
+    with console.err.status("Making sample inputs …"):
+        for number, name in enumerate(ARCHIVES):
+            write_sample_archive(inputs / name, courses=10 + number, rows_per_course=1000, seed=0)
+        write_sample_log(inputs / LOG, events=5000, seed=0)
+        for name in REPORTS:
+            path = inputs / "reports" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("username,course run key,letter grade\nsample_learner,course-v1:MITx+1.00x+2024,Pass\n")
     console.heading("Sample inputs", f"everybody and everything in them is made up; they are in {inputs}")
 
 
-def _run_archive(defs: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, name: str) -> bool:
-    from edxorg.assets.raw_files import raw_data_archives  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    """The location, and what is run of it; each part gives the reasons why it failed."""
 
-    console.heading(f"Archive {name}", "tables, course structures, course XML and forums of each course")
-    source = runs.SourceUrl(settings.archive_url, name)
-    partition = runs.register(instance, raw_data_archives(settings), source)
-    with console.progress_bar(name) as bar, watched_by(bar):
-        reasons = runs.run_job(defs.resolve_job_def("retrieve_edxorg_raw_data"), instance, partition)
-    if bar.result is not None:
-        console.show_account(cast("Account", bar.result))
-    for reason in reasons:
-        click.echo(f"Error: {reason}", err=True)
-    return bool(reasons)
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+    settings: Settings
+
+    def files(self) -> Iterator[str]:
+        from edxorg.assets.raw_files import raw_data_archives, raw_tracking_logs  # noqa: PLC0415
+
+        archives, logs = raw_data_archives(self.settings), raw_tracking_logs(self.settings)
+        for name in ARCHIVES:
+            console.heading(f"Archive {name}", "tables, course structures, course XML and forums of each course")
+            yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_account)
+        console.heading(f"Tracking log {LOG}", "what learners did on a day")
+        yield from self._file(LOG, logs, "refresh_edxorg_tracking_logs", console.show_log)
+
+    def course_content(self) -> Iterator[str]:
+        from ol_orchestrate.partitions.edxorg import course_and_source_partitions  # noqa: PLC0415
+
+        partitions = self.instance.get_dynamic_partitions(course_and_source_partitions.name or "")
+        console.heading("Course content", f"of {COURSES_SHOWN} of {len(partitions)} courses")
+        for partition in partitions[:COURSES_SHOWN]:
+            for raw in ("course_structure", "course_xml"):
+                reasons = runs.materialize_downstream(self.defs, self.instance, f"edxorg/raw_data/{raw}", partition)
+                self._say(f"{raw} of {partition}", reasons)
+                yield from reasons
+
+    def program_reports(self) -> Sequence[str]:
+        console.heading("Program reports", self.settings.program_reports_destination_url)
+        reasons = runs.run_job(self.defs.resolve_job_def("sync_edxorg_program_reports"), self.instance)
+        self._say(f"{len(REPORTS)} reports", reasons)
+        return reasons
+
+    def catalogue(self) -> Sequence[str]:
+        from edxorg.samples.catalogue import serve_sample_catalogue  # noqa: PLC0415
+
+        with serve_sample_catalogue(programs=5, courses=30) as catalogue:
+            console.heading("The edX catalogue", f"from a small server on this machine, {catalogue.url}")
+            os.environ |= {
+                "EDXORG_API_URL": catalogue.url,
+                "EDXORG_API_TOKEN_URL": f"{catalogue.url}/oauth2/access_token",
+                "EDXORG_API_CLIENT_ID": catalogue.client_id,
+                "EDXORG_API_CLIENT_SECRET": catalogue.client_secret,
+            }
+            reasons = runs.run_job(self.defs.resolve_job_def("edxorg_api_daily_job"), self.instance)
+        self._say("programs, courses and course runs", reasons)
+        return reasons
+
+    def _file(self, name: str, files: SourceFiles, job: str, show: Callable[[Any], None]) -> Sequence[str]:
+        partition = runs.register(self.instance, files, runs.SourceUrl(self.settings.archive_url, name))
+        with console.progress_bar(name) as bar, watched_by(bar):
+            reasons = runs.run_job(self.defs.resolve_job_def(job), self.instance, partition)
+        if bar.result is not None:
+            show(bar.result)
+        return reasons
+
+    def _say(self, what: str, reasons: Sequence[str]) -> None:
+        console.out.print(f"{'[red]failed' if reasons else '[green]delivered'}[/] {what}", highlight=False)
 
 
 def _show_where(folder: Path, settings: Settings) -> None:
@@ -93,4 +153,9 @@ def _show_where(folder: Path, settings: Settings) -> None:
         soft_wrap=True,
         highlight=False,
         markup=False,
+    )
+    console.out.print(
+        "There, switch on the sensor [bold]default_automation_condition_sensor[/] under Automation: then course "
+        "content follows each new version by itself. What was there before is brought in by a backfill.",
+        highlight=False,
     )

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
     from edxorg.components.source_files import SourceFiles
     from edxorg.lib.settings import DatedFileName
+
+
+QUIET: Any = {
+    "raise_on_error": False,
+    "run_config": {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+}
+"""How jobs are run from here: what they log stays in the instance, and a failure is said in a line."""
 
 
 class SourceUrl(NamedTuple):
@@ -95,14 +102,25 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
     return files.register(instance, info)
 
 
-def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str) -> list[str]:
-    """Run a job for one partition in this process; return why it failed, one reason for each step that did."""
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=partition,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None) -> list[str]:
+    """Run a job in this process; return why it failed, one reason for each step that did."""
+    return _reasons(job.execute_in_process(instance=instance, partition_key=partition, **QUIET))
+
+
+def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
+    """Run what is made directly of an asset, for one partition; return why it failed."""
+    import dagster as dg  # noqa: PLC0415
+
+    upstream = dg.AssetKey(asset.split("/"))
+    graph = defs.resolve_asset_graph()
+    job = defs.resolve_implicit_global_asset_job_def()
+    selection = list(graph.get(upstream).child_keys)
+    return _reasons(
+        job.execute_in_process(instance=instance, partition_key=partition, asset_selection=selection, **QUIET)
     )
+
+
+def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
     reasons = []
     for event in result.get_step_failure_events():
         data = event.step_failure_data

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,16 +107,24 @@ def test_threads_share_one_folder(tmp_path: Path) -> None:
     assert not folders.pop().exists()
 
 
-def test_a_folder_is_never_without_its_lock_while_others_sweep(tmp_path: Path) -> None:
-    def one(_: int) -> bool:
-        results_dir = SimpleResultsDir(parent=str(tmp_path))
-        (results_dir.path / "file").write_bytes(b"1")
-        there = (results_dir.path / "file").exists()
-        results_dir.teardown_after_execution(dg.build_init_resource_context())
-        return there
+def test_a_folder_that_is_just_being_made_is_spared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = SimpleResultsDir(parent=str(tmp_path)), SimpleResultsDir(parent=str(tmp_path))
+    make = tempfile.mkdtemp
+    with ThreadPoolExecutor(1) as pool:
 
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(one, range(100)))
+        def make_while_another_run_starts(prefix: str, dir: Path) -> str:  # noqa: A002 - as in tempfile
+            monkeypatch.undo()
+            made = make(prefix=prefix, dir=dir)
+            other = pool.submit(lambda: second.path)
+            wait([other], timeout=0.5)
+            return made
+
+        monkeypatch.setattr(tempfile, "mkdtemp", make_while_another_run_starts)
+        folder = first.path
+    assert folder.exists()
+    assert second.path.exists()
+    for each in (first, second):
+        each.teardown_after_execution(dg.build_init_resource_context())
 
 
 @pytest.mark.parametrize("kind", ["open to others", "a link elsewhere"])
