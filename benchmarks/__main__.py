@@ -33,4 +33,12 @@ def course_xml(blocks: int) -> None:
     import_module("benchmarks.course_xml").run(blocks)
 
 
+@main.command()
+@click.option("--objects", default=10_000, show_default=True)
+@click.option("--partitions", default=100_000, show_default=True)
+def sensors(objects: int, partitions: int) -> None:
+    """Ticks of the sensors, on SQLite."""
+    import_module("benchmarks.sensors").run(objects, partitions)
+
+
 main()

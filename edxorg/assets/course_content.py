@@ -58,7 +58,7 @@ def flatten_edxorg_course_structure(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The structure of a course as rows."""
     with (
-        failures_for_people(context),
+        failures_for_people(context.op_execution_context),
         CourseOutputs(context, s3file_io_manager, COURSE_STRUCTURE) as outputs,
     ):
         with outputs.open() as (blocks, name):

@@ -38,7 +38,7 @@ def extract_edxorg_courserun_metadata(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Metadata, videos, policies, signatories, blocks and static files of a course."""
     with (
-        failures_for_people(context),
+        failures_for_people(context.op_execution_context),
         CourseOutputs(context, s3file_io_manager, COURSE_XML) as outputs,
         StaticAssets() as static_assets,
     ):
