@@ -182,8 +182,9 @@ class Delivery:
                         good.append(self._last)
                     self._last = row
                 continue
-            self._write(good)
-            good = []
+            if good:
+                self._write(good)
+                good = []
             tabs = grammar.separators(row.record, escaped=self._escaped)
             if reason in _MALFORMED and tabs < self._layout.tabs:
                 if self._short is None:

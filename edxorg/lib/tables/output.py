@@ -27,6 +27,8 @@ MOST_OVERSIZED: Final = 64
 _SLICE: Final = 192 << 10
 """Bytes of a record that are checked or escaped at a time. A multiple of 3, for base64."""
 
+_Decoder: Final = codecs.getincrementaldecoder("utf-8")
+
 _TOGETHER: Final = 4096
 """Rows. The columns that are added make short ones many times as long, so not too many are joined at a time."""
 
@@ -124,7 +126,7 @@ class RejectLog:
         head = record.reader().read(RECORD_HEAD)
         if record.size > RECORD_HEAD and is_utf8(head, whole=False):
             # The cut may go through a character, whose first bytes would make a text of good UTF-8 look bad.
-            head = codecs.getincrementaldecoder("utf-8")().decode(head).encode()
+            head = _Decoder().decode(head).encode()
         about = {"length": record.size, "sha256": record.sha256, "record": f"{record.sha256}.record"}
         self._write(line, Reason.OVERSIZED, head, b"," + orjson.dumps(about)[1:-1])
         if len(self.oversized) < MOST_OVERSIZED:
@@ -155,7 +157,7 @@ class _JsonText:
     """Escapes a text for JSON, slice by slice; a slice may end inside a character."""
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder = _Decoder()
 
     def __call__(self, data: bytes) -> bytes:
         return orjson.dumps(self._decoder.decode(data))[1:-1]
@@ -168,7 +170,7 @@ def is_utf8(data: bytes, *, whole: bool = True) -> bool:
     """
     if data.isascii():
         return True
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = _Decoder()
     try:
         for start in range(0, len(data), _SLICE):
             decoder.decode(data[start : start + _SLICE])

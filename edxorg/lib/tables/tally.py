@@ -10,6 +10,8 @@ from edxorg.lib.tables.header import STUDENTMODULE, Layout
 from edxorg.lib.tables.model import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from edxorg.lib.tables.pieces import Piece
 
 OUTWEIGHS: Final = 10
@@ -78,12 +80,14 @@ class Tally:
             return len(piece.lines)
         separator_escaped, other_pair = piece.rare_pairs
         if separator_escaped:
-            misfits = 0
-            start = 0
-            while start < len(piece.lines):
-                record = grammar.read_escaped(piece.lines, start, piece.tabs, crlf=piece.crlf)
-                misfits += record.lines if record.reason else 0
-                start += record.lines
+            # A line without such a pair that fits *plain* fits, and most are like that.
+            looked_at = range(len(piece.lines)) if other_pair else _with_escaped_separators(piece.lines, not_plain)
+            misfits = after = 0
+            for start in looked_at:
+                if start >= after:
+                    record = grammar.read_escaped(piece.lines, start, piece.tabs, crlf=piece.crlf)
+                    misfits += record.lines if record.reason else 0
+                    after = start + record.lines
             return misfits
         if not other_pair:
             return len(not_plain)
@@ -104,3 +108,9 @@ class Tally:
         self.a += sum(index not in covered for index in piece.sorted.json)
         self.a += sum(index not in covered for index, _ in piece.sorted.wrapped)
         self.b += sum(index not in covered for index, _ in piece.sorted.bare)
+
+
+def _with_escaped_separators(lines: Sequence[bytes], not_plain: Iterable[int]) -> list[int]:
+    """Places of lines with a backslash before a TAB or the LF, and those of `not_plain`, in order."""
+    pairs = (index for index, line in enumerate(lines) if line.endswith((b"\\", b"\\\r")) or b"\\\t" in line)
+    return sorted({*not_plain, *pairs})
