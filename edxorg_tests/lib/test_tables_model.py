@@ -110,7 +110,7 @@ class Model:
             rest = rest[place + 2 :]
         return 0 if all(pair in (b"\\", b"n", b"r", b"t", b"0", b"\t", b"\n", b"\0") for pair in pairs) else fit.lines
 
-    def quoted(self, start: int) -> Fit | None:
+    def quoted(self, start: int) -> Fit | None:  # noqa: C901, PLR0912 - the grammar of RFC 4180, a character at a time
         """None if the quotes are wrong."""
         text = b"\n".join(self.lines[start:]) + b"\n"
         fields: list[bytes] = []
