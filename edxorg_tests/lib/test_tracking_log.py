@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd  # type: ignore[import-untyped]  # no stubs are installed
+import pandas as pd  # no stubs are installed
 import polars as pl
 import pytest
 
