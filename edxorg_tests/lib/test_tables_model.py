@@ -152,7 +152,7 @@ class Model:
                 return None
             lines = text[: at + self.crlf].count(b"\n") + 1
             fits = len(fields) == self.columns
-            return Fit(lines, fields if fits else None, text[:at].count(b"\t"), fits and shows)
+            return Fit(lines, fields if fits else None, len(fields) - 1, fits and shows)
 
     def choose(self) -> tuple[Reading, Reading, int, int]:
         first = next((place for place, line in enumerate(self.lines) if not self.is_alike(line)), len(self.lines))

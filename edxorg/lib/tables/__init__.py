@@ -5,12 +5,15 @@ by at least five programs that disagree about quotes, backslashes and line ends.
 was written, delivers the records of which there is one reading, and sets all others aside, whole.
 
 ```
-pieces.py    bytes of any size      -> runs of whole lines that no record crosses
-header.py    the first line         -> column names and line end
-grammar.py   one line or record     -> its fields, in each of the readings
-tally.py     lines                  -> which reading the file supports
-rows.py      lines                  -> rows, and what is set aside
-output.py    rows and rejects       -> the two files that land
+model.py     what goes in beside the bytes, and what comes out
+header.py    the first line -> column names and line end
+grammar.py   a line or record -> its fields, in each of the readings
+pieces.py    a run of lines that no record crosses, and what there is to know about it
+cutting.py   bytes of any size -> such runs
+tally.py     runs -> which reading the file supports
+rows.py      runs -> rows, and reasons against them, in that reading
+output.py    rows and rejects -> the files that land
+delivery.py  runs -> what goes to which file, neighbours and oversized records included
 convert.py   all of these together
 ```
 """

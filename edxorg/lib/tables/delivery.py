@@ -7,9 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.spool import Spool
-from edxorg.lib.tables import grammar
 from edxorg.lib.tables.model import RECORD_LIMIT, Reading, Reason
-from edxorg.lib.tables.rows import RowReader
+from edxorg.lib.tables.rows import Reject, RowReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from edxorg.lib.tables.pieces import LongLine, Piece
     from edxorg.lib.tables.rows import Batch
     from edxorg.lib.tables.tally import Choice
-
-_MALFORMED = frozenset(Reason) - {Reason.AMBIGUOUS, Reason.INVALID_UTF8, Reason.OVERSIZED}
-"""Of records that fit nothing; these may lack fields."""
 
 
 class _Row(NamedTuple):
@@ -94,9 +90,9 @@ class Delivery:
             if len(piece.data) > RECORD_LIMIT:
                 for index, record in enumerate(batch.records):
                     if len(record) > RECORD_LIMIT:
-                        batch.reasons[index] = Reason.OVERSIZED
+                        batch.rejects[index] = Reject(Reason.OVERSIZED, self._layout.tabs)
             self.records += len(batch.records)
-            simple = not (batch.reasons or batch.big or self._short or (self._last and self._last.reading))
+            simple = not (batch.rejects or batch.big or self._short or (self._last and self._last.reading))
             (self._pass if simple else self._sort)(batch)
         self._line += len(piece.lines)
 
@@ -173,10 +169,10 @@ class Delivery:
         texts = zip(*batch.versions, strict=True)
         for index, (line, record, versions) in enumerate(zip(lines, batch.records, texts, strict=True)):
             row = _Row(line, record, versions, batch.big.get(index))
-            reason = batch.reasons.get(index)
-            if reason is None:
+            reject = batch.rejects.get(index)
+            if reject is None:
                 if self._end_short_lines():
-                    self._rejects.add(row.line, Reason.NEIGHBOUR, row.record)
+                    self._rejects.add(line, Reason.NEIGHBOUR, record)
                 else:
                     if self._last is not None:
                         good.append(self._last)
@@ -185,19 +181,18 @@ class Delivery:
             if good:
                 self._write(good)
                 good = []
-            tabs = grammar.separators(row.record, escaped=self._escaped)
-            if reason in _MALFORMED and tabs < self._layout.tabs:
+            if reject.tabs < self._layout.tabs:
                 if self._short is None:
                     self._short = _ShortLines(self._last)
                     self._last = None
-                self._short.tabs += tabs
+                self._short.tabs += reject.tabs
             else:
                 self._end_short_lines()
                 self._flush()
-            if reason is Reason.OVERSIZED:
-                self._rejects.add_oversized(row.line, _spooled(row.record))
+            if reject.reason is Reason.OVERSIZED:
+                self._rejects.add_oversized(line, _spooled(record))
             else:
-                self._rejects.add(row.line, reason, row.record)
+                self._rejects.add(line, reject.reason, record)
         self._write(good)
 
     def _end_short_lines(self) -> bool:

@@ -82,12 +82,14 @@ class Record(NamedTuple):
         lines: How many lines it has.
         raw: Its bytes without its line end.
         reading: PLAIN, ESCAPED or QUOTED.
+        tabs: How many TABs end a field.
         reason: Why it does not fit; None if it does.
     """
 
     lines: int
     raw: bytes
     reading: Reading
+    tabs: int
     reason: Reason | None
 
     def fields(self) -> list[bytes]:
@@ -98,7 +100,7 @@ class Record(NamedTuple):
 def read_plain(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
     """Read the record at `lines[start]`: the line."""
     raw = lines[start]
-    return _record(1, raw, Reading.PLAIN, raw.count(b"\t") - tabs, crlf=crlf)
+    return _record(1, raw, Reading.PLAIN, raw.count(b"\t"), tabs, crlf=crlf)
 
 
 def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
@@ -107,7 +109,8 @@ def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -
     while end < len(lines) and ends_escaped(lines[end - 1]):
         end += 1
     raw = b"\n".join(lines[start:end])
-    record = _record(end - start, raw, Reading.ESCAPED, separators(raw, escaped=True) - tabs, crlf=crlf)
+    found = raw.replace(b"\\\\", b"").replace(b"\\\t", b"").count(b"\t") if b"\\\t" in raw else raw.count(b"\t")
+    record = _record(end - start, raw, Reading.ESCAPED, found, tabs, crlf=crlf)
     if record.reason is None and has_other_pair(record.raw):
         return record._replace(reason=Reason.ESCAPES)
     return record
@@ -117,23 +120,22 @@ def read_quoted(lines: Sequence[bytes], start: int, span: int, tabs: int, *, crl
     """Read the record at `lines[start]`, which has `quoted_span` lines; with wrong quotes it is the line."""
     if span <= 0:
         raw = lines[start].removesuffix(b"\r") if crlf else lines[start]
-        return Record(1, raw, Reading.QUOTED, Reason.QUOTES if b'"' in raw else Reason.LINE_END)
+        return Record(1, raw, Reading.QUOTED, raw.count(b"\t"), Reason.QUOTES if b'"' in raw else Reason.LINE_END)
     raw = b"\n".join(lines[start : start + span])
     found = raw.count(b"\t")
     if b'"' in raw:
         # One more than there should be is enough to know, and a hostile line may have millions.
         found = sum(1 for _ in islice(_QUOTED_FIELD.finditer(raw), tabs + 2)) - 1
-    return _record(span, raw, Reading.QUOTED, found - tabs, crlf=crlf)
+    return _record(span, raw, Reading.QUOTED, found, tabs, crlf=crlf)
 
 
-def _record(lines: int, raw: bytes, reading: Reading, surplus: int, *, crlf: bool) -> Record:
-    """A record with so many fields more than there should be."""
+def _record(lines: int, raw: bytes, reading: Reading, found: int, tabs: int, *, crlf: bool) -> Record:
     reason = None
-    if surplus:
-        reason = Reason.TOO_FEW_FIELDS if surplus < 0 else Reason.TOO_MANY_FIELDS
+    if found != tabs:
+        reason = Reason.TOO_FEW_FIELDS if found < tabs else Reason.TOO_MANY_FIELDS
     elif crlf and not raw.endswith(b"\r"):
         reason = Reason.LINE_END
-    return Record(lines, raw.removesuffix(b"\r") if crlf else raw, reading, reason)
+    return Record(lines, raw.removesuffix(b"\r") if crlf else raw, reading, found, reason)
 
 
 def fields(record: bytes, reading: Reading) -> list[bytes]:
@@ -159,13 +161,6 @@ def shows_quoting(record: Record, *, crlf: bool) -> bool:
     found = record.fields()
     needs = _NEEDS_QUOTES if crlf or len(found) > 1 else _NEEDS_QUOTES_IN_ONE_COLUMN
     return any(field.startswith(b'"') and needs.search(field, 1, len(field) - 1) for field in found)
-
-
-def separators(record: bytes, *, escaped: bool) -> int:
-    """TABs that end a field."""
-    if escaped and b"\\\t" in record:
-        record = record.replace(b"\\\\", b"").replace(b"\\\t", b"")
-    return record.count(b"\t")
 
 
 def has_other_pair(data: bytes) -> bool:

@@ -25,17 +25,18 @@ class Piece:
         data: Their bytes, the last LF included.
         tabs: How many TABs a line of plain fields has.
         crlf: Whether each line should end in CR. False also in a file with CR LF, where all of these lines have it
-            and nothing else makes them special: it is dropped then.
+            and no record can have a line end inside: it is dropped then.
         long_quoted: All of these lines are part of this record, as RFC 4180 has it, which is too long; 0 for none.
         long_escaped: The same for escaped LFs.
     """
 
     def __init__(self, data: bytes, tabs: int, *, crlf: bool) -> None:
         """Nothing is split yet."""
+        # A backslash before CR LF would seem to be one before LF.
         if crlf and b'"' not in data and b"\\\r" not in data:
-            ends = data.count(b"\r\n")
-            if ends == data.count(b"\n") == data.count(b"\r"):
-                data = data.replace(b"\r\n", b"\n")
+            without = data.replace(b"\r\n", b"\n")
+            if len(data) - len(without) == without.count(b"\n"):
+                data = without
                 crlf = False
         self.data = data
         self.tabs = tabs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tables import grammar
 from edxorg.lib.tables.model import Reading, Reason
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from edxorg.lib.tables.tally import Choice
 
 
+class Reject(NamedTuple):
+    """Why a record does not become a row, and how many of its TABs end a field."""
+
+    reason: Reason
+    tabs: int
+
+
 @dataclass(slots=True)
 class Batch:
     """The records of a piece.
@@ -26,8 +33,8 @@ class Batch:
         starts: The first line of each, counted from the piece's first.
         records: Their original bytes without line ends.
         versions: Their rows: fields as they are written, with TABs between; as the dump has them, and, where that is
-            asked for, with escapes undone. Nothing, where a record has a reason or is big.
-        reasons: Why records do not become rows, by their place in the lists.
+            asked for, with escapes undone. Nothing, where a record is rejected or big.
+        rejects: Records that do not become rows, by their place in the lists.
         big: Records of `BIG` bytes or more, by their place, and how they were read; `RowReader.values` makes their
             rows, one at a time.
     """
@@ -35,7 +42,7 @@ class Batch:
     starts: Sequence[int]
     records: list[bytes]
     versions: list[list[bytes]]
-    reasons: dict[int, Reason] = field(default_factory=dict)
+    rejects: dict[int, Reject] = field(default_factory=dict)
     big: dict[int, Reading] = field(default_factory=dict)
 
 
@@ -53,8 +60,8 @@ class RowReader:
         batch = self._read_lines(piece) if self._lines_are_records(piece) else self._read_records(piece)
         if not is_utf8(piece.data):
             for index, record in enumerate(batch.records):
-                if index not in batch.reasons and not is_utf8(record):
-                    batch.reasons[index] = Reason.INVALID_UTF8
+                if index not in batch.rejects and not is_utf8(record):
+                    batch.rejects[index] = Reject(Reason.INVALID_UTF8, piece.tabs)
         return batch
 
     def values(self, record: bytes, reading: Reading, version: int) -> list[bytes]:
@@ -78,7 +85,7 @@ class RowReader:
             for version, row in zip(batch.versions, self._write(record), strict=True):
                 version[index] = row
             if record.reason:
-                batch.reasons[index] = record.reason
+                batch.rejects[index] = Reject(record.reason, record.tabs)
         return batch
 
     def _write_simple_rows(self, piece: Piece, rows: list[bytes]) -> Iterable[int]:
@@ -119,7 +126,7 @@ class RowReader:
                 continue
             record = self._read_record(piece, start)
             if record.reason:
-                batch.reasons[len(starts)] = record.reason
+                batch.rejects[len(starts)] = Reject(record.reason, record.tabs)
             elif len(record.raw) >= BIG:
                 batch.big[len(starts)] = record.reading
             starts.append(start)
