@@ -12,7 +12,6 @@ from edxorg.assets.checks import raw_archive_checks, raw_log_checks
 from edxorg.assets.course_content import (
     dummy_edxorg_course_structure,
     dummy_edxorg_course_xml,
-    failed_courses,
     flatten_edxorg_course_structure,
 )
 from edxorg.assets.raw_files import raw_data_archives, raw_tracking_logs
@@ -62,7 +61,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             extract_edxorg_courserun_metadata,
             *catalogue,
         ],
-        asset_checks=[raw_archive_checks(archives), raw_log_checks(logs), failed_courses],
+        asset_checks=[raw_archive_checks(archives), raw_log_checks(logs)],
         jobs=[archive_job, logs_job, reports_job],
         sensors=[
             edxorg_program_reports_sensor(reports_job, settings),
