@@ -51,6 +51,7 @@ _PAIRS: Final = (
     (b"\\\0", b"\0"),
 )
 _SPECIAL: Final = re.compile(rb'[\t"\r\n]')
+_SPECIAL_BUT_TAB: Final = re.compile(rb'["\r\n]')
 _NEEDS_QUOTES: Final = re.compile(rb'""|[\t\r\n]')
 _NEEDS_QUOTES_IN_ONE_COLUMN: Final = re.compile(rb'""|[\t\r]')
 
@@ -149,8 +150,11 @@ def fields(record: bytes, reading: Reading) -> list[bytes]:
 
 def values(record: bytes, reading: Reading) -> list[bytes]:
     """The values of a record that fits a reading."""
+    found = fields(record, reading)
+    if b'"' not in record:
+        return found
     unwrap = _unwrap_quoted if reading is Reading.QUOTED else _unwrap_json
-    return [unwrap(field) for field in fields(record, reading)]
+    return [unwrap(field) for field in found]
 
 
 def shows_quoting(record: Record, *, crlf: bool) -> bool:
@@ -295,3 +299,11 @@ def written(value: bytes) -> bytes:
     if not needs_quotes(value):
         return value
     return b'"' + value.replace(b'"', b'""') + b'"'
+
+
+def row(values: Sequence[bytes]) -> bytes:
+    """Values as they are written, with TABs between."""
+    joined = b"\t".join(values)
+    if joined.count(b"\t") == len(values) - 1 and _SPECIAL_BUT_TAB.search(joined) is None:
+        return joined
+    return b"\t".join([written(value) for value in values])

@@ -11,7 +11,7 @@ from edxorg.lib.tables.output import is_utf8
 from edxorg.lib.tables.pieces import BIG
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Iterable
 
     from edxorg.lib.tables.grammar import Record
     from edxorg.lib.tables.pieces import Piece
@@ -39,7 +39,7 @@ class Batch:
             rows, one at a time.
     """
 
-    starts: Sequence[int]
+    starts: list[int]
     records: list[bytes]
     versions: list[list[bytes]]
     rejects: dict[int, Reject] = field(default_factory=dict)
@@ -57,10 +57,28 @@ class RowReader:
 
     def read(self, piece: Piece) -> Batch:
         """Read a piece."""
-        batch = self._read_lines(piece) if self._lines_are_records(piece) else self._read_records(piece)
+        lines = piece.lines
+        rows = lines.copy()
+        batch = Batch([], [], [[] for _ in self._versions])
+        done = 0
+        for start in self._write_simple_rows(piece, rows):
+            if start < done:
+                continue
+            _take_lines(batch, lines, rows, done, start)
+            record = self._read_record(piece, start)
+            done = start + record.lines
+            if record.reason:
+                batch.rejects[len(batch.starts)] = Reject(record.reason, record.tabs)
+            elif len(record.raw) >= BIG:
+                batch.big[len(batch.starts)] = record.reading
+            batch.starts.append(start)
+            batch.records.append(record.raw)
+            for version, row in zip(batch.versions, self._write(record), strict=True):
+                version.append(row)
+        _take_lines(batch, lines, rows, done, len(lines))
         if not is_utf8(piece.data):
-            for index, record in enumerate(batch.records):
-                if index not in batch.rejects and not is_utf8(record):
+            for index, raw in enumerate(batch.records):
+                if index not in batch.rejects and not is_utf8(raw):
                     batch.rejects[index] = Reject(Reason.INVALID_UTF8, piece.tabs)
         return batch
 
@@ -71,37 +89,27 @@ class RowReader:
             return [grammar.decode(value) for value in values]
         return values
 
-    def _lines_are_records(self, piece: Piece) -> bool:
-        if not piece.is_simple or (self._base is Reading.ESCAPED and piece.rare_pairs[0]):
-            return False
-        by_line = self._reading is not Reading.QUOTED and self._reading is not Reading.MIXED
-        return by_line or all(span <= 1 for span in piece.spans.values())
-
-    def _read_lines(self, piece: Piece) -> Batch:
-        """Read a piece in which each line is a record."""
-        batch = Batch(range(len(piece.lines)), piece.lines, [piece.lines.copy() for _ in self._versions])
-        for index in self._write_simple_rows(piece, batch.versions[0]):
-            record = self._read_record(piece, index)
-            for version, row in zip(batch.versions, self._write(record), strict=True):
-                version[index] = row
-            if record.reason:
-                batch.rejects[index] = Reject(record.reason, record.tabs)
-        return batch
-
     def _write_simple_rows(self, piece: Piece, rows: list[bytes]) -> Iterable[int]:
-        """Put rows in the places of lines that are easily read; returns the places of the others.
+        """Put rows in the places of lines that are easily read; returns the places of the others, in order.
 
         A line that is in no list of `piece.sorted`, or in that of JSON, is the row as it stands, in all readings.
         """
         bare, _, wrapped, needless, other, irregular = piece.sorted
         others = other + irregular
-        if len(self._versions) > 1 or (self._base is Reading.ESCAPED and piece.rare_pairs[1]):
+        if self._base is Reading.ESCAPED:
+            separator_escaped, other_pair = piece.rare_pairs
+            if other_pair:
+                return range(len(rows))
+            if separator_escaped:
+                others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
+        if len(self._versions) > 1:
             return range(len(rows))
         if self._reading is Reading.QUOTED:
             for index, first in needless:
                 start, content, end = _around(rows[index], first)
                 rows[index] = start + content[1:-1] + end
-            return others + [index for index, _ in bare]
+            others += [index for index, _ in bare]
+            return sorted(others)
         if self._reading is Reading.MIXED:
             others += [index for index, _ in wrapped + needless]
         else:
@@ -109,45 +117,7 @@ class RowReader:
         for index, first in bare:
             start, content, end = _around(rows[index], first)
             rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
-        return others
-
-    def _read_records(self, piece: Piece) -> Batch:
-        """Read a piece in which records may have more than one line."""
-        starts: list[int] = []
-        batch = Batch(starts, [], [[] for _ in self._versions])
-        rows, slow = self._rows_of_lines(piece)
-        start = 0
-        while start < len(piece.lines):
-            if start not in slow:
-                starts.append(start)
-                batch.records.append(piece.lines[start])
-                batch.versions[0].append(rows[start])
-                start += 1
-                continue
-            record = self._read_record(piece, start)
-            if record.reason:
-                batch.rejects[len(starts)] = Reject(record.reason, record.tabs)
-            elif len(record.raw) >= BIG:
-                batch.big[len(starts)] = record.reading
-            starts.append(start)
-            batch.records.append(record.raw)
-            for version, row in zip(batch.versions, self._write(record), strict=True):
-                version.append(row)
-            start += record.lines
-        return batch
-
-    def _rows_of_lines(self, piece: Piece) -> tuple[list[bytes], Container[int]]:
-        """Rows of those lines that are records by themselves, and the places of the others.
-
-        In a table of escaped records, a few lines in a hundred go on on the next one; the others need not wait for
-        them. Reading them all one by one takes three times as long.
-        """
-        rows = piece.lines.copy()
-        if self._reading is not Reading.ESCAPED or not piece.is_simple:
-            return rows, range(len(rows))
-        slow = set(self._write_simple_rows(piece, rows))
-        slow.update(i for i, line in enumerate(piece.lines) if line.endswith(b"\\") or b"\\\t" in line)
-        return rows, slow
+        return sorted(others)
 
     def _read_record(self, piece: Piece, start: int) -> Record:
         """Read the record that starts at a line."""
@@ -174,10 +144,15 @@ class RowReader:
         """A record as a row, in each version."""
         if record.reason or len(record.raw) >= BIG:
             return [b""] * len(self._versions)
-        return [
-            b"\t".join([grammar.written(value) for value in self.values(record.raw, record.reading, version)])
-            for version in self._versions
-        ]
+        return [grammar.row(self.values(record.raw, record.reading, version)) for version in self._versions]
+
+
+def _take_lines(batch: Batch, lines: list[bytes], rows: list[bytes], start: int, end: int) -> None:
+    """Lines that are records, and their rows, which are the same in each version."""
+    batch.starts.extend(range(start, end))
+    batch.records.extend(lines[start:end])
+    for version in batch.versions:
+        version.extend(rows[start:end])
 
 
 def _reads_alike(line: bytes) -> bool:
