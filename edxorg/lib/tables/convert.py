@@ -165,7 +165,7 @@ class _Conversion:
         return choice
 
     def _deliver(self, piece: Piece) -> None:
-        self._other_pair = self._other_pair or (len(self._writers) > 1 and piece.rare_pairs[1])
+        self._other_pair = self._other_pair or (len(self._writers) > 1 and piece.pairs.others)
         self._delivery.take(piece)
 
     def _problem(self, chosen: Choice, report: TableReport) -> str | None:

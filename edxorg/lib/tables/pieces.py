@@ -7,15 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from edxorg.lib.tables import grammar
-from edxorg.lib.tables.grammar import OPEN, Sorted
+from edxorg.lib.tables.escaped import NO_MARK, EscapedRecords, escaped_records
+from edxorg.lib.tables.grammar import OPEN, Pairs, Sorted
 
 if TYPE_CHECKING:
     from edxorg.lib.spool import Spool
 
 BIG: Final = 1 << 20
 """Bytes. From here on the copies that make short lines fast would cost too much memory."""
-
-_NO_MARK: Final = bytes(set(range(256)) - set(b'\t\n\r"'))
 
 
 class Piece:
@@ -58,11 +57,10 @@ class Piece:
     def sorted(self) -> Sorted:
         """The lines by what their quotes look like. With CRs to think of, or very long lines, none is simple."""
         if self.is_simple:
-            marks = self.data.translate(None, _NO_MARK).split(b"\n")
-            return grammar.sort_lines(self.lines, marks[:-1], self.tabs)
+            return grammar.sort_lines(self.lines, self.data.translate(None, NO_MARK), self.tabs)
         quoted = [index for index, line in enumerate(self.lines) if b'"' in line]
         others = [index for index, line in enumerate(self.lines) if b'"' not in line]
-        return Sorted([], [], [], [], quoted, others)
+        return Sorted([], [], [], [], [], quoted, others)
 
     @cached_property
     def spans(self) -> dict[int, int]:
@@ -87,9 +85,25 @@ class Piece:
         return {line for start, span in self.spans.items() for line in range(start + 1, start + span)}
 
     @cached_property
-    def rare_pairs(self) -> tuple[bool, bool]:
-        """What `grammar.rare_pairs` tells of the data."""
-        return grammar.rare_pairs(self.data)
+    def misfits(self) -> list[int]:
+        """The lines that do not fit *plain*."""
+        lines, tabs = self.lines, self.tabs
+        return [
+            index
+            for index in self.sorted.strange()
+            if lines[index].count(b"\t") != tabs or (self.crlf and not lines[index].endswith(b"\r"))
+        ]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The backslashes in the data."""
+        return grammar.find_pairs(self.data)
+
+    @cached_property
+    def escaped(self) -> EscapedRecords | None:
+        """The records of *escaped*; `None` if they are the lines, or have to be looked at one by one."""
+        simple = self.pairs.separators and not self.pairs.others and self.is_simple and not self.long_escaped
+        return escaped_records(self.data, self.pairs.blotted, self.tabs) if simple else None
 
     def span(self, start: int) -> int | None:
         """How many lines the record of RFC 4180 has that starts at a line; None if none does."""
@@ -106,8 +120,8 @@ class Piece:
         """
         if self.long_quoted or self.long_escaped:
             return 0
-        bare, json, wrapped, needless, other, irregular = self.sorted
-        quoted = [*json[:1], *other[:1], *(index for index, _ in (*bare[:1], *wrapped[:1], *needless[:1]))]
+        bare, json, wrapped, needless, loose, other, irregular = self.sorted
+        quoted = [*json[:1], *loose[:1], *other[:1], *(index for index, _ in (*bare[:1], *wrapped[:1], *needless[:1]))]
         end = min(quoted, default=len(self.lines))
         if not irregular and b"\\\t" not in self.data and b"\\\n" not in self.data:
             return end
@@ -148,7 +162,7 @@ class Piece:
 
     def forget(self) -> None:
         """Give the memory of the lists back; they are made again when they are needed."""
-        for name in ("lines", "sorted", "spans", "covered"):
+        for name in ("lines", "sorted", "spans", "covered", "misfits", "pairs", "escaped"):
             self.__dict__.pop(name, None)
 
 

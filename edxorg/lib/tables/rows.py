@@ -11,8 +11,9 @@ from edxorg.lib.tables.output import is_utf8
 from edxorg.lib.tables.pieces import BIG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from edxorg.lib.tables.escaped import EscapedRecords
     from edxorg.lib.tables.grammar import Record
     from edxorg.lib.tables.pieces import Piece
     from edxorg.lib.tables.tally import Choice
@@ -57,25 +58,27 @@ class RowReader:
 
     def read(self, piece: Piece) -> Batch:
         """Read a piece."""
-        lines = piece.lines
-        rows = lines.copy()
+        escaped = piece.escaped if self._reading is Reading.ESCAPED and len(self._versions) == 1 else None
+        records = escaped.raw if escaped else piece.lines
+        starts = escaped.starts if escaped else range(len(records))
+        rows = records.copy()
         batch = Batch([], [], [[] for _ in self._versions])
         done = 0
-        for start in self._write_simple_rows(piece, rows):
-            if start < done:
+        for place in _write_special_rows(escaped, rows) if escaped else self._write_simple_rows(piece, rows):
+            if place < done:
                 continue
-            _take_lines(batch, lines, rows, done, start)
-            record = self._read_record(piece, start)
-            done = start + record.lines
+            _take(batch, starts, records, rows, slice(done, place))
+            record = self._read_record(piece, starts[place])
+            done = place + (1 if escaped else record.lines)
             if record.reason:
                 batch.rejects[len(batch.starts)] = Reject(record.reason, record.tabs)
             elif len(record.raw) >= BIG:
                 batch.big[len(batch.starts)] = record.reading
-            batch.starts.append(start)
+            batch.starts.append(starts[place])
             batch.records.append(record.raw)
             for version, row in zip(batch.versions, self._write(record), strict=True):
                 version.append(row)
-        _take_lines(batch, lines, rows, done, len(lines))
+        _take(batch, starts, records, rows, slice(done, len(records)))
         if not is_utf8(piece.data):
             for index, raw in enumerate(batch.records):
                 if index not in batch.rejects and not is_utf8(raw):
@@ -94,16 +97,15 @@ class RowReader:
 
         A line that is in no list of `piece.sorted`, or in that of JSON, is the row as it stands, in all readings.
         """
-        bare, _, wrapped, needless, other, irregular = piece.sorted
-        others = other + irregular
-        if self._base is Reading.ESCAPED:
-            separator_escaped, other_pair = piece.rare_pairs
-            if other_pair:
-                return range(len(rows))
-            if separator_escaped:
-                others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
         if len(self._versions) > 1:
             return range(len(rows))
+        bare, _, wrapped, needless, *_ = piece.sorted
+        others = piece.sorted.strange()
+        if self._base is Reading.ESCAPED:
+            if piece.pairs.others:
+                return range(len(rows))
+            if piece.pairs.separators:
+                others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
         if self._reading is Reading.QUOTED:
             for index, first in needless:
                 start, content, end = _around(rows[index], first)
@@ -115,8 +117,10 @@ class RowReader:
         else:
             bare = bare + wrapped + needless
         for index, first in bare:
-            start, content, end = _around(rows[index], first)
-            rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
+            line = rows[index]
+            left, right = line.rfind(b"\t", 0, first) + 1, line.find(b"\t", first)
+            right = right if right >= 0 else len(line)
+            rows[index] = b'%b"%b"%b' % (line[:left], line[left:right].replace(b'"', b'""'), line[right:])
         return sorted(others)
 
     def _read_record(self, piece: Piece, start: int) -> Record:
@@ -147,12 +151,20 @@ class RowReader:
         return [grammar.row(self.values(record.raw, record.reading, version)) for version in self._versions]
 
 
-def _take_lines(batch: Batch, lines: list[bytes], rows: list[bytes], start: int, end: int) -> None:
-    """Lines that are records, and their rows, which are the same in each version."""
-    batch.starts.extend(range(start, end))
-    batch.records.extend(lines[start:end])
+def _write_special_rows(escaped: EscapedRecords, rows: list[bytes]) -> list[int]:
+    """Put rows in the places of records with one special field; returns the places of those that remain."""
+    for place, start, end in escaped.special:
+        record = rows[place]
+        rows[place] = b'%b"%b"%b' % (record[:start], record[start:end].replace(b'"', b'""'), record[end:])
+    return escaped.others
+
+
+def _take(batch: Batch, starts: Sequence[int], records: list[bytes], rows: list[bytes], places: slice) -> None:
+    """Records whose rows are known, and the same in each version."""
+    batch.starts += starts[places]
+    batch.records += records[places]
     for version in batch.versions:
-        version.extend(rows[start:end])
+        version.extend(rows[places])
 
 
 def _reads_alike(line: bytes) -> bool:

@@ -10,8 +10,6 @@ from edxorg.lib.tables.header import STUDENTMODULE, Layout
 from edxorg.lib.tables.model import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from edxorg.lib.tables.pieces import Piece
 
 OUTWEIGHS: Final = 10
@@ -64,34 +62,19 @@ class Tally:
 
     def count(self, piece: Piece) -> None:
         """Add a piece's lines."""
-        lines, tabs = piece.lines, piece.tabs
-        misfits = [
-            index
-            for index in (*piece.sorted.other, *piece.sorted.irregular)
-            if lines[index].count(b"\t") != tabs or (piece.crlf and not lines[index].endswith(b"\r"))
-        ]
-        self.not_plain += len(misfits)
-        self.not_escaped += self._not_escaped(piece, misfits)
+        self.not_plain += len(piece.misfits)
+        self.not_escaped += self._not_escaped(piece)
         self._count_quoted(piece)
 
-    def _not_escaped(self, piece: Piece, not_plain: list[int]) -> int:
+    def _not_escaped(self, piece: Piece) -> int:
         """How many lines do not fit *escaped*."""
         if piece.long_escaped:
             return len(piece.lines)
-        separator_escaped, other_pair = piece.rare_pairs
-        if separator_escaped:
-            # A line without such a pair that fits *plain* fits, and most are like that.
-            looked_at = range(len(piece.lines)) if other_pair else _with_escaped_separators(piece.lines, not_plain)
-            misfits = after = 0
-            for start in looked_at:
-                if start >= after:
-                    record = grammar.read_escaped(piece.lines, start, piece.tabs, crlf=piece.crlf)
-                    misfits += record.lines if record.reason else 0
-                    after = start + record.lines
-            return misfits
-        if not other_pair:
-            return len(not_plain)
-        return len({*not_plain, *(i for i, line in enumerate(piece.lines) if grammar.has_other_pair(line))})
+        if piece.pairs.separators:
+            return piece.escaped.misfits if piece.escaped else _not_escaped_one_by_one(piece)
+        if not piece.pairs.others:
+            return len(piece.misfits)
+        return len({*piece.misfits, *(i for i, line in enumerate(piece.lines) if grammar.has_other_pair(line))})
 
     def _count_quoted(self, piece: Piece) -> None:
         lines = piece.lines
@@ -99,18 +82,27 @@ class Tally:
             self.b += sum(b'"' in line for line in lines)
             return
         for start, span in piece.spans.items():
+            if span <= 0:
+                self.b += 1
+                continue
             record = grammar.read_quoted(lines, start, span, piece.tabs, crlf=piece.crlf)
             if record.reason:
                 self.b += sum(b'"' in line for line in lines[start : start + record.lines])
             else:
                 self.a += grammar.shows_quoting(record, crlf=piece.crlf)
-        covered = piece.covered
-        self.a += sum(index not in covered for index in piece.sorted.json)
-        self.a += sum(index not in covered for index, _ in piece.sorted.wrapped)
-        self.b += sum(index not in covered for index, _ in piece.sorted.bare)
+        bare, json, wrapped, _, loose, _, _ = piece.sorted
+        self.a += len(json) + len(wrapped)
+        self.b += len(bare) + len(loose)
+        if covered := piece.covered:
+            self.a -= len(covered.intersection(json)) + len(covered.intersection(index for index, _ in wrapped))
+            self.b -= len(covered.intersection(loose)) + len(covered.intersection(index for index, _ in bare))
 
 
-def _with_escaped_separators(lines: Sequence[bytes], not_plain: Iterable[int]) -> list[int]:
-    """Places of lines with a backslash before a TAB or the LF, and those of `not_plain`, in order."""
-    pairs = (index for index, line in enumerate(lines) if line.endswith((b"\\", b"\\\r")) or b"\\\t" in line)
-    return sorted({*not_plain, *pairs})
+def _not_escaped_one_by_one(piece: Piece) -> int:
+    misfits = after = 0
+    for start in range(len(piece.lines)):
+        if start >= after:
+            record = grammar.read_escaped(piece.lines, start, piece.tabs, crlf=piece.crlf)
+            misfits += record.lines if record.reason else 0
+            after = start + record.lines
+    return misfits
