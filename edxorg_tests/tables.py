@@ -17,7 +17,7 @@ from edxorg.lib.tables import ConvertedTable, CourseColumns, TableOptions, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from edxorg.lib.spool import Spool
+    from ol_orchestrate.lib.spool import Spool
 
 csv.field_size_limit(sys.maxsize)
 

@@ -136,13 +136,20 @@ class TestGoodMembers:
 
 
 class TestWhatIsThereAlready:
+    @pytest.fixture(autouse=True, params=[True, False], ids=["known", "converted"])
+    def remembers(self, request: pytest.FixtureRequest) -> None:
+        """Whether the record tells what a table was made from; if not, it is converted before it is compared."""
+        self.remembering: bool = request.param
+
     def recorded(self, result: Ingested, day: date = TODAY) -> dict[str, dict[str, Recorded]]:
         known: dict[str, dict[str, Recorded]] = {}
         for each in result.deliveries:
             assert each.version is not None
             assert each.member.course is not None
             asset = f"edxorg/raw_data/db_table/{each.member.table}"
-            known.setdefault(asset, {})[each.member.course.key()] = Recorded(each.version, day)
+            made_from = each.made_from if self.remembering else None
+            of_course = Recorded(each.version, day, row_count=each.rows, made_from=made_from)
+            known.setdefault(asset, {})[each.member.course.key()] = of_course
         return known
 
     def test_nothing_is_written_or_recorded_twice(self, archive: Path, lake: Path) -> None:
@@ -183,6 +190,11 @@ class TestWhatIsThereAlready:
         forced = ingest(archive, lake, later, supersede=True)
         assert forced.account.fates == {Fate.DELIVERED: 1}
 
+    def test_what_a_later_archive_brought_of_the_same_counts_as_superseded(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE})
+        later = self.recorded(ingest(archive, lake), date(2024, 2, 7))
+        assert ingest(archive, lake, later).account.fates == {Fate.SUPERSEDED: 1}
+
     def test_of_two_members_with_one_name_the_last_is_recorded(self, archive: Path, lake: Path) -> None:
         other = TABLE + b"3\tBarbara\n"
         write_archive(archive, [(table_name(), TABLE), (f"again/{table_name()}", other)])
@@ -192,6 +204,46 @@ class TestWhatIsThereAlready:
         newest = max(times(lake).items(), key=lambda item: item[1])[0]
         assert newest == result.deliveries[0].object_key
         assert len(landed(lake)) == 2
+
+
+class TestWhatIsNotConvertedAgain:
+    """The record says that there are 999 rows, so that it shows where a count comes from."""
+
+    def counted(self, archive: Path, lake: Path, result: Ingested, dialect: Mapping[str, Reading] | None = None) -> int:
+        (made,) = result.deliveries
+        assert made.version is not None
+        known = {"MITx-6.00x-2012_Fall|prod": Recorded(made.version, TODAY, row_count=999, made_from=made.made_from)}
+        again = ingest(archive, lake, {"edxorg/raw_data/db_table/auth_user": known}, dialect=dialect)
+        return again.account.tables["auth_user"].rows
+
+    def test_the_same_bytes(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE})
+        assert self.counted(archive, lake, ingest(archive, lake)) == 999
+
+    def test_the_same_bytes_in_a_stream(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda\n" * 300_000})
+        assert self.counted(archive, lake, ingest(archive, lake)) == 999
+
+    def test_other_bytes_are(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE})
+        first = ingest(archive, lake)
+        write_archive(archive, {table_name(): TABLE + b"3\tBarbara\n"})
+        assert self.counted(archive, lake, first) == 3
+
+    def test_so_are_the_same_with_other_options(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE})
+        first = ingest(archive, lake)
+        assert self.counted(archive, lake, first, dialect={"auth_user": Reading.QUOTED}) == 2
+
+    def test_so_is_a_table_with_rejects(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): TABLE + b"3\tBarbara\tLiskov\n"})
+        first = ingest(archive, lake)
+        assert [each.made_from for each in first.deliveries] == [None]
+        assert self.counted(archive, lake, first) == 2
+
+    def test_so_is_a_table_too_large_to_be_held(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda\n" * 1_500_000})
+        assert self.counted(archive, lake, ingest(archive, lake)) == 1_500_000
 
 
 class TestBrokenTables:

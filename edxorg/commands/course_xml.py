@@ -184,7 +184,7 @@ def _register(instance: dg.DagsterInstance, export: Export, partition: str, sett
     asset, landing_zone = dg.AssetKey.from_user_string(COURSE_XML), settings.landing_zone_url
     add_partitions(instance, course_and_source_partitions, [partition])
     known = latest_recorded(instance, asset, landing_zone, [partition]).get(partition)
-    same_version = known is not None and known.recorded.version == export.sha256
+    same_version = known is not None and known.version == export.sha256
     if same_version and recorded_path(instance, asset, partition) == export.info.url:
         return
     instance.report_runless_asset_event(

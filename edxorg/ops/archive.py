@@ -22,7 +22,7 @@ from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
-from ol_orchestrate.recording import RecordedTags, latest_recorded, metadata_of, tags_of
+from ol_orchestrate.recording import latest_recorded, metadata_of, tags_of
 
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -89,11 +89,11 @@ def _process(
         raise TypeError(f"{archive!r} is no path of a store")
     landing_zone = orders.landing_zone
     source = archive.store.read(archive.key)
-    before: dict[str, dict[str, RecordedTags]] = {}
+    before: dict[str, dict[str, Recorded]] = {}
 
     def recorded(asset: str) -> dict[str, Recorded]:
         before[asset] = latest_recorded(context.instance, recording.asset_key(asset), landing_zone)
-        return {partition: tags.recorded for partition, tags in before[asset].items()}
+        return before[asset]
 
     ingested = ingest_archive(
         source, orders, recorded, naming=settings.member_naming, progress=reporter(context.log, "members")
@@ -153,6 +153,7 @@ class _Description:
                 source_date=self._orders.archive_date,
                 row_count=delivery.rows,
                 columns=delivery.columns if is_table else None,
+                made_from=delivery.made_from,
             ),
         )
 

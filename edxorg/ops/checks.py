@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from edxorg.lib.archive.account import Account, Delivery
     from edxorg.lib.tracking_log import LogReport
-    from ol_orchestrate.recording import RecordedTags
+    from ol_orchestrate.lib.delivery import Recorded
 
 LISTED = 50
 """Things of a kind that are named in a check's metadata; the others are counted."""
@@ -62,7 +62,7 @@ def archive_evaluations(
     partition: str,
     account: Account,
     deliveries: Sequence[Delivery],
-    before: Mapping[str, Mapping[str, RecordedTags]],
+    before: Mapping[str, Mapping[str, Recorded]],
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The checks of an archive.
 
@@ -103,7 +103,7 @@ def archive_evaluations(
     yield _evaluation(CHANGED_COLUMNS, raw_archive, partition, len(changed), {"tables": _listed(changed)})
 
 
-def _version_before(delivery: Delivery, before: Mapping[str, Mapping[str, RecordedTags]]) -> RecordedTags | None:
+def _version_before(delivery: Delivery, before: Mapping[str, Mapping[str, Recorded]]) -> Recorded | None:
     member = delivery.member
     if member.course is None:
         return None

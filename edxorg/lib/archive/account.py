@@ -47,6 +47,7 @@ class Delivery:
         rejected: Records set aside, by reason.
         columns: The table's own columns.
         rejects_key: Where the rejected records are.
+        made_from: Tells apart the bytes that a table was made from, and how; see `worker.Source`.
         facts: What else the converter found out, by name.
     """
 
@@ -63,6 +64,7 @@ class Delivery:
     rejected: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     rejects_key: str | None = None
+    made_from: str | None = None
     facts: Mapping[str, str | int] = field(default_factory=dict)
 
 

@@ -6,15 +6,28 @@ with the next task meanwhile.
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from functools import partial
+from hashlib import sha256
+from itertools import chain
+from typing import TYPE_CHECKING, Self
 
 from edxorg.lib.archive.account import Delivery, Fate
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
-from edxorg.lib.tables import ConvertedTable, CourseColumns, Escapes, Reading, RowHash, TableOptions, convert_table
+from edxorg.lib.tables import (
+    CONVERSION,
+    ConvertedTable,
+    CourseColumns,
+    Escapes,
+    Reading,
+    RowHash,
+    TableOptions,
+    convert_table,
+)
 from edxorg.lib.workers import Deferred, TruncatedStreamError
 from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, deliver, is_superseded
 from ol_orchestrate.lib.errors import PipelineError
@@ -22,12 +35,18 @@ from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from datetime import date
 
 WRITES_AT_ONCE = 16
 """Objects that one process writes at the same time: enough to hide a store's answer time of 50 ms."""
+
+HELD = 8 << 20
+"""Bytes of a table that are held until it is known whether it is the same as before."""
+
+MADE_FROM_LENGTH = 40
+"""Hex digits; Dagster's tags have 63 characters at most."""
 
 BROKEN_OFF = "the archive breaks off in the middle of this member"
 
@@ -64,6 +83,46 @@ class Orders:
         return TableOptions(escapes=self.escapes, row_hash=self.row_hash, dialect=next(forced, None))
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A member's bytes, and what tells them apart from others.
+
+    Most tables are the same from one week's archive to the next, and finding that out takes a tenth of the time that
+    converting them takes.
+
+    Attributes:
+        blocks: The bytes, to be read once.
+        made_from: A hash of a table's bytes and of all else that its rows depend on. `None` for other members, which
+            are not converted, and for tables too large to be held until all bytes are there.
+    """
+
+    blocks: Iterator[bytes]
+    made_from: str | None
+
+    @classmethod
+    def begin(cls, member: Member, blocks: Iterable[bytes], orders: Orders) -> Self:
+        """Read a table's bytes, or its first `HELD`."""
+        if member.kind is not MemberKind.TABLE or member.course is None:
+            return cls(iter(blocks), None)
+        options = astuple(orders.options_for(member))
+        digest = sha256(repr((CONVERSION, options, course_columns(member.course))).encode())
+        held: deque[bytes] = deque()
+        size = 0
+        rest = iter(blocks)
+        for block in rest:
+            held.append(block)
+            size += len(block)
+            if size > HELD:
+                return cls(chain(_emptying(held), rest), None)
+            digest.update(block)
+        return cls(_emptying(held), digest.hexdigest()[:MADE_FROM_LENGTH])
+
+
+def _emptying(blocks: deque[bytes]) -> Iterator[bytes]:
+    while blocks:
+        yield blocks.popleft()
+
+
 class Deliverer:
     """A worker's state: its store and its threads."""
 
@@ -74,17 +133,39 @@ class Deliverer:
         self.threads = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="write")
 
     def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[Delivery]:
-        """Convert a member now, and write it soon."""
+        """Convert a member now, unless it is known what becomes of it, and write it soon."""
         try:
-            converted = _convert(member, blocks, self.orders)
+            source = Source.begin(member, blocks, self.orders)
+            if recorded is not None and source.made_from is not None and recorded.made_from == source.made_from:
+                return self.threads.submit(self._unless_there, member, recorded, source)
+            return self.threads.submit(self._convert(member, recorded, source))
         except TruncatedStreamError:
             return self.threads.submit(_failed, member, BROKEN_OFF, may_pass=False)
+
+    def _convert(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], Delivery]:
+        """Convert a member; what is returned writes it."""
+        try:
+            converted = _convert(member, source, self.orders)
         except PipelineError as error:
-            return self.threads.submit(_failed, member, str(error), may_pass=error.may_pass)
+            return partial(_failed, member, str(error), may_pass=error.may_pass)
         except OSError as error:
             problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
-            return self.threads.submit(_failed, member, problem, may_pass=True)
-        return self.threads.submit(_write, self.store, self.orders, converted, recorded)
+            return partial(_failed, member, problem, may_pass=True)
+        return partial(_write, self.store, self.orders, converted, recorded)
+
+    def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> Delivery:
+        """What was recorded was made from the same bytes in the same way: only its object may be missing."""
+        unchanged = Delivery(member, Fate.UNCHANGED, version=recorded.version, rows=recorded.row_count)
+        if is_superseded(self.orders.archive_date, recorded, supersede=self.orders.supersede):
+            return replace(unchanged, fate=Fate.SUPERSEDED)
+        key = raw_data_key(member, recorded.version)
+        try:
+            found = self.store.find(key) if self.store else None
+        except PipelineError as error:
+            return _unwritable(unchanged, error)
+        if found is None:
+            return self._convert(member, recorded, source)()
+        return replace(unchanged, object_key=key, size=found.size)
 
 
 def deliver_batch(state: Deliverer, batch: list[tuple[Member, Recorded | None, bytes]]) -> Deferred[list[Delivery]]:
@@ -111,6 +192,7 @@ class _Converted:
     records: tuple[Spool, ...] = ()
     table: ConvertedTable | None = None
     problem: str | None = None
+    made_from: str | None = None
 
     def close(self) -> None:
         for spool in (self.content, self.rejects, *self.records):
@@ -118,13 +200,15 @@ class _Converted:
                 spool.close()
 
 
-def _convert(member: Member, blocks: Iterable[bytes], orders: Orders) -> _Converted:
+def _convert(member: Member, source: Source, orders: Orders) -> _Converted:
     if member.kind is MemberKind.TABLE and member.course is not None:
         columns = CourseColumns(*course_columns(member.course).values())
-        table = convert_table(blocks, course=columns, options=orders.options_for(member))
-        return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem)
+        table = convert_table(source.blocks, course=columns, options=orders.options_for(member))
+        # A table with rejects is converted each time: they are counted, and must be there, too.
+        made_from = source.made_from if table.rejects is None else None
+        return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem, made_from)
     content = Spool()
-    for block in blocks:
+    for block in source.blocks:
         content.write(block)
     return _Converted(member, content if content.size else None)
 
@@ -153,7 +237,7 @@ def _write(store: ObjectStore | None, orders: Orders, converted: _Converted, rec
         )
         return replace(delivery, fate=_FATES[decision.outcome], record=decision.record)
     except PipelineError as error:
-        return replace(delivery, fate=Fate.FAILED, problem=str(error), may_pass=error.may_pass, unwritable=True)
+        return _unwritable(delivery, error)
     finally:
         converted.close()
 
@@ -200,8 +284,13 @@ def _accounted(converted: _Converted) -> Delivery:
         rows=report.rows_out if content else 0,
         rejected={reason.value: count for reason, count in report.rejected.items()},
         columns=report.columns,
+        made_from=converted.made_from,
         facts=facts,
     )
+
+
+def _unwritable(delivery: Delivery, error: PipelineError) -> Delivery:
+    return replace(delivery, fate=Fate.FAILED, problem=str(error), may_pass=error.may_pass, unwritable=True)
 
 
 def _failed(member: Member, problem: str, *, may_pass: bool) -> Delivery:

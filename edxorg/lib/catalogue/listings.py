@@ -28,9 +28,9 @@ from edxorg.lib.catalogue.tables import (
     ProgramRow,
     Table,
 )
-from edxorg.lib.spool import Spool
 from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
 from ol_orchestrate.lib.openedx_api import Page
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -8,6 +8,7 @@ was written, delivers the records of which there is one reading, and sets all ot
 model.py     what goes in beside the bytes, and what comes out
 header.py    the first line -> column names and line end
 grammar.py   a line or record -> its fields, in each of the readings
+escaped.py   the same for whole pieces of escaped records at a time
 pieces.py    a run of lines that no record crosses, and what there is to know about it
 cutting.py   bytes of any size -> such runs
 tally.py     runs -> which reading the file supports
@@ -20,6 +21,7 @@ convert.py   all of these together
 
 from edxorg.lib.tables.convert import convert_table
 from edxorg.lib.tables.model import (
+    CONVERSION,
     ConvertedTable,
     CourseColumns,
     Escapes,
@@ -31,6 +33,7 @@ from edxorg.lib.tables.model import (
 )
 
 __all__ = [
+    "CONVERSION",
     "ConvertedTable",
     "CourseColumns",
     "Escapes",

@@ -11,12 +11,12 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from edxorg.lib.spool import Spool
 from edxorg.lib.tables import grammar
 from edxorg.lib.tables.grammar import OPEN
 from edxorg.lib.tables.header import HeaderError, Layout, read_header
 from edxorg.lib.tables.model import RECORD_LIMIT
 from edxorg.lib.tables.pieces import LongLine, Piece
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

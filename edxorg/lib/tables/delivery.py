@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.spool import Spool
 from edxorg.lib.tables.model import RECORD_LIMIT, Reading, Reason
 from edxorg.lib.tables.rows import Reject, RowReader
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

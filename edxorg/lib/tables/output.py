@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from edxorg.lib.spool import Spool
 from edxorg.lib.tables.grammar import needs_quotes, written
 from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, Reason, RowHash
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from edxorg.lib.tables.escaped import NO_MARK, EscapedRecords, escaped_records
 from edxorg.lib.tables.grammar import OPEN, Pairs, Sorted
 
 if TYPE_CHECKING:
-    from edxorg.lib.spool import Spool
+    from ol_orchestrate.lib.spool import Spool
 
 BIG: Final = 1 << 20
 """Bytes. From here on the copies that make short lines fast would cost too much memory."""

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.spool import Spool
 from edxorg.lib.tracking_log.block import MAX_LINE_BYTES
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.rejects import EXCERPT_BYTES, excerpt_row
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.spool import Spool
 from edxorg.lib.tracking_log.block import MAX_LINE_BYTES, NormalizedBlock, append_columns, normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
@@ -17,6 +16,7 @@ from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
 from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-    from ol_orchestrate.recording import RecordedTags
+    from ol_orchestrate.lib.delivery import Recorded
 
 COLUMN_SCHEMA = "dagster/column_schema"
 """Metadata in which Dagster looks for the columns of a table, of the asset's definition and of its materializations."""
@@ -77,7 +77,7 @@ def land(
         made.version,
         made.content,
         to=to,
-        recorded=before.recorded if before else None,
+        recorded=before,
         source_date=made.source_date,
     )
     if not decision.record:
@@ -106,7 +106,7 @@ def land(
 
 def _recorded(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, landing_zone: str
-) -> RecordedTags | None:
+) -> Recorded | None:
     if partition is None:
         return latest_recorded_unpartitioned(instance, asset_key, landing_zone)
     return latest_recorded(instance, asset_key, landing_zone, [partition]).get(partition)

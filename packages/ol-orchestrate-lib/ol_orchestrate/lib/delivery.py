@@ -31,10 +31,22 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The latest recorded version of an asset's partition, and the date of the file it came from, if that has one."""
+    """The latest recorded version of an asset's partition.
+
+    Attributes:
+        version: Data version.
+        source_date: The date of the file it came from, if that has one.
+        row_count: Of a table.
+        columns: A short hash of a table's columns.
+        made_from: Tells apart what it was made from, and how; what is made from the same in the same way has the same
+            version.
+    """
 
     version: str
     source_date: date | None
+    row_count: int | None = None
+    columns: str | None = None
+    made_from: str | None = None
 
 
 class Versions(Protocol):
