@@ -13,14 +13,21 @@ import pytest
 
 from edxorg.ops import recording
 from edxorg.ops.recording import add_partitions, record
+from ol_orchestrate.recording import latest_tags
 
 ASSETS = [dg.AssetKey(["edxorg", "raw_data", "db_table", table]) for table in ("auth_user", "teams")]
 PARTITIONS = [f"MITx-{number}-2020|prod" for number in range(30)]
 
 
+def tags_of(version: str) -> dict[str, str]:
+    return {"dagster/data_version": version, "edxorg/row_count": "3"}
+
+
 def materializations(version: str) -> list[dg.AssetMaterialization]:
     return [
-        dg.AssetMaterialization(asset, partition=partition, tags={"dagster/data_version": version})
+        dg.AssetMaterialization(
+            asset, partition=partition, tags={"dagster/data_version": version, "edxorg/row_count": "3"}
+        )
         for partition in PARTITIONS
         for asset in ASSETS
     ]
@@ -42,12 +49,19 @@ def check_recording(instance: dg.DagsterInstance) -> None:
         config = {"ops": {"record_all": {"config": version}}}
         assert recording_job.execute_in_process(instance=instance, run_config=config).success
         for asset in ASSETS:
-            tags = instance.event_log_storage.get_latest_tags_by_partition(
-                asset, dg.DagsterEventType.ASSET_MATERIALIZATION, tag_keys=["dagster/data_version"]
-            )
-            assert tags == {partition: {"dagster/data_version": version} for partition in PARTITIONS}
+            assert latest_tags(instance, asset) == dict.fromkeys(PARTITIONS, tags_of(version))
+            assert latest_tags(instance, asset, PARTITIONS[3:5]) == dict.fromkeys(PARTITIONS[3:5], tags_of(version))
     assert set(instance.all_asset_keys()) == set(ASSETS)
     assert len(instance.fetch_materializations(ASSETS[0], limit=1000).records) == 2 * len(PARTITIONS)
+
+
+@pytest.fixture(params=["_stored_tags", "_read_tags_of_events"], autouse=True)
+def only_way_to_read_tags(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object) -> None:
+        raise TypeError("the other way is tested")
+
+    (other,) = {"_stored_tags", "_read_tags_of_events"} - {request.param}
+    monkeypatch.setattr("ol_orchestrate.recording." + other, closed)
 
 
 def test_one_by_one() -> None:
