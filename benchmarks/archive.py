@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Measurement, measured
+from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.samples.archive import write_sample_archive
@@ -86,7 +87,9 @@ def _csv_loop(folder: Path) -> None:
 
 
 def _ingest(folder: Path, lake: Path) -> None:
-    result = ingest_archive(open_store(f"file://{folder}").read(NAME), Orders(f"file://{lake}"), lambda _: {})
+    source = open_store(f"file://{folder}").read(NAME)
+    with Deliveries() as deliveries:
+        result = ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, deliveries)
     if result.account.failed:
         raise SystemExit(result.account.sum_of_fates())
 

@@ -55,10 +55,10 @@ def test_an_archive_as_it_should_be_passes_them_all(location: Location) -> None:
 
 
 def test_each_warns_of_what_it_is_for(location: Location) -> None:
-    teams, roles = table_name("teams"), table_name("student_roles")
+    teams, roles, emptied = table_name("teams"), table_name("student_roles"), table_name("wiki_article")
+    nine_rows = b"id\tname\n" + b"1\tx\n" * 9
     write_archive(
-        location.archives / FIRST,
-        {table_name(): TABLE, teams: b"id\tname\n" + b"1\tx\n" * 9, roles: b"id\tname\n" + b"1\tx\n" * 9},
+        location.archives / FIRST, {table_name(): TABLE, teams: nine_rows, roles: nine_rows, emptied: nine_rows}
     )
     location.run(FIRST)
     write_archive(
@@ -67,6 +67,7 @@ def test_each_warns_of_what_it_is_for(location: Location) -> None:
             table_name(): b"id\tname\n1\tAda\n2\tGrace\n3\n",
             teams: b"id\ttitle\n" + b"1\tx\n" * 5,
             roles: b"id\tname\n" + b"1\tx\n" * 4,
+            emptied: b"id\tname\n",
             f"{table_name('missed')}.failed": b"",
             "odd.csv": b"1",
             table_name("teams", course="MITx-6.00x-A-2012"): TABLE,
@@ -86,7 +87,10 @@ def test_each_warns_of_what_it_is_for(location: Location) -> None:
         "members": ["odd.csv"],
         "ambiguous courses": ["MITx-6.00x-A-2012"],
     }
-    assert told["shrunken_tables"]["tables"] == [f"{roles}: 9 rows before, 4 now"]
+    assert told["shrunken_tables"]["tables"] == [
+        f"{roles}: 9 rows before, 4 now",
+        f"{emptied}: 9 rows before, 0 now",
+    ]
     assert told["changed_columns"]["tables"] == [teams]
     assert all(each.passed for each in evaluations(location, FIRST).values())
 

@@ -12,12 +12,13 @@ import sys
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from edxorg.lib.archive.account import Fate
-from edxorg.lib.archive.ingest import Ingested, ingest_archive
+from edxorg.lib.archive.account import Account, Delivery, Fate
+from edxorg.lib.archive.deliveries import Deliveries
+from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.tables import Reading
 from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes, times, write_archive
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 TODAY = date(2024, 1, 31)
 
 
+class Outcome(NamedTuple):
+    """What came of an archive, and what is to be recorded."""
+
+    account: Account
+    deliveries: list[Delivery]
+    problem: PipelineError | None
+
+
 def ingest(
     archive: Path,
     landing_zone: Path,
@@ -39,13 +48,14 @@ def ingest(
     *,
     supersede: bool = False,
     dialect: Mapping[str, Reading] | None = None,
-) -> Ingested:
+) -> Outcome:
     orders = Orders(f"file://{landing_zone}", archive_date=TODAY, supersede=supersede, dialect=dialect or {})
     source = open_store(f"file://{archive.parent}").read(archive.name)
-    result = ingest_archive(source, orders, lambda asset: (recorded or {}).get(asset, {}), workers=1)
-    account = result.account
-    assert sum(account.fates.values()) == account.members, account.sum_of_fates()
-    return result
+    with Deliveries() as to_record:
+        result = ingest_archive(source, orders, lambda asset: (recorded or {}).get(asset, {}), to_record, workers=1)
+        account = result.account
+        assert sum(account.fates.values()) == account.members, account.sum_of_fates()
+        return Outcome(account, list(to_record), result.problem)
 
 
 @pytest.fixture
@@ -141,7 +151,7 @@ class TestWhatIsThereAlready:
         """Whether the record tells what a table was made from; if not, it is converted before it is compared."""
         self.remembering: bool = request.param
 
-    def recorded(self, result: Ingested, day: date = TODAY) -> dict[str, dict[str, Recorded]]:
+    def recorded(self, result: Outcome, day: date = TODAY) -> dict[str, dict[str, Recorded]]:
         known: dict[str, dict[str, Recorded]] = {}
         for each in result.deliveries:
             assert each.version is not None
@@ -158,7 +168,7 @@ class TestWhatIsThereAlready:
         written = times(lake)
         again = ingest(archive, lake, self.recorded(first))
         assert again.account.fates == {Fate.UNCHANGED: 2}
-        assert again.deliveries == []
+        assert len(again.deliveries) == 0
         assert times(lake) == written
 
     def test_what_a_killed_run_wrote_is_recorded_and_not_written_again(self, archive: Path, lake: Path) -> None:
@@ -209,7 +219,7 @@ class TestWhatIsThereAlready:
 class TestWhatIsNotConvertedAgain:
     """The record says that there are 999 rows, so that it shows where a count comes from."""
 
-    def counted(self, archive: Path, lake: Path, result: Ingested, dialect: Mapping[str, Reading] | None = None) -> int:
+    def counted(self, archive: Path, lake: Path, result: Outcome, dialect: Mapping[str, Reading] | None = None) -> int:
         (made,) = result.deliveries
         assert made.version is not None
         known = {"MITx-6.00x-2012_Fall|prod": Recorded(made.version, TODAY, row_count=999, made_from=made.made_from)}
@@ -303,7 +313,7 @@ class TestBrokenTables:
 
 
 class TestBrokenArchives:
-    def broken(self, archive: Path, lake: Path, data: bytes) -> Ingested:
+    def broken(self, archive: Path, lake: Path, data: bytes) -> Outcome:
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.write_bytes(data)
         result = ingest(archive, lake)
@@ -366,8 +376,8 @@ class TestBrokenStores:
         write_archive(archive, {table_name(f"t{number}"): os.urandom(3000).hex().encode() for number in range(1000)})
         source = open_store(f"file://{archive.parent}").read(archive.name)
         archive.write_bytes(archive.read_bytes() + b"\0")
-        with pytest.raises(SourceChangedError, match=ARCHIVE):
-            ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, workers=1)
+        with Deliveries() as to_record, pytest.raises(SourceChangedError, match=ARCHIVE):
+            ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, to_record, workers=1)
 
     def test_a_landing_zone_that_cannot_be_written_ends_the_run_soon(self, archive: Path, lake: Path) -> None:
         lake.write_bytes(b"a file where a folder should be")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edxorg.lib.archive.account import Fate
+from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg_tests.archives import ARCHIVE, landed, write_archive
@@ -28,10 +29,9 @@ def test_every_row_of_every_table_lands_on_both_sites(tmp_path: Path) -> None:
     members = {named(name, site): content for site in ("prod", "edge") for name, content in files.items()}
     archive = write_archive(tmp_path / ARCHIVE, members)
     lake = tmp_path / "lake"
-    result = ingest_archive(
-        open_store(f"file://{archive.parent}").read(archive.name), Orders(f"file://{lake}"), lambda _: {}
-    )
-    account = result.account
+    source = open_store(f"file://{archive.parent}").read(archive.name)
+    with Deliveries() as to_record:
+        account = ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, to_record).account
     assert account.sum_of_fates().startswith(f"{len(members)} members = ")
     assert account.fates[Fate.FAILED] == account.fates[Fate.UNRECOGNISED] == 0
     objects = landed(lake)

@@ -11,6 +11,7 @@ import click
 
 from edxorg.commands import console, course_xml, runs
 from edxorg.commands.ingest import json_option
+from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.progress import Progress
@@ -45,8 +46,9 @@ def command(url: str, *, as_json: bool) -> None:
 
 def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
     orders = Orders(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
-    with console.progress_bar(source.name, quiet=as_json) as bar:
-        ingested = ingest_archive(reader, orders, lambda _: {}, naming=settings.member_naming, progress=bar.progress)
+    with console.progress_bar(source.name, quiet=as_json) as bar, Deliveries() as none:
+        naming = settings.member_naming
+        ingested = ingest_archive(reader, orders, lambda _: {}, none, naming=naming, progress=bar.progress)
     if as_json:
         click.echo(json.dumps({"url": source.url, **ingested.account.as_json()}))
     else:

@@ -8,6 +8,7 @@ from pydantic import Field
 from upath import UPath
 
 from edxorg.lib.archive.account import Account, Delivery, Fate
+from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, raw_data_asset
@@ -89,25 +90,24 @@ def _process(
         raise TypeError(f"{archive!r} is no path of a store")
     landing_zone = orders.landing_zone
     source = archive.store.read(archive.key)
-    before: dict[str, dict[str, Recorded]] = {}
 
     def recorded(asset: str) -> dict[str, Recorded]:
-        before[asset] = latest_recorded(context.instance, recording.asset_key(asset), landing_zone)
-        return before[asset]
+        return latest_recorded(context.instance, recording.asset_key(asset), landing_zone)
 
-    ingested = ingest_archive(
-        source, orders, recorded, naming=settings.member_naming, progress=reporter(context.log, "members")
-    )
-    watcher_of_this_run().account(ingested.account)
-    courses = dict.fromkeys(each.member.course.key() for each in ingested.deliveries if each.member.course)
-    added = recording.add_partitions(context.instance, course_and_source_partitions, list(courses))
-    context.log.info("%s", ingested.account.sum_of_fates())
-    context.log.info("%d courses to record, %d of them new", len(courses), added)
-    describe = _Description(context.partition_key, source.info, landing_zone, orders)
-    yield from recording.record(context, map(describe.materialization, ingested.deliveries))
-    yield from archive_evaluations(
-        recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.account, ingested.deliveries, before
-    )
+    with Deliveries() as deliveries:
+        progress = reporter(context.log, "members")
+        ingested = ingest_archive(
+            source, orders, recorded, deliveries, naming=settings.member_naming, progress=progress
+        )
+        watcher_of_this_run().account(ingested.account)
+        context.log.info("%s", ingested.account.sum_of_fates())
+        courses = list(deliveries.partitions())
+        added = recording.add_partitions(context.instance, course_and_source_partitions, courses)
+        context.log.info("%d objects of %d courses to record, %d of them new", len(deliveries), len(courses), added)
+        describe = _Description(context.partition_key, source.info, landing_zone, orders)
+        for of_asset in deliveries.by_asset().values():
+            yield from recording.record(context, map(describe.materialization, of_asset))
+    yield from archive_evaluations(recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.account)
     yield dg.Output(None, metadata=account_metadata(ingested.account, source.info))
     if ingested.problem is not None or ingested.account.failed:
         raise failure(ingested.account, ingested.problem)

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 
 from edxorg.lib.archive.account import Fate
-from edxorg.lib.object_keys import raw_data_asset
-from ol_orchestrate.recording import short_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edxorg.lib.archive.account import Account, Delivery
+    from edxorg.lib.archive.account import Account, Listing
     from edxorg.lib.tracking_log import LogReport
-    from ol_orchestrate.lib.delivery import Recorded
 
 LISTED = 50
 """Things of a kind that are named in a check's metadata; the others are counted."""
@@ -58,11 +55,7 @@ def log_evaluation(
 
 
 def archive_evaluations(
-    raw_archive: dg.AssetKey,
-    partition: str,
-    account: Account,
-    deliveries: Sequence[Delivery],
-    before: Mapping[str, Mapping[str, Recorded]],
+    raw_archive: dg.AssetKey, partition: str, account: Account
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The checks of an archive.
 
@@ -70,44 +63,29 @@ def archive_evaluations(
         raw_archive: The asset.
         partition: The archive.
         account: Of its members.
-        deliveries: What is new, and to be recorded.
-        before: What was recorded before this run: from an asset's name and a partition to the latest version.
     """
-    rejected = [f"{each.member.label}: {sum(each.rejected.values()):,}" for each in deliveries if each.rejected]
+
+    def told(check: Check, found: int, metadata: Mapping[str, Any]) -> dg.AssetCheckEvaluation:
+        return _evaluation(check, raw_archive, partition, found, metadata)
+
     by_table = {name: of_table.rejected.total() for name, of_table in account.tables.items() if of_table.rejected}
-    yield _evaluation(
-        REJECTED_ROWS,
-        raw_archive,
-        partition,
-        account.rows_rejected.total(),
-        {"by reason": dict(account.rows_rejected), "by table": by_table, "new": _listed(rejected)},
-    )
-    for check, fate in ((MISSING_TABLES, Fate.MISSING_AT_SOURCE), (UNCLEAR_MEMBERS, Fate.UNRECOGNISED)):
-        members = [path for path, _, _ in account.listed.get(fate, ())]
-        metadata: dict[str, Any] = {"members": _listed(members, account.fates[fate])}
-        found = account.fates[fate]
-        if check is UNCLEAR_MEMBERS:
-            metadata["ambiguous courses"] = _listed(list(account.ambiguous))
-            found += len(account.ambiguous)
-        yield _evaluation(check, raw_archive, partition, found, metadata)
-    shrunken, changed = [], []
-    for delivery in deliveries:
-        known = _version_before(delivery, before)
-        if known is None:
-            continue
-        if delivery.rows is not None and known.row_count is not None and 2 * delivery.rows < known.row_count:
-            shrunken.append(f"{delivery.member.label}: {known.row_count:,} rows before, {delivery.rows:,} now")
-        if known.columns is not None and known.columns != short_hash("\t".join(delivery.columns)):
-            changed.append(delivery.member.label)
-    yield _evaluation(SHRUNKEN_TABLES, raw_archive, partition, len(shrunken), {"tables": _listed(shrunken)})
-    yield _evaluation(CHANGED_COLUMNS, raw_archive, partition, len(changed), {"tables": _listed(changed)})
+    rejected = {"by reason": dict(account.rows_rejected), "by table": by_table, "new": _of(account.new_with_rejects)}
+    yield told(REJECTED_ROWS, account.rows_rejected.total(), rejected)
+    missing, unclear = (account.fates[fate] for fate in (Fate.MISSING_AT_SOURCE, Fate.UNRECOGNISED))
+    yield told(MISSING_TABLES, missing, {"members": _members(account, Fate.MISSING_AT_SOURCE)})
+    ambiguous = {"ambiguous courses": _listed(list(account.ambiguous))}
+    unclear += len(account.ambiguous)
+    yield told(UNCLEAR_MEMBERS, unclear, {"members": _members(account, Fate.UNRECOGNISED), **ambiguous})
+    yield told(SHRUNKEN_TABLES, account.shrunken.total, {"tables": _of(account.shrunken)})
+    yield told(CHANGED_COLUMNS, account.other_columns.total, {"tables": _of(account.other_columns)})
 
 
-def _version_before(delivery: Delivery, before: Mapping[str, Mapping[str, Recorded]]) -> Recorded | None:
-    member = delivery.member
-    if member.course is None:
-        return None
-    return before.get(raw_data_asset(member.kind, member.table), {}).get(member.course.key())
+def _members(account: Account, fate: Fate) -> list[str]:
+    return _listed([path for path, _, _ in account.listed.get(fate, ())], account.fates[fate])
+
+
+def _of(listing: Listing) -> list[str]:
+    return _listed(listing.first, listing.total)
 
 
 def _evaluation(

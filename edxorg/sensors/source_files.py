@@ -15,8 +15,8 @@ import dagster as dg
 from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, need
 from edxorg.sensors.limits import RUNS_A_TICK, is_under_way
 from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.lib.delivery import short_hash
 from ol_orchestrate.lib.stores import join_url
-from ol_orchestrate.recording import short_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

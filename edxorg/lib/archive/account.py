@@ -8,9 +8,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from edxorg.lib.members import Member, MemberKind
+from ol_orchestrate.lib.delivery import columns_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ol_orchestrate.lib.delivery import Recorded
 
 LISTED = 200
 """Members of one kind that are listed by name; the others are counted."""
@@ -69,6 +72,20 @@ class Delivery:
 
 
 @dataclass
+class Listing:
+    """Things that people must look at: the first ones by name, the others counted."""
+
+    total: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self.total += 1
+        if len(self.first) < LISTED:
+            self.first.append(name)
+
+
+@dataclass
 class Account:
     """The account of one archive, as it grows."""
 
@@ -83,6 +100,12 @@ class Account:
     """Course ids with more than one reading, in order of appearance."""
     claimed_twice: list[str] = field(default_factory=list)
     """Paths that an earlier member of the archive had claimed the place of."""
+    new_with_rejects: Listing = field(default_factory=Listing)
+    """Tables that are to be recorded, and have rejected records."""
+    shrunken: Listing = field(default_factory=Listing)
+    """Tables of a course with less than half the rows of their last version."""
+    other_columns: Listing = field(default_factory=Listing)
+    """Tables of a course with other columns than their last version."""
     failed_for_now: int = 0
     """How many of those that failed may succeed in another run."""
     problem: str | None = None
@@ -99,8 +122,8 @@ class Account:
         if fate is not Fate.IGNORED:
             self._list(fate, member, size, member.reason or "")
 
-    def add(self, delivery: Delivery, size: int) -> None:
-        """Count what a worker made of a member."""
+    def add(self, delivery: Delivery, size: int, recorded: Recorded | None) -> None:
+        """Count what a worker made of a member, and compare it with what was recorded before this run."""
         self.fates[delivery.fate] += 1
         self.rows_rejected.update(delivery.rejected)
         if delivery.fate is Fate.DELIVERED:
@@ -110,6 +133,17 @@ class Account:
             self._list(Fate.FAILED, delivery.member, size, delivery.problem or "")
         name = delivery.member.table or delivery.member.kind.value
         self.tables.setdefault(name, TableAccount()).add(delivery)
+        if delivery.record and delivery.rejected:
+            self.new_with_rejects.add(f"{delivery.member.label}: {sum(delivery.rejected.values()):,}")
+        if recorded is not None and delivery.fate in {Fate.DELIVERED, Fate.EMPTY}:
+            self._compare(delivery, recorded)
+
+    def _compare(self, delivery: Delivery, recorded: Recorded) -> None:
+        before, now = recorded.row_count, delivery.rows
+        if before is not None and now is not None and 2 * now < before:
+            self.shrunken.add(f"{delivery.member.label}: {before:,} rows before, {now:,} now")
+        if recorded.columns is not None and delivery.columns and recorded.columns != columns_hash(delivery.columns):
+            self.other_columns.add(delivery.member.label)
 
     def note(self, member: Member) -> None:
         """Count a member when its name is read."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from edxorg.lib.archive.account import Account, Delivery, Fate
+from edxorg.lib.archive.deliveries import Place
 from edxorg.lib.archive.worker import BROKEN_OFF, Deliverer, Orders, deliver_batch, deliver_stream
 from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, identify
 from edxorg.lib.object_keys import raw_data_asset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
+    from edxorg.lib.archive.deliveries import Deliveries
     from ol_orchestrate.lib.archives import TarEntry
     from ol_orchestrate.lib.delivery import Recorded
     from ol_orchestrate.lib.stores import VerifiedReader
@@ -50,12 +52,10 @@ class Ingested:
 
     Attributes:
         account: Of every member.
-        deliveries: What is to be recorded, in the order of the archive.
         problem: Why the archive could not be read to its end, if so.
     """
 
     account: Account
-    deliveries: list[Delivery] = field(default_factory=list)
     problem: PipelineError | None = None
 
 
@@ -63,6 +63,7 @@ def ingest_archive(
     source: VerifiedReader,
     orders: Orders,
     recorded: RecordedVersions,
+    to_record: Deliveries,
     *,
     naming: MemberNaming = EDX_NAMING,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -74,20 +75,21 @@ def ingest_archive(
         source: The archive.
         orders: Where to, and how.
         recorded: Asked once for each asset that occurs.
+        to_record: Gets what is to be recorded.
         naming: How the members are named.
         progress: Called now and then.
         workers: Processes; one for each processor by default.
 
     Returns:
-        What is to be recorded, and the account. A damaged archive gives what came before the damage; its bytes were
-        then compared with what the store announced all the same.
+        The account. A damaged archive gives what came before the damage; its bytes were then compared with what the
+        store announced all the same.
 
     Raises:
         SourceChangedError: The archive's bytes are not those that its store announced; nothing may be recorded.
         PipelineError: The source or the landing zone cannot be used.
     """
     with WorkerPool(Deliverer, orders, workers=workers) as pool:
-        ingestion = _Ingestion(pool, recorded, naming)
+        ingestion = _Ingestion(pool, recorded, to_record, naming)
         problem: PipelineError | None = None
         try:
             with closing(read_ahead(gunzip(source))) as blocks:
@@ -104,31 +106,26 @@ def ingest_archive(
     if problem is None and not account.members:
         problem = ArchiveDamagedError(f"{source.info.url}: the archive is empty")
     account.problem = str(problem) if problem else None
-    return Ingested(account, list(ingestion.to_record.values()), problem)
-
-
-class _Place(NamedTuple):
-    """What a member claims: a partition of an asset."""
-
-    asset: str
-    partition: str
+    return Ingested(account, problem)
 
 
 class _Ingestion:
     """The state of one archive's ingestion."""
 
-    def __init__(self, pool: WorkerPool, recorded: RecordedVersions, naming: MemberNaming) -> None:
+    def __init__(
+        self, pool: WorkerPool, recorded: RecordedVersions, to_record: Deliveries, naming: MemberNaming
+    ) -> None:
         self.account = Account()
         self.last = ""
-        self.to_record: dict[_Place, Delivery] = {}
         self._pool = pool
         self._recorded = recorded
+        self._to_record = to_record
         self._naming = naming
         self._known: dict[str, Mapping[str, Recorded]] = {}
         self._batch: list[tuple[Member, Recorded | None, bytes]] = []
         self._batch_bytes = 0
         self._sizes: dict[str, int] = {}
-        self._claimed: set[_Place] = set()
+        self._claimed: set[Place] = set()
         self._sent: deque[Future[list[Delivery]]] = deque()
         self._failures = 0
 
@@ -140,7 +137,7 @@ class _Ingestion:
         if member.course is None or member.kind not in _DELIVERED:
             self.account.add_unread(member, entry.size)
             return
-        place = _Place(raw_data_asset(member.kind, member.table), member.course.key())
+        place = Place(raw_data_asset(member.kind, member.table), member.course.key())
         if place in self._claimed:
             # The earlier one must be written before the later one asks what is there.
             self._send_batch()
@@ -205,13 +202,17 @@ class _Ingestion:
 
     def _account_for(self, delivery: Delivery) -> None:
         member = delivery.member
-        self.account.add(delivery, self._sizes.pop(member.path, 0))
-        if member.course is not None:
+        size = self._sizes.pop(member.path, 0)
+        if member.course is None:
+            self.account.add(delivery, size, None)
+        else:
             # The last member that claims a place decides, whatever became of it.
-            place = _Place(raw_data_asset(member.kind, member.table), member.course.key())
-            self.to_record.pop(place, None)
+            place = Place(raw_data_asset(member.kind, member.table), member.course.key())
+            self.account.add(delivery, size, self._versions_of(place.asset).get(place.partition))
             if delivery.record:
-                self.to_record[place] = delivery
+                self._to_record.put(place, delivery)
+            else:
+                self._to_record.drop(place)
         self._failures = self._failures + 1 if delivery.unwritable else 0
         if self._failures >= FAILURES_IN_A_ROW:
             kind = ServiceError if delivery.may_pass else AccessRefusedError

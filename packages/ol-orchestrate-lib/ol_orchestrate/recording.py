@@ -6,14 +6,13 @@ in a few queries.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ol_orchestrate.lib.delivery import Recorded
+from ol_orchestrate.lib.delivery import Recorded, columns_hash, short_hash
 from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
@@ -29,11 +28,6 @@ LANDING_ZONE = "edxorg/landing_zone"
 
 EVENTS_AT_ONCE = 1000
 """Events that are read in one query; SQLite refuses longer lists of their numbers at some length."""
-
-
-def short_hash(text: str) -> str:
-    """Twelve hex digits: for tags, which have 63 characters at most."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def latest_tags(
@@ -139,7 +133,7 @@ def tags_of(
     if row_count is not None:
         tags[ROW_COUNT] = str(row_count)
     if columns is not None:
-        tags[COLUMNS] = short_hash("\t".join(columns))
+        tags[COLUMNS] = columns_hash(columns)
     if made_from is not None:
         tags[MADE_FROM] = made_from
     return tags

@@ -8,6 +8,7 @@ between writing and recording leaves objects that are there and not recorded; th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from ol_orchestrate.lib.stores.base import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import date, datetime
 
     from ol_orchestrate.lib.stores import ObjectStore
@@ -37,7 +38,7 @@ class Recorded:
         version: Data version.
         source_date: The date of the file it came from, if that has one.
         row_count: Of a table.
-        columns: A short hash of a table's columns.
+        columns: `columns_hash` of a table's columns.
         made_from: Tells apart what it was made from, and how; what is made from the same in the same way has the same
             version.
     """
@@ -47,6 +48,16 @@ class Recorded:
     row_count: int | None = None
     columns: str | None = None
     made_from: str | None = None
+
+
+def short_hash(text: str) -> str:
+    """Twelve hex digits: for tags, which have 63 characters at most."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def columns_hash(columns: Sequence[str]) -> str:
+    """Tells whether a table has the columns that it had."""
+    return short_hash("\t".join(columns))
 
 
 class Versions(Protocol):

@@ -1,0 +1,76 @@
+"""What is to be recorded of an archive, on disk until then: a first run has some 90,000 of these to record."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from edxorg.lib.archive.account import Delivery
+
+IN_MEMORY = 1 << 20
+"""Bytes; what goes beyond is in a temporary file that has no name, and is gone with the process."""
+
+
+class Place(NamedTuple):
+    """What a member claims: a partition of an asset."""
+
+    asset: str
+    partition: str
+
+
+class Deliveries:
+    """Deliveries, at most one for each place; a context manager."""
+
+    def __init__(self) -> None:
+        """There are none."""
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `close`
+        self._places: dict[Place, int] = {}
+
+    def put(self, place: Place, delivery: Delivery) -> None:
+        """Record this one for a place, and none that was put there before."""
+        self.drop(place)
+        self._places[place] = self._file.seek(0, 2)
+        pickle.dump(delivery, self._file, protocol=5)
+
+    def drop(self, place: Place) -> None:
+        """Record nothing for a place."""
+        self._places.pop(place, None)
+
+    def partitions(self) -> dict[str, None]:
+        """The partitions of all places, each once, in the order of the archive."""
+        return dict.fromkeys(place.partition for place in self._places)
+
+    def by_asset(self) -> dict[str, Iterator[Delivery]]:
+        """The deliveries of each asset."""
+        starts: dict[str, list[int]] = {}
+        for place, start in self._places.items():
+            starts.setdefault(place.asset, []).append(start)
+        return {asset: map(self._read, of_asset) for asset, of_asset in starts.items()}
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """In the order of the archive."""
+        return map(self._read, self._places.values())
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._places)
+
+    def _read(self, start: int) -> Delivery:
+        self._file.seek(start)
+        delivery: Delivery = pickle.load(self._file)  # noqa: S301 - written by this process
+        return delivery
+
+    def __enter__(self) -> Self:
+        """The deliveries themselves."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give memory or disk space back."""
+        self._file.close()
