@@ -67,7 +67,7 @@ class RowReader:
         for place in _write_special_rows(escaped, rows) if escaped else self._write_simple_rows(piece, rows):
             if place < done:
                 continue
-            _take(batch, starts, records, rows, slice(done, place))
+            self._take(batch, starts[done:place], records[done:place], rows[done:place])
             record = self._read_record(piece, starts[place])
             done = place + (1 if escaped else record.lines)
             if record.reason:
@@ -78,7 +78,7 @@ class RowReader:
             batch.records.append(record.raw)
             for version, row in zip(batch.versions, self._write(record), strict=True):
                 version.append(row)
-        _take(batch, starts, records, rows, slice(done, len(records)))
+        self._take(batch, starts[done : len(records)], records[done:], rows[done:])
         if not is_utf8(piece.data):
             for index, raw in enumerate(batch.records):
                 if index not in batch.rejects and not is_utf8(raw):
@@ -97,10 +97,10 @@ class RowReader:
 
         A line that is in no list of `piece.sorted`, or in that of JSON, is the row as it stands, in all readings.
         """
-        if len(self._versions) > 1:
-            return range(len(rows))
         bare, _, wrapped, needless, *_ = piece.sorted
         others = piece.sorted.strange()
+        if len(self._versions) > 1 and self._reading is not Reading.QUOTED and b"\\" in piece.data:
+            others += [i for i, line in enumerate(rows) if b"\\" in line]
         if self._base is Reading.ESCAPED:
             if piece.pairs.others:
                 return range(len(rows))
@@ -122,6 +122,14 @@ class RowReader:
             right = right if right >= 0 else len(line)
             rows[index] = b'%b"%b"%b' % (line[:left], line[left:right].replace(b'"', b'""'), line[right:])
         return sorted(others)
+
+    def _take(self, batch: Batch, starts: Sequence[int], records: list[bytes], rows: list[bytes]) -> None:
+        """Records whose rows are known; where escapes are undone, those without any."""
+        batch.starts += starts
+        batch.records += records
+        batch.versions[0] += rows
+        if len(self._versions) > 1:
+            batch.versions[1] += rows if self._reading is Reading.QUOTED else map(_with_nulls_empty, rows)
 
     def _read_record(self, piece: Piece, start: int) -> Record:
         """Read the record that starts at a line."""
@@ -159,12 +167,11 @@ def _write_special_rows(escaped: EscapedRecords, rows: list[bytes]) -> list[int]
     return escaped.others
 
 
-def _take(batch: Batch, starts: Sequence[int], records: list[bytes], rows: list[bytes], places: slice) -> None:
-    """Records whose rows are known, and the same in each version."""
-    batch.starts += starts[places]
-    batch.records += records[places]
-    for version in batch.versions:
-        version.extend(rows[places])
+def _with_nulls_empty(row: bytes) -> bytes:
+    """A row whose fields have no TABs, with `NULL` decoded."""
+    if b"NULL" not in row:
+        return row
+    return b"\t".join([b"" if field == b"NULL" else field for field in row.split(b"\t")])
 
 
 def _reads_alike(line: bytes) -> bool:
