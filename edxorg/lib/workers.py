@@ -14,6 +14,7 @@ import os
 import pickle
 import queue
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,7 +23,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from ol_orchestrate.lib.errors import PipelineError
@@ -90,6 +90,49 @@ class TruncatedStreamError(Exception):
 _ABORT = b"\0the rest of this stream cannot be read\0"
 
 
+class _Frames:
+    """Whole frames of bytes over one end of a socket pair.
+
+    `multiprocessing` has the same, but takes several times as long to receive what is larger than a socket's buffer.
+    """
+
+    _LENGTH = struct.Struct(">Q")
+    _LONG = 16 << 10
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    def send(self, data: bytes) -> None:
+        length = self._LENGTH.pack(len(data))
+        if len(data) < self._LONG:
+            self._socket.sendall(length + data)
+        else:
+            self._socket.sendall(length)
+            self._socket.sendall(data)
+
+    def receive(self) -> bytes:
+        """The next frame.
+
+        Raises:
+            EOFError: The other end is closed.
+        """
+        (length,) = self._LENGTH.unpack(self._exactly(self._LENGTH.size))
+        return self._exactly(length)
+
+    def _exactly(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        while size:
+            piece = self._socket.recv(size, socket.MSG_WAITALL)
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 class _Worker:
     """One subprocess, a thread that waits for its answers, and the answers it owes."""
 
@@ -101,7 +144,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        self._connection = Connection(ours.detach())
+        self._connection = _Frames(ours)
         self._changed = changed
         self.waiting = 0
         self._owed: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
@@ -112,7 +155,7 @@ class _Worker:
     def send_bytes(self, data: bytes) -> None:
         """Send one frame. A worker that died is noticed by the reader, which fails what it owed."""
         with suppress(OSError):
-            self._connection.send_bytes(data)
+            self._connection.send(data)
 
     def begin(self, function: Callable[..., Any], args: tuple[object, ...], *, streams: bool) -> Future[Any]:
         future: Future[Any] = Future()
@@ -123,7 +166,7 @@ class _Worker:
     def _receive(self) -> None:
         while (future := self._owed.get()) is not None:
             try:
-                succeeded, value = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our own child
+                succeeded, value = pickle.loads(self._connection.receive())  # noqa: S301 - our own child
             except (EOFError, OSError):
                 status = self.process.wait()
                 succeeded = False
@@ -144,7 +187,7 @@ class _Worker:
             self.process.kill()
         self._owed.put(None)
         with suppress(OSError):
-            self._connection.send_bytes(b"")
+            self._connection.send(b"")
         self._reader.join()
         self._connection.close()
         self.process.wait()
@@ -214,14 +257,14 @@ def available_processors() -> int:
 
 def serve(descriptor: int) -> None:
     """A worker's main loop. Called in the child only."""
-    connection = Connection(descriptor)
+    connection = _Frames(socket.socket(fileno=descriptor))
     answers: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
     sender = threading.Thread(target=_send, args=(connection, answers), name="answers")
     sender.start()
     with suppress(EOFError, OSError, KeyboardInterrupt):
-        setup, arguments = pickle.loads(connection.recv_bytes())  # noqa: S301 - our own parent
+        setup, arguments = pickle.loads(connection.receive())  # noqa: S301 - our own parent
         state = _outcome(setup, *arguments)
-        while task := connection.recv_bytes():
+        while task := connection.receive():
             function, arguments, streams = pickle.loads(task)  # noqa: S301
             blocks = _Blocks(connection)
             inputs = (blocks, *arguments) if streams else arguments
@@ -231,6 +274,7 @@ def serve(descriptor: int) -> None:
             answers.put(outcome)
     answers.put(None)
     sender.join()
+    connection.close()
 
 
 def _outcome(function: Callable[..., Any], *arguments: object) -> Callable[[], Any]:
@@ -246,11 +290,11 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _send(connection: Connection[Any, Any], answers: queue.SimpleQueue[Callable[[], Any] | None]) -> None:
+def _send(connection: _Frames, answers: queue.SimpleQueue[Callable[[], Any] | None]) -> None:
     """Send the answers, in the order of the tasks."""
     while (answer := answers.get()) is not None:
         with suppress(OSError):
-            connection.send_bytes(_pickled(answer))
+            connection.send(_pickled(answer))
 
 
 def _pickled(answer: Callable[[], Any]) -> bytes:
@@ -272,14 +316,14 @@ def _pickled_error(error: Exception) -> bytes:
 class _Blocks(Iterator[bytes]):
     """The worker's end of a `BlockStream`."""
 
-    def __init__(self, connection: Connection[Any, Any]) -> None:
+    def __init__(self, connection: _Frames) -> None:
         self._connection = connection
         self._ended = False
 
     def __next__(self) -> bytes:
         if self._ended:
             raise StopIteration
-        block = self._connection.recv_bytes()
+        block = self._connection.receive()
         self._ended = block in (b"", _ABORT)
         if block == _ABORT:
             raise TruncatedStreamError

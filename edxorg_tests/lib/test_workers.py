@@ -110,6 +110,7 @@ def slowly(_state: int, name: str) -> Deferred[str]:
 
 def test_a_worker_goes_on_while_an_answer_is_deferred() -> None:
     with WorkerPool(make_state, 0, workers=1) as pool:
+        pool.submit(add, 1).result()  # it has started
         started = time.monotonic()
         answers = [pool.submit(slowly, name) for name in "abc"]
         assert [answer.result() for answer in answers] == ["a True", "b True", "c True"]
