@@ -12,7 +12,8 @@ from edxorg.components.source_files import SourceFiles
 from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
 from edxorg.lib.progress import Progress, watcher_of_this_run
 from edxorg.lib.settings import Settings
-from edxorg.lib.tracking_log import LogAccount, LogReport, NormalizedLog, deliver_rejects, normalize_log
+from edxorg.lib.tracking_log import LogAccount, LogReport, NormalizedLog, normalize_log
+from edxorg.lib.tracking_log.delivery import deliver_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.recording import asset_key

@@ -16,7 +16,8 @@ What becomes of a line:
 - A line that would make more than 500 keys, or brings one of over 256 bytes, is rejected; its keys do not count.
 """
 
-from edxorg.lib.tracking_log.delivery import LogAccount, deliver_rejects
-from edxorg.lib.tracking_log.normalize import LogReport, NormalizedLog, normalize_log
+# Not `delivery`: a worker process imports this package too, and would load clients of stores that it has no use for.
+from edxorg.lib.tracking_log.normalize import NormalizedLog, normalize_log
+from edxorg.lib.tracking_log.report import LogAccount, LogReport
 
-__all__ = ["LogAccount", "LogReport", "NormalizedLog", "deliver_rejects", "normalize_log"]
+__all__ = ["LogAccount", "LogReport", "NormalizedLog", "normalize_log"]

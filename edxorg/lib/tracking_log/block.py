@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import orjson
 
-from edxorg.lib.tracking_log.event import MAX_KEYS, read_event, read_quickly
+from edxorg.lib.tracking_log.event import read_event
 from edxorg.lib.tracking_log.gzip_stream import PIECE_BYTES, GzipMember
+from edxorg.lib.tracking_log.layout import read_quickly
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError, reject_row
+from edxorg.lib.tracking_log.rows import Rows
 from ol_orchestrate.lib.archives import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MAX_KEY_BYTES = 256
-"""Of a top-level key: every line of the day repeats it, and downstream it names a column."""
-
-MAX_LINE_BYTES = 16 << 20
-"""Of a line, in and out. Readers have limits too: DuckDB's is 16 MiB unless told otherwise."""
+_LINES_A_WRITE = 256
 
 
 @dataclass
@@ -40,14 +39,17 @@ class NormalizedBlock:
     exact_path_lines: int = 0
 
 
-def normalize_block(_state: object, block: bytes, first_line: int, columns: Sequence[str]) -> NormalizedBlock:
+def normalize_block(
+    _state: object, pieces: Iterable[bytes], first_line: int, columns: Sequence[str]
+) -> NormalizedBlock:
     """Normalise whole lines.
 
     Args:
-        block: Lines with their LF; the last one of a file may lack it. Not empty.
+        pieces: Of the block, that is of lines with their LF; the last one of a file may lack it.
         first_line: The number of the first one in its file, counted from 1.
         columns: The keys known so far, in order of first appearance.
     """
+    block = b"".join(pieces)
     result, known = _normalize(block, first_line, columns)
     new_columns = known[len(columns) :]
     if new_columns:
@@ -62,48 +64,33 @@ def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[N
     """Normalise in one pass; each line gets the keys known by then, and all of them are returned too."""
     result = NormalizedBlock()
     output, rejects = GzipMember(), GzipMember()
-    absent: dict[str, str | None] = dict.fromkeys(columns)
-    for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), first_line):
-        if not line.strip(b" \t\r"):
+    rows = Rows(columns)
+    waiting: list[bytes] = []
+    for number, line in enumerate(BytesIO(block), first_line):
+        bare = line.strip(b" \t\r\n")
+        if not bare:
             result.blank += 1
             continue
         exact = syslog_prefix = False
         try:
-            values = read_quickly(line)
-            if values is None:
-                values, exact, syslog_prefix = read_event(line)
-            row = {**absent, **values}  # new keys come last, in their order in the line
-            if len(row) > len(absent):
-                _check_keys(row)
-            text = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-            if len(text) > MAX_LINE_BYTES:
-                _check_length(values)
+            event = read_quickly(bare)
+            if event is None:
+                event, exact, syslog_prefix = read_event(line.removesuffix(b"\n"))
+            waiting.append(rows.write(event))
         except RejectedLineError as error:
             result.rejected[error.reason] += 1
-            rejects.write(reject_row(number, error.reason, line))
+            rejects.write(reject_row(number, error.reason, line.removesuffix(b"\n")))
             continue
-        if len(row) > len(absent):
-            absent = dict.fromkeys(row)
-        output.write(text)
+        if len(waiting) == _LINES_A_WRITE:
+            output.write(b"".join(waiting))
+            waiting.clear()
         result.lines_out += 1
         result.exact_path_lines += exact
         result.syslog_prefixes += syslog_prefix
+    output.write(b"".join(waiting))
     result.output = output.finish()
     result.rejects = rejects.finish()
-    return result, list(absent)
-
-
-def _check_keys(keys: Iterable[str]) -> None:
-    if len(list(keys)) > MAX_KEYS:
-        raise RejectedLineError(Reason.TOO_MANY_KEYS)
-    if any(len(key.encode()) > MAX_KEY_BYTES for key in keys):
-        raise RejectedLineError(Reason.KEY_TOO_LONG)
-
-
-def _check_length(values: dict[str, str]) -> None:
-    """A line's fate must not hang on the keys of others, so those that it lacks do not count."""
-    if len(orjson.dumps(values)) > MAX_LINE_BYTES:
-        raise RejectedLineError(Reason.TOO_LONG)
+    return result, rows.columns
 
 
 def append_columns(_state: object, packed: bytes, columns: Sequence[str], width: int) -> bytes:
@@ -124,10 +111,9 @@ def append_columns(_state: object, packed: bytes, columns: Sequence[str], width:
     piece_bytes = max(PIECE_BYTES // len(ending), 1 << 10)
     for unpacked in gunzip([packed]):
         for start in range(0, len(unpacked), piece_bytes):
-            # A line ends with the brace that closes it and LF, its only one: those two are replaced.
             text = held + unpacked[start : start + piece_bytes]
             held = text[-1:] if text.endswith(b"}") else b""
+            # A line ends with the brace that closes it and LF, its only one: those two are replaced.
             *ends, rest = text.removesuffix(held).split(b"\n")
-            output.write(b"".join([part for end in ends for part in (end[:-1], ending)]))
-            output.write(rest)
+            output.write(ending.join([*[end[:-1] for end in ends], rest]))
     return output.finish()

@@ -1,36 +1,16 @@
-"""The rejects of a tracking log in the landing zone, and the account of what became of a log."""
+"""The rejects of a tracking log in the landing zone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from edxorg.lib.object_keys import oversized_line_key, oversized_lines_folder, rejected_lines_key
-from ol_orchestrate.lib.delivery import Copies, OneCopy, Outcome, deliver
+from ol_orchestrate.lib.delivery import Copies, OneCopy, deliver
 
 if TYPE_CHECKING:
-    from edxorg.lib.tracking_log.normalize import LogReport, NormalizedLog
+    from edxorg.lib.tracking_log.normalize import NormalizedLog
     from ol_orchestrate.lib.stores import ObjectStore
-
-
-@dataclass(frozen=True, slots=True)
-class LogAccount:
-    """What became of a log.
-
-    Attributes:
-        report: Of its lines.
-        outcome: Of the normalised log; `None` where nothing was to be delivered.
-        problem: Why there is none.
-    """
-
-    report: LogReport
-    outcome: Outcome | None = None
-    problem: str | None = None
-
-    def as_json(self) -> dict[str, object]:
-        """The account for programs."""
-        return {**self.report.as_json(), "outcome": self.outcome, "problem": self.problem}
 
 
 def deliver_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> str | None:

@@ -33,7 +33,8 @@ _ISO = re.compile(
     r"(?:[Tt ]([0-9]{2})(?:(:?)([0-9]{2})(?:\6([0-9]{2})(?:[.,]([0-9]+))?)?)?"
     r"(?: ?(?:([Zz])|([-+])([0-9]{2})(?::?([0-9]{2}))?))?)?"
 )
-_UTC_SUFFIXES = frozenset(("+00:00", "Z", ""))
+_MINUTE, _MICROSECOND = len("YYYY-MM-DDTHH:MM:"), len("YYYY-MM-DDTHH:MM:SS.ffffff")
+_USUAL_END = re.compile(r"[0-5][0-9]\.[0-9]{6}(?:\+00:00|Z)?")
 
 
 def utc_from_text(text: str) -> str | None:
@@ -45,12 +46,11 @@ def utc_from_text(text: str) -> str | None:
     Returns:
         `YYYY-MM-DD HH:MM:SS.ffffff` in UTC, or None if the text is no such time.
     """
-    # Nearly all times are spelled alike, and many share their second.
-    fraction = text[20:26]
-    if len(fraction) == 6 and text[19] == "." and text[26:] in _UTC_SUFFIXES:  # noqa: PLR2004 - microseconds
-        second = _whole_second(text[:19])
-        if second is not None and fraction.isascii() and fraction.isdigit():
-            return f"{second}.{fraction}"
+    # Nearly all times are spelled alike, and many share their minute.
+    if _USUAL_END.fullmatch(text, _MINUTE):
+        minute = _whole_minute(text[:_MINUTE])
+        if minute is not None:
+            return minute + text[_MINUTE:_MICROSECOND]
     text = text.strip()
     if len(text) > _LONGEST:
         return None
@@ -78,10 +78,11 @@ def utc_from_number(text: str) -> str | None:
     return _spell(_EPOCH + timedelta(microseconds=floor(_EXACTLY.multiply(number, scale))))
 
 
-@lru_cache(maxsize=1_024)
-def _whole_second(text: str) -> str | None:
+@lru_cache(maxsize=4_096)
+def _whole_minute(text: str) -> str | None:
+    """`YYYY-MM-DD HH:MM:`, if the text is that, with a T or a space."""
     try:
-        spelled = datetime.fromisoformat(text).isoformat(" ")
+        spelled = datetime.fromisoformat(f"{text}00").isoformat(" ")[:_MINUTE]
     except ValueError:
         return None
     # `fromisoformat` reads more spellings than this one, and other ones in other versions of Python.

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tracking_log.block import MAX_LINE_BYTES
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.rejects import EXCERPT_BYTES, excerpt_row
+from edxorg.lib.tracking_log.rows import MAX_LINE_BYTES
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ class Block(NamedTuple):
     data: bytes
     first_line: int
     """Counted from 1."""
-
-    @property
-    def lines(self) -> int:
-        """How many there are."""
-        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+    lines: int
+    """How many there are."""
 
 
 @dataclass
@@ -68,7 +65,7 @@ def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
         while len(waiting) >= BLOCK_BYTES:
             end = waiting.rfind(b"\n", 0, BLOCK_BYTES) + 1 or waiting.find(b"\n", BLOCK_BYTES, MAX_LINE_BYTES + 1) + 1
             if end:
-                block = Block(waiting[:end], line)
+                block = _block(waiting[:end], line)
                 yield block
                 line += block.lines
                 waiting = waiting[end:]
@@ -80,7 +77,11 @@ def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
                 break
         held, held_bytes = [waiting], len(waiting)
     if held_bytes:
-        yield Block(b"".join(held), line)
+        yield _block(b"".join(held), line)
+
+
+def _block(data: bytes, first_line: int) -> Block:
+    return Block(data, first_line, data.count(b"\n") + (not data.endswith(b"\n")))
 
 
 def _set_aside(line: int, start: bytes, remaining: Iterator[bytes]) -> tuple[OversizedLine, bytes]:

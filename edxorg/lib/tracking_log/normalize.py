@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tracking_log.block import MAX_LINE_BYTES, NormalizedBlock, append_columns, normalize_block
+from edxorg.lib.tracking_log.block import NormalizedBlock, append_columns, normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
 from edxorg.lib.tracking_log.rejects import Reason
+from edxorg.lib.tracking_log.report import LogReport
+from edxorg.lib.tracking_log.rows import MAX_LINE_BYTES
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
 from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -20,60 +22,6 @@ from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-
-@dataclass
-class LogReport:
-    """What was read and written so far; `lines_in` = `lines_out` + all of `rejected` + `blank` at the end."""
-
-    lines_in: int = 0
-    lines_out: int = 0
-    rejected: Counter[Reason] = field(default_factory=Counter)
-    blank: int = 0
-    syslog_prefixes: int = 0
-    """Lines that were delivered without the prefix they had."""
-    exact_path_lines: int = 0
-    """Lines that were delivered though a JSON parser would have refused or bent them."""
-    columns: list[str] = field(default_factory=list)
-    """The day's top-level keys in order of first appearance."""
-    bytes_in: int = 0
-    """Of the compressed input."""
-    bytes_unpacked: int = 0
-    bytes_normalized: int = 0
-    """Of the output before compression."""
-    bytes_out: int = 0
-    """Of the compressed output."""
-
-    @property
-    def rejected_lines(self) -> int:
-        """All of them, whatever the reason."""
-        return self.rejected.total()
-
-    def sum_of_lines(self) -> str:
-        """For people: the sum that must equal the number of lines."""
-        total = self.lines_out + self.rejected_lines + self.blank
-        sign = "=" if total == self.lines_in else "≠"
-        return (
-            f"{self.lines_in:,} lines {sign} {self.lines_out:,} normalised + {self.rejected_lines:,} rejected + "
-            f"{self.blank:,} blank"
-        )
-
-    def as_json(self) -> dict[str, object]:
-        """The report for programs."""
-        return {
-            "lines_in": self.lines_in,
-            "lines_out": self.lines_out,
-            "rejected": self.rejected_lines,
-            "rejected_by_reason": dict(self.rejected),
-            "blank": self.blank,
-            "syslog_prefixes": self.syslog_prefixes,
-            "exact_path_lines": self.exact_path_lines,
-            "columns": self.columns,
-            "bytes_in": self.bytes_in,
-            "bytes_unpacked": self.bytes_unpacked,
-            "bytes_normalized": self.bytes_normalized,
-            "bytes_out": self.bytes_out,
-        }
 
 
 @dataclass
@@ -266,8 +214,9 @@ class _Assembly:
 
     def _submit(self, block: Block) -> _Pending:
         columns = tuple(self.report.columns)
-        result = self._pool.submit(normalize_block, block.data, block.first_line, columns)
-        return _Pending(block, len(columns), result)
+        task = self._pool.stream(normalize_block, block.first_line, columns)
+        task.send(block.data)
+        return _Pending(block, len(columns), task.finish())
 
     def _take(self) -> None:
         pending = self._pending.popleft()

@@ -1,0 +1,84 @@
+"""What is said about a log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edxorg.lib.tracking_log.rejects import Reason
+    from ol_orchestrate.lib.delivery import Outcome
+
+
+@dataclass
+class LogReport:
+    """What was read and written so far; `lines_in` = `lines_out` + all of `rejected` + `blank` at the end."""
+
+    lines_in: int = 0
+    lines_out: int = 0
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    blank: int = 0
+    syslog_prefixes: int = 0
+    """Lines that were delivered without the prefix they had."""
+    exact_path_lines: int = 0
+    """Lines that were delivered though a JSON parser would have refused or bent them."""
+    columns: list[str] = field(default_factory=list)
+    """The day's top-level keys in order of first appearance."""
+    bytes_in: int = 0
+    """Of the compressed input."""
+    bytes_unpacked: int = 0
+    bytes_normalized: int = 0
+    """Of the output before compression."""
+    bytes_out: int = 0
+    """Of the compressed output."""
+
+    @property
+    def rejected_lines(self) -> int:
+        """All of them, whatever the reason."""
+        return self.rejected.total()
+
+    def sum_of_lines(self) -> str:
+        """For people: the sum that must equal the number of lines."""
+        total = self.lines_out + self.rejected_lines + self.blank
+        sign = "=" if total == self.lines_in else "≠"
+        return (
+            f"{self.lines_in:,} lines {sign} {self.lines_out:,} normalised + {self.rejected_lines:,} rejected + "
+            f"{self.blank:,} blank"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The report for programs."""
+        return {
+            "lines_in": self.lines_in,
+            "lines_out": self.lines_out,
+            "rejected": self.rejected_lines,
+            "rejected_by_reason": dict(self.rejected),
+            "blank": self.blank,
+            "syslog_prefixes": self.syslog_prefixes,
+            "exact_path_lines": self.exact_path_lines,
+            "columns": self.columns,
+            "bytes_in": self.bytes_in,
+            "bytes_unpacked": self.bytes_unpacked,
+            "bytes_normalized": self.bytes_normalized,
+            "bytes_out": self.bytes_out,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LogAccount:
+    """What became of a log.
+
+    Attributes:
+        report: Of its lines.
+        outcome: Of the normalised log; `None` where nothing was to be delivered.
+        problem: Why there is none.
+    """
+
+    report: LogReport
+    outcome: Outcome | None = None
+    problem: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The account for programs."""
+        return {**self.report.as_json(), "outcome": self.outcome, "problem": self.problem}
