@@ -72,11 +72,20 @@ class TestGunzip:
         ],
         ids=["nothing", "zip", "garbage"],
     )
-    def test_what_is_no_gzip_says_so(self, data: bytes, message: str) -> None:
-        out, error = unpack(data)
+    @pytest.mark.parametrize("size", [1, 1000])
+    def test_what_is_no_gzip_says_so(self, data: bytes, message: str, size: int) -> None:
+        out, error = unpack(data, size)
         assert error is not None
         assert message in error
         assert out == (b"good" if data.startswith(b"\x1f\x8b") else b"")
+
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    def test_a_wrong_checksum_is_damage_of_a_gzip_file(self, size: int) -> None:
+        packed = bytearray(gzip.compress(b"good"))
+        packed[-8] ^= 1
+        _, error = unpack(bytes(packed), size)
+        assert error is not None
+        assert "the gzip data is damaged" in error
 
 
 class TestReadAhead:

@@ -31,6 +31,9 @@ LONGEST_HEADER = 1 << 20
 _GZIP = 31
 """zlib's number for "a gzip wrapper, and the largest window"."""
 
+_GZIP_MARK = b"\x1f\x8b"
+"""The first bytes of a gzip file."""
+
 _IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class for an instance
 
 
@@ -52,9 +55,11 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         ArchiveDamagedError: It is no gzip, its checksum is wrong, it breaks off, or something else follows it.
     """
     members = position = 0
+    start = b""
     unpacking: isal_zlib.Decompress | None = None
     for block in blocks:
         position += len(block)
+        start += block[: len(_GZIP_MARK) - len(start)]
         rest = block
         while rest:
             if unpacking is None:
@@ -68,7 +73,7 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
                     yield data
                     data = unpacking.decompress(unpacking.unconsumed_tail, BLOCK) if not unpacking.eof else b""
             except _IsalError as error:
-                what = "this is no gzip file" if not members and position == len(block) else "the gzip data is damaged"
+                what = "the gzip data is damaged" if start == _GZIP_MARK else "this is no gzip file"
                 raise ArchiveDamagedError(f"{what} ({error}), around byte {position - len(rest):,}") from None
             rest = b""
             if unpacking.eof:
