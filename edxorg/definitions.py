@@ -25,6 +25,7 @@ from edxorg.ops.program_reports import ReportsAccount
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from edxorg.sensors.source_files import source_files_sensor
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
+from ol_orchestrate.failed_partitions import failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
@@ -61,7 +62,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             extract_edxorg_courserun_metadata,
             *catalogue,
         ],
-        asset_checks=[raw_archive_checks(archives), raw_log_checks(logs)],
+        asset_checks=[
+            raw_archive_checks(archives),
+            raw_log_checks(logs),
+            failed_partitions_check(
+                [flatten_edxorg_course_structure, extract_edxorg_courserun_metadata, normalized_log]
+            ),
+        ],
         jobs=[archive_job, logs_job, reports_job],
         sensors=[
             edxorg_program_reports_sensor(reports_job, settings),

@@ -11,12 +11,13 @@ import pytest
 from edxorg.assets.course_content import (
     dummy_edxorg_course_structure,
     dummy_edxorg_course_xml,
-    failed_courses,
     flatten_edxorg_course_structure,
 )
+from edxorg.definitions import build_definitions
+from edxorg.lib.settings import Settings
 from edxorg_tests.course_files import PARTITION, Lake, asset_key, course_xml, structure
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
-from ol_orchestrate.failed_partitions import failed_partitions
+from ol_orchestrate.failed_partitions import CHECK, failed_partitions
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 from ol_orchestrate.lib.openedx import JsonLines
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 BLOCKS = asset_key("course_blocks")
 OTHER = "MITx-7.00x-1T2020|edge"
 VIDEO = asset_key("course_video")
-ALL_CHECKS = dg.AssetSelection.all_asset_checks()
+CHECKED = ["course_metadata", "flattened_course_structure", "tracking_logs"]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Daemon:
@@ -191,7 +193,8 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
     for partition in bad:
         lake.bring(COURSE_STRUCTURE, b"{}", partition)
         assert not lake.flatten(partition).success
-    found = check_results(lake)["flattened_course_structure"]
+    results = check_results(lake)
+    found = results["flattened_course_structure"]
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN
     assert found.metadata["failed_partitions"].value == 2
@@ -199,21 +202,51 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
     reasons = str(found.metadata["reasons"].value)
     assert reasons.count("is an empty object: a structure without blocks") == 2
     assert "MITx-bad0-1T2020\\|prod" in reasons
-    assert check_results(lake)["course_metadata"].passed
+    assert results["course_metadata"].passed
+    assert results["tracking_logs"].passed
+
+
+def test_a_partition_that_was_deleted_is_not_listed(lake: Lake) -> None:
+    lake.bring(COURSE_STRUCTURE, b"{}")
+    assert not lake.flatten().success
+    assert not check_results(lake)["flattened_course_structure"].passed
+    lake.instance.delete_dynamic_partition("course_and_source", PARTITION)
+    assert check_results(lake)["flattened_course_structure"].passed
+
+
+def test_a_log_that_failed_is_listed_too(lake: Lake) -> None:
+    settings = Settings(archive_url=f"file://{lake.folder}", landing_zone_url=lake.url)
+    partition = "mitx-edx-events-2024-01-31.log.gz"
+    lake.instance.add_dynamic_partitions("edxorg_tracking_log", [partition])
+    job = build_definitions(settings).resolve_job_def("refresh_edxorg_tracking_logs")
+    assert not job.execute_in_process(
+        instance=lake.instance, partition_key=partition, raise_on_error=False, run_config=QUIET
+    ).success
+    results = check_results(lake)
+    assert results["tracking_logs"].metadata["partitions"].value == [partition]
+    assert results["course_metadata"].passed
+
+
+def test_the_check_can_be_run_for_one_asset_alone(lake: Lake) -> None:
+    assert check_results(lake, "course_metadata").keys() == {"course_metadata"}
 
 
 def test_the_check_has_a_schedule_of_its_own() -> None:
-    specs = list(failed_courses.check_specs)
-    assert [spec.asset_key.path[-1] for spec in specs] == ["flattened_course_structure", "course_metadata"]
-    for spec in specs:
-        assert spec.automation_condition == dg.AutomationCondition.cron_tick_passed("30 * * * *")
-        assert not spec.blocking
+    hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
+    graph = build_definitions(Settings()).resolve_asset_graph()
+    found = [graph.get(key) for key in graph.asset_check_keys if key.name == CHECK]
+    assert sorted(each.key.asset_key.path[-1] for each in found) == CHECKED
+    for each in found:
+        assert each.automation_condition == hourly
+        assert not each.blocking
 
 
-def check_results(lake: Lake) -> dict[str, dg.AssetCheckEvaluation]:
-    checked = dg.Definitions(asset_checks=[failed_courses], jobs=[dg.define_asset_job("check", selection=ALL_CHECKS)])
-    result = checked.resolve_job_def("check").execute_in_process(
-        instance=lake.instance,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+def check_results(lake: Lake, *outputs: str) -> dict[str, dg.AssetCheckEvaluation]:
+    """What the location's check finds, of all its assets by default."""
+    job = build_definitions(Settings()).resolve_implicit_global_asset_job_def()
+    keys = {key for key in job.asset_layer.asset_graph.asset_check_keys if key.name == CHECK}
+    wanted = {key for key in keys if not outputs or key.asset_key.path[-1] in outputs}
+    result = job.get_subset(asset_selection=set(), asset_check_selection=wanted).execute_in_process(
+        instance=lake.instance, run_config=QUIET
     )
     return {each.asset_key.path[-1]: each for each in result.get_asset_check_evaluations()}

@@ -104,3 +104,13 @@ def test_dagster_finds_nothing_wrong() -> None:
     assert defs.resolve_job_def("retrieve_edxorg_raw_data").partitions_def == dg.DynamicPartitionsDefinition(
         name="edxorg_archive"
     )
+
+
+def test_assets_can_be_run_one_by_one_and_without_checks_that_run_by_themselves() -> None:
+    everything = defs.resolve_implicit_global_asset_job_def()
+    for definition in defs.assets or ():
+        if isinstance(definition, dg.AssetsDefinition) and definition.is_executable:
+            run_alone = everything.get_subset(asset_selection=set(definition.keys))
+            assert definition.op.name in {node.name for node in run_alone.nodes}
+    jobs = {job.name: {node.name for node in job.nodes} for job in defs.get_repository_def().get_all_jobs()}
+    assert {name for name, nodes in jobs.items() if "list_failed_partitions" in nodes} == {"__ASSET_JOB"}

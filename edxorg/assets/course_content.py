@@ -6,16 +6,10 @@ from typing import BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.course_content import ONE_COURSE_A_RUN, RETRIES, CourseOutputs, output_spec
-from ol_orchestrate.failed_partitions import failed_partitions_check
+from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_spec
 from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-from ol_orchestrate.lib.course_content_keys import (
-    COURSE_STRUCTURE,
-    COURSE_XML,
-    processed_data_asset,
-    structure_output_key,
-)
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
 from ol_orchestrate.lib.stores import VerifiedReader
@@ -50,7 +44,6 @@ OUTPUTS = {
 @dg.multi_asset(
     name="flatten_edxorg_course_structure",
     specs=[output_spec(name, description, COURSE_STRUCTURE) for name, description in OUTPUTS.items()],
-    backfill_policy=ONE_COURSE_A_RUN,
     retry_policy=RETRIES,
 )
 def flatten_edxorg_course_structure(
@@ -79,11 +72,3 @@ def _in_memory(blocks: VerifiedReader) -> BinaryIO:
             break
     document.seek(0)
     return document
-
-
-failed_courses = failed_partitions_check(
-    [
-        dg.AssetKey.from_user_string(processed_data_asset("flattened_course_structure")),
-        dg.AssetKey.from_user_string(processed_data_asset("course_metadata")),
-    ]
-)

@@ -35,8 +35,6 @@ LISTED_IN_UI = 50
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
-ONE_COURSE_A_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
-
 
 def output_spec(name: str, description: str, made_of: str) -> dg.AssetSpec:
     """The asset of an output.

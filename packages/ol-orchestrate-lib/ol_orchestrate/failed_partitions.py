@@ -22,9 +22,13 @@ class FailedPartition(NamedTuple):
     run_id: str
 
 
-def failed_partitions_check(assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
-    """The check, one for each asset; a warning, which blocks nothing. It runs every hour once automation is on."""
+def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetChecksDefinition:
+    """The check, one for each definition, at its first asset: the outputs of a run fail alike.
+
+    A warning, which blocks nothing. It runs every hour once automation is on, and never along with the asset.
+    """
     hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
+    checked = {next(iter(each.specs)).key: each.partitions_def for each in assets}
     specs = [
         dg.AssetCheckSpec(
             CHECK,
@@ -32,16 +36,18 @@ def failed_partitions_check(assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefi
             description="Lists the partitions whose latest run failed, and why.",
             automation_condition=hourly,
         )
-        for asset in assets
+        for asset in checked
     ]
 
-    @dg.multi_asset_check(name="list_failed_partitions", specs=specs)
+    @dg.multi_asset_check(name="list_failed_partitions", specs=specs, can_subset=True)
     def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
-        for asset in assets:
-            failed = failed_partitions(context.instance, asset)
+        for key in sorted(context.selected_asset_check_keys):
+            partitions = checked[key.asset_key]
+            there = set(partitions.get_partition_keys(dynamic_partitions_store=context.instance)) if partitions else ()
+            failed = [each for each in failed_partitions(context.instance, key.asset_key) if each.partition in there]
             yield dg.AssetCheckResult(
                 check_name=CHECK,
-                asset_key=asset,
+                asset_key=key.asset_key,
                 passed=not failed,
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata=_metadata(context.instance, failed),
@@ -51,7 +57,7 @@ def failed_partitions_check(assets: Sequence[dg.AssetKey]) -> dg.AssetChecksDefi
 
 
 def failed_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> list[FailedPartition]:
-    """The partitions whose latest run failed and recorded nothing of the asset, by partition key.
+    """The partitions whose latest run failed and recorded nothing of the asset, by partition key; also deleted ones.
 
     Dagster's own status of a partition stays "failed" when a later run succeeds without anything new to record.
     """

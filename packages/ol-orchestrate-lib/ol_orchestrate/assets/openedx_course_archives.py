@@ -5,7 +5,7 @@ from typing import BinaryIO, cast
 
 import dagster as dg
 
-from ol_orchestrate.course_content import ONE_COURSE_A_RUN, RETRIES, CourseOutputs, output_spec
+from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_spec
 from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
@@ -30,7 +30,6 @@ OUTPUTS = {
 @dg.multi_asset(
     name="extract_edxorg_courserun_metadata",
     specs=[output_spec(name, description, COURSE_XML) for name, description in OUTPUTS.items()],
-    backfill_policy=ONE_COURSE_A_RUN,
     retry_policy=RETRIES,
 )
 def extract_edxorg_courserun_metadata(
