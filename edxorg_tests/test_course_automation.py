@@ -15,7 +15,7 @@ from edxorg.assets.course_content import (
 )
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg_tests.course_files import PARTITION, Lake, asset_key, course_xml, structure
+from edxorg_tests.course_files import PARTITION, STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key, course_xml, structure
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.failed_partitions import CHECK, failed_partitions
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
@@ -119,7 +119,7 @@ def test_a_failed_run_is_asked_for_once_more_and_then_listed(
         assert daemon.tick() == set()
     assert not lake.flatten().success
     assert [daemon.tick() for _ in range(2)] == [set()] * 2
-    assert [each.partition for each in failed_partitions(lake.instance, BLOCKS)] == [PARTITION]
+    assert [each.partition for each in failed_partitions(lake.instance, flatten_edxorg_course_structure)] == [PARTITION]
 
 
 def test_the_next_version_has_a_second_chance_of_its_own(lake: Lake, daemon: Daemon) -> None:
@@ -133,7 +133,7 @@ def test_the_next_version_has_a_second_chance_of_its_own(lake: Lake, daemon: Dae
     assert daemon.tick() == {PARTITION}
     assert lake.flatten().success
     assert [daemon.tick() for _ in range(2)] == [set()] * 2
-    assert failed_partitions(lake.instance, BLOCKS) == []
+    assert failed_partitions(lake.instance, flatten_edxorg_course_structure) == []
 
 
 def test_a_version_that_comes_during_a_run_is_not_lost(
@@ -204,6 +204,16 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
     assert "MITx-bad0-1T2020\\|prod" in reasons
     assert results["course_metadata"].passed
     assert results["tracking_logs"].passed
+
+
+def test_an_asset_is_not_blamed_for_another_one_in_its_run(lake: Lake) -> None:
+    lake.bring(COURSE_XML, course_xml())
+    assert lake.extract().success
+    lake.bring(COURSE_STRUCTURE, b"{}")
+    assert not lake.run([*STRUCTURE_OUTPUTS, *XML_OUTPUTS]).success
+    results = check_results(lake)
+    assert not results["flattened_course_structure"].passed
+    assert results["course_metadata"].passed
 
 
 def test_a_partition_that_was_deleted_is_not_listed(lake: Lake) -> None:

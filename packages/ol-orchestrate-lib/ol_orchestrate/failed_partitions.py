@@ -28,7 +28,7 @@ def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
     A warning, which blocks nothing. It runs every hour once automation is on, and never along with the asset.
     """
     hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
-    checked = {next(iter(each.specs)).key: each.partitions_def for each in assets}
+    checked = {next(iter(each.specs)).key: each for each in assets}
     specs = [
         dg.AssetCheckSpec(
             CHECK,
@@ -42,9 +42,7 @@ def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
     @dg.multi_asset_check(name="list_failed_partitions", specs=specs, can_subset=True)
     def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         for key in sorted(context.selected_asset_check_keys):
-            partitions = checked[key.asset_key]
-            there = set(partitions.get_partition_keys(dynamic_partitions_store=context.instance)) if partitions else ()
-            failed = [each for each in failed_partitions(context.instance, key.asset_key) if each.partition in there]
+            failed = failed_partitions(context.instance, checked[key.asset_key])
             yield dg.AssetCheckResult(
                 check_name=CHECK,
                 asset_key=key.asset_key,
@@ -56,16 +54,28 @@ def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
     return list_failed_partitions
 
 
-def failed_partitions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> list[FailedPartition]:
-    """The partitions whose latest run failed and recorded nothing of the asset, by partition key; also deleted ones.
+def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinition) -> list[FailedPartition]:
+    """The partitions that are there and whose latest run failed before the definition's own step was done, by key.
 
-    Dagster's own status of a partition stays "failed" when a later run succeeds without anything new to record.
+    Dagster's own status of a partition stays "failed" when a later run succeeds without anything new to record, and
+    is "failed" too when another asset of the same run was what failed.
     """
+    asset = next(iter(definition.specs)).key
     attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
         asset
     )
-    failed_runs = _failed({run_id for run_id, _ in attempts.values()}, instance)
-    return sorted(FailedPartition(key, run_id) for key, (run_id, _) in attempts.items() if run_id in failed_runs)
+    partitions = definition.partitions_def
+    there = partitions.get_partition_keys(dynamic_partitions_store=instance) if attempts and partitions else ()
+    latest = {partition: attempts[partition][0] for partition in sorted(attempts.keys() & set(there))}
+    failed_runs = {
+        run_id for run_id in _failed(set(latest.values()), instance) if not _done(run_id, definition.op.name, instance)
+    }
+    return [FailedPartition(key, run_id) for key, run_id in latest.items() if run_id in failed_runs]
+
+
+def _done(run_id: str, step: str, instance: dg.DagsterInstance) -> bool:
+    events = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
+    return any(event.step_key == step for event in events)
 
 
 def _failed(run_ids: set[str], instance: dg.DagsterInstance) -> set[str]:

@@ -15,17 +15,25 @@ from lxml import etree  # type: ignore[import-untyped]
 
 NAME = "lti_passports"
 
+_QUOTE = r"""(?:["']|&(?:quot|apos|\#\w+);|\\+["'])"""
 _STRING = (
     r'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|\'(?:[^\'\\]|\\(?:.|\Z))*+(?:\'|\Z)|&quot;.*?(?:&quot;|\Z)|\\".*?(?:\\"|\Z)'
 )
 _ASSIGNMENT = re.compile(
-    rf"""{NAME}(?:["']|&quot;|&\#34;|\\+")?\s*+[:=]\s*+
-    (?:\[(?:{_STRING}|[^\]"'&\\]|[&\\])*+(?:\]|\Z)|{_STRING})""",
-    re.VERBOSE | re.DOTALL,
+    rf"{NAME}{_QUOTE}*+\s*+[:=]\s*+(?:\[(?:{_STRING}|[^\]\"'&\\]|[&\\])*+(?:\]|\Z)|{_STRING})", re.DOTALL
 )
-_ASSIGNMENT_START = re.compile(rb"lti_passports(?:[\"']|&quot;|&#34;|\\+\")?\s*+[:=]\s*+(?:[\"'\[]|&quot;|&#34;|\\)")
-_LONGEST_START = 256
-"""Bytes of an assignment, from the name to its first quote, that are looked for across two chunks of a file."""
+_PART = r"""[^\s:"'<>\[\](){},;&=\\]"""
+_PASSPORT = re.compile(
+    rf"(?<!{_PART})(?![\dTZ:.+\-]{{5,40}}+(?![^\s\"'<>])){_PART}{{1,256}}+:(?!//){_PART}{{1,256}}+:[^\s\"'<>]++"
+)
+"""What has the form of a passport and is neither a time nor a URL, be it quoted or not."""
+
+_ASSIGNMENT_OR_PASSPORT = re.compile(
+    rf"{NAME}{_QUOTE}*+\s*+[:=]\s*+(?:{_QUOTE}|\[)|(?<={_PART}):(?!//|\d\d:\d\d){_PART}{{1,256}}+:\S".encode()
+)
+_WIDE_NAME = NAME.encode("utf-16-le")[:-1]
+_LONGEST_BEGINNING = 512
+"""Bytes of a file that are looked at again with its next chunk: what begins an assignment or a passport."""
 
 
 def without_passports(value: Any) -> Any:  # noqa: ANN401 - any JSON value in, the same kind out
@@ -43,7 +51,7 @@ def without_passports(value: Any) -> Any:  # noqa: ANN401 - any JSON value in, t
 
 
 def text_without_passports(text: str) -> str:
-    """Text without the secrets: JSON is read as such, in other text the assigned value is cut out.
+    """Text without the secrets: JSON is read as such; in other text what is assigned, or has their form, is cut out.
 
     Text that only mentions the name, as a page that explains LTI does, stays as it is.
     """
@@ -52,39 +60,50 @@ def text_without_passports(text: str) -> str:
     try:
         document = json.loads(text)
         if isinstance(document, (dict, list)):
-            return json.dumps(without_passports(document))
+            text = json.dumps(without_passports(document))
     except (ValueError, RecursionError):
         pass  # no JSON, or so deep that it can only be handled as text
-    return _ASSIGNMENT.sub(f"{NAME} (left out)", text)
+    return _cut(text) if NAME in text else text
+
+
+def _cut(text: str) -> str:
+    return _PASSPORT.sub("(left out)", _ASSIGNMENT.sub(f"{NAME} (left out)", text))
 
 
 class PassportScan:
-    """Tells whether the chunks of a file hold an assignment of passports; for files that are not taken apart."""
+    """Tells whether the chunks of a file name passports and then hold some; for files that are not taken apart."""
 
     def __init__(self) -> None:
         """Nothing has been seen."""
         self.found = False
+        self._named = False
         self._end = b""
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next chunk, and across the border to the one before."""
-        if not self.found:
-            self.found = _ASSIGNMENT_START.search(self._end + chunk) is not None
-            self._end = chunk[-_LONGEST_START:]
+        if self.found:
+            return
+        seen = self._end + chunk
+        self._named = self._named or NAME.encode() in seen
+        self.found = _WIDE_NAME in seen or (self._named and _ASSIGNMENT_OR_PASSPORT.search(seen) is not None)
+        self._end = seen[-_LONGEST_BEGINNING:]
 
 
 def strip_passports(root: etree._Element) -> None:
     """Remove the secrets from an XML tree: attributes, elements, and what stands in text, values and comments."""
     for node in list(root.iter()):  # a list, since clearing an element would end the iteration
-        if node.tail and NAME in node.tail:
-            node.tail = text_without_passports(node.tail)
         if isinstance(node.tag, str) and etree.QName(node).localname == NAME:
             node.clear(keep_tail=True)
             continue
-        if node.text and NAME in node.text:
-            node.text = text_without_passports(node.text)
         for name, value in node.items():
             if etree.QName(name).localname == NAME:
                 del node.attrib[name]
             elif NAME in value:
                 node.set(name, text_without_passports(value))
+    texts = [(node, place) for node in root.iter() for place in ("text", "tail") if getattr(node, place)]
+    if any(NAME in getattr(node, place) for node, place in texts):
+        # a page that names them may have them in another element
+        for node, place in texts:
+            text = getattr(node, place)
+            if (cut := text_without_passports(text) if NAME in text else _cut(text)) != text:
+                setattr(node, place, cut)  # not otherwise: it makes text of a CDATA section
