@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
@@ -568,6 +569,10 @@ PASSPORT = f"tool:key:{CANARY}"
 class TestSecrets:
     AS_JSON = json.dumps({"lti_passports": [PASSPORT], "kept": 1})
     QUOTED = AS_JSON.replace('"', "&quot;")
+    BASE: ClassVar[dict[str, str | bytes]] = {
+        "course.xml": POINTER,
+        "course/2024.xml": '<course><html url_name="h"/></course>',
+    }
     LIST = json.dumps([PASSPORT]).replace('"', "&quot;")
     FILES: ClassVar[dict[str, str | bytes]] = {
         "course.xml": f'<course url_name="2024" org="MITx" course="6.00x" lti_passports="{LIST}"/>',
@@ -640,16 +645,79 @@ class TestSecrets:
             f"lti_passports = '{PASSPORT}\\",
             f'{{"a": "{{\\"lti_passports\\": [\\"{PASSPORT}\\"]}}" broken',
             f"x='lti_passports=&quot;{PASSPORT}&quot;'",
+            f"{{&#x27;lti_passports&#x27;: &apos;{PASSPORT}&apos;}}",
+            f"{{&amp;quot;lti_passports&amp;quot;: [&amp;quot;{PASSPORT}&amp;quot;]}}",
+            f"{{'lti_passports': [u'{PASSPORT}']}}",
+            f"lti_passports = ('a:b:c', '{PASSPORT}')",
+            f"lti_passports:\n  - other:x:y\n  - {PASSPORT}\n",
+            f'1,"{{""lti_passports"": [""{PASSPORT}""]}}"',
+            f'[{{"name": "lti_passports", "value": ["{PASSPORT}"]}}]',
+            f'{{"lti_passports": {{"value": ["{PASSPORT}"], "help": ""}}',
+            f"<dt>lti_passports</dt><dd>{PASSPORT}</dd>",
         ],
     )
     def test_passports_in_text_that_is_no_json_are_cut_out(self, text: str) -> None:
         cut = text_without_passports(text)
         assert CANARY not in cut
         assert "lti_passports" in cut
+        files = self.BASE | {
+            "html/h.xml": f"<html>{escape(text)}</html>",
+            "about/x.txt": text,
+            "x.csv": text.encode("utf-16"),
+        }
+        with StaticAssets() as assets:
+            course = read_course(io.BytesIO(export(files)), static_assets=assets)
+            assert assets.manifest()["file_count"] == 0
+        assert CANARY.encode() not in block(course, "h").raw_xml
 
-    def test_text_that_only_mentions_passports_stays(self) -> None:
-        text = "The lti_passports of a course: see Advanced Settings, 'lti_passports'."
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "The lti_passports of a course: see Advanced Settings, 'lti_passports'.",
+            "lti_passports, since 2024-01-31T10:30:00.000Z or 10:30:00, of http://host:8000/x: 1:2",
+        ],
+    )
+    def test_text_that_only_mentions_passports_stays(self, text: str) -> None:
         assert text_without_passports(text) == text
+        page = f"<html><![CDATA[{text}]]></html>"
+        files = {**self.BASE, "html/h.xml": page, "about/x.txt": text}
+        with StaticAssets() as assets:
+            course = read_course(io.BytesIO(export(files)), static_assets=assets)
+            assert assets.manifest()["file_count"] == 1
+        assert block(course, "h").raw_xml == page.encode()
+
+    def test_a_page_that_names_them_in_one_element_and_shows_them_in_another(self) -> None:
+        page = f"<html><p>lti_passports:</p> <code>{PASSPORT}</code> 10:30 a:b {PASSPORT}</html>"
+        assert CANARY.encode() not in block(course_of(self.BASE | {"html/h.xml": page}), "h").raw_xml
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f'<html lti_passports="[tool:key:&{CANARY};]"/>',
+            f"<html>lti_passports <tool:key:{CANARY}></html>",
+            f'<html lti_passports="x" {CANARY}:x="1"/>',
+            f"<html lti_passports='x'><?{CANARY} ",
+        ],
+    )
+    def test_the_problem_of_a_broken_file_quotes_nothing_of_them(self, text: str) -> None:
+        course = course_of(self.BASE | {"html/h.xml": text})
+        (problem,) = course.problems
+        assert str(problem).startswith("course/html/h.xml:1:")
+        assert "broken XML" in problem.what
+        assert CANARY not in str(problem)
+
+    @pytest.mark.parametrize(
+        "path", ["policies/2024/policy.json", "policies/2024.json", "policies/2024/grading_policy.json"]
+    )
+    @pytest.mark.parametrize("text", [AS_JSON[:-1], AS_JSON + ",", "{'course/2024': " + AS_JSON, AS_JSON + "\\"])
+    def test_the_problem_of_a_broken_policy_quotes_nothing_of_them(self, path: str, text: str) -> None:
+        with StaticAssets() as assets:
+            files = {**self.BASE, path: text}
+            course = read_course(io.BytesIO(export(files)), static_assets=assets)
+            assert assets.manifest()["file_count"] == 0
+        (problem,) = course.problems
+        assert problem.path == f"course/{path}"
+        assert CANARY not in repr(course)
 
     def test_a_secret_across_two_chunks_of_a_static_file_is_seen(self) -> None:
         filler = b"x" * ((256 << 10) - 8)

@@ -24,7 +24,7 @@ _ASSIGNMENT = re.compile(
 )
 _PART = r"""[^\s:"'<>\[\](){},;&=\\]"""
 _PASSPORT = re.compile(
-    rf"(?<!{_PART})(?![\dTZ:.+\-]{{5,40}}+(?![^\s\"'<>])){_PART}{{1,256}}+:(?!//){_PART}{{1,256}}+:[^\s\"'<>]++"
+    rf"(?<!{_PART})(?![\dTZ:.+\-]{{5,40}}+(?![^\s\"'<>,;)\]])){_PART}{{1,256}}+:(?!//){_PART}{{1,256}}+:[^\s\"'<>]++"
 )
 """What has the form of a passport and is neither a time nor a URL, be it quoted or not."""
 
