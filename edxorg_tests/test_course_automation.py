@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 
-BLOCKS = asset_key("course_blocks")
+STRUCTURE = asset_key("flattened_course_structure")
 OTHER = "MITx-7.00x-1T2020|edge"
-VIDEO = asset_key("course_video")
-CHECKED = ["course_metadata", "flattened_course_structure", "tracking_logs"]
+XML_BLOCKS = asset_key("course_xml_blocks")
+CHECKED = ["course_structure", "course_xml", "raw_tracking_logs"]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -46,7 +46,7 @@ class Daemon:
         self._cursor: AssetDaemonCursor | None = None
         self.at_first = self.tick()
 
-    def tick(self, output: dg.AssetKey = BLOCKS) -> set[str | None]:
+    def tick(self, output: dg.AssetKey = STRUCTURE) -> set[str | None]:
         """The partitions that are requested of an output."""
         result = dg.evaluate_automation_conditions(
             dg.Definitions(assets=self._assets, resources={"s3file_io_manager": dg.mem_io_manager}),
@@ -81,9 +81,9 @@ def test_the_assets_of_course_xml_follow_that(lake: Lake) -> None:
     daemon = Daemon(lake, dummy_edxorg_course_xml, extract_edxorg_courserun_metadata)
     lake.bring(COURSE_STRUCTURE, structure())
     lake.bring(COURSE_XML, course_xml(), OTHER)
-    assert daemon.tick(VIDEO) == {OTHER}
+    assert daemon.tick(XML_BLOCKS) == {OTHER}
     assert lake.extract(OTHER).success
-    assert daemon.tick(VIDEO) == set()
+    assert daemon.tick(XML_BLOCKS) == set()
 
 
 def test_an_unchanged_version_starts_nothing(lake: Lake, daemon: Daemon) -> None:
@@ -134,6 +134,25 @@ def test_the_next_version_has_a_second_chance_of_its_own(lake: Lake, daemon: Dae
     assert lake.flatten().success
     assert [daemon.tick() for _ in range(2)] == [set()] * 2
     assert failed_partitions(lake.instance, flatten_edxorg_course_structure) == []
+
+
+def test_a_failure_is_over_when_something_is_recorded(lake: Lake, daemon: Daemon) -> None:
+    changes = [
+        (b"{}", 2),
+        (structure("A"), 1),
+        (structure("B"), 1),
+        (b"{}", 2),
+        (structure("B"), 2),  # there is nothing to record, so that Dagster still takes the partition for failed
+        (structure("C"), 1),
+        (structure("D"), 1),
+    ]
+    for content, expected in changes:
+        lake.bring(COURSE_STRUCTURE, content)
+        runs = 0
+        while daemon.tick() and runs < 5:
+            lake.flatten()
+            runs += 1
+        assert (content, runs) == (content, expected)
 
 
 def test_a_version_that_comes_during_a_run_is_not_lost(
@@ -194,7 +213,7 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
         lake.bring(COURSE_STRUCTURE, b"{}", partition)
         assert not lake.flatten(partition).success
     results = check_results(lake)
-    found = results["flattened_course_structure"]
+    found = results["course_structure"]
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN
     assert found.metadata["failed_partitions"].value == 2
@@ -202,8 +221,8 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
     reasons = str(found.metadata["reasons"].value)
     assert reasons.count("is an empty object: a structure without blocks") == 2
     assert "MITx-bad0-1T2020\\|prod" in reasons
-    assert results["course_metadata"].passed
-    assert results["tracking_logs"].passed
+    assert results["course_xml"].passed
+    assert results["raw_tracking_logs"].passed
 
 
 def test_an_asset_is_not_blamed_for_another_one_in_its_run(lake: Lake) -> None:
@@ -212,16 +231,16 @@ def test_an_asset_is_not_blamed_for_another_one_in_its_run(lake: Lake) -> None:
     lake.bring(COURSE_STRUCTURE, b"{}")
     assert not lake.run([*STRUCTURE_OUTPUTS, *XML_OUTPUTS]).success
     results = check_results(lake)
-    assert not results["flattened_course_structure"].passed
-    assert results["course_metadata"].passed
+    assert not results["course_structure"].passed
+    assert results["course_xml"].passed
 
 
 def test_a_partition_that_was_deleted_is_not_listed(lake: Lake) -> None:
     lake.bring(COURSE_STRUCTURE, b"{}")
     assert not lake.flatten().success
-    assert not check_results(lake)["flattened_course_structure"].passed
+    assert not check_results(lake)["course_structure"].passed
     lake.instance.delete_dynamic_partition("course_and_source", PARTITION)
-    assert check_results(lake)["flattened_course_structure"].passed
+    assert check_results(lake)["course_structure"].passed
 
 
 def test_a_log_that_failed_is_listed_too(lake: Lake) -> None:
@@ -233,12 +252,12 @@ def test_a_log_that_failed_is_listed_too(lake: Lake) -> None:
         instance=lake.instance, partition_key=partition, raise_on_error=False, run_config=QUIET
     ).success
     results = check_results(lake)
-    assert results["tracking_logs"].metadata["partitions"].value == [partition]
-    assert results["course_metadata"].passed
+    assert results["raw_tracking_logs"].metadata["partitions"].value == [partition]
+    assert results["course_xml"].passed
 
 
 def test_the_check_can_be_run_for_one_asset_alone(lake: Lake) -> None:
-    assert check_results(lake, "course_metadata").keys() == {"course_metadata"}
+    assert check_results(lake, "course_xml").keys() == {"course_xml"}
 
 
 def test_the_check_has_a_schedule_of_its_own() -> None:

@@ -106,11 +106,11 @@ def test_dagster_finds_nothing_wrong() -> None:
     )
 
 
-def test_assets_can_be_run_one_by_one_and_without_checks_that_run_by_themselves() -> None:
+def test_no_run_of_assets_evaluates_checks_that_run_by_themselves() -> None:
     everything = defs.resolve_implicit_global_asset_job_def()
     for definition in defs.assets or ():
         if isinstance(definition, dg.AssetsDefinition) and definition.is_executable:
-            run_alone = everything.get_subset(asset_selection=set(definition.keys))
-            assert definition.op.name in {node.name for node in run_alone.nodes}
+            alone = everything.get_subset(asset_selection=set(definition.keys))
+            assert [node.name for node in alone.nodes] == [definition.op.name]
     jobs = {job.name: {node.name for node in job.nodes} for job in defs.get_repository_def().get_all_jobs()}
     assert {name for name, nodes in jobs.items() if "list_failed_partitions" in nodes} == {"__ASSET_JOB"}

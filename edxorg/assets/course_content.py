@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_spec
+from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_specs
 from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, structure_output_key
@@ -43,7 +43,7 @@ OUTPUTS = {
 
 @dg.multi_asset(
     name="flatten_edxorg_course_structure",
-    specs=[output_spec(name, description, COURSE_STRUCTURE) for name, description in OUTPUTS.items()],
+    specs=output_specs(OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure"),
     retry_policy=RETRIES,
 )
 def flatten_edxorg_course_structure(

@@ -155,7 +155,7 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata  # noqa: PLC0415
 
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
-    outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys), asset_check_selection=set())
+    outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys))
     with runs.dagster_instance() as instance:
         _register(instance, export, partition, settings)
         reasons = runs.run_job(outputs, instance, partition)

@@ -114,8 +114,10 @@ def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, a
     upstream = dg.AssetKey(asset.split("/"))
     graph = defs.resolve_asset_graph()
     job = defs.resolve_implicit_global_asset_job_def()
-    outputs = job.get_subset(asset_selection=set(graph.get(upstream).child_keys), asset_check_selection=set())
-    return run_job(outputs, instance, partition)
+    selection = list(graph.get(upstream).child_keys)
+    return _reasons(
+        job.execute_in_process(instance=instance, partition_key=partition, asset_selection=selection, **QUIET)
+    )
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -14,6 +14,6 @@ def refresh_edxorg_tracking_logs(normalized_log: dg.AssetsDefinition) -> Unresol
     """Normalise the log of one day, the partition."""
     return dg.define_asset_job(
         "refresh_edxorg_tracking_logs",
-        selection=dg.AssetSelection.assets(normalized_log).without_checks(),
+        selection=dg.AssetSelection.assets(normalized_log),
         description=refresh_edxorg_tracking_logs.__doc__,
     )

@@ -22,7 +22,7 @@ from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -36,23 +36,28 @@ LISTED_IN_UI = 50
 RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
 
-def output_spec(name: str, description: str, made_of: str) -> dg.AssetSpec:
-    """The asset of an output.
+def output_specs(outputs: Mapping[str, str], *, made_of: str, automated: str) -> list[dg.AssetSpec]:
+    """The assets that one step makes.
 
     Args:
-        name: Of the output.
-        description: Of a row, or of the file.
-        made_of: The asset whose file the output is made of.
+        outputs: Their names, and what a row or the file is.
+        made_of: The asset whose file they are made of.
+        automated: The one with the automation condition; the others run along with it. Conditions of all would be
+            evaluated one after the other, and what ends in between be requested again by the later ones. Best is one
+            that seldom stays as it was, since Dagster takes it for failed from a failure to its next record.
     """
-    return dg.AssetSpec(
-        dg.AssetKey.from_user_string(processed_data_asset(name)),
-        group_name="edxorg",
-        description=description,
-        deps=[dg.AssetKey.from_user_string(made_of)],
-        partitions_def=course_and_source_partitions,
-        automation_condition=on_new_version(),
-        skippable=True,  # nothing is recorded of an output that is as it was
-    )
+    return [
+        dg.AssetSpec(
+            dg.AssetKey.from_user_string(processed_data_asset(name)),
+            group_name="edxorg",
+            description=description,
+            deps=[dg.AssetKey.from_user_string(made_of)],
+            partitions_def=course_and_source_partitions,
+            automation_condition=on_new_version() if name == automated else None,
+            skippable=True,  # nothing is recorded of an output that is as it was
+        )
+        for name, description in outputs.items()
+    ]
 
 
 class CourseOutputs:

@@ -23,26 +23,27 @@ class FailedPartition(NamedTuple):
 
 
 def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetChecksDefinition:
-    """The check, one for each definition, at its first asset: the outputs of a run fail alike.
+    """The check, one for each definition; a warning, which blocks nothing. It runs every hour once automation is on.
 
-    A warning, which blocks nothing. It runs every hour once automation is on, and never along with the asset.
+    It sits on what the definition's assets are made of, which no run makes: each run of a partition would evaluate it
+    along with the asset, and take it for skipped where the asset fails.
     """
     hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
-    checked = {next(iter(each.specs)).key: each for each in assets}
+    made_of = {dep.asset_key: each for each in assets for dep in next(iter(each.specs)).deps}
     specs = [
         dg.AssetCheckSpec(
             CHECK,
-            asset=asset,
-            description="Lists the partitions whose latest run failed, and why.",
+            asset=source,
+            description=f"Lists the partitions for which the latest run of {made.op.name} failed, and why.",
             automation_condition=hourly,
         )
-        for asset in checked
+        for source, made in made_of.items()
     ]
 
     @dg.multi_asset_check(name="list_failed_partitions", specs=specs, can_subset=True)
     def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         for key in sorted(context.selected_asset_check_keys):
-            failed = failed_partitions(context.instance, checked[key.asset_key])
+            failed = failed_partitions(context.instance, made_of[key.asset_key])
             yield dg.AssetCheckResult(
                 check_name=CHECK,
                 asset_key=key.asset_key,

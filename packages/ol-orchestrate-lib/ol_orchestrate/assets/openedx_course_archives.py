@@ -5,7 +5,7 @@ from typing import BinaryIO, cast
 
 import dagster as dg
 
-from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_spec
+from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_specs
 from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
@@ -29,7 +29,7 @@ OUTPUTS = {
 
 @dg.multi_asset(
     name="extract_edxorg_courserun_metadata",
-    specs=[output_spec(name, description, COURSE_XML) for name, description in OUTPUTS.items()],
+    specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks"),
     retry_policy=RETRIES,
 )
 def extract_edxorg_courserun_metadata(
