@@ -16,7 +16,7 @@ from edxorg.lib.catalogue import COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_C
 from edxorg.lib.settings import Settings
 from edxorg.samples.catalogue import serve_sample_catalogue
 from edxorg_tests.archives import landed, times
-from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.failures import PERMANENT_FAILURE, FailureRetries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def location(tmp_path: Path, catalogue: SampleCatalogue) -> Iterator[Location]:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
-    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+    monkeypatch.setattr(FailureRetries, "calculate_delay", lambda *_: 0)
 
 
 def test_everything_lands_whole(location: Location, catalogue: SampleCatalogue) -> None:

@@ -22,7 +22,7 @@ from edxorg.lib.catalogue import (
 from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
 from edxorg.ops.recording import asset_key
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.landing import COLUMN_SCHEMA, Made, land
 from ol_orchestrate.lib.delivery import Copies
@@ -62,7 +62,7 @@ def _assets_of(name: str, listing: Listing[Any]) -> dg.AssetsDefinition:
         name=name,
         specs=[_spec(listing.records), _spec(listing.parts)],
         description=f"Asks the Discovery API for all pages of `{listing.path}`.",
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+        retry_policy=RETRIES,
     )
     def assets(
         context: dg.AssetExecutionContext,

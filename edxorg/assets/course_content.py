@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_specs
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.course_content import CourseOutputs, output_specs
+from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs

@@ -18,7 +18,7 @@ from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.recording import asset_key
 from edxorg.ops.reporting import reporter
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.landing import Made, land
 from ol_orchestrate.lib.delivery import OneCopy, Outcome
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -27,8 +27,6 @@ from ol_orchestrate.lib.stores import ObjectStore, SourceInfo, VerifiedReader, j
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
     from ol_orchestrate.io_managers.gcs import GCSFileIOManager
-
-RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
 LogEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 

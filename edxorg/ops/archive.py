@@ -18,7 +18,7 @@ from edxorg.lib.tables import Escapes, Reading, RowHash
 from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
@@ -52,7 +52,7 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
         out=dg.Out(dg.Nothing),
         pool="edxorg_archive",
         required_resource_keys={"s3file_io_manager"},
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL),
+        retry_policy=RETRIES,
     )
     def process_edxorg_archive(
         context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from edxorg.lib.program_reports import Comparison, Fetched, Reports, batches, deliver, each_alone, fetch
 from edxorg.lib.settings import Settings
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.stores import StoreAccess
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -94,7 +94,7 @@ def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resourc
 def download_op(settings: Settings) -> dg.OpDefinition:
     """The op that fetches."""
 
-    @dg.op(name=DOWNLOAD_OP, retry_policy=dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL))
+    @dg.op(name=DOWNLOAD_OP, retry_policy=RETRIES)
     def download_files_from_s3(
         context: dg.OpExecutionContext,
         config: ReportsConfig,

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 LISTED_IN_UI = 50
 """Problems of a course that are shown; the rest is counted."""
 
-RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
-
 
 def output_specs(outputs: Mapping[str, str], *, made_of: str, automated: str) -> list[dg.AssetSpec]:
     """The assets that one step makes.

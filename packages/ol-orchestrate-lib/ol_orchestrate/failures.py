@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,28 @@ if TYPE_CHECKING:
 
 PERMANENT_FAILURE = "edxorg/permanent_failure"
 """Tag of a run that failed for reasons that stay until somebody changes something: it is not worth repeating."""
+
+
+class FailureRetries(dg.RetryPolicy):
+    """Retries of failures; a run that is told to stop stops.
+
+    A plain policy takes the interruption for a failure, and goes on a minute after somebody terminated the run.
+    """
+
+    def calculate_delay(self, attempt_num: int) -> int | float:
+        """Seconds before an attempt, which Dagster asks for while it handles what ended the one before.
+
+        Raises:
+            dagster.DagsterExecutionInterruptedError, KeyboardInterrupt: That was an interruption.
+        """
+        reason = sys.exc_info()[1]
+        if isinstance(reason, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
+            raise reason
+        return super().calculate_delay(attempt_num)
+
+
+RETRIES = FailureRetries(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+"""What each step that reads or writes elsewhere has."""
 
 
 class RunContext(Protocol):

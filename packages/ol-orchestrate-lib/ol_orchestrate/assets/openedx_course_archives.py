@@ -5,8 +5,8 @@ from typing import BinaryIO, cast
 
 import dagster as dg
 
-from ol_orchestrate.course_content import RETRIES, CourseOutputs, output_specs
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.course_content import CourseOutputs, output_specs
+from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
 from ol_orchestrate.lib.delivery import Copies, OneCopy
