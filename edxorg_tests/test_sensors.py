@@ -16,7 +16,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._grpc.impl import get_external_sensor_execution
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, CursorResult, Row
 
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
@@ -29,7 +29,7 @@ from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ol_orchestrate.testing.servers import GCSServer, S3Server
@@ -322,6 +322,33 @@ def test_a_tick_asks_the_instance_a_handful_of_times(daemon: Daemon, monkeypatch
     statements.clear()
     assert len(daemon.evaluate(ARCHIVES).run_requests or []) == 50
     assert len(statements) == few <= 8
+
+
+def test_a_file_is_registered_without_reading_all_partition_keys(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.source.write(archive(1), b"1")
+    others = [f"other-{number}" for number in range(2000)]
+    daemon.instance.add_dynamic_partitions("edxorg_archive", others)
+    rows = count_rows(monkeypatch)
+    files = raw_data_archives(daemon.settings)
+    for _ in range(2):
+        assert files.register(daemon.instance, daemon.source.read(archive(1)).info) == archive(1)
+    assert sum(rows) < 50
+    assert daemon.instance.get_dynamic_partitions("edxorg_archive") == [*others, archive(1)]
+    assert len(daemon.recorded()) == 1
+
+
+def count_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each query gets from SQLite, from now on."""
+    counts: list[int] = []
+    fetchall = CursorResult.fetchall
+
+    def counted(result: CursorResult[tuple[object, ...]]) -> Sequence[Row[tuple[object, ...]]]:
+        rows = fetchall(result)
+        counts.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(CursorResult, "fetchall", counted)
+    return counts
 
 
 def count_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:

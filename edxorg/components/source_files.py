@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.ops.recording import add_partitions, asset_key
+from edxorg.ops.recording import asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
 from ol_orchestrate.recording import DATA_VERSION, latest_tags
 
@@ -89,7 +89,8 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
         """Make a file that is there known to Dagster, unless it is; return its partition key."""
         arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version)
         key = str(arrived.partition)
-        add_partitions(instance, self.partitions_def(), [key])
+        if not instance.has_dynamic_partition(self.partitions, key):  # alone, not among all keys: there may be 100,000
+            instance.add_dynamic_partitions(self.partitions, [key])
         known = recorded_path(instance, self.key(), key) == info.url
         if not known or self.recorded(instance, [key]).get(key) != info.version:
             instance.report_runless_asset_event(arrived)
