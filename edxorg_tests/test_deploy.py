@@ -12,9 +12,10 @@ import subprocess
 import sys
 import sysconfig
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 import pytest
@@ -24,14 +25,22 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.config import pg_config
+from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load import location_origins_from_config
+from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 from dagster_postgres.utils import pg_url_from_config
 from dagster_shared.yaml_utils import safe_load_yaml
 from sqlalchemy import make_url
 
+from edxorg.assets.raw_files import raw_data_archives
+from edxorg.lib.settings import Settings
+from edxorg.samples.archive import write_sample_archive
+from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.lib.stores import open_store
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dagster._core.remote_representation.code_location import CodeLocation
 
@@ -132,9 +141,10 @@ def test_the_image_runs_as_another_user_than_root_and_copies_what_is_there() -> 
             assert any(source == kept or source.startswith(f"{kept}/") for kept in allowed), source
 
 
-@pytest.fixture
-def wheels_folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def wheels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both packages, installed from their wheels and without what they depend on."""
+    tmp_path = tmp_path_factory.mktemp("wheels")
     uv = shutil.which("uv")
     if uv is None:
         pytest.skip("uv is not on PATH")
@@ -151,9 +161,24 @@ def wheels_folder(tmp_path: Path) -> Path:
     return folder
 
 
+class CodeServer(NamedTuple):
+    """A server and all its processes, which are of one group."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def is_gone(self) -> bool:
+        """Whether no process is left."""
+        self.process.poll()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 0)
+            return False
+        return True
+
+
 @contextmanager
-def code_server(wheels_folder: Path, home: Path) -> Iterator[int]:
-    """The image's command on the installed wheels; gives its port, and ends all of its processes."""
+def code_server(wheels_folder: Path, home: Path, **variables: str) -> Iterator[CodeServer]:
+    """The image's command on the installed wheels; in the end none of its processes is left."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -166,6 +191,7 @@ def code_server(wheels_folder: Path, home: Path) -> Iterator[int]:
         "PYTHONNOUSERSITE": "1",
         # As plain entries of the path, the environment's packages do not bring the editable checkout with them.
         "PYTHONPATH": os.pathsep.join([str(wheels_folder), sysconfig.get_path("purelib")]),
+        **variables,
     }
     # The interpreter below the environment, for the same reason.
     python = str(Path(sys.executable).resolve())
@@ -179,6 +205,8 @@ def code_server(wheels_folder: Path, home: Path) -> Iterator[int]:
     )
     assert found.stdout.startswith(f"['{wheels_folder}/edxorg'] ['{wheels_folder}/ol_orchestrate']"), found.stdout
     assert str(ROOT) not in found.stdout.replace(sysconfig.get_path("purelib"), "")
+    # A shell lets its background jobs ignore interrupts; who inherits that makes Dagster ignore SIGTERM as well.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(  # noqa: S603
             [python, "-m", program, *arguments],
@@ -188,11 +216,12 @@ def code_server(wheels_folder: Path, home: Path) -> Iterator[int]:
             env=environment,
             start_new_session=True,
         )
+    signal.signal(signal.SIGINT, handler)
     try:
-        yield port
+        yield CodeServer(port, server)
     finally:
-        # The code server has a process that loads the location: both are of this group.
-        os.killpg(server.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
@@ -212,10 +241,8 @@ def test_the_code_server_serves_the_location_from_its_wheels(
     wheels_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_grpc_proxy", LOOPBACK)
-    home = tmp_path / "home"
-    home.mkdir()
-    with dg.DagsterInstance.ephemeral() as instance, code_server(wheels_folder, home) as port:
-        location = load_location(port, instance)
+    with dg.DagsterInstance.ephemeral() as instance, code_server(wheels_folder, tmp_path) as server:
+        location = load_location(server.port, instance)
         try:
             (repository,) = location.get_repositories().values()
             jobs = {job.name for job in repository.get_all_jobs()}
@@ -223,3 +250,82 @@ def test_the_code_server_serves_the_location_from_its_wheels(
             location.cleanup()
 
     assert jobs >= {"retrieve_edxorg_raw_data", "refresh_edxorg_tracking_logs", "sync_edxorg_program_reports"}
+
+
+def test_the_image_passes_a_request_to_stop_on_to_the_runs() -> None:
+    assert json.loads(re.findall(r"^ENTRYPOINT (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1]) == ["tini", "-g", "--"]
+
+
+def test_a_server_that_is_stopped_fails_its_runs_and_leaves_nothing(
+    wheels_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run without an end would wait for run monitoring, or for the sensor to give it up; a failed one heals."""
+    monkeypatch.setenv("no_grpc_proxy", LOOPBACK)
+    settings = replace(Settings(), archive_url=f"file://{tmp_path}/archives")
+    name = "mitx-2024-01-31.tar.gz"
+    (tmp_path / "archives").mkdir()
+    write_sample_archive(tmp_path / "archives" / name, courses=30, rows_per_course=5000, seed=0)
+    for folder in ("home", "temporary", "dagster"):
+        (tmp_path / folder).mkdir()
+    variables = {
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+        "TMPDIR": str(tmp_path / "temporary"),
+        "EDXORG_ARCHIVE_URL": settings.archive_url,
+        "EDXORG_LANDING_ZONE_URL": f"file://{tmp_path}/lake",
+    }
+    with (
+        dg.instance_for_test(temp_dir=variables["DAGSTER_HOME"]) as instance,
+        code_server(wheels_folder, tmp_path / "home", **variables) as server,
+    ):
+        raw_data_archives(settings).register(instance, open_store(settings.archive_url).read(name).info)
+        load_location(server.port, instance).cleanup()
+        run_id = launch(server.port, instance, "retrieve_edxorg_raw_data", name)
+        wait_for(lambda: any((tmp_path / "lake").rglob("*.tsv")))
+        os.killpg(server.process.pid, signal.SIGTERM)
+        wait_for(server.is_gone)
+        run = instance.get_run_by_id(run_id)
+
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert PERMANENT_FAILURE not in run.tags
+    assert [path for path in (tmp_path / "temporary").rglob("*") if path.is_file()] == []
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def launch(port: int, instance: dg.DagsterInstance, job_name: str, partition: str) -> str:
+    """Start a run in the code server, as Dagster's daemon does; return its ID."""
+    target = GrpcServerTarget(host=LOOPBACK, port=port, socket=None, location_name="edxorg")
+    with WorkspaceProcessContext(instance, target) as process:
+        workspace = process.create_request_context()
+        location = workspace.get_code_location("edxorg")
+        (repository,) = location.get_repositories().values()
+        job = repository.get_full_job(job_name)
+        plan = location.get_execution_plan(job, {}, None, None, instance)
+        run = instance.create_run(
+            job_name=job.name,
+            run_id=None,
+            run_config={},
+            status=dg.DagsterRunStatus.NOT_STARTED,
+            tags={"dagster/partition": partition},
+            root_run_id=None,
+            parent_run_id=None,
+            step_keys_to_execute=None,
+            execution_plan_snapshot=plan.execution_plan_snapshot,
+            job_snapshot=job.job_snapshot,
+            parent_job_snapshot=None,
+            asset_selection=None,
+            asset_check_selection=None,
+            resolved_op_selection=None,
+            op_selection=None,
+            remote_job_origin=job.get_remote_origin(),
+            job_code_origin=job.get_python_origin(),
+            asset_graph=repository.asset_graph,
+        )
+        instance.launch_run(run.run_id, workspace)
+    return run.run_id
