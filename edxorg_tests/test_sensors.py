@@ -324,7 +324,9 @@ def test_a_tick_asks_the_instance_a_handful_of_times(daemon: Daemon, monkeypatch
     assert len(statements) == few <= 8
 
 
-def test_a_file_is_registered_without_reading_all_partition_keys(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_registered_without_reading_all_partition_keys(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     daemon.source.write(archive(1), b"1")
     others = [f"other-{number}" for number in range(2000)]
     daemon.instance.add_dynamic_partitions("edxorg_archive", others)

@@ -324,3 +324,14 @@ def test_bytes_from_the_middle_of_a_file_to_its_end(tmp_path: Path) -> None:
     file.seek(8)
     store.write("key", file)
     assert content(store, "key") == b"kept"
+
+
+@pytest.mark.parametrize("server", ["gcs_server", "moto_server"])
+def test_a_bucket_that_is_not_there_is_said(
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in request.getfixturevalue(server).environment.items():
+        monkeypatch.setenv(name, value)
+    scheme = "gs" if server == "gcs_server" else "s3"
+    with pytest.raises(MissingObjectError, match=r"^..://nowhere/COLD: there is no such bucket$"):
+        list(open_store(f"{scheme}://nowhere/COLD").list())

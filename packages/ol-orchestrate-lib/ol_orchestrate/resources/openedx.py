@@ -91,10 +91,17 @@ class OpenEdxApiClientFactory(_OpenEdxResource):
         """Read `{DEPLOYMENT}_API_URL`, `…_TOKEN_URL`, `…_CLIENT_ID` and `…_CLIENT_SECRET`; the secret if none is set.
 
         Raises:
-            AccessRefusedError: Only some of the variables are set, or the secret lacks a field.
+            AccessRefusedError: None of the variables is set and no Vault either, only some of them are, or the secret
+                lacks a field.
         """
         prefix = f"{self.deployment.upper().replace('-', '_')}_API"
+        if (credentials := ApiCredentials.from_environ(prefix, os.environ)) is not None:
+            return credentials
+        if not self.vault.address:
+            message = (
+                f"No OAuth client for the API of {self.deployment}. Set {prefix}_URL, {prefix}_TOKEN_URL, "
+                f"{prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR and how to log in there"
+            )
+            raise AccessRefusedError(message)
         path = self.secret_path.format(deployment=self.deployment)
-        return ApiCredentials.from_environ(prefix, os.environ) or ApiCredentials.from_secret(
-            path, self.vault.read(path)
-        )
+        return ApiCredentials.from_secret(path, self.vault.read(path))

@@ -15,7 +15,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ol_orchestrate.lib.errors import AccessRefusedError, ServiceError
+from ol_orchestrate.lib.errors import AccessRefusedError, MissingObjectError, ServiceError
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.checksums import announced_by_gcs
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore
@@ -38,6 +38,10 @@ CHUNK = 8 << 20
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for the next bytes of an answer."""
+
+
+LISTING_PATIENCE = 30.0
+"""Seconds after which a page of a listing is not asked for again: Dagster ends a sensor's tick after 60, unsaid why."""
 
 
 class GCSStore(CloudStore):
@@ -115,10 +119,18 @@ class GCSStore(CloudStore):
         return SourceInfo(url, blob.size, str(blob.generation), created.astimezone(UTC), announced_by_gcs(blob.crc32c))
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
+        from google.api_core.exceptions import NotFound  # noqa: PLC0415
+        from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415
+
         fields = "items(name,size,updated,generation),nextPageToken"
-        with self._google_errors(prefix):
-            for blob in self._client.list_blobs(self.bucket, prefix=prefix, fields=fields, timeout=TIMEOUT):
-                yield StoredObject(blob.name, blob.size, blob.updated.astimezone(UTC), str(blob.generation))
+        retry = DEFAULT_RETRY.with_timeout(LISTING_PATIENCE)
+        with self._google_errors(""):
+            blobs = self._client.list_blobs(self.bucket, prefix=prefix, fields=fields, timeout=TIMEOUT, retry=retry)
+            try:
+                for blob in blobs:
+                    yield StoredObject(blob.name, blob.size, blob.updated.astimezone(UTC), str(blob.generation))
+            except NotFound:
+                raise MissingObjectError(f"{self.url}: there is no such bucket") from None
 
     def _version(self, meta: obstore.ObjectMeta) -> str:
         return meta["version"] or ""
@@ -140,6 +152,9 @@ class GCSStore(CloudStore):
         try:
             yield
         except GoogleAuthError as error:
+            if error.retryable:
+                reason = str(error)[:300] or type(error).__name__
+                raise ServiceError(f"{url}: Google gives no access token: {reason}. Run again") from None
             raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
         except (GoogleAPIError, DataCorruption, RequestException) as error:
             refused = getattr(error, "code", None) in {401, 403}

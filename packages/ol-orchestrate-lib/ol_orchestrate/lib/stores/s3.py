@@ -77,7 +77,10 @@ class S3Store(CloudStore):
                 config=config,
             )
         except (BotoCoreError, ValueError) as error:
-            raise BadInputError(f"{self.url}: the AWS settings cannot be used: {error}") from error
+            message = (
+                f"{self.url}: the AWS settings cannot be used: {error}. `aws configure` makes a profile"
+            )
+            raise BadInputError(message) from error
 
     def _options(self) -> dict[str, Any]:
         """What obstore needs to know, which the vendor's own client found out."""
