@@ -144,6 +144,7 @@ def root(openbao_server: OpenBaoServer) -> Iterator[hvac.Client]:
     yield client
     client.sys.disable_auth_method("approle")
     client.sys.disable_secrets_engine("secret-data")
+    client.adapter.close()
 
 
 @pytest.fixture

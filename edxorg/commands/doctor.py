@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,8 +15,8 @@ from rich.markup import escape
 from edxorg.commands import console
 from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.settings import Settings
-from ol_orchestrate.lib.errors import PipelineError, ServiceError
-from ol_orchestrate.lib.stores import StoreAccess, open_store
+from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError
+from ol_orchestrate.lib.stores import StoreAccess, open_store, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,6 +104,9 @@ def _fields(secret: dict[str, object]) -> str:
 
 
 def _listing(url: str, access: StoreAccess) -> str:
+    scheme, _, folder = split_url(url)
+    if scheme == "file" and not Path(folder).is_dir():
+        raise MissingObjectError(f"{folder}: there is no such folder. Make it, or correct the URL")
     first = next(open_store(url, access).list(), None)
     return "at least one object" if first else "it can be listed, and is empty"
 
@@ -117,5 +121,6 @@ def _round_trip(url: str) -> str:
 
 
 def _catalogue(api: OpenEdxApi) -> str:
-    first = next(iter(api.pages(PROGRAMS.path, PROGRAMS.page)))
+    with api:
+        first = next(iter(api.pages(PROGRAMS.path, PROGRAMS.page)))
     return f"{first.count:,} programs"

@@ -77,9 +77,7 @@ class S3Store(CloudStore):
                 config=config,
             )
         except (BotoCoreError, ValueError) as error:
-            message = (
-                f"{self.url}: the AWS settings cannot be used: {error}. `aws configure` makes a profile"
-            )
+            message = f"{self.url}: the AWS settings cannot be used: {error}. `aws configure` makes a profile"
             raise BadInputError(message) from error
 
     def _options(self) -> dict[str, Any]:
