@@ -79,6 +79,7 @@ class Daemon:
         """Evaluate, record and launch; return the partitions for which runs were launched, or their numbers."""
         answer = self.evaluate(sensor)
         self.record(answer)
+        assert answer.cursor is None  # nothing that could grow, or be lost
         return self.launch(sensor, answer)
 
     def record(self, answer: SensorExecutionData) -> None:
@@ -463,6 +464,25 @@ class TestProgramReports:
         for number, size in enumerate([1, 1, 1, 1, 1, 1, 15, 15, 50]):
             reports.write(f"{number}.csv", bytes(size))
         assert [len(keys) for keys in self.requested(daemon)] == [5, 2, 1, 1]
+
+    def test_at_most_fifty_runs_a_tick_and_the_rest_at_the_next(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(program_reports, "REPORTS_A_RUN", 2)
+        reports, _ = self.stores(daemon)
+        for number in range(110):
+            reports.write(f"{number:03}.csv", b"1")
+        assert [len(daemon.tick(REPORTS)) for _ in range(3)] == [50, 5, 0]
+        asked = [requested_keys(run.run_config) for run in daemon.instance.get_runs()]
+        assert sorted(key for keys in asked for key in keys) == [f"{number:03}.csv" for number in range(110)]
+
+    def test_a_tick_asks_the_instance_a_handful_of_times(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+        reports, _ = self.stores(daemon)
+        for number in range(300):
+            reports.write(f"{number}.csv", b"1")
+        statements = count_statements(monkeypatch)
+        assert len(self.requested(daemon)) == 1
+        assert 1 <= len(statements) <= 3
 
     def test_nothing_to_do_says_what_was_seen(self, daemon: Daemon) -> None:
         assert re.match("0 reports in file://.*: 0 need a copy", str(daemon.evaluate(REPORTS).skip_message))
