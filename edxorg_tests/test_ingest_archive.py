@@ -6,10 +6,9 @@ import csv
 import gzip
 import json
 import os
-import resource
+import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,10 +24,12 @@ from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes,
 from ol_orchestrate.lib.archives import ArchiveDamagedError
 from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
-from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.stores import StoreAccess, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from ol_orchestrate.testing.servers import S3Server
 
 TODAY = date(2024, 1, 31)
 
@@ -387,27 +388,100 @@ class TestBrokenStores:
         assert str(lake) in str(caught.value)
         assert isinstance(caught.value, (AccessRefusedError, ServiceError))
 
-    def test_a_full_disk_fails_what_does_not_fit_and_says_so(self, archive: Path, lake: Path) -> None:
-        members = {table_name("small"): TABLE, table_name("large"): TABLE + b"3\t" + b"x" * (2 << 20) + b"\n"}
+    def test_a_folder_without_permission_ends_the_run_soon(self, archive: Path, lake: Path) -> None:
+        lake.mkdir(mode=0o500)
+        write_archive(archive, {table_name(f"t{number}"): TABLE for number in range(200)})
+        program = (
+            "import sys\n"
+            "from pathlib import Path\n"
+            "from edxorg_tests.test_ingest_archive import ingest\n"
+            "from ol_orchestrate.lib.errors import AccessRefusedError\n"
+            "try:\n"
+            "    ingest(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+            "except AccessRefusedError as error:\n"
+            "    print(error)\n"
+        )
+        said = in_a_process(program, archive, lake, prefix=bound_by_permissions())
+        assert "members in a row could not be written" in said
+        assert f"file://{lake}/edxorg/raw_data/db_table/" in said
+        assert "no permission (Permission denied). Let this user read and write the folder" in said
+        assert "Nothing of this run is recorded" in said
+        assert list(lake.iterdir()) == []
+
+    def test_a_bucket_without_permission_ends_the_run_soon(self, archive: Path, guarded_s3_server: S3Server) -> None:
+        write_archive(archive, {table_name(f"t{number}"): TABLE for number in range(200)})
+        access = StoreAccess(
+            aws_keys=(guarded_s3_server.access_key_id, "wrong", None),
+            aws_region=guarded_s3_server.region,
+            aws_endpoint_url=guarded_s3_server.endpoint_url,
+        )
+        source = open_store(f"file://{archive.parent}").read(archive.name)
+        with pytest.raises(AccessRefusedError, match=r"in a row.* s3://bucket/lake/.* refuses access") as caught:
+            ingest_archive(source, Orders("s3://bucket/lake", access), lambda _: {}, workers=1)
+        assert not caught.value.may_pass
+
+    @pytest.mark.parametrize("what", ["the landing zone", "the temporary folder"])
+    def test_a_full_disk_fails_what_does_not_fit_and_says_so(self, archive: Path, tmp_path: Path, what: str) -> None:
+        large = TABLE + b"".join(b"3\t%s\n" % os.urandom(500).hex().encode() for _ in range(8000))
+        members = {table_name("a"): TABLE, table_name("large"): large, table_name("z"): TABLE}
         write_archive(archive, members)
-        with file_size_limit(1 << 20):
-            result = ingest(archive, lake)
-        assert result.account.fates == {Fate.DELIVERED: 1, Fate.FAILED: 1}
-        assert result.account.failed_for_now == 1
-        again = ingest(archive, lake)
-        assert again.account.fates == {Fate.DELIVERED: 2}
-        assert len(landed(lake)) == 2
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        lake, temporary = (disk / "lake", tmp_path) if what == "the landing zone" else (tmp_path / "lake", disk)
+        program = (
+            "import json, subprocess, sys\n"
+            "from pathlib import Path\n"
+            "from edxorg_tests.test_ingest_archive import ingest\n"
+            "archive, lake, disk = map(Path, sys.argv[1:])\n"
+            "accounts = []\n"
+            "for size in ('-osize=4m', '-oremount,size=64m'):\n"
+            "    subprocess.run(['mount', '-t', 'tmpfs', size, 'tmpfs', disk], check=True)\n"
+            "    accounts.append(ingest(archive, lake).account)\n"
+            "assert accounts[0].failed_for_now == 1\n"
+            "left = [str(path) for path in disk.rglob('*') if path.is_file() and path.suffix != '.tsv']\n"
+            "print(json.dumps([*(each.as_json() for each in accounts), left]))\n"
+        )
+        said = in_a_process(program, archive, lake, disk, prefix=own_mounts(), TMPDIR=str(temporary))
+        first, again, left = json.loads(said)
+        assert (first["delivered"], first["failed"]) == (2, 1)
+        (failed,) = first["listed"]["failed"]
+        assert failed["member"] == table_name("large")
+        remedy = "the disk is full" if what == "the landing zone" else "make room in the folder that TMPDIR names"
+        assert remedy in failed["reason"]
+        assert (again["delivered"], again["failed"], left) == (3, 0, [])
 
 
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Every write beyond fails, as on a full disk; holds for child processes, too."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def in_a_process(program: str, *arguments: Path, prefix: list[str], **variables: str) -> str:
+    """What a program prints that has to run under other conditions than the tests."""
+    result = subprocess.run(  # noqa: S603
+        [*prefix, sys.executable, "-c", program, *map(str, arguments)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **variables},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def bound_by_permissions() -> list[str]:
+    """How to start a process that may do only what the permissions of files let their owner do; root may do all."""
+    if os.geteuid() != 0:
+        return []
+    prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    if shutil.which("setpriv") is None or subprocess.run([*prefix, "true"], check=False).returncode:  # noqa: S603
+        pytest.skip("root here, and there is no setpriv to give up root's rights")
+    return prefix
+
+
+def own_mounts() -> list[str]:
+    """How to start a process that can mount a small disk, which nobody else sees, and which is gone with it."""
+    prefix = ["unshare", "--map-root-user", "--mount"]
+    tried = ["sh", "-c", "mount -t tmpfs tmpfs /mnt"]
+    if shutil.which("unshare") is None or subprocess.run([*prefix, *tried], check=False).returncode:  # noqa: S603
+        pytest.skip("no disk can be mounted here")
+    return prefix
 
 
 def test_two_ingestions_at_once_end_in_the_same_objects(archive: Path, lake: Path, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_a_destination_without_permission_is_named(two: Two) -> None:
     two.destination.refused = {"PUT", "POST"}
     result = two.run(f"{PREFIX}/a.csv")
     assert not result.success
-    assert "refuses these credentials" in reason(result)
+    assert "refuses access" in reason(result)
     assert two.settings.program_reports_destination_url in reason(result)
     assert "secret of" not in reason(result)
     assert two.left_on_disk() == []

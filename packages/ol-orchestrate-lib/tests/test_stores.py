@@ -17,6 +17,7 @@ from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, Missing
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StorePath, join_url, open_store, split_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ol_orchestrate.testing.servers import S3Server
@@ -247,6 +248,34 @@ def test_no_credentials_say_what_to_set(monkeypatch: pytest.MonkeyPatch, moto_se
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server.endpoint_url)
     with pytest.raises(AccessRefusedError, match="AWS_PROFILE"):
         open_store("s3://bucket").find("key")
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [(("testing", "wrong", None), "SignatureDoesNotMatch"), (("nobody", "testing-secret", None), "InvalidAccessKeyId")],
+)
+def test_a_store_that_refuses_says_why_and_what_to_do(
+    guarded_s3_server: S3Server, keys: tuple[str, str, None], reason: str
+) -> None:
+    def store(keys: tuple[str, str, None]) -> ObjectStore:
+        endpoint, region = guarded_s3_server.endpoint_url, guarded_s3_server.region
+        access = StoreAccess(aws_keys=keys, aws_endpoint_url=endpoint, aws_region=region)
+        return open_store("s3://bucket/lake", access)
+
+    store((guarded_s3_server.access_key_id, guarded_s3_server.secret_access_key, None)).write("key", b"1")
+    refused = store(keys)
+    asked: list[tuple[Callable[[], object], str]] = [
+        (lambda: refused.write("key", b"2"), reason),
+        (lambda: list(refused.list()), reason),
+        (lambda: refused.delete("key"), reason),
+        # What answers a HEAD has no text.
+        (lambda: refused.find("key"), "no permission"),
+        (lambda: refused.read("key"), "403"),
+    ]
+    for ask, why in asked:
+        with pytest.raises(AccessRefusedError, match=rf"^s3://bucket/lake.* refuses access \({why}.*Check") as caught:
+            ask()
+        assert "testing-secret" not in str(caught.value)
 
 
 def test_an_unknown_profile_is_named(moto_server: S3Server) -> None:

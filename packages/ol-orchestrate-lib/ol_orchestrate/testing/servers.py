@@ -147,6 +147,21 @@ def rclone_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Ser
 
 
 @pytest.fixture(scope="session")
+def guarded_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """S3 by rclone that lets nobody in but with its own keys; it has one bucket, `bucket`."""
+    keys = S3Server("")
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        program = _bundled("rclone_api", "bin/rclone*")
+        (folder / "objects" / "bucket").mkdir(parents=True, exist_ok=True)
+        guard = ["--auth-key", f"{keys.access_key_id},{keys.secret_access_key}", "--config", os.devnull]
+        return [program, "serve", "s3", str(folder / "objects"), "--addr", f"{LOOPBACK}:{port}", *guard]
+
+    with _server(command, tmp_path_factory.mktemp("guarded"), ready="/", status=http.client.BAD_REQUEST) as port:
+        yield S3Server(f"http://{LOOPBACK}:{port}")
+
+
+@pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
     """Google Cloud Storage by fake-gcs-server: keeps objects in memory, counts generations."""
 
@@ -201,6 +216,7 @@ def _server(
     folder: Path,
     *,
     ready: str,
+    status: int = http.client.OK,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
     """Run a server until the block ends, and give its port.
@@ -208,7 +224,8 @@ def _server(
     Args:
         command: Makes the command line of the port and the folder.
         folder: The server's own: its home, its temporary files and its log; removed at the end.
-        ready: A path that answers 200 as soon as the server can be used.
+        ready: A path that answers as soon as the server can be used.
+        status: With which it answers.
         variables: What is in the server's environment beside the usual.
 
     Raises:
@@ -221,7 +238,7 @@ def _server(
             log = folder / f"{attempt}.log"
             process = _spawn(command(port, folder), environment, log)
             try:
-                if _answers(process, f"http://{LOOPBACK}:{port}{ready}"):
+                if _answers(process, f"http://{LOOPBACK}:{port}{ready}", status):
                     yield port
                     return
             finally:
@@ -247,12 +264,12 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) ->
         )
 
 
-def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+def _answers(process: subprocess.Popen[bytes], url: str, status: int) -> bool:
     """Wait until the server can be used; false if it ended, or the time is over."""
     deadline = time.monotonic() + SECONDS_TO_START
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            _request("GET", url)
+            _request("GET", url, status=status)
         except (OSError, http.client.HTTPException):
             time.sleep(0.05)
         else:
@@ -260,11 +277,11 @@ def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
     return False
 
 
-def _request(method: str, url: str, body: str | None = None) -> None:
-    """One request that must succeed; without the proxies that urllib would look for.
+def _request(method: str, url: str, body: str | None = None, *, status: int = http.client.OK) -> None:
+    """One request, answered as expected; without the proxies that urllib would look for.
 
     Raises:
-        ConnectionError: The answer is not 200.
+        ConnectionError: The answer is another one.
     """
     _, _, rest = url.partition("://")
     address, slash, path = rest.partition("/")
@@ -275,7 +292,7 @@ def _request(method: str, url: str, body: str | None = None) -> None:
         answer.read()
     finally:
         connection.close()
-    if answer.status != http.client.OK:
+    if answer.status != status:
         message = f"{method} {url}: {answer.status} {answer.reason}"
         raise ConnectionError(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import replace
@@ -129,13 +130,26 @@ class CloudStore(ObjectStore):
         except PipelineError:
             raise
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise AccessRefusedError(f"{url}: the store refuses these credentials: {_first_line(error)}") from None
+            raise refused(url, _code(error)) from None
         except (exceptions.PreconditionError, exceptions.NotModifiedError):
             raise SourceChangedError(f"{url}: the object changed while it was read. Run again") from None
         except FileNotFoundError:
             raise SourceChangedError(f"{url}: the object, or its bucket, is not there any more") from None
         except exceptions.BaseError as error:
             raise ServiceError(f"{url}: the store failed: {_first_line(error)}") from None
+
+
+def refused(url: str, reason: str) -> AccessRefusedError:
+    """The error of a store that says no."""
+    return AccessRefusedError(
+        f"{url}: the store refuses access ({reason}). Check the credentials, and that they permit this"
+    )
+
+
+def _code(error: Exception) -> str:
+    """What S3 and Google call the reason, if they give one; an answer to a HEAD has no text."""
+    code = re.search(r"<Code>(\w+)</Code>", str(error))
+    return code[1] if code else "no permission, or unknown credentials"
 
 
 def _first_line(error: Exception) -> str:

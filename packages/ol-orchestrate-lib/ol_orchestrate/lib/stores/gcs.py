@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ol_orchestrate.lib.errors import AccessRefusedError, MissingObjectError, ServiceError
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.checksums import announced_by_gcs
-from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore
+from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore, refused
 from ol_orchestrate.lib.stores.reading import SourceInfo
 
 if TYPE_CHECKING:
@@ -144,22 +144,24 @@ class GCSStore(CloudStore):
     @contextmanager
     def _google_errors(self, key: str) -> Iterator[None]:
         from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415
-        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+        from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
         from google.resumable_media import DataCorruption  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
 
         url = join_url(self.url, key)
         try:
             yield
+        except TransportError as error:
+            raise ServiceError(f"{url}: Google's login cannot be reached: {str(error)[:300]}") from None
         except GoogleAuthError as error:
             if error.retryable:
                 reason = str(error)[:300] or type(error).__name__
                 raise ServiceError(f"{url}: Google gives no access token: {reason}. Run again") from None
             raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
         except (GoogleAPIError, DataCorruption, RequestException) as error:
-            refused = getattr(error, "code", None) in {401, 403}
-            kind = AccessRefusedError if refused else ServiceError
-            raise kind(f"{url}: {str(error)[:300]}") from None
+            if getattr(error, "code", None) in {401, 403}:
+                raise refused(url, str(error)[:300]) from None
+            raise ServiceError(f"{url}: {str(error)[:300]}") from None
 
 
 def google_credentials(service_account: Mapping[str, str] | None) -> Credentials:

@@ -16,7 +16,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.checksums import announced_by_s3
-from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore
+from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore, refused
 from ol_orchestrate.lib.stores.reading import SourceInfo
 
 if TYPE_CHECKING:
@@ -183,8 +183,9 @@ class S3Store(CloudStore):
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             if status == 404:  # noqa: PLR2004
                 raise not_found from None
-            kind = AccessRefusedError if status in {401, 403} else ServiceError
-            raise kind(f"{url}: {error}") from error
+            if status in {401, 403}:
+                raise refused(url, error.response["Error"]["Code"]) from None
+            raise ServiceError(f"{url}: {error}") from error
         except BotoCoreError as error:
             raise ServiceError(f"{url}: {error}") from error
 
