@@ -336,7 +336,11 @@ class TestPolicies:
 
     @pytest.mark.parametrize(
         ("text", "line", "column"),
-        [('{"course/2024":\n  {"tabs": [}}', 2, 13), ('{"a": NaN}', None, None), ("[" * 5_000, None, None)],
+        [
+            ('{"course/2024":\n  {"tabs": [}}', 2, 13),
+            ('{"a": NaN}', None, None),
+            ("[" * 5_000 + "]" * 5_000, None, None),
+        ],
     )
     def test_broken_json_is_reported_with_its_place_and_the_rest_is_there(
         self, text: str, line: int | None, column: int | None
@@ -640,6 +644,7 @@ class TestSecrets:
         "text",
         [
             "[" * 900 + AS_JSON + "]" * 900,
+            "[" * 200 + AS_JSON + "]" * 200,
             f"lti_passports: ['{PASSPORT}', \"{PASSPORT}\"",
             f'lti_passports = "{PASSPORT}',
             f"lti_passports = '{PASSPORT}\\",

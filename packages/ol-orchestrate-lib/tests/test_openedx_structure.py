@@ -213,7 +213,7 @@ class TestNoStructures:
     @pytest.mark.parametrize(
         ("data", "place"),
         [
-            (b'{"a":\n 1,}', "structure.json:2:4: broken JSON"),
+            (b'{"a":\n 1]', "structure.json:2:3: broken JSON"),
             (b'{"a":\n "\xff"}', "structure.json:2: broken JSON: byte 8 is no UTF-8"),
             (b"", "structure.json:1:1: broken JSON"),
             (b'{"a": Infinity}', "Infinity is no JSON number"),

@@ -13,6 +13,8 @@ from typing import Any
 
 from lxml import etree  # type: ignore[import-untyped]
 
+from ol_orchestrate.lib.openedx.safe_json import too_deep
+
 NAME = "lti_passports"
 
 _QUOTE = r"""(?:["']|&(?:quot|apos|\#\w+);|\\+["'])"""
@@ -59,7 +61,7 @@ def text_without_passports(text: str) -> str:
         return text
     try:
         document = json.loads(text)
-        if isinstance(document, (dict, list)):
+        if isinstance(document, (dict, list)) and not too_deep(document):
             text = json.dumps(without_passports(document))
     except (ValueError, RecursionError):
         pass  # no JSON, or so deep that it can only be handled as text

@@ -9,7 +9,7 @@ from typing import Any
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
 
 MAX_JSON_DEPTH = 100
-"""Nested objects and lists. Course settings stay below 10; Python's own reader and writer break near 1,000."""
+"""Nested objects and lists. Course settings stay below 10; where Python's own reader breaks depends on its version."""
 
 
 class _NotANumberError(ValueError):
@@ -40,7 +40,7 @@ def parse_json(data: bytes, path: str) -> Any:  # noqa: ANN401 - any JSON value
         raise BrokenDocumentError(_too_deep(path)) from None
     except ValueError as error:
         raise BrokenDocumentError(Problem(path, f"broken JSON: {error}", _REMEDY)) from None
-    if _deeper_than(value, MAX_JSON_DEPTH):
+    if too_deep(value):
         raise BrokenDocumentError(_too_deep(path))
     return value
 
@@ -65,10 +65,10 @@ def _finite(text: str) -> float:
     return value
 
 
-def _deeper_than(value: object, levels: int) -> bool:
-    """Whether containers are nested deeper; level by level, so that the depth of the input costs no stack."""
+def too_deep(value: object) -> bool:
+    """Whether containers are nested deeper than `MAX_JSON_DEPTH`; found level by level, which costs no stack."""
     level: list[Any] = [value]
-    for _ in range(levels + 1):
+    for _ in range(MAX_JSON_DEPTH + 1):
         level = [
             inner
             for node in level
