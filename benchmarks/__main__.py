@@ -41,4 +41,18 @@ def sensors(objects: int, partitions: int) -> None:
     import_module("benchmarks.sensors").run(objects, partitions)
 
 
+@main.command()
+@click.option("--runs", default=7, show_default=True)
+def loading(runs: int) -> None:
+    """Loading the code location, against importing its libraries."""
+    import_module("benchmarks.loading").run(runs)
+
+
+@main.command("small-objects")
+@click.option("--objects", default=3000, show_default=True)
+def small_objects(objects: int) -> None:
+    """Small objects to S3: requests and processor time for each."""
+    import_module("benchmarks.small_objects").run(objects)
+
+
 main()
