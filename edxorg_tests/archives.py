@@ -35,11 +35,11 @@ def write_archive(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]
 
 
 def landed(landing_zone: Path) -> dict[str, bytes]:
-    """Object keys and contents; hidden files are none."""
+    """Object keys and contents; hidden files, and files in hidden folders, are none."""
     return {
-        path.relative_to(landing_zone).as_posix(): path.read_bytes()
+        key: path.read_bytes()
         for path in sorted(landing_zone.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        if path.is_file() and "/." not in f"/{(key := path.relative_to(landing_zone).as_posix())}"
     }
 
 

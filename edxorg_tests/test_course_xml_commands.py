@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edxorg.commands.main import main
 from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
 from edxorg_tests.archives import landed, times
@@ -17,33 +15,9 @@ from edxorg_tests.course_files import XML_OUTPUTS, course_xml
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edxorg_tests.shell import Shell
+
 SECRET = LTI_PASSPORT.split(":")[2]
-
-
-class Shell:
-    """Calls the command in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit code, output and errors."""
-        self._monkeypatch.setattr(sys, "argv", ["edxorg", *map(str, arguments)])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = self._capsys.readouterr()
-        assert isinstance(code, int)
-        return code, captured.out, captured.err
-
-
-@pytest.fixture
-def edxorg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    return Shell(monkeypatch, capsys)
 
 
 def sample(edxorg: Shell, path: Path) -> dict[str, Any]:

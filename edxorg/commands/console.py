@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -17,6 +18,7 @@ from edxorg.lib.progress import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edxorg.lib.archive.account import Account
     from edxorg.lib.progress import Account as AnyAccount
@@ -66,24 +68,23 @@ def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
         yield Bar(bars, name)
 
 
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """What is done inside writes to a place that the caller chose.
+
+    Raises:
+        click.UsageError: Nothing can be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror or error}: choose a place that can be written to") from None
+
+
 def show_account(account: Account) -> None:
     """The account of an archive: what landed, what was set aside and why."""
-    tables = sorted(account.tables.items())
-    shown = [fate for fate in _SHOWN if any(of_table.fates[fate] for _, of_table in tables)]
-    counted = (*(fate.value for fate in shown), "rows", "rejected", "MB")
-    columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
-    table = Table(Column("table", no_wrap=True), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
-    for name, of_table in tables:
-        counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in shown)
-        rejected = sum(of_table.rejected.values())
-        table.add_row(
-            name,
-            *counts,
-            f"{of_table.rows:,}",
-            f"[yellow]{rejected:,}[/]" if rejected else "",
-            f"{of_table.bytes / 1e6:,.1f}",
-        )
-    out.print(table)
+    if account.tables:
+        _show_tables(account)
     for fate in (Fate.MISSING_AT_SOURCE, Fate.FAILED, Fate.UNRECOGNISED):
         listed = account.listed.get(fate, [])
         if listed:
@@ -101,7 +102,27 @@ def show_account(account: Account) -> None:
         out.print(f"{len(account.claimed_twice):,} members have a name that an earlier one had; the last one counts")
     out.print(account.sum_of_fates(), soft_wrap=True)
     if account.problem:
-        out.print(f"[red]{account.problem}[/]")
+        out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_tables(account: Account) -> None:
+    tables = sorted(account.tables.items())
+    shown = [fate for fate in _SHOWN if any(of_table.fates[fate] for _, of_table in tables)]
+    counted = (*(fate.value for fate in shown), "rows", "rejected", "MB")
+    columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
+    # On a narrow screen the names give way, not the numbers.
+    table = Table(Column("table", overflow="ellipsis"), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    for name, of_table in tables:
+        counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in shown)
+        rejected = sum(of_table.rejected.values())
+        table.add_row(
+            name,
+            *counts,
+            f"{of_table.rows:,}",
+            f"[yellow]{rejected:,}[/]" if rejected else "",
+            f"{of_table.bytes / 1e6:,.1f}",
+        )
+    out.print(table)
 
 
 def show_log(account: LogAccount) -> None:

@@ -50,7 +50,8 @@ def command(folder: Path) -> None:
         program_reports_url=f"file://{folder}/inputs/reports",
         program_reports_destination_url=f"file://{folder}/landing-zone/edxorg-program-credentials",
     )
-    _make_inputs(folder / "inputs")
+    with console.writing_to(folder):
+        _make_inputs(folder / "inputs")
     with console.err.status("Starting Dagster …"):
         from edxorg.definitions import build_definitions  # noqa: PLC0415 - seconds
 

@@ -96,7 +96,13 @@ def _checks(settings: Settings) -> Iterator[Check]:
         lambda: _round_trip(settings.program_reports_destination_url),
         "the program reports",
     )
-    yield Check("edX API", "Discovery API", lambda: _catalogue(api.client), "the catalogue")
+    yield Check(
+        "edX API",
+        "Discovery API",
+        lambda: _catalogue(api.client),
+        "the catalogue. Without Vault, set EDXORG_API_URL, EDXORG_API_TOKEN_URL, EDXORG_API_CLIENT_ID and "
+        "EDXORG_API_CLIENT_SECRET",
+    )
 
 
 def _fields(secret: dict[str, object]) -> str:

@@ -84,7 +84,7 @@ def course_xml(path: str, landing_zone: str | None, *, as_json: bool) -> None:
     (source,) = runs.source_urls((path,), None)
     delivered = course_xml_export.ingest(source, settings, as_json=as_json)
     if not as_json:
-        console.out.print(f"Landing zone: {settings.landing_zone_url}")
+        console.out.print(f"Landing zone: {settings.landing_zone_url}", soft_wrap=True)
     sys.exit(0 if delivered else 1)
 
 
@@ -117,5 +117,5 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
             for reason in reasons:
                 click.echo(f"Error: {reason}", err=True)
     if not as_json:
-        console.out.print(f"Landing zone: {settings.landing_zone_url}")
+        console.out.print(f"Landing zone: {settings.landing_zone_url}", soft_wrap=True)
     sys.exit(1 if failed else 0)

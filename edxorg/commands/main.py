@@ -62,6 +62,9 @@ def main() -> None:
         edxorg(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as nothing_asked:
+        click.echo(nothing_asked.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as mistake:
         context = getattr(mistake, "ctx", None)
         more = f" (see {context.command_path} --help)" if context else ""

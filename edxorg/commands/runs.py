@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from edxorg.commands import console
 from edxorg.lib.settings import LOCAL_FOLDER, Settings
-from ol_orchestrate.lib.stores import open_store, split_url
+from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+from ol_orchestrate.lib.stores import join_url, open_store, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,23 +43,34 @@ class SourceUrl(NamedTuple):
     @property
     def url(self) -> str:
         """The whole."""
-        return f"{self.folder}/{self.name}"
+        return join_url(self.folder, self.name)
 
 
 def as_url(place: str) -> str:
-    """A URL as it is; a path of this machine as a `file://` URL."""
-    return place if "://" in place else f"file://{Path(place).expanduser().absolute()}"
+    """A URL as it is; a path of this machine as a `file://` URL.
+
+    Raises:
+        click.UsageError: It is a URL of no store.
+    """
+    is_url = re.match(r"[a-z][a-z0-9+.-]*:/", place)
+    url = place if is_url else f"file://{Path(place).expanduser().absolute()}"
+    try:
+        split_url(url)
+    except BadInputError as error:
+        raise click.UsageError(str(error)) from None
+    return url
 
 
 def source_urls(places: tuple[str, ...], names: DatedFileName | None) -> list[SourceUrl]:
     """The files that a call names.
 
     Raises:
-        click.UsageError: A name fits no pattern, or two files have one name.
+        click.UsageError: A name fits no pattern, a URL is none of a store, or two files have one name.
     """
-    sources = [SourceUrl(*as_url(place).rsplit("/", 1)) for place in places]
-    for source in sources:
-        split_url(source.folder)
+    sources = [SourceUrl(f"{folder}/", name) for folder, _, name in (as_url(each).rpartition("/") for each in places)]
+    for source, place in zip(sources, places, strict=True):
+        if not source.name:
+            raise click.UsageError(f"{place!r} is a folder: name a file in it")
         if names is not None and names.date_in(source.name) is None:
             raise click.UsageError(f"{source.name!r} is not named like {names.example}: rename the file")
     twice = {source.name for source in sources if sum(source.name == other.name for other in sources) > 1}
@@ -68,9 +84,7 @@ def settings_for(landing_zone: str | None) -> Settings:
     settings = Settings.from_environ(os.environ)
     if landing_zone is None:
         return settings
-    url = as_url(landing_zone)
-    split_url(url)
-    return replace(settings, landing_zone_url=url.rstrip("/"))
+    return replace(settings, landing_zone_url=as_url(landing_zone).rstrip("/"))
 
 
 @contextmanager
@@ -78,13 +92,43 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
     """The instance of `DAGSTER_HOME`, or one in the working folder."""
     import dagster as dg  # noqa: PLC0415 - three seconds, and `--help` needs none of it
 
-    folder = home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home")).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "dagster.yaml").exists():
-        (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
+    folder = (home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home"))).absolute()
+    with console.writing_to(folder):
+        if not folder.exists() or not any(folder.iterdir()):
+            _make_home(folder)
     os.environ["DAGSTER_HOME"] = str(folder)
     with dg.DagsterInstance.get() as instance:
         yield instance
+
+
+def _make_home(home: Path) -> None:
+    """Make a home for Dagster, whole or not at all: it cannot use tables that a killed process has half made."""
+    import dagster as dg  # noqa: PLC0415
+
+    unfinished = home.with_name(f".{home.name}.unfinished")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(home.parent):
+        if home.exists() and any(home.iterdir()):
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        (unfinished / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
+        with dg.DagsterInstance.from_config(str(unfinished)) as instance:
+            instance.get_runs(limit=1)
+            instance.get_dynamic_partitions("")
+            instance.all_instigator_state()
+        unfinished.replace(home)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait for a folder's lock, and hold it; a killed process does not."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl) -> str:
@@ -93,8 +137,6 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
     Raises:
         click.UsageError: There is no such file.
     """
-    from ol_orchestrate.lib.errors import MissingObjectError  # noqa: PLC0415
-
     try:
         info = open_store(source.folder).read(source.name).info
     except MissingObjectError as error:

@@ -57,12 +57,13 @@ def archive(out: Path, size: int, seed: int) -> None:
     It has what real ones have: several dialects, header-only tables, a failed table, broken rows, odd names.
     """
     scale = scale_for(size)
-    with console.err.status(f"Writing {out} …"):
+    with console.err.status(f"Writing {out} …"), console.writing_to(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         summary = write_sample_archive(out, courses=scale.courses, rows_per_course=scale.rows_per_course, seed=seed)
     console.out.print(
         f"{out}: {summary.members:,} members of {summary.courses:,} courses, {summary.rows:,} rows, "
-        f"{summary.bytes_unpacked:,} bytes unpacked; {summary.rejected_rows:,} rows are broken on purpose"
+        f"{summary.bytes_unpacked:,} bytes unpacked; {summary.rejected_rows:,} rows are broken on purpose",
+        soft_wrap=True,
     )
 
 
@@ -75,13 +76,14 @@ def tracking_log(out: Path, size: int, seed: int) -> None:
 
     It has what real ones have: times in several spellings, syslog prefixes, lines cut off, keys that turn up late.
     """
-    with console.err.status(f"Writing {out} …"):
+    with console.err.status(f"Writing {out} …"), console.writing_to(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         summary = write_sample_log(out, events=max(1, size // BYTES_PER_EVENT), seed=seed)
     console.out.print(
         f"{out}: {summary.events:,} events, {summary.bytes_unpacked:,} bytes unpacked, "
         f"{summary.bytes_compressed:,} compressed; {summary.truncated:,} lines are cut off on purpose, "
-        f"{summary.unreadable_times:,} have times that nobody can read"
+        f"{summary.unreadable_times:,} have times that nobody can read",
+        soft_wrap=True,
     )
 
 
@@ -97,10 +99,11 @@ def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
     """
     blocks = max(1, min(blocks, size // BYTES_PER_BLOCK))
     static_bytes = max(0, size - blocks * BYTES_PER_BLOCK)
-    with console.err.status(f"Writing {out} …"):
+    with console.err.status(f"Writing {out} …"), console.writing_to(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         summary = write_sample_course_xml(out, blocks=blocks, seed=seed, static_bytes=static_bytes)
     console.out.print(
         f"{out}: {summary.course_id}, {sum(summary.blocks.values()):,} blocks, {summary.static_assets:,} static files, "
-        f"{summary.bytes_unpacked:,} bytes unpacked"
+        f"{summary.bytes_unpacked:,} bytes unpacked",
+        soft_wrap=True,
     )

@@ -244,7 +244,8 @@ class VaultClient:
             problem = f"it failed ({type(error).__name__}). Check that it is up and unsealed"
         else:
             return
-        raise kind(f"Secret {path} of Vault at {self.address} ({login}): {problem}") from None
+        where = f"Vault at {self.address}" if self.address else "Vault"
+        raise kind(f"Secret {path} of {where} ({login}): {problem}") from None
 
 
 def _part(answer: object, *names: str) -> Any:  # noqa: ANN401 - JSON

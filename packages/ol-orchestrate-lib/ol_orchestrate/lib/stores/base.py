@@ -154,7 +154,9 @@ def split_url(url: str) -> tuple[str, str, str]:
 
 def join_url(url: str, *parts: str) -> str:
     """A URL and what is below it, with one slash between each two."""
-    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts if part)])
+    base = url.rstrip("/")
+    base = "file://" if base == "file:" else base  # the root folder
+    return "/".join([base, *(part.strip("/") for part in parts if part)])
 
 
 def checked_key(key: str) -> str:

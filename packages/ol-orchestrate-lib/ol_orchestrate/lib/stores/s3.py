@@ -77,7 +77,8 @@ class S3Store(CloudStore):
                 config=config,
             )
         except (BotoCoreError, ValueError) as error:
-            message = f"{self.url}: the AWS settings cannot be used: {error}. `aws configure` makes a profile"
+            remedy = "Correct AWS_PROFILE or ~/.aws/config; `aws configure` makes a profile"
+            message = f"{self.url}: the AWS settings cannot be used: {error}. {remedy}"
             raise BadInputError(message) from error
 
     def _options(self) -> dict[str, Any]:

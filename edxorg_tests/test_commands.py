@@ -1,0 +1,142 @@
+"""The command line: what a mistake is told, what programs get, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from edxorg.commands import runs
+from edxorg_tests.archives import TABLE, landed, table_name, write_archive
+from ol_orchestrate.lib.errors import MissingObjectError
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edxorg_tests.shell import Shell
+
+NAME = "mitx-2024-01-31.tar.gz"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "archives" / NAME, {table_name(): TABLE, table_name("teams"): TABLE})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["ingest", "archive"], "Missing argument 'URL...'"),
+        (["ingest", "archive", "week.tar.gz"], "'week.tar.gz' is not named like mitx-2024-01-31.tar.gz: rename"),
+        (["ingest", "tracking-log", NAME], "is not named like mitx-edx-events-2024-01-31.log.gz"),
+        (["ingest", "archive", f"/nowhere/{NAME}"], f"file:///nowhere/{NAME}: there is no such object"),
+        (["ingest", "archive", f"a/{NAME}", f"b/{NAME}"], "files of one name are one partition"),
+        (["ingest", "archive", f"ftp://x/{NAME}"], "expected s3://bucket/prefix, gs://bucket/prefix or file:///folder"),
+        (["ingest", "archive", NAME, "--landing-zone", "s3:/bucket"], "'s3:/bucket' is no URL of a store"),
+        (["inspect", "/nowhere/x.tar.gz"], "there is no such object"),
+        (["inspect", "/"], "'/' is a folder: name a file in it"),
+        (["sample", "archive", "--out", "/proc/x"], "choose a place that can be written to"),
+        (["sample", "archive", "--out", "x", "--size", "much"], "'much' is no size: write for example 20MB"),
+        (["demo", "--dir", "/proc/x"], "choose a place that can be written to"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_a_mistake_is_told_in_one_line(edxorg: Shell, arguments: list[str], message: str) -> None:
+    code, out, err = edxorg(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "see edxorg" in err
+
+
+def test_a_file_in_the_root_folder_is_found() -> None:
+    (source,) = runs.source_urls(("/nowhere.tar.gz",), None)
+    assert source.url == "file:///nowhere.tar.gz"
+    with pytest.raises(MissingObjectError, match=r"^file:///nowhere\.tar\.gz: there is no such object"):
+        open_store(source.folder).read(source.name)
+
+
+def test_a_setting_that_cannot_be_used_is_a_mistake(
+    edxorg: Shell, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_ENVIRONMENT", "staging")
+    code, _, err = edxorg("ingest", "archive", archive)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "dev, ci, qa, production" in err
+
+
+def test_without_a_command_it_says_which_there_are(edxorg: Shell) -> None:
+    code, _, err = edxorg()
+    assert code == 2
+    assert err.startswith("Usage: edxorg")
+    assert "inspect" in err
+
+
+def test_two_good_archives_and_a_broken_one_for_programs(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+    same = shutil.copy(archive, archive.with_name("mitx-2024-02-07.tar.gz"))
+    broken = archive.with_name("mitx-2024-02-14.tar.gz")
+    broken.write_bytes(archive.read_bytes()[:-20])
+    lake = tmp_path / "lake"
+    code, out, err = edxorg("ingest", "archive", archive, same, broken, "--landing-zone", lake, "--json")
+    assert (code, err) == (1, "")
+    first, again, failed = map(json.loads, out.splitlines())
+    assert (first["url"], first["succeeded"], first["delivered"], first["rows"]) == (f"file://{archive}", True, 2, 4)
+    assert (again["succeeded"], again["unchanged"]) == (True, 2)
+    assert not failed["succeeded"]
+    assert "breaks off" in failed["problem"]
+    assert broken.name in failed["reasons"][0]
+    assert len(landed(lake)) == 2
+
+
+def test_for_people_it_says_what_landed_and_where(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+    code, out, _ = edxorg("ingest", "archive", archive, "--landing-zone", tmp_path / "lake")
+    assert code == 0
+    assert "2 members = 2 delivered + 0 unchanged" in out
+    assert f"Landing zone: file://{tmp_path}/lake" in out
+
+
+def test_inspect_counts_and_writes_nothing(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code, out, _ = edxorg("inspect", archive, "--json")
+    assert (code, json.loads(out)["rows"]) == (0, 4)
+    archive.write_bytes(b"this is text, and no gzip")
+    code, out, _ = edxorg("inspect", archive)
+    assert code == 1
+    assert "this is no gzip file" in out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_doctor_says_what_to_do_about_each_that_fails(
+    edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "archives").mkdir()
+    monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"file://{tmp_path}/archives")
+    code, out, _ = edxorg("doctor")
+    assert code == 1
+    assert f"✓ archives and logs file://{tmp_path}/archives: it can be listed, and is empty" in out
+    assert "✓ landing zone" in out
+    assert "✗ program reports" in out
+    assert "profile (edxorg) could not be found. Correct AWS_PROFILE, or ~/.aws/config" in out
+    assert "✗ edX API" in out
+    assert "Set VAULT_ADDR" in out
+    assert "EDXORG_API_CLIENT_SECRET" in out
+
+
+def test_a_home_of_dagster_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    # What a kill leaves at the worst moment: Dagster takes the file for a database that has all its tables.
+    left = tmp_path / ".home.unfinished" / "history" / "runs" / "index.db"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    for _ in range(2):
+        with runs.dagster_instance(tmp_path / "home") as instance:
+            instance.add_dynamic_partitions("files", [NAME])
+            assert instance.get_dynamic_partitions("files") == [NAME]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert instance.get_dynamic_partitions("files") == [NAME]
