@@ -39,10 +39,18 @@ def landed(landing_zone: Path) -> dict[str, bytes]:
     return {
         key: path.read_bytes()
         for path in sorted(landing_zone.rglob("*"))
-        if path.is_file() and "/." not in f"/{(key := path.relative_to(landing_zone).as_posix())}"
+        if path.is_file() and not is_hidden(key := path.relative_to(landing_zone).as_posix())
     }
+
+
+def is_hidden(key: str) -> bool:
+    return "/." in f"/{key}"
 
 
 def times(landing_zone: Path) -> dict[str, int]:
     """When each object was last written, in nanoseconds."""
-    return {key: (landing_zone / key).stat().st_mtime_ns for key in landed(landing_zone)}
+    return {
+        key: path.stat().st_mtime_ns
+        for path in sorted(landing_zone.rglob("*"))
+        if path.is_file() and not is_hidden(key := path.relative_to(landing_zone).as_posix())
+    }

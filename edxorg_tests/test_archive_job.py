@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +15,6 @@ from edxorg.lib.settings import Settings
 from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import open_store
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from ol_orchestrate.recording import ROW_COUNT, SOURCE_DATE
 
 if TYPE_CHECKING:
@@ -190,64 +184,6 @@ def test_an_archive_that_is_gone_says_so_in_one_line(location: Location) -> None
     (failure,) = result.get_step_failure_events()
     assert failure.step_failure_data.user_failure_data is not None
     assert name in (failure.step_failure_data.user_failure_data.description or "")
-
-
-KILLED = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-import dagster as dg
-from edxorg.lib.settings import Settings
-from edxorg_tests.test_archive_job import Location
-folder = Path(sys.argv[1])
-settings = replace(
-    Settings(), archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake"
-)
-print("ready", flush=True)
-with dg.DagsterInstance.from_config(sys.argv[2]) as instance:
-    Location(folder, instance, settings).run("mitx-2024-01-31.tar.gz")
-"""
-
-
-@pytest.mark.parametrize("after", [0.2, 0.5, 1.0, 2.0])
-def test_a_killed_run_repeated_ends_as_an_undisturbed_one(tmp_path: Path, after: float) -> None:
-    members = {table_name(f"t{number:02}", course=f"MITx-{number}x-2020"): TABLE * 50 for number in range(60)}
-    states = []
-    for folder, killed in ((tmp_path / "killed", True), (tmp_path / "undisturbed", False)):
-        write_archive(folder / "archives" / "mitx-2024-01-31.tar.gz", members)
-        settings = replace(
-            Settings(), archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake"
-        )
-        home = folder / "home"
-        home.mkdir()
-        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-        with dg.DagsterInstance.from_config(str(home)) as instance:
-            instance.get_dynamic_partitions("course_and_source")  # Dagster makes its tables, which a kill could tear
-        if killed:
-            kill_after(after, folder, home)
-        with dg.DagsterInstance.from_config(str(home)) as instance:
-            location = Location(folder, instance, settings)
-            written = times(location.lake)
-            assert location.run("mitx-2024-01-31.tar.gz").success
-            assert times(location.lake).items() >= written.items(), "what was there is not written again"
-            partitions = sorted(instance.get_dynamic_partitions(course_and_source_partitions.name or ""))
-            states.append((landed(location.lake), location.everything_recorded(), partitions))
-    assert states[0] == states[1]
-
-
-def kill_after(seconds: float, folder: Path, home: Path) -> None:
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", KILLED, str(folder), str(home)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "DAGSTER_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
 
 
 def test_from_cloud_storage_to_s3(
