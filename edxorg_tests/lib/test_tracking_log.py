@@ -339,6 +339,22 @@ class TestLongLines:
         assert log.oversized[0].record.size < MIB
         assert "none of its 1 lines holds an event" in str(log.problem)
 
+    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+    def test_a_bomb_of_events_takes_little_memory_in_all_processes(self) -> None:
+        line = b'{"event": {"a": "%b"}, "name": "%b"}\n' % (b"x" * 2_000, b"y" * 2_000)
+        packed = gzip.compress(line * (200 * MIB // len(line)), 6)
+        assert len(packed) * 100 < 200 * MIB
+        tracemalloc.start()
+        with WorkerPool(object, workers=2) as pool:
+            log = normalize_log([packed], name="day.log.gz", pool=pool, progress=lambda _: None)
+            workers = [Path(f"/proc/{each}/status").read_text() for each in pool.process_ids()]
+        log.close()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert log.report.lines_out == 200 * MIB // len(line)
+        assert peak < 64 * MIB
+        assert all(int(status.split("VmHWM:")[1].split()[0]) << 10 < 128 * MIB for status in workers)
+
     def test_a_file_of_long_lines_only_is_no_log(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
         monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
@@ -416,6 +432,9 @@ class TestSampleLog:
             assert log.rejects is not None
             outputs.add((log.output.sha256, log.rejects.sha256, log.version))
         assert len(outputs) == 1
+
+    def test_usual_lines_need_no_exact_path(self, sample: Path, normalize: Normalize) -> None:
+        assert normalize(packed=sample.read_bytes()).report.exact_path_lines == 0
 
 
 @pytest.mark.skipif(not REAL_LOGS.is_dir(), reason="the real logs are not here")

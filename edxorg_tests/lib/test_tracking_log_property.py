@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
+from edxorg.lib.tracking_log import NormalizedLog, layout, lines, normalize_log
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
 from edxorg.lib.tracking_log.layout import read_quickly
 from edxorg.lib.tracking_log.rejects import Reason
@@ -173,7 +173,18 @@ members = st.tuples(keys, spaces, values).map(lambda m: f"{m[0]}{m[1]}:{m[1]}{m[
     [f'"time": {time}' for time in TIMES]
 )
 events = st.tuples(st.lists(members, max_size=6), spaces).map(lambda e: f"{e[1]}{{{f', {e[1]}'.join(e[0])}}}{e[1]}")
+
+
+def usual(comma: str, colon: str) -> st.SearchStrategy[str]:
+    """Events as one writer spells them all."""
+    pairs = st.tuples(keys, values) | st.sampled_from([('"time"', time) for time in TIMES])
+    return st.lists(pairs, max_size=6).map(lambda event: f"{{{comma.join(colon.join(pair) for pair in event)}}}")
+
+
+usual_events = usual(", ", ": ") | usual(",", ":")
 log_lines = st.one_of(
+    usual_events.map(str.encode),
+    usual_events.map(lambda event: event.encode() + b"\r"),
     events.map(str.encode),
     events.map(lambda event: b"Sep  9 00:00:48 localhost " + event.lstrip().encode()),
     events.map(lambda event: b"\xef\xbb\xbf" + event.encode()),
@@ -279,9 +290,58 @@ def test_the_exact_reader_takes_the_json_that_python_takes(text: str, cut: tuple
         assert found == expected
 
 
-@given(text=events)
+@settings(max_examples=300, deadline=None)
+@given(text=usual_events | events)
 def test_the_quick_reader_says_what_the_exact_one_says_or_nothing(text: str) -> None:
     quick = read_quickly(text.encode())
     if quick is not None:
         exact = read_line(text.encode())
         assert list(zip(quick.keys, map(json.loads, map(bytes, quick.values)), strict=True)) == list(exact.items())
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    "odd",
+    ['"caf\\u00e9"', '"\\/"', '"a\\"b"', '"\\ud83d"', "null", "1.10", '["a"]', '[1, "]"]', '{"a": "\\ud83d\\ude00"}'],
+)
+def test_the_quick_reader_learns_which_values_need_work(odd: str, place: int) -> None:
+    names = [f"{odd}{place}{number}".replace('"', "").replace("\\", "") for number in range(3)]
+    for number, (comma, colon) in enumerate(((", ", ": "), (",", ":")) * 3):
+        texts = ['"plain"', '""', '"é"']
+        if number % 2:
+            texts[place] = odd
+        members = (f'"{name}"{colon}{text}' for name, text in zip(names, texts, strict=True))
+        line = f"{{{comma.join(members)}}}"
+        quick = read_quickly(line.encode())
+        if number % 2 and "ud83d" in odd and "ude00" not in odd:
+            assert quick is None
+            continue
+        assert quick is not None
+        assert quick.keys == tuple(names)
+        expected = [json.dumps(value, ensure_ascii=False) for value in read_line(line.encode()).values()]
+        assert [bytes(value).decode() for value in quick.values] == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a":1,"b":2,"a":3}',
+        '{"a": 1, "a": 1}',
+        '{"a": 1, "b": 22222, "c":3,"d":4,"e":5,"a":9}',  # as long as it were with all its spaces, and one member less
+        '{"a":  1}',
+        '{"a": 1 }',
+        '{"\\u0061": 1}',
+        '{"a": "\\ud83d"}',
+        '{"time": "300-01-01"}',
+        "{" + ",".join(f'"{n}":1' for n in range(501)) + "}",
+    ],
+)
+def test_the_quick_reader_leaves_what_a_parser_would_change(line: str) -> None:
+    assert read_quickly(line.encode()) is None
+
+
+def test_the_quick_reader_remembers_no_more_than_some_layouts() -> None:
+    for number in range(1_000):
+        assert read_quickly(b'{"%b": 1}' % (b"k%d" % number * 2_000)) is not None
+        assert read_quickly(b'{"k%d": 1}' % number) is not None
+    assert sum(each.size for each in layout._layouts.values()) <= 256 * 32_768  # noqa: SLF001

@@ -89,9 +89,10 @@ class _Layout:
         if not self._is_put_together(line, texts):
             return None
         if self._plain is not None:
-            # No value has a raw LF, so these are strings without escapes if nothing but their ends meets at each LF.
+            # No value has a raw LF, and only strings begin and end with a quote: these all are, if two quotes stand at
+            # each LF.
             plain = b"\n".join(self._plain(texts))
-            if _BACKSLASH in plain or plain[0] != _QUOTE or plain.count(b'"\n"') != self._joints:
+            if _BACKSLASH in plain or plain.count(b'"\n"') != self._joints:
                 self._set_special({*self._special, *_places_of_others(texts)})
         for place in self._special:
             text = bytes(texts[place])
