@@ -416,8 +416,9 @@ class TestBrokenStores:
             aws_endpoint_url=guarded_s3_server.endpoint_url,
         )
         source = open_store(f"file://{archive.parent}").read(archive.name)
-        with pytest.raises(AccessRefusedError, match=r"in a row.* s3://bucket/lake/.* refuses access") as caught:
-            ingest_archive(source, Orders("s3://bucket/lake", access), lambda _: {}, workers=1)
+        refusal = r"in a row.* s3://bucket/lake/.* refuses access"
+        with Deliveries() as to_record, pytest.raises(AccessRefusedError, match=refusal) as caught:
+            ingest_archive(source, Orders("s3://bucket/lake", access), lambda _: {}, to_record, workers=1)
         assert not caught.value.may_pass
 
     @pytest.mark.parametrize("what", ["the landing zone", "the temporary folder"])

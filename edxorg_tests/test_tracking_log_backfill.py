@@ -11,9 +11,9 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import InProcessTestWorkspaceLoadTarget
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from edxorg_tests.test_tracking_log_job import ASSET, EVENTS, LOG, OTHER_LOGS, TRUNCATED, Location
@@ -75,7 +75,7 @@ class Daemon:
             CODE.format(archives=location.settings.archive_url, lake=location.settings.landing_zone_url) + more
         )
         origin = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(file), attribute="defs")
-        self._workspace = InProcessTestWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin, location_name="edxorg"))
+        self._workspace = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin, location_name="edxorg"))
 
     def of_assets(self, *days: str) -> BulkActionStatus:
         """As from the page of the asset, or `dg launch --assets`."""
@@ -124,7 +124,7 @@ class Daemon:
             assert found is not None
             if found.status not in (BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED):
                 return found.status
-        raise AssertionError(found.status)
+        raise AssertionError(f"{backfill.backfill_id} is not over")
 
 
 def write_days(location: Location) -> tuple[str, str, str]:

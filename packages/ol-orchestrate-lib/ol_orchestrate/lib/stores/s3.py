@@ -77,7 +77,7 @@ class S3Store(CloudStore):
                 config=config,
             )
         except (BotoCoreError, ValueError) as error:
-            remedy = "Correct AWS_PROFILE or ~/.aws/config; `aws configure` makes a profile"
+            remedy = "Correct AWS_PROFILE, or ~/.aws/config; `aws configure` makes a profile"
             message = f"{self.url}: the AWS settings cannot be used: {error}. {remedy}"
             raise BadInputError(message) from error
 
