@@ -494,8 +494,12 @@ class TestCommands:
     def test_a_log_that_fails_is_one_line_and_exit_code_1(self, edxorg: Command, tmp_path: Path) -> None:
         (tmp_path / LOG).write_bytes(b"this is plain text\n")
         (tmp_path / OTHER_LOGS[0]).write_bytes(gzip.compress(b"bad"))
-        code, _, error = edxorg("ingest", "tracking-log", LOG, OTHER_LOGS[0], "--landing-zone", "lake")
+        code, output, error = edxorg("ingest", "tracking-log", LOG, OTHER_LOGS[0], "--landing-zone", "lake")
         assert code == 1
+        rejects = f"file://{tmp_path}/lake/edxorg/rejects/tracking_logs/{OTHER_LOGS[0]}.ndjson.gz"
+        shown = output.splitlines()
+        assert shown.index(f"file://{tmp_path}/{LOG}") < shown.index(f"file://{tmp_path}/{OTHER_LOGS[0]}")
+        assert f"Rejected lines: {rejects}" in shown
         assert [line.partition(":")[0] for line in error.splitlines()] == ["Error", "Error"]
         code, output, _ = edxorg("inspect", LOG)
         assert code == 1

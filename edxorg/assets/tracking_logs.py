@@ -115,27 +115,28 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()
-        rejects = deliver_rejects(log, landing_zone, raw.name) if log.whole else None
+        rejects_key = deliver_rejects(log, landing_zone, raw.name) if log.whole else None
+        rejects = rejects_key and join_url(landing_zone.url, rejects_key)
         recorded = None
         if log.output is not None:
             recorded = land(
                 context.instance,
                 context.asset_key,
-                _made(log, day, raw.name, source.info, rejects and join_url(landing_zone.url, rejects)),
+                _made(log, day, raw.name, source.info, rejects),
                 to=OneCopy(landing_zone, normalized_log_key(raw.name)),
                 partition=raw.name,
             )
     context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
     outcome = (Outcome.DELIVERED if recorded else Outcome.UNCHANGED) if log.output is not None else None
-    watcher_of_this_run().account(LogAccount(log.report, outcome, str(log.problem) if log.problem else None))
+    problem = str(log.problem) if log.problem else None
+    watcher_of_this_run().account(LogAccount(log.report, outcome, rejects, problem))
     if recorded is not None:
         # Not as the asset's output, which would stand for all days of the run.
         yield dg.AssetMaterialization(
             context.asset_key, partition=raw.name, metadata=recorded.metadata, tags=recorded.tags
         )
     if log.whole:
-        rejects_url = rejects and join_url(landing_zone.url, rejects)
-        yield log_evaluation(raw.files.key(), raw.name, log.report, rejects_url)
+        yield log_evaluation(raw.files.key(), raw.name, log.report, rejects)
     if log.problem is not None:
         raise log.problem
 

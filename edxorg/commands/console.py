@@ -138,12 +138,16 @@ def show_log(account: LogAccount) -> None:
     names = ", ".join(report.columns[:COLUMNS_LISTED])
     more = len(report.columns) - COLUMNS_LISTED
     names += f" and {more:,} more" if more > 0 else ""
-    out.print(f"{len(report.columns):,} columns: {names}", markup=False, highlight=False, soft_wrap=True)
+    if names:
+        out.print(f"{len(report.columns):,} columns: {names}", markup=False, highlight=False, soft_wrap=True)
     out.print(
         f"{report.bytes_in:,} bytes ({report.bytes_unpacked:,} unpacked) became {report.bytes_out:,} "
-        f"({report.bytes_normalized:,} unpacked)"
+        f"({report.bytes_normalized:,} unpacked)",
+        soft_wrap=True,
     )
-    out.print(report.sum_of_lines() + (f"; {account.outcome}" if account.outcome else ""))
+    out.print(report.sum_of_lines() + (f"; {account.outcome}" if account.outcome else ""), soft_wrap=True)
+    if account.rejects:
+        out.print(f"Rejected lines: {account.rejects}", markup=False, highlight=False, soft_wrap=True)
     if account.problem:
         out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 

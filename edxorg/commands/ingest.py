@@ -112,6 +112,8 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
                 counts = bar.result.as_json() if bar.result else {}
                 click.echo(json.dumps({"url": source.url, "succeeded": not reasons, "reasons": reasons, **counts}))
                 continue
+            if len(sources) > 1:
+                console.out.print(f"\n{source.url}", style="bold", markup=False, highlight=False, soft_wrap=True)
             if bar.result:
                 kind.show(bar.result)
             for reason in reasons:

@@ -132,7 +132,8 @@ def _broken_file(name: str, damage: ArchiveDamagedError | None, log: _Assembly) 
     report = log.report
     remedy = "Nothing of it is delivered; get the whole file from its source again"
     if damage is not None:
-        return BadInputError(f"{name}: {damage}, after line {report.lines_in:,} of its content. {remedy}")
+        place = f", after line {report.lines_in:,} of its content" if report.lines_in else ""
+        return BadInputError(f"{name}: {damage}{place}. {remedy}")
     if len(log.oversized) > MAX_OVERSIZED_LINES:
         lines = f"{len(log.oversized)} of the first {report.lines_in:,} lines"
         return BadInputError(f"{name}: {lines} have over {MAX_LINE_BYTES >> 20} MiB, as in no tracking log. {remedy}")

@@ -72,13 +72,15 @@ class LogAccount:
     Attributes:
         report: Of its lines.
         outcome: Of the normalised log; `None` where nothing was to be delivered.
-        problem: Why there is none.
+        rejects: Where the rejected lines are.
+        problem: Why there is no normalised log.
     """
 
     report: LogReport
     outcome: Outcome | None = None
+    rejects: str | None = None
     problem: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The account for programs."""
-        return {**self.report.as_json(), "outcome": self.outcome, "problem": self.problem}
+        return {**self.report.as_json(), "outcome": self.outcome, "rejects": self.rejects, "problem": self.problem}

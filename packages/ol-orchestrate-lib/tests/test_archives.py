@@ -67,10 +67,11 @@ class TestGunzip:
         ("data", "message"),
         [
             (b"", "empty"),
+            (b"text\n", "no gzip"),
             (b"PK\3\4 this is a zip, or nothing at all", "no gzip"),
             (gzip.compress(b"good") + b"garbage after it, which nobody packed", "damaged"),
         ],
-        ids=["nothing", "zip", "garbage"],
+        ids=["nothing", "text", "zip", "garbage"],
     )
     @pytest.mark.parametrize("size", [1, 1000])
     def test_what_is_no_gzip_says_so(self, data: bytes, message: str, size: int) -> None:

@@ -82,7 +82,7 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
                 unpacking = None
     if unpacking is not None or not members:
         what = f"the gzip data breaks off after byte {position:,}" if position else "the file is empty"
-        raise ArchiveDamagedError(what)
+        raise ArchiveDamagedError(what if _GZIP_MARK.startswith(start) else "this is no gzip file")
 
 
 def read_ahead(source: Iterator[T], depth: int = 4) -> Generator[T, None, None]:
