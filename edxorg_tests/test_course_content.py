@@ -139,6 +139,18 @@ def test_a_broken_file_is_told_and_the_rest_delivered(lake: Lake) -> None:
     assert len(recorded(result)) == len(XML_OUTPUTS)
 
 
+def test_children_that_are_not_there_are_listed(lake: Lake) -> None:
+    lake.bring(COURSE_XML, course_xml(more={"chapter/c.xml": b'<chapter><html url_name="gone"/></chapter>'}))
+    assert lake.extract().success
+    found = lake.latest("course_xml_blocks")
+    assert (found["missing_children"], found["list of missing children"]) == (1, ['<html url_name="gone"/>'])
+    document = structure().replace(b'"children": []', b'"children": ["block-v1:gone"]')
+    lake.bring(COURSE_STRUCTURE, document)
+    assert lake.flatten().success
+    found = lake.latest("course_blocks")
+    assert (found["missing_children"], found["list of missing children"]) == (1, ["block-v1:gone"])
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

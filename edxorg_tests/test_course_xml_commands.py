@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,39 @@ def test_what_is_no_export_is_one_line(
     assert said in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("landing_zone", ["ftp://host/x", "s3://"])
+def test_a_landing_zone_that_is_no_url_of_a_store_is_a_mistake(
+    edxorg: Shell, tmp_path: Path, landing_zone: str
+) -> None:
+    export = tmp_path / "x.tar.gz"
+    export.write_bytes(course_xml())
+    code, _, errors = edxorg("ingest", "course-xml", export, "--landing-zone", landing_zone)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert "s3://bucket/prefix" in errors
+
+
+def test_broken_settings_show_no_secret(edxorg: Shell, tmp_path: Path) -> None:
+    export = tmp_path / "x.tar.gz"
+    broken = {
+        "policies/2012_Fall/policy.json": b'{"course/2012_Fall": {"lti_passports": ["a:b:SECRET"],}',
+        "html/x.xml": b'<html lti_passports="a:b:&SECRET;"/>',
+        "about/x.json": b'{"lti_passports": ["a:b:SECRET"',
+    }
+    export.write_bytes(course_xml(more=broken))
+    ingest = ("ingest", "course-xml", "--landing-zone", tmp_path / "lake")
+    for command in (("inspect",), ("inspect", "--json"), ingest, (*ingest, "--json")):
+        code, out, errors = edxorg(*command, export)
+        assert code == 0
+        assert "policy.json:1:" in out
+        assert "SECRET" not in out + errors
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path != export]
+    assert any(path.suffix == ".db" for path in kept)
+    for path in kept:
+        data = path.read_bytes()
+        assert b"SECRET" not in (gzip.decompress(data) if path.suffix == ".gz" else data), path
 
 
 def test_an_archive_of_many_courses_is_still_told_as_that(edxorg: Shell, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def flatten_edxorg_course_structure(
     ):
         with outputs.open() as (blocks, name):
             structure = read_course_structure(_in_memory(blocks), name=name)
-        outputs.report(structure.problems)
+        outputs.report(structure.problems, structure.missing)
         course = outputs.course
         for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
             outputs.land_rows(rows, structure_output_key)

@@ -45,7 +45,7 @@ class Bar(Watcher):
 
     def progress(self, progress: Progress) -> None:
         """Move the bar."""
-        counts = f"{progress.items:,} · {progress.rows:,} rows"
+        counts = f"{progress.items:,} · {progress.rows:,} rows" if progress.items else ""
         self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, counts=counts)
 
     def account(self, account: AnyAccount) -> None:

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from edxorg.commands import console, runs
 from edxorg.lib.members import CourseName, MemberKind, identify
+from edxorg.lib.progress import Progress
 from ol_orchestrate.lib.archives import gunzip, tar_entries
 from ol_orchestrate.lib.course_content_keys import COURSE_XML
 from ol_orchestrate.lib.course_partition import CoursePartition
@@ -49,21 +50,25 @@ class Export(NamedTuple):
     static_files: int
 
     @classmethod
-    def read(cls, reader: VerifiedReader) -> Export:
-        """Read an export.
+    def read(cls, reader: VerifiedReader, *, quiet: bool) -> Export:
+        """Read an export, with a progress bar unless that is not wanted.
 
         Raises:
             CourseExportError: It is no course.
         """
         digest = hashlib.sha256()
 
-        def hashed() -> Iterator[bytes]:
+        def watched(bar: console.Bar) -> Iterator[bytes]:
+            count = 0
             for block in reader:
                 digest.update(block)
+                count += len(block)
+                bar.progress(Progress(count, reader.info.size, items=0, rows=0))
                 yield block
 
-        with StaticAssets() as static_assets:
-            course = read_course(hashed(), name=reader.info.url, static_assets=static_assets)
+        name = reader.info.url.rpartition("/")[2]
+        with console.progress_bar(name, quiet=quiet) as bar, StaticAssets() as static_assets:
+            course = read_course(watched(bar), name=reader.info.url, static_assets=static_assets)
             return cls(reader.info, digest.hexdigest(), course, static_assets.manifest()["file_count"])
 
     def partition(self, settings: Settings) -> CoursePartition:
@@ -128,7 +133,7 @@ def is_export(source: SourceUrl, settings: Settings) -> bool:
 
 def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> None:
     """Say what an export holds."""
-    export = Export.read(reader)
+    export = Export.read(reader, quiet=as_json)
     summary = export.summary(settings)
     if as_json:
         click.echo(json.dumps(summary))
@@ -148,7 +153,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return whether all went well."""
-    export = Export.read(open_source(source))
+    export = Export.read(open_source(source), quiet=as_json)
     partition = export.partition(settings).key()
 
     from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
@@ -156,7 +161,7 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
 
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys))
-    with runs.dagster_instance() as instance:
+    with runs.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
         _register(instance, export, partition, settings)
         reasons = runs.run_job(outputs, instance, partition)
         landed = {} if reasons else _landed(instance, list(extract_edxorg_courserun_metadata.keys), partition)

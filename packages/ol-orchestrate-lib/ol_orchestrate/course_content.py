@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
     from ol_orchestrate.lib.delivery import OneCopy
-    from ol_orchestrate.lib.openedx import JsonLines, Problem
+    from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
     from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
 
 LISTED_IN_UI = 50
@@ -83,6 +83,7 @@ class CourseOutputs:
         self._retrieved_at = _latest_materialization(context.instance, asset, context.partition_key)
         self.store: ObjectStore = landing_zone.store()
         self._problems: Sequence[Problem] = ()
+        self._missing: Sequence[Reference[Any]] = ()
         self._spools = ExitStack()
         self._results: list[dg.MaterializeResult[None]] = []
 
@@ -102,9 +103,9 @@ class CourseOutputs:
             reader.drain()
             raise
 
-    def report(self, problems: Sequence[Problem]) -> None:
-        """Have the log and all outputs tell what of the file could not be used."""
-        self._problems = problems
+    def report(self, problems: Sequence[Problem], missing: Sequence[Reference[Any]]) -> None:
+        """Have the log and all outputs tell what of the file could not be used, and which children are not in it."""
+        self._problems, self._missing = problems, missing
         for problem in problems[:LISTED_IN_UI]:
             self._context.log.warning("%s", problem)
         if len(problems) > LISTED_IN_UI:
@@ -144,6 +145,7 @@ class CourseOutputs:
 
     def _metadata(self) -> dict[str, Any]:
         shown = [f"- {str(problem).replace('`', '')}" for problem in self._problems[:LISTED_IN_UI]]
+        missing = [str(reference.child) for reference in self._missing[:LISTED_IN_UI]]
         return {
             "source": "edxorg",
             "source_system": self.course.site.value,
@@ -152,6 +154,8 @@ class CourseOutputs:
             "retrieved_at": self._retrieved_at,
             "problems": len(self._problems),
             "list of problems": dg.MetadataValue.md("\n".join(shown)) if shown else None,
+            "missing_children": len(self._missing),
+            "list of missing children": dg.MetadataValue.json(missing) if missing else None,
         }
 
     def __enter__(self) -> Self:

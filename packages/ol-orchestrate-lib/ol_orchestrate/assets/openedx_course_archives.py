@@ -43,7 +43,7 @@ def extract_edxorg_courserun_metadata(
     ):
         with outputs.open() as (blocks, name):
             course = read_course(blocks, name=name, static_assets=static_assets)
-        outputs.report(course.problems)
+        outputs.report(course.problems, course.missing)
         _land(outputs, course, static_assets)
         yield from outputs.new()
 
