@@ -10,15 +10,18 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster_aws.s3 import S3Resource
 
-from edxorg.definitions import defs
+from edxorg.definitions import build_definitions, defs
+from edxorg.lib.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 
 COUNT = """
 import json, os
 before = set(os.listdir("."))
-from edxorg.definitions import defs
+from edxorg.definitions import build_definitions, defs
+from edxorg.lib.settings import Settings
 repository = defs.get_repository_def()
 print(json.dumps({
     "assets": len(defs.assets), "jobs": len(defs.jobs), "sensors": len(defs.sensors),
@@ -95,6 +98,21 @@ def test_what_there_is_with_nothing_configured(tmp_path: Path) -> None:
 def test_an_unknown_environment_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="dev, ci, qa, production"):
         load(tmp_path, DAGSTER_ENVIRONMENT="staging")
+
+
+def test_with_an_archive_source_there_are_sensors_for_it() -> None:
+    found = build_definitions(Settings.from_environ({"EDXORG_ARCHIVE_URL": "file:///archives"}))
+    assert [sensor.name for sensor in found.sensors or []] == [
+        "edxorg_program_reports_sensor",
+        "gcs_edxorg_archive_sensor",
+        "gcs_edxorg_tracking_log_sensor",
+    ]
+
+
+def test_the_resources_for_s3_are_what_code_for_dagsters_takes() -> None:
+    resources = defs.resources or {}
+    assert all(isinstance(resources[name], S3Resource) for name in ("s3", "s3_download", "s3_upload"))
+    assert resources["s3_download"].profile_name == "edxorg"
 
 
 def test_dagster_finds_nothing_wrong() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -370,6 +372,29 @@ class TestBrokenArchives:
         result = ingest(archive, lake)
         assert result.account.fates == {Fate.UNRECOGNISED: len(names)}
         assert landed(lake) == {}
+
+    def test_a_bomb_is_set_aside_and_takes_little_memory(self, archive: Path, lake: Path) -> None:
+        size = 300 << 20
+        archive.parent.mkdir()
+        with tarfile.open(archive, "w:gz", compresslevel=9) as tar, Path("/dev/zero").open("rb") as zeros:
+            for name, unpacked in ((table_name("bomb"), size), (table_name(), len(TABLE))):
+                info = tarfile.TarInfo(name)
+                info.size = unpacked
+                tar.addfile(info, zeros if unpacked == size else io.BytesIO(TABLE))
+        assert size / archive.stat().st_size > 900
+        program = (
+            "import json, sys\n"
+            "from pathlib import Path\n"
+            "from benchmarks.measure import measured\n"
+            "from edxorg_tests.test_ingest_archive import ingest\n"
+            "with measured() as taken:\n"
+            "    account = ingest(Path(sys.argv[1]), Path(sys.argv[2])).account\n"
+            "print(json.dumps([account.as_json(), taken.peak_bytes]))\n"
+        )
+        account, peak = json.loads(in_a_process(program, archive, lake, prefix=[]))
+        assert (account["delivered"], account["failed"]) == (1, 1)
+        assert account["listed"]["failed"][0]["member"] == table_name("bomb")
+        assert peak < 256 << 20, "of all processes together"
 
 
 class TestBrokenStores:

@@ -71,6 +71,22 @@ def test_variables_win_and_an_empty_one_counts_as_not_set() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("VAULT_ADDR", "address"),
+        ("VAULT_NAMESPACE", "namespace"),
+        ("VAULT_CACERT", "cacert"),
+        ("VAULT_ROLE", "role"),
+        ("VAULT_AUTH_MOUNT", "auth_mount"),
+        ("VAULT_JWT_PATH", "jwt_path"),
+    ],
+)
+@pytest.mark.parametrize("environment", ["dev", "production"])
+def test_each_variable_of_vault_is_read(environment: str, name: str, field: str) -> None:
+    assert getattr(settings(**{"DAGSTER_ENVIRONMENT": environment, name: "given"}).vault, field) == "given"
+
+
+@pytest.mark.parametrize(
     "name", ["EDXORG_ARCHIVE_URL", "VAULT_ADDR", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"]
 )
 def test_any_sign_of_an_archive_source_counts(name: str) -> None:

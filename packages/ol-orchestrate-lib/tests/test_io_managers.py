@@ -193,6 +193,22 @@ def test_a_path_without_an_object_says_which_and_is_not_retried(
     assert run.tags[PERMANENT_FAILURE] == "true"
 
 
+def test_without_a_url_what_was_recorded_is_read_and_nothing_written(
+    lake: Lake, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    (tmp_path / "local").write_bytes(b"1")
+    assert written_and_read(lake, instance, tmp_path / "local", "reports/day.txt", digest).success
+    reading = GCSFileIOManager(gcs=GCSConnection(vault=Vault(), secret_path="unused"))  # noqa: S106
+    found = reading.find(instance, dg.AssetKey("report"), "2024-01-31")
+    assert (str(found), found.read_text()) == (f"{lake.url}/reports/day.txt", "1")
+    lake.manager = reading
+    result = written_and_read(lake, instance, tmp_path / "local", "reports/day.txt", digest)
+    (event,) = result.get_step_failure_events()
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    assert failure.description == "GCSFileIOManager has no url to write below: configure one"
+
+
 def test_a_key_that_leads_elsewhere_is_refused(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(b"1")
     result = written_and_read(lake, instance, tmp_path / "local", "../outside", digest)

@@ -32,6 +32,11 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
     def base_url(self) -> str:
         """What object keys are below."""
 
+    @property
+    def can_write(self) -> bool:
+        """Whether there is a base URL; without one, only what was recorded elsewhere can be read."""
+        return True
+
     def access(self, url: str) -> StoreAccess:
         """How to get into the store at a URL. May read secrets."""
         del url
@@ -46,9 +51,10 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: tuple[str | Path, str]) -> None:
         """Write a local file to its object key, and say where it is."""
         local_path, key = obj
-        store = self.store()
-        with Path(local_path).open("rb") as file:
-            store.write(key, file)
+        with failures_for_people(context.step_context):
+            store = self.store()
+            with Path(local_path).open("rb") as file:
+                store.write(key, file)
         context.add_output_metadata({"path": join_url(store.url, key), "object_key": key})
 
     def load_input(self, context: dg.InputContext) -> UPath:
@@ -92,9 +98,8 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
         return None
 
     def _path(self, url: str) -> StorePath:
-        store = self.store()
-        if url.startswith(f"{store.url}/"):
-            return store.path(url.removeprefix(f"{store.url}/"))
+        if self.can_write and url.startswith(f"{self.store().url}/"):
+            return self.store().path(url.removeprefix(f"{self.store().url}/"))
         folder, _, name = url.rpartition("/")
         return open_store(folder, self.access(folder)).path(name)
 
@@ -102,10 +107,24 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
 class FileObjectIOManager(_StoredFileIOManager):
     """Files in a folder, in S3 or in Google Cloud Storage, by the scheme of the URL."""
 
-    url: str = Field(description="file:///folder, s3://bucket/prefix or gs://bucket/prefix")
+    url: str | None = Field(
+        default=None,
+        description="file:///folder, s3://bucket/prefix or gs://bucket/prefix; not needed to read what was recorded",
+    )
+
+    @property
+    def can_write(self) -> bool:
+        """Whether there is a URL."""
+        return self.url is not None
 
     def base_url(self) -> str:
-        """The URL."""
+        """The URL.
+
+        Raises:
+            BadInputError: There is none.
+        """
+        if self.url is None:
+            raise BadInputError(f"{type(self).__name__} has no url to write below: configure one")
         return self.url
 
 

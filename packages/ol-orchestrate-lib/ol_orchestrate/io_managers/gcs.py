@@ -23,4 +23,4 @@ class GCSFileIOManager(FileObjectIOManager):
 
     def path_without_record(self, partition: str | None) -> str | None:
         """Below the URL, under the partition's key."""
-        return join_url(self.base_url(), partition) if partition else None
+        return join_url(self.base_url(), partition) if partition and self.can_write else None
