@@ -124,7 +124,7 @@ def test_doctor_says_what_to_do_about_each_that_fails(
     assert "✗ program reports" in out
     assert "profile (edxorg) could not be found. Correct AWS_PROFILE, or ~/.aws/config" in out
     assert "✗ edX API" in out
-    assert "Set VAULT_ADDR" in out
+    assert "VAULT_ADDR" in out
     assert "EDXORG_API_CLIENT_SECRET" in out
 
 
