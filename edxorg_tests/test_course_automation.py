@@ -233,6 +233,16 @@ def test_an_asset_is_not_blamed_for_another_one_in_its_run(lake: Lake) -> None:
     results = check_results(lake)
     assert not results["course_structure"].passed
     assert results["course_xml"].passed
+    lake.bring(COURSE_XML, b"no archive")
+    assert not lake.run([*STRUCTURE_OUTPUTS, *XML_OUTPUTS]).success
+    reasons = {
+        output: str(found.metadata["reasons"].value)
+        for output, found in check_results(lake).items()
+        if not found.passed
+    }
+    assert reasons.keys() == {"course_structure", "course_xml"}
+    assert "a structure without blocks" in reasons["course_structure"]
+    assert "not compressed with gzip" in reasons["course_xml"]
 
 
 def test_a_partition_that_was_deleted_is_not_listed(lake: Lake) -> None:

@@ -34,7 +34,7 @@ def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
         dg.AssetCheckSpec(
             CHECK,
             asset=source,
-            description=f"Lists the partitions for which the latest run of {made.op.name} failed, and why.",
+            description=f"Lists the partitions of {_first(made).to_user_string()} whose latest run failed, and why.",
             automation_condition=hourly,
         )
         for source, made in made_of.items()
@@ -43,13 +43,14 @@ def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
     @dg.multi_asset_check(name="list_failed_partitions", specs=specs, can_subset=True)
     def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         for key in sorted(context.selected_asset_check_keys):
-            failed = failed_partitions(context.instance, made_of[key.asset_key])
+            made = made_of[key.asset_key]
+            failed = failed_partitions(context.instance, made)
             yield dg.AssetCheckResult(
                 check_name=CHECK,
                 asset_key=key.asset_key,
                 passed=not failed,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata=_metadata(context.instance, failed),
+                metadata=_metadata(context.instance, failed, made.op.name),
             )
 
     return list_failed_partitions
@@ -61,9 +62,8 @@ def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinit
     Dagster's own status of a partition stays "failed" when a later run succeeds without anything new to record, and
     is "failed" too when another asset of the same run was what failed.
     """
-    asset = next(iter(definition.specs)).key
     attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
-        asset
+        _first(definition)
     )
     partitions = definition.partitions_def
     there = partitions.get_partition_keys(dynamic_partitions_store=instance) if attempts and partitions else ()
@@ -72,6 +72,10 @@ def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinit
         run_id for run_id in _failed(set(latest.values()), instance) if not _done(run_id, definition.op.name, instance)
     }
     return [FailedPartition(key, run_id) for key, run_id in latest.items() if run_id in failed_runs]
+
+
+def _first(definition: dg.AssetsDefinition) -> dg.AssetKey:
+    return next(iter(definition.specs)).key
 
 
 def _done(run_id: str, step: str, instance: dg.DagsterInstance) -> bool:
@@ -88,19 +92,21 @@ def _failed(run_ids: set[str], instance: dg.DagsterInstance) -> set[str]:
     return failed
 
 
-def _metadata(instance: dg.DagsterInstance, failed: Sequence[FailedPartition]) -> dict[str, dg.MetadataValue]:
+def _metadata(
+    instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str
+) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {"failed_partitions": dg.MetadataValue.int(len(failed))}
     if failed:
         metadata["partitions"] = dg.MetadataValue.json([each.partition for each in failed[:LISTED_IN_UI]])
-        metadata["reasons"] = dg.MetadataValue.md("\n".join(_table(instance, failed)))
+        metadata["reasons"] = dg.MetadataValue.md("\n".join(_table(instance, failed, step)))
     return metadata
 
 
-def _table(instance: dg.DagsterInstance, failed: Sequence[FailedPartition]) -> Iterator[str]:
+def _table(instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str) -> Iterator[str]:
     yield "| partition | why | run |"
     yield "| --- | --- | --- |"
     for partition, run_id in failed[:LISTED_IN_UI]:
-        reason = " ".join(_reason(instance, run_id).split())[:REASON_LENGTH]
+        reason = " ".join(_reason(instance, run_id, step).split())[:REASON_LENGTH]
         yield f"| {_cell(partition)} | {_cell(reason)} | {run_id} |"
     if len(failed) > LISTED_IN_UI:
         yield f"| and {len(failed) - LISTED_IN_UI:,} more | | |"
@@ -110,9 +116,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _reason(instance: dg.DagsterInstance, run_id: str) -> str:
+def _reason(instance: dg.DagsterInstance, run_id: str, step: str) -> str:
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        if entry.dagster_event is not None:
+        if entry.dagster_event is not None and entry.step_key == step:
             data = entry.dagster_event.step_failure_data
             failure = data.user_failure_data
             return failure.description if failure and failure.description else str(data.error_display_string)
