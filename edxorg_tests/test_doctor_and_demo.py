@@ -32,7 +32,7 @@ class User:
         for name in [name for name in os.environ if name.startswith(READ_BY_CLIENTS)]:
             monkeypatch.delenv(name)
         monkeypatch.chdir(home)
-        self.set(HOME=str(home), COLUMNS="200", NO_GCE_CHECK="true", AWS_EC2_METADATA_DISABLED="true")
+        self.set(HOME=str(home), NO_GCE_CHECK="true", AWS_EC2_METADATA_DISABLED="true")
 
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
@@ -176,3 +176,4 @@ def test_the_demo_shows_everything_without_any_credentials(user: User, tmp_path:
         "edxorg-program-credentials/cohort 1",
     }
     assert "http://localhost:3000" in printed
+    assert "delivered unchanged empty" in printed, "the numbers' columns are whole on a narrow screen, too"

@@ -111,7 +111,7 @@ def _show_tables(account: Account) -> None:
     counted = (*(fate.value for fate in shown), "rows", "rejected", "MB")
     columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
     # On a narrow screen the names give way, not the numbers.
-    table = Table(Column("table", overflow="ellipsis"), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    table = Table(Column("table", overflow="fold"), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for name, of_table in tables:
         counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in shown)
         rejected = sum(of_table.rejected.values())
