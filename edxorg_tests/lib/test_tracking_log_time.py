@@ -3,11 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edxorg.lib.tracking_log.event_time import utc_from_number, utc_from_text
+from edxorg.lib.tracking_log.event_time import utc_from_json, utc_from_number, utc_from_text
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ from edxorg.lib.tracking_log.event_time import utc_from_number, utc_from_text
 )
 def test_times_in_text(text: str, utc: str) -> None:
     assert utc_from_text(text) == utc
+    assert utc_from_json(orjson.dumps(text)) == orjson.dumps(utc)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,9 @@ def test_times_in_text(text: str, utc: str) -> None:
         "300-01-01",
         "2024-02-30T00:00:00",
         "2024-05-06T24:00:00",
+        "2024-05-06T24:00:09.123456",
+        "2024-02-30T07:08:09.123456",
+        "0000-05-06T07:08:09.123456",
         "2024-05-06T07:08:60Z",
         "2024-05-06T07:0809",
         "2024-0506",
@@ -68,6 +73,7 @@ def test_times_in_text(text: str, utc: str) -> None:
 )
 def test_texts_that_are_no_times(text: str) -> None:
     assert utc_from_text(text) is None
+    assert utc_from_json(orjson.dumps(text)) is None
 
 
 @pytest.mark.parametrize(
@@ -90,6 +96,7 @@ def test_texts_that_are_no_times(text: str) -> None:
 )
 def test_times_as_numbers(number: str, utc: str) -> None:
     assert utc_from_number(number) == utc
+    assert utc_from_json(number.encode()) == orjson.dumps(utc)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,7 @@ def test_times_as_numbers(number: str, utc: str) -> None:
 )
 def test_values_that_are_no_times(number: str) -> None:
     assert utc_from_number(number) is None
+    assert utc_from_json(number.encode()) is None
 
 
 @given(
@@ -108,7 +116,11 @@ def test_every_moment_keeps_its_microseconds(moment: datetime, minutes: int, sep
     there = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     expected = f"{there.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ', timespec='microseconds')}"
     assert utc_from_text(there.isoformat(sep=separator)) == expected
-    assert utc_from_text(there.isoformat(sep=separator, timespec="microseconds")) == expected
+    usual = there.isoformat(sep=separator, timespec="microseconds")
+    assert utc_from_text(usual) == expected
+    assert utc_from_json(orjson.dumps(usual)) == orjson.dumps(expected)
+    in_utc = moment.isoformat(sep=separator, timespec="microseconds")
+    assert utc_from_json(orjson.dumps(in_utc)) == orjson.dumps(in_utc.replace("T", " "))
 
 
 @given(microseconds=st.integers(0, 10**17 - 1))

@@ -13,6 +13,8 @@ from decimal import Context, Decimal
 from functools import lru_cache
 from math import floor
 
+import orjson
+
 MILLISECONDS_FROM = Decimal(10**11)
 """Numbers from here on are milliseconds: as seconds it is the year 5138, as milliseconds 1973."""
 
@@ -33,8 +35,27 @@ _ISO = re.compile(
     r"(?:[Tt ]([0-9]{2})(?:(:?)([0-9]{2})(?:\6([0-9]{2})(?:[.,]([0-9]+))?)?)?"
     r"(?: ?(?:([Zz])|([-+])([0-9]{2})(?::?([0-9]{2}))?))?)?"
 )
-_MINUTE, _MICROSECOND = len("YYYY-MM-DDTHH:MM:"), len("YYYY-MM-DDTHH:MM:SS.ffffff")
-_USUAL_END = re.compile(r"[0-5][0-9]\.[0-9]{6}(?:\+00:00|Z)?")
+_USUAL = re.compile(
+    rb'"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]\.[0-9]{6})(?:\+00:00|Z)?"'
+)
+
+
+def utc_from_json(text: bytes) -> bytes | None:
+    """Read the time of an event.
+
+    Args:
+        text: The value's own JSON text, a string or a number as in `utc_from_text` and `utc_from_number`.
+
+    Returns:
+        A JSON string as there, or None.
+    """
+    # Nearly all times are spelled alike, and many share their minute.
+    usual = _USUAL.fullmatch(text)
+    if usual is not None:
+        minute, seconds = usual.groups()
+        return b'"%b:%b"' % (minute.replace(b"T", b" "), seconds) if _is_there(minute) else None
+    time = utc_from_text(orjson.loads(text)) if text.startswith(b'"') else utc_from_number(text.decode())
+    return None if time is None else orjson.dumps(time)
 
 
 def utc_from_text(text: str) -> str | None:
@@ -46,11 +67,6 @@ def utc_from_text(text: str) -> str | None:
     Returns:
         `YYYY-MM-DD HH:MM:SS.ffffff` in UTC, or None if the text is no such time.
     """
-    # Nearly all times are spelled alike, and many share their minute.
-    if _USUAL_END.fullmatch(text, _MINUTE):
-        minute = _whole_minute(text[:_MINUTE])
-        if minute is not None:
-            return minute + text[_MINUTE:_MICROSECOND]
     text = text.strip()
     if len(text) > _LONGEST:
         return None
@@ -78,15 +94,14 @@ def utc_from_number(text: str) -> str | None:
     return _spell(_EPOCH + timedelta(microseconds=floor(_EXACTLY.multiply(number, scale))))
 
 
-@lru_cache(maxsize=4_096)
-def _whole_minute(text: str) -> str | None:
-    """`YYYY-MM-DD HH:MM:`, if the text is that, with a T or a space."""
+@lru_cache(maxsize=1_024)
+def _is_there(text: bytes) -> bool:
+    """Whether there is this minute of this day."""
     try:
-        spelled = datetime.fromisoformat(f"{text}00").isoformat(" ")[:_MINUTE]
+        datetime.fromisoformat(text.decode())
     except ValueError:
-        return None
-    # `fromisoformat` reads more spellings than this one, and other ones in other versions of Python.
-    return spelled if text.replace("T", " ") == spelled else None
+        return False
+    return True
 
 
 def _from_iso(text: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import orjson
 
-from edxorg.lib.tracking_log.event_time import utc_from_number, utc_from_text
+from edxorg.lib.tracking_log.event_time import utc_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class _Layout:
             elif _BACKSLASH in text:
                 texts[place] = orjson.dumps(orjson.loads(text))
         if self._time is not None:
-            time = _utc(bytes(texts[self._time]))
+            time = utc_from_json(bytes(texts[self._time]))
             if time is None:
                 return None
             texts[self._time] = time
@@ -154,8 +154,3 @@ def _filled(around: list[bytes], texts: list[JSONString]) -> bytes:
 def _places_of_others(texts: list[JSONString]) -> list[int]:
     """Where the values are that are no strings, or strings with escapes."""
     return [place for place, text in enumerate(map(bytes, texts)) if text[0] != _QUOTE or _BACKSLASH in text]
-
-
-def _utc(text: bytes) -> bytes | None:
-    time = utc_from_text(orjson.loads(text)) if text[0] == _QUOTE else utc_from_number(text.decode())
-    return None if time is None else orjson.dumps(time)
