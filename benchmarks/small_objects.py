@@ -24,9 +24,8 @@ from botocore.session import Session
 from rich.console import Console
 from rich.table import Table
 
-from edxorg.lib.archive.worker import WRITES_AT_ONCE
 from ol_orchestrate.lib.delivery import Copies, Recorded, deliver
-from ol_orchestrate.lib.stores import StoreAccess, open_store
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +50,7 @@ def run(objects: int) -> None:
             endpoint_url=endpoint,
             aws_access_key_id=KEYS[0],
             aws_secret_access_key=KEYS[1],
-            config=Config(max_pool_connections=WRITES_AT_ONCE),
+            config=Config(max_pool_connections=ObjectStore.writes_at_once),
         )
         to = Copies(store, lambda version: f"objects/{version}.tsv")
 
@@ -90,7 +89,7 @@ def _content(number: int) -> bytes:
 
 def _measured(work: Callable[[int], None], objects: int) -> tuple[float, float]:
     cpu, start = time.process_time(), time.perf_counter()
-    with ThreadPoolExecutor(WRITES_AT_ONCE) as threads:
+    with ThreadPoolExecutor(ObjectStore.writes_at_once) as threads:
         for _ in threads.map(work, range(objects)):
             pass
     return time.process_time() - cpu, time.perf_counter() - start

@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 TASKS_WAITING = 3
 """Tasks that a worker owes answers to at most: one it works on, the next, and one whose answer is deferred."""
+
+BYTES_AHEAD = 8 << 20
+"""What a worker has received and not yet begun with, before it stops reading; a frame may go beyond."""
 
 _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
 
@@ -131,6 +135,52 @@ class _Frames:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class _Inbox:
+    """Frames that a worker has received before it asks for them, by a thread of their own.
+
+    Without it a sender would wait for a busy worker to read, and meanwhile the other workers for the sender.
+    """
+
+    def __init__(self, frames: _Frames) -> None:
+        self._source = frames
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._is_over = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._fill, daemon=True, name="inbox").start()
+
+    def _fill(self) -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                frame = self._source.receive()
+                with self._changed:
+                    self._waiting.append(frame)
+                    self._size += len(frame)
+                    del frame
+                    self._changed.notify_all()
+                    while self._size > BYTES_AHEAD:
+                        self._changed.wait()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def receive(self) -> bytes:
+        """The next frame.
+
+        Raises:
+            EOFError: The other end is closed.
+        """
+        with self._changed:
+            while not self._waiting:
+                if self._is_over:
+                    raise EOFError
+                self._changed.wait()
+            frame = self._waiting.popleft()
+            self._size -= len(frame)
+            self._changed.notify_all()
+            return frame
 
 
 class _Worker:
@@ -261,12 +311,13 @@ def serve(descriptor: int) -> None:
     answers: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
     sender = threading.Thread(target=_send, args=(connection, answers), name="answers")
     sender.start()
+    inbox = _Inbox(connection)
     with suppress(EOFError, OSError, KeyboardInterrupt):
-        setup, arguments = pickle.loads(connection.receive())  # noqa: S301 - our own parent
+        setup, arguments = pickle.loads(inbox.receive())  # noqa: S301 - our own parent
         state = _outcome(setup, *arguments)
-        while task := connection.receive():
+        while task := inbox.receive():
             function, arguments, streams = pickle.loads(task)  # noqa: S301
-            blocks = _Blocks(connection)
+            blocks = _Blocks(inbox)
             inputs = (blocks, *arguments) if streams else arguments
             outcome = _outcome(lambda: function(state(), *inputs))  # noqa: B023 - called at once
             if streams:
@@ -316,14 +367,14 @@ def _pickled_error(error: Exception) -> bytes:
 class _Blocks(Iterator[bytes]):
     """The worker's end of a `BlockStream`."""
 
-    def __init__(self, connection: _Frames) -> None:
-        self._connection = connection
+    def __init__(self, inbox: _Inbox) -> None:
+        self._inbox = inbox
         self._ended = False
 
     def __next__(self) -> bytes:
         if self._ended:
             raise StopIteration
-        block = self._connection.receive()
+        block = self._inbox.receive()
         self._ended = block in (b"", _ABORT)
         if block == _ABORT:
             raise TruncatedStreamError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from hashlib import sha256
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from datetime import date
-
-WRITES_AT_ONCE = 16
-"""Objects that one process writes at the same time: enough to hide a store's answer time of 50 ms."""
 
 HELD = 8 << 20
 """Bytes of a table that are held until it is known whether it is the same as before."""
@@ -104,8 +101,9 @@ class Source:
         """Read a table's bytes, or its first `HELD`."""
         if member.kind is not MemberKind.TABLE or member.course is None:
             return cls(iter(blocks), None)
-        options = astuple(orders.options_for(member))
-        digest = sha256(repr((CONVERSION, options, course_columns(member.course))).encode())
+        options = orders.options_for(member)
+        how = (CONVERSION, options.escapes, options.row_hash, options.dialect, course_columns(member.course))
+        digest = sha256(repr(how).encode())
         held: deque[bytes] = deque()
         size = 0
         rest = iter(blocks)
@@ -130,7 +128,8 @@ class Deliverer:
         """Made once in each process."""
         self.orders = orders
         self.store = open_store(orders.landing_zone, orders.access) if orders.landing_zone else None
-        self.threads = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="write")
+        at_once = self.store.writes_at_once if self.store else 1
+        self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="write")
 
     def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[Delivery]:
         """Convert a member now, unless it is known what becomes of it, and write it soon."""

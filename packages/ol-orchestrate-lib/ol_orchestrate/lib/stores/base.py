@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from upath import UPath
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ol_orchestrate.lib.stores.reading import VerifiedReader
+
+_SAFE_KEY = re.compile(r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f]+(?:/(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f]+)*")
 
 VERSION = "version"
 """Name of the metadata field in which an object with a fixed key carries the data version of its content."""
@@ -49,6 +52,9 @@ class ObjectStore(ABC):
 
     url: str
     """Without a slash at its end."""
+
+    writes_at_once: ClassVar[int] = 16
+    """Objects that one process best writes at the same time: enough to hide an answer time of 50 ms."""
 
     @abstractmethod
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
@@ -165,8 +171,7 @@ def checked_key(key: str) -> str:
     Raises:
         BadInputError: It holds an empty part, `.`, `..` or a control character.
     """
-    parts = key.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or any(ord(character) < ord(" ") for character in key):
+    if not _SAFE_KEY.fullmatch(key):
         message = f"{key!r} is refused as an object key: it could name something outside its folder"
         raise BadInputError(message)
     return key

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from uuid import uuid4
 
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
@@ -44,6 +44,8 @@ class FolderStore(ObjectStore):
     An object is written under a hidden name, flushed to the disk, and renamed. Its metadata stands in a hidden file
     beside it that names the size and time of the object it belongs to, so it never speaks for another version.
     """
+
+    writes_at_once: ClassVar[int] = 4
 
     def __init__(self, url: str) -> None:
         """A store in `file:///folder`, which need not be there yet."""
