@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PROC = Path("/proc")
-_SAMPLED_EVERY = 0.05
+_SAMPLED_EVERY = 0.2
+"""Seconds; the system takes a few milliseconds to add up a process's memory, and stops the process meanwhile."""
 
 
 @dataclass

@@ -37,7 +37,7 @@ T = TypeVar("T")
 TASKS_WAITING = 3
 """Tasks that a worker owes answers to at most: one it works on, the next, and one whose answer is deferred."""
 
-BYTES_AHEAD = 8 << 20
+BYTES_AHEAD = 4 << 20
 """What a worker has received and not yet begun with, before it stops reading; a frame may go beyond."""
 
 _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
@@ -316,16 +316,24 @@ def serve(descriptor: int) -> None:
         setup, arguments = pickle.loads(inbox.receive())  # noqa: S301 - our own parent
         state = _outcome(setup, *arguments)
         while task := inbox.receive():
-            function, arguments, streams = pickle.loads(task)  # noqa: S301
-            blocks = _Blocks(inbox)
-            inputs = (blocks, *arguments) if streams else arguments
-            outcome = _outcome(lambda: function(state(), *inputs))  # noqa: B023 - called at once
-            if streams:
-                blocks.drain()
+            outcome = _do(pickle.loads(task), state, inbox)  # noqa: S301
+            del task  # it may be large, and the next one may be long in coming
             answers.put(outcome)
     answers.put(None)
     sender.join()
     connection.close()
+
+
+def _do(
+    task: tuple[Callable[..., Any], tuple[object, ...], bool], state: Callable[[], Any], inbox: _Inbox
+) -> Callable[[], Any]:
+    function, arguments, streams = task
+    if not streams:
+        return _outcome(lambda: function(state(), *arguments))
+    blocks = _Blocks(inbox)
+    outcome = _outcome(lambda: function(state(), blocks, *arguments))
+    blocks.drain()
+    return outcome
 
 
 def _outcome(function: Callable[..., Any], *arguments: object) -> Callable[[], Any]:
