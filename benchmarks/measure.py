@@ -34,11 +34,15 @@ class Measurement:
 
 
 @contextmanager
-def measured() -> Iterator[Measurement]:
-    """Measure the work inside the `with` block; children count for `cpu_seconds` only if they end in it."""
+def measured(*, own: bool = True) -> Iterator[Measurement]:
+    """Measure the work inside the `with` block; children count for `cpu_seconds` only if they end in it.
+
+    Args:
+        own: Whether this process takes part in the work, so that its memory counts.
+    """
     measurement = Measurement()
     done = threading.Event()
-    sampler = threading.Thread(target=_sample, args=(measurement, done), daemon=True)
+    sampler = threading.Thread(target=_sample, args=(measurement, done, own), daemon=True)
     sampler.start()
     cpu, start = _cpu_seconds(), time.perf_counter()
     try:
@@ -56,9 +60,10 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _sample(measurement: Measurement, done: threading.Event) -> None:
+def _sample(measurement: Measurement, done: threading.Event, own: bool) -> None:  # noqa: FBT001
     while not done.wait(_SAMPLED_EVERY):
-        measurement.peak_bytes = max(measurement.peak_bytes, sum(map(_memory, _process_tree(os.getpid()))))
+        processes = [each for each in _process_tree(os.getpid()) if own or each != os.getpid()]
+        measurement.peak_bytes = max(measurement.peak_bytes, sum(map(_memory, processes)))
 
 
 def _process_tree(root: int) -> Iterator[int]:
