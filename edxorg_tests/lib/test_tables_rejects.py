@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edxorg.lib.tables import Reading, cutting, delivery, output
+from edxorg.lib.tables import convert as tables_convert
 from edxorg_tests.tables import convert, raw
 
 REAL_TABLES = sorted((Path(__file__).parents[3] / "shared/data/edx-package").glob("*.sql"))
@@ -83,6 +84,26 @@ class TestRejects:
         assert got.problem is not None
         assert "2 too_few_fields" in got.problem
         assert (got.output, len(got.rejects)) == (None, 2)
+
+
+class TestTooMany:
+    @pytest.fixture(autouse=True)
+    def few_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables_convert, "MOST_REJECTS", 100)
+        monkeypatch.setattr(tables_convert, "WINDOW", 50)
+        monkeypatch.setattr(cutting, "CHUNK", 50)
+
+    def test_reading_ends_where_a_disk_would_be_filled(self) -> None:
+        got = convert(table(b"1\ta\tx", *[b""] * 100_000))
+        assert got.report.records_in == sum(got.report.rejected.values()) < 200
+        assert "had been set aside. Look at the rejects" in (got.problem or "")
+        assert len(got.rejects) == got.report.records_in
+        assert got.rows == []
+
+    def test_a_table_with_more_good_records_is_read_to_its_end(self) -> None:
+        got = convert(table(*[b"1\ta\tx", b"1\ta\tx", b"1\ta\tx\ty"] * 1000))
+        assert got.problem is None
+        assert (len(got.rows), len(got.rejects)) == (2000, 1000)
 
 
 class TestOversized:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 WINDOW: Final = 8 << 20
 """Bytes that are held and counted before a reading is chosen."""
 
+MOST_REJECTS: Final = 1_000_000
+"""Rejected records that are read at least, whatever the rows; each takes some 20 µs and 60 bytes."""
+
 _SHORT_LINE: Final = 64
 """Bytes. Lists of shorter lines take more room than the lines."""
 
@@ -49,7 +52,8 @@ def convert_table(
 
     A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
     header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
-    all; too many oversized ones. What was set aside until then is there to be delivered.
+    all; too many oversized ones; more than `MOST_REJECTS` set aside, and fewer rows, where reading ends. What was set
+    aside until then is there to be delivered.
 
     Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
 
@@ -74,6 +78,8 @@ def convert_table(
         for piece in reader.pieces(layout):
             conversion.take(piece)
             del piece  # it may be large, and so may the next one
+            if conversion.is_hopeless:
+                break
         return conversion.end()
     except BaseException:
         conversion.close()
@@ -118,6 +124,12 @@ class _Conversion:
             self._held.append(piece)
             if sum(len(held.data) for held in self._held) >= WINDOW:
                 self._choose()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether most records were set aside, and so many that this is no table, or was made to fill a disk."""
+        rejected = self._rejects.counts.total()
+        return rejected > MOST_REJECTS and rejected > self._writers[0].rows
 
     def end(self) -> ConvertedTable:
         """There is no more. The spools that land are the caller's from here on."""
@@ -170,6 +182,11 @@ class _Conversion:
 
     def _problem(self, chosen: Choice, report: TableReport) -> str | None:
         """Why the table fails, if it does."""
+        if self.is_hopeless:
+            return (
+                f"Read until {self._rejects.counts.total():,} of its {report.records_in:,} records had been set aside. "
+                "Look at the rejects, and at the file: this may be no table"
+            )
         now = self._tally.choose()
         if self._forced is None and now != chosen:
             seen = "as " + " and ".join(dict.fromkeys((now.reading, now.base)))
