@@ -139,12 +139,15 @@ def gate(gcs_server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gat
 def root(openbao_server: OpenBaoServer) -> Iterator[hvac.Client]:
     """Vault's owner, with a mount for secrets as the location expects it, and logins by AppRole."""
     client = hvac.Client(openbao_server.address, token=openbao_server.token)
+    client.sys.disable_auth_method("approle")  # another test's, which needs it no more, if it is there
     client.sys.enable_secrets_engine("kv", path="secret-data", options={"version": "1"})
-    client.sys.enable_auth_method("approle")
-    yield client
-    client.sys.disable_auth_method("approle")
-    client.sys.disable_secrets_engine("secret-data")
-    client.adapter.close()
+    try:
+        client.sys.enable_auth_method("approle")
+        yield client
+        client.sys.disable_auth_method("approle")
+    finally:
+        client.sys.disable_secrets_engine("secret-data")
+        client.adapter.close()
 
 
 @pytest.fixture
