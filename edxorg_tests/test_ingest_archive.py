@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,7 +59,7 @@ def ingest(
         result = ingest_archive(source, orders, lambda asset: (recorded or {}).get(asset, {}), to_record, workers=1)
         account = result.account
         assert sum(account.fates.values()) == account.members, account.sum_of_fates()
-        return Outcome(account, list(to_record), result.problem)
+        return Outcome(account, list(chain(*to_record.by_asset().values())), result.problem)
 
 
 @pytest.fixture

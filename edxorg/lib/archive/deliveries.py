@@ -28,7 +28,7 @@ class Deliveries:
 
     def __init__(self) -> None:
         """There are none."""
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `close`
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
         self._places: dict[Place, int] = {}
 
     def put(self, place: Place, delivery: Delivery) -> None:
@@ -46,15 +46,11 @@ class Deliveries:
         return dict.fromkeys(place.partition for place in self._places)
 
     def by_asset(self) -> dict[str, Iterator[Delivery]]:
-        """The deliveries of each asset."""
+        """The deliveries of each asset, in the order of the archive."""
         starts: dict[str, list[int]] = {}
         for place, start in self._places.items():
             starts.setdefault(place.asset, []).append(start)
         return {asset: map(self._read, of_asset) for asset, of_asset in starts.items()}
-
-    def __iter__(self) -> Iterator[Delivery]:
-        """In the order of the archive."""
-        return map(self._read, self._places.values())
 
     def __len__(self) -> int:
         """How many there are."""

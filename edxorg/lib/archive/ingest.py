@@ -134,10 +134,10 @@ class _Ingestion:
         member = identify(entry.name, entry=entry.type, naming=self._naming)
         self.last = member.label
         self.account.note(member)
-        if member.course is None or member.kind not in _DELIVERED:
+        place = _place_of(member)
+        if place is None:
             self.account.add_unread(member, entry.size)
             return
-        place = Place(raw_data_asset(member.kind, member.table), member.course.key())
         if place in self._claimed:
             # The earlier one must be written before the later one asks what is there.
             self._send_batch()
@@ -202,17 +202,14 @@ class _Ingestion:
 
     def _account_for(self, delivery: Delivery) -> None:
         member = delivery.member
-        size = self._sizes.pop(member.path, 0)
-        if member.course is None:
-            self.account.add(delivery, size, None)
-        else:
-            # The last member that claims a place decides, whatever became of it.
-            place = Place(raw_data_asset(member.kind, member.table), member.course.key())
-            self.account.add(delivery, size, self._versions_of(place.asset).get(place.partition))
-            if delivery.record:
-                self._to_record.put(place, delivery)
-            else:
-                self._to_record.drop(place)
+        place = _place_of(member)
+        recorded = self._versions_of(place.asset).get(place.partition) if place else None
+        self.account.add(delivery, self._sizes.pop(member.path, 0), recorded)
+        # The last member that claims a place decides, whatever became of it.
+        if place and delivery.record:
+            self._to_record.put(place, delivery)
+        elif place:
+            self._to_record.drop(place)
         self._failures = self._failures + 1 if delivery.unwritable else 0
         if self._failures >= FAILURES_IN_A_ROW:
             kind = ServiceError if delivery.may_pass else AccessRefusedError
@@ -220,3 +217,10 @@ class _Ingestion:
                 f"{self._failures} members in a row could not be written. The last one, {member.label}: "
                 f"{delivery.problem}. Nothing of this run is recorded; the next one finds what was written"
             )
+
+
+def _place_of(member: Member) -> Place | None:
+    """What a member claims; `None` for one that is not delivered."""
+    if member.course is None or member.kind not in _DELIVERED:
+        return None
+    return Place(raw_data_asset(member.kind, member.table), member.course.key())

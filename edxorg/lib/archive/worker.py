@@ -137,11 +137,11 @@ class Deliverer:
             source = Source.begin(member, blocks, self.orders)
             if recorded is not None and source.made_from is not None and recorded.made_from == source.made_from:
                 return self.threads.submit(self._unless_there, member, recorded, source)
-            return self.threads.submit(self._convert(member, recorded, source))
+            return self.threads.submit(self._made(member, recorded, source))
         except TruncatedStreamError:
             return self.threads.submit(_failed, member, BROKEN_OFF, may_pass=False)
 
-    def _convert(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], Delivery]:
+    def _made(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], Delivery]:
         """Convert a member; what is returned writes it."""
         try:
             converted = _convert(member, source, self.orders)
@@ -163,7 +163,7 @@ class Deliverer:
         except PipelineError as error:
             return _unwritable(unchanged, error)
         if found is None:
-            return self._convert(member, recorded, source)()
+            return self._made(member, recorded, source)()
         return replace(unchanged, object_key=key, size=found.size)
 
 

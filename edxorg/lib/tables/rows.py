@@ -117,10 +117,8 @@ class RowReader:
         else:
             bare = bare + wrapped + needless
         for index, first in bare:
-            line = rows[index]
-            left, right = line.rfind(b"\t", 0, first) + 1, line.find(b"\t", first)
-            right = right if right >= 0 else len(line)
-            rows[index] = b'%b"%b"%b' % (line[:left], line[left:right].replace(b'"', b'""'), line[right:])
+            start, content, end = _around(rows[index], first)
+            rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
         return sorted(others)
 
     def _take(self, batch: Batch, starts: Sequence[int], records: list[bytes], rows: list[bytes]) -> None:
