@@ -450,7 +450,8 @@ class TestBrokenStores:
     @pytest.mark.parametrize("what", ["the landing zone", "the temporary folder"])
     def test_a_full_disk_fails_what_does_not_fit_and_says_so(self, archive: Path, tmp_path: Path, what: str) -> None:
         large = TABLE + b"".join(b"3\t%s\n" % os.urandom(500).hex().encode() for _ in range(8000))
-        members = {table_name("a"): TABLE, table_name("large"): large, table_name("z"): TABLE}
+        # The large one comes last, since nothing else fits while its start fills the disk.
+        members = {table_name("a"): TABLE, table_name("z"): TABLE, table_name("large"): large}
         write_archive(archive, members)
         disk = tmp_path / "disk"
         disk.mkdir()
@@ -464,7 +465,7 @@ class TestBrokenStores:
             "for size in ('-osize=4m', '-oremount,size=64m'):\n"
             "    subprocess.run(['mount', '-t', 'tmpfs', size, 'tmpfs', disk], check=True)\n"
             "    accounts.append(ingest(archive, lake).account)\n"
-            "assert accounts[0].failed_for_now == 1\n"
+            "assert accounts[0].failed_for_now == 1, accounts[0].as_json()\n"
             "left = [str(path) for path in disk.rglob('*') if path.is_file() and path.suffix != '.tsv']\n"
             "print(json.dumps([*(each.as_json() for each in accounts), left]))\n"
         )
