@@ -118,8 +118,8 @@ class _Conversion:
         self._tally.count(piece)
         if self._choice is not None:
             self._deliver(piece)
-        elif piece.lines:
-            if len(piece.data) < _SHORT_LINE * len(piece.lines):
+        elif piece.data:
+            if len(piece.data) < _SHORT_LINE * piece.line_count:
                 piece.forget()
             self._held.append(piece)
             if sum(len(held.data) for held in self._held) >= WINDOW:

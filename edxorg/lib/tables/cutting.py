@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CHUNK: Final = 256 << 10
 """Bytes that are looked at together. The same wherever the caller's blocks end, so these cannot matter."""
 
+_LOOK_BACK: Final = 32 << 10
+
 HEADER_LIMIT: Final = 1 << 20
 """Bytes. MySQL's 4,096 columns with names of 64 characters, in UTF-8, are not more."""
 
@@ -85,6 +87,10 @@ class LineReader:
         while chunk := self._next_chunk():
             first = chunk.find(b"\n") + 1
             if not first:
+                if unfinished and (lines_end := unfinished[0].rfind(b"\n") + 1):
+                    yield unfinished[0][:lines_end]
+                    unfinished[0] = unfinished[0][lines_end:]
+                    size -= lines_end
                 unfinished.append(chunk)
                 size += len(chunk)
                 if size > RECORD_LIMIT:
@@ -92,7 +98,7 @@ class LineReader:
                     unfinished = []
                     size = 0
                 continue
-            end = chunk.rfind(b"\n") + 1
+            end = _last_line_end(chunk)
             if size <= CHUNK:
                 first = end
             whole = b"".join([*unfinished, chunk[:first]])
@@ -104,7 +110,9 @@ class LineReader:
                 yield chunk[first:end]
         if size:
             last = b"".join(unfinished)
-            yield last + (b"\n" if last.endswith(b"\r") else line_end)
+            if not last.endswith(b"\n"):
+                last += b"\n" if last.endswith(b"\r") else line_end
+            yield last
 
     def _long_line(self, start: list[bytes], line_end: bytes) -> LongLine:
         line = LongLine(Spool())
@@ -125,6 +133,17 @@ class LineReader:
         line.content.write(newest.removesuffix(line_end[:-1]))
         line.ends_escaped = bool(backslashes & 1)
         return line
+
+
+def _last_line_end(chunk: bytes) -> int:
+    """Where to cut: after the last LF, or after one shortly before it that is no part of a record as *escaped* has it.
+
+    It saves looking at the lines of that record again, with more of it. Nothing else depends on it.
+    """
+    last = end = chunk.rfind(b"\n") + 1
+    while end and chunk.endswith(b"\\\n", 0, end) and last - end < _LOOK_BACK:
+        end = chunk.rfind(b"\n", 0, end - 1) + 1
+    return end or last
 
 
 def _regular_chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -176,13 +195,13 @@ class _Settler:
         """Let go of all lines before that of a record that is not over, and of those if there are too many."""
         piece = self._piece()
         self._held, self._size, self._again_at = [], 0, 0
-        while piece.lines and (settled := self._settled(piece)):
+        while piece.data and (settled := self._settled(piece)):
             head, piece = piece.head(settled), self._mark(piece.tail(settled))
             yield head
             del head
-        if not piece.lines:
+        if not piece.data:
             return
-        if len(piece.data) > at_least or len(piece.lines) > LINES_LIMIT:
+        if len(piece.data) > at_least or piece.line_count > LINES_LIMIT:
             if piece.spans.get(0) == OPEN:
                 self._long_quoted = next(self._numbers)
             else:

@@ -94,7 +94,7 @@ class Delivery:
             self.records += len(batch.records)
             simple = not (batch.rejects or batch.big or self._short or (self._last and self._last.reading))
             (self._pass if simple else self._sort)(batch)
-        self._line += len(piece.lines)
+        self._line += piece.line_count
 
     def take_long_line(self, line: LongLine) -> None:
         """Set a line aside that is not in memory, and the record that it is a part of."""

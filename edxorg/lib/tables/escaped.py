@@ -6,72 +6,107 @@ as long as blotting out all pairs of a piece and splitting what is left.
 
 from __future__ import annotations
 
+import re
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from edxorg.lib.tables.grammar import Marks
+from edxorg.lib.tables.grammar import NO_MARK, Marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NO_MARK: Final = bytes(set(range(256)) - set(b'\t\n\r"'))
-"""All bytes but those that can have a meaning."""
+    from edxorg.lib.tables.grammar import Pairs
 
+_RECORD_END: Final = re.compile(rb"\n(?<!\\\n)")
 _QUOTE: Final = ord('"')
+
+
+class LooseLines(NamedTuple):
+    """What the other readings make of lines of which no field starts with a quote.
+
+    Attributes:
+        quoted: How many have a quote, which RFC 4180 cannot read.
+        misfits: How many do not fit *plain*.
+    """
+
+    quoted: int
+    misfits: int
 
 
 class EscapedRecords(NamedTuple):
     """Records, in their order.
 
     Attributes:
-        starts: The first line of each.
+        starts: The first line of each, and the number of lines.
         raw: Their bytes without the LF at their end.
-        special: Those with double quotes or escaped characters in one field, which does not start with a quote: their
-            places, and where the field starts and ends.
-        others: The places of those that have to be looked at one by one.
+        rows: Their fields as they are written, with TABs between.
+        others: The places of those that have to be looked at one by one, and are no rows yet.
         misfits: How many lines are in records with another number of fields.
+        loose: About the lines, if no field of a line starts with a quote.
     """
 
     starts: Sequence[int]
     raw: list[bytes]
-    special: list[tuple[int, int, int]]
+    rows: list[bytes]
     others: list[int]
     misfits: int
+    loose: LooseLines | None
 
 
-def escaped_records(data: bytes, blotted: bytes, tabs: int) -> EscapedRecords | None:
+def escaped_records(data: bytes, pairs: Pairs, tabs: int) -> EscapedRecords | None:
     """Read whole lines, with LF line ends, in which a backslash makes a TAB or LF a part of the value.
 
     Args:
         data: Lines in which each backslash is in one of the pairs of *escaped*.
-        blotted: See `Pairs.blotted`: the quotes in it are all that makes a field be written in quotes, but for CRs.
+        pairs: What was found in them.
         tabs: How many TABs a record has that end a field.
 
     Returns:
         The records; `None` if the last one is not over.
     """
-    texts = blotted.split(b"\n")
+    texts = _RECORD_END.split(pairs.text)
     if texts.pop():
         return None
-    ends = list(accumulate([len(text) + 1 for text in texts], initial=0))
-    raw = [data[start : end - 1] for start, end in pairwise(ends)]
-    lines = [1 + record.count(b"\n") for record in raw]
-    starts = list(accumulate(lines, initial=0))
-    marks = blotted.translate(None, NO_MARK).split(b"\n")
-    special, others, misfits = [], [], 0
+    raw = texts
+    if pairs.text is not data:
+        ends = accumulate([len(text) + 1 for text in texts], initial=0)
+        raw = [data[start : end - 1] for start, end in pairwise(ends)]
+    marks = [text.translate(None, NO_MARK) for text in texts]
+    lines = [1 + mark.count(b"\n") for mark in marks]
+    rows: list[bytes] = []
+    others: list[int] = []
     plain = b"\t" * tabs
-    quotes = Marks(tabs)
-    for place, (mark, text) in enumerate(zip(marks, texts, strict=False)):
-        if mark == plain:
-            continue
-        if quotes[mark] > 0:
-            first = text.find(b'"')
-            start = text.rfind(b"\t", 0, first) + 1
-            if raw[place][start] != _QUOTE:
-                end = text.find(b"\t", first)
-                special.append((place, start, end if end >= 0 else len(text)))
-                continue
-        others.append(place)
-        if mark.count(b"\t") != tabs:
-            misfits += lines[place]
-    return EscapedRecords(starts, raw, special, others, misfits)
+    specials = Marks(tabs)
+    for record, text, mark in zip(raw, texts, marks, strict=True):
+        if mark != plain:
+            if specials[mark] > 0:
+                special = text.find(b'"')
+                if special < 0:
+                    special = text.find(b"\n")
+                start = text.rfind(b"\t", 0, special) + 1
+                if record[start] != _QUOTE:
+                    end = text.find(b"\t", special)
+                    if end < 0:
+                        end = len(text)
+                    doubled = record[start:end].replace(b'"', b'""')
+                    rows.append(b'"'.join((record[:start], doubled, record[end:])))
+                    continue
+            others.append(len(rows))
+        rows.append(record)
+    misfits = sum(lines[place] for place in others if marks[place].count(b"\t") != tabs)
+    loose = None if others or pairs.quotes else _loose_lines(raw, lines, len(raw) - marks.count(plain), tabs, pairs)
+    return EscapedRecords(list(accumulate(lines, initial=0)), raw, rows, others, misfits, loose)
+
+
+def _loose_lines(raw: list[bytes], lines: list[int], special: int, tabs: int, pairs: Pairs) -> LooseLines:
+    """Look at the lines of records that have the right number of fields, and quotes in one at the most."""
+    unlike = raw
+    quoted = 0
+    if not pairs.tabs:
+        # What is on one line is the same line in *plain*, and special for its quotes only.
+        unlike = [record for record, count in zip(raw, lines, strict=True) if count > 1]
+        quoted = special - len(unlike)
+    marks = b"\n".join([*unlike, b""]).translate(None, NO_MARK)
+    quoted += marks.translate(None, b"\t").count(b'"\n')
+    tabs_of_lines = marks.translate(None, b'"').split(b"\n")[:-1]
+    return LooseLines(quoted, len(tabs_of_lines) - tabs_of_lines.count(b"\t" * tabs))

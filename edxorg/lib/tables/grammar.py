@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _TAB: Final = ord("\t")
 _BRACKETS: Final = {(ord("{"), ord("}")), (ord("["), ord("]"))}
 
+NO_MARK: Final = bytes(set(range(256)) - set(b'\t\n\r"'))
+"""All bytes but those that can have a meaning."""
+
 MALFORMED: Final = 0
 OPEN: Final = -1
 
@@ -40,10 +43,12 @@ _START, _RESUME = zip(_patterns(crlf=False), _patterns(crlf=True), strict=True)
 _QUOTED_FIELD: Final = re.compile(b"(?:\\A|\\t)(%b|%b)" % (_WRAPPED, _BARE))
 _ESCAPED_FIELD: Final = re.compile(rb"(?:\A|\t)([^\\\t]*+(?:\\.[^\\\t]*+)*+)", re.DOTALL)
 _OTHER_PAIR: Final = re.compile(rb"\\(?![nrt0\t\n\x00])")
-_RARE_PAIR: Final = re.compile(rb"\\(?![nrt0])")
 # Patterns that start with one literal byte are searched for with `memchr`: twenty times as fast as those with two.
+_UNUSUAL: Final = re.compile(rb"""\\(?<!\\\\)(?:\\\\)*+(?:\\[\t\n]|\n"|[^\\nrt0\n\x00])""")
 _DOUBLED: Final = re.compile(rb"\\(?=\\).")
-_ESCAPED_SEPARATOR: Final = re.compile(rb"\\[\t\n]")
+_ESCAPED_TAB: Final = re.compile(rb"\\\t")
+_ESCAPED_LF: Final = re.compile(rb"\\(?=\n)")
+_QUOTE_BEHIND: Final = re.compile(rb'\\(?=[\t\n]")')
 _PAIRS: Final = (
     (b"\\n", b"\n"),
     (b"\\r", b"\r"),
@@ -179,25 +184,32 @@ class Pairs(NamedTuple):
     """What backslashes there are in some lines.
 
     Attributes:
+        text: The lines with `__` for each doubled backslash, and `""` for each TAB that is escaped, if there are any of
+            those that matter: a LF is then escaped if and only if a backslash stands before it.
         separators: Whether a TAB or LF is escaped anywhere.
+        tabs: Whether a TAB is.
+        quotes: Whether a double quote comes right after one.
         others: Whether `has_other_pair`.
-        blotted: The lines with `__` for each doubled backslash, and `""` for each TAB or LF that is escaped.
     """
 
-    separators: bool
-    others: bool
-    blotted: bytes
+    text: bytes
+    separators: bool = False
+    tabs: bool = False
+    quotes: bool = False
+    others: bool = False
 
 
 def find_pairs(data: bytes) -> Pairs:
-    """Look at all backslashes in some lines; most often there are none."""
+    """Look at all backslashes in some lines; most often there are none, or nothing but escaped LFs matters."""
     if b"\\" not in data:
-        return Pairs(separators=False, others=False, blotted=data)
-    blotted = _DOUBLED.sub(b"__", data)
-    if _RARE_PAIR.search(blotted) is None:
-        return Pairs(separators=False, others=False, blotted=blotted)
-    blotted, separators = _ESCAPED_SEPARATOR.subn(b'""', blotted)
-    return Pairs(separators=separators > 0, others=_OTHER_PAIR.search(blotted) is not None, blotted=blotted)
+        return Pairs(data)
+    if _UNUSUAL.search(data) is None:
+        return Pairs(data, separators=_ESCAPED_LF.search(data) is not None)
+    text = _DOUBLED.sub(b"__", data)
+    quotes = _QUOTE_BEHIND.search(text) is not None
+    others = _OTHER_PAIR.search(text) is not None
+    text, tabs = _ESCAPED_TAB.subn(b'""', text)
+    return Pairs(text, tabs > 0 or _ESCAPED_LF.search(text) is not None, tabs > 0, quotes, others)
 
 
 def ends_escaped(line: bytes) -> bool:
@@ -237,7 +249,8 @@ class Sorted(NamedTuple):
 class Marks(dict[bytes, int]):
     """How many double quotes a line has, by its TABs, CRs and quotes in their order; these recur all the time.
 
-    -1 if the quotes are in several fields, or the line is irregular besides; 0 for an irregular line without any.
+    -1 if the quotes are in several fields, or the line is irregular besides; 0 for an irregular line without any. LFs
+    in a record of several lines count as quotes.
     """
 
     def __init__(self, tabs: int) -> None:
@@ -248,7 +261,7 @@ class Marks(dict[bytes, int]):
     def __missing__(self, mark: bytes) -> int:
         """Count, once for each mark."""
         quotes = mark.strip(b"\t")
-        count = mark.count(b'"')
+        count = mark.count(b'"') + mark.count(b"\n")
         in_one_field = len(quotes) == count and len(mark) == self.tabs + count
         self[mark] = count = count if in_one_field else -min(count, 1)
         return count

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from edxorg.lib.tables import grammar
-from edxorg.lib.tables.escaped import NO_MARK, EscapedRecords, escaped_records
-from edxorg.lib.tables.grammar import OPEN, Pairs, Sorted
+from edxorg.lib.tables.escaped import EscapedRecords, LooseLines, escaped_records
+from edxorg.lib.tables.grammar import NO_MARK, OPEN, Pairs, Sorted
 
 if TYPE_CHECKING:
     from ol_orchestrate.lib.spool import Spool
@@ -49,6 +49,11 @@ class Piece:
         return self.data.split(b"\n")[:-1]
 
     @property
+    def line_count(self) -> int:
+        """How many lines there are."""
+        return self.escaped.starts[-1] if self.escaped else len(self.lines)
+
+    @property
     def is_simple(self) -> bool:
         """Whether `sorted` makes a difference between lines."""
         return not self.crlf and len(self.data) < BIG
@@ -70,6 +75,8 @@ class Piece:
         next line is looked at; lines of a record that is too long are not.
         """
         spans: dict[int, int] = {}
+        if self.loose is not None:
+            return spans
         after = len(self.lines) if self.long_quoted else 0
         for start in self.sorted.other:
             if start >= after:
@@ -83,6 +90,11 @@ class Piece:
         if self.long_quoted:
             return set(range(len(self.lines)))
         return {line for start, span in self.spans.items() for line in range(start + 1, start + span)}
+
+    @property
+    def loose(self) -> LooseLines | None:
+        """All that there is to know about the lines, if no field starts with a quote; `None` if it is not known."""
+        return self.escaped.loose if self.escaped else None
 
     @cached_property
     def misfits(self) -> list[int]:
@@ -103,7 +115,7 @@ class Piece:
     def escaped(self) -> EscapedRecords | None:
         """The records of *escaped*; `None` if they are the lines, or have to be looked at one by one."""
         simple = self.pairs.separators and not self.pairs.others and self.is_simple and not self.long_escaped
-        return escaped_records(self.data, self.pairs.blotted, self.tabs) if simple else None
+        return escaped_records(self.data, self.pairs, self.tabs) if simple else None
 
     def span(self, start: int) -> int | None:
         """How many lines the record of RFC 4180 has that starts at a line; None if none does."""
@@ -123,7 +135,7 @@ class Piece:
         bare, json, wrapped, needless, loose, other, irregular = self.sorted
         quoted = [*json[:1], *loose[:1], *other[:1], *(index for index, _ in (*bare[:1], *wrapped[:1], *needless[:1]))]
         end = min(quoted, default=len(self.lines))
-        if not irregular and b"\\\t" not in self.data and b"\\\n" not in self.data:
+        if not irregular and not (b"\\" in self.data and (b"\\\t" in self.data or b"\\\n" in self.data)):
             return end
         for index, line in enumerate(self.lines[:end]):
             content = line.removesuffix(b"\r") if self.crlf else line
@@ -134,7 +146,9 @@ class Piece:
 
     def settled_lines(self) -> int:
         """How many lines there are before a record that is not over, in any reading; as if none were too long."""
-        end = next((start for start, span in self.spans.items() if span == OPEN), len(self.lines))
+        end = next((start for start, span in self.spans.items() if span == OPEN), self.line_count)
+        if not self.spans and not self.data.endswith(b"\\\n"):
+            return end
         while end:
             start = end
             if not self.long_escaped:
@@ -149,7 +163,7 @@ class Piece:
 
     def head(self, count: int) -> Piece:
         """The first lines."""
-        return self if count == len(self.lines) else self._part(self.lines[:count])
+        return self if count == self.line_count else self._part(self.lines[:count])
 
     def tail(self, count: int) -> Piece:
         """What follows the first lines."""

@@ -13,7 +13,6 @@ from edxorg.lib.tables.pieces import BIG
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edxorg.lib.tables.escaped import EscapedRecords
     from edxorg.lib.tables.grammar import Record
     from edxorg.lib.tables.pieces import Piece
     from edxorg.lib.tables.tally import Choice
@@ -61,10 +60,10 @@ class RowReader:
         escaped = piece.escaped if self._reading is Reading.ESCAPED and len(self._versions) == 1 else None
         records = escaped.raw if escaped else piece.lines
         starts = escaped.starts if escaped else range(len(records))
-        rows = records.copy()
+        rows = escaped.rows if escaped else records.copy()
         batch = Batch([], [], [[] for _ in self._versions])
         done = 0
-        for place in _write_special_rows(escaped, rows) if escaped else self._write_simple_rows(piece, rows):
+        for place in escaped.others if escaped else self._write_simple_rows(piece, rows):
             if place < done:
                 continue
             self._take(batch, starts[done:place], records[done:place], rows[done:place])
@@ -155,14 +154,6 @@ class RowReader:
         if record.reason or len(record.raw) >= BIG:
             return [b""] * len(self._versions)
         return [grammar.row(self.values(record.raw, record.reading, version)) for version in self._versions]
-
-
-def _write_special_rows(escaped: EscapedRecords, rows: list[bytes]) -> list[int]:
-    """Put rows in the places of records with one special field; returns the places of those that remain."""
-    for place, start, end in escaped.special:
-        record = rows[place]
-        rows[place] = b'%b"%b"%b' % (record[:start], record[start:end].replace(b'"', b'""'), record[end:])
-    return escaped.others
 
 
 def _with_nulls_empty(row: bytes) -> bytes:

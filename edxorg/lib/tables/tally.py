@@ -62,14 +62,18 @@ class Tally:
 
     def count(self, piece: Piece) -> None:
         """Add a piece's lines."""
-        self.not_plain += len(piece.misfits)
         self.not_escaped += self._not_escaped(piece)
+        if piece.loose is not None:
+            self.not_plain += piece.loose.misfits
+            self.b += piece.loose.quoted
+            return
+        self.not_plain += len(piece.misfits)
         self._count_quoted(piece)
 
     def _not_escaped(self, piece: Piece) -> int:
         """How many lines do not fit *escaped*."""
         if piece.long_escaped:
-            return len(piece.lines)
+            return piece.line_count
         if piece.pairs.separators:
             return piece.escaped.misfits if piece.escaped else _not_escaped_one_by_one(piece)
         if not piece.pairs.others:
