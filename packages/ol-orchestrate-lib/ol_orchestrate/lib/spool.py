@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from io import BytesIO
 from typing import BinaryIO, cast
 
-IN_MEMORY = 4 << 20
+IN_MEMORY = 8 << 20
 """Bytes of one spool that stay in memory; what goes beyond is written to an unnamed temporary file."""
+
+_MOST_PIECES = 4096
+"""Pieces in memory. Each takes some 40 bytes besides its own, so small ones are joined."""
 
 
 class Spool:
@@ -18,7 +22,8 @@ class Spool:
 
     def __init__(self) -> None:
         """An empty spool."""
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `close`
+        self._pieces: list[bytes] = []
+        self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -30,7 +35,16 @@ class Spool:
         """
         self._digest.update(data)
         self.size += len(data)
-        return self._file.write(data)
+        if self._file is None and self.size > IN_MEMORY:
+            self._file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `close`
+            self._file.writelines(self._pieces)
+            self._pieces = []
+        if self._file is not None:
+            return self._file.write(data)
+        self._pieces.append(bytes(data))
+        if len(self._pieces) > _MOST_PIECES:
+            self._pieces = [b"".join(self._pieces)]
+        return len(data)
 
     @property
     def sha256(self) -> str:
@@ -38,10 +52,15 @@ class Spool:
         return self._digest.hexdigest()
 
     def reader(self) -> BinaryIO:
-        """The content from its start; one reader at a time."""
+        """The content from its start; one reader at a time, and none while something is written."""
+        if self._file is None:
+            self._pieces = [b"".join(self._pieces)]
+            return BytesIO(self._pieces[0])
         self._file.seek(0)
-        return cast("BinaryIO", self._file)
+        return self._file
 
     def close(self) -> None:
         """Give the memory or the disk space back."""
-        self._file.close()
+        self._pieces = []
+        if self._file is not None:
+            self._file.close()
