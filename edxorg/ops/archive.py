@@ -21,7 +21,8 @@ from edxorg.ops.reporting import reporter
 from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
-from ol_orchestrate.lib.stores import SourceInfo, StorePath, join_url
+from ol_orchestrate.lib.stores import SourceInfo, join_url
+from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from ol_orchestrate.recording import latest_recorded, metadata_of, tags_of
 

@@ -14,7 +14,8 @@ import boto3
 import pytest
 
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
-from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StorePath, join_url, open_store, split_url
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store, split_url
+from ol_orchestrate.lib.stores.path import StorePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable

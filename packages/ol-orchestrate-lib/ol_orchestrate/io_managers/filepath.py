@@ -11,10 +11,12 @@ from pydantic import Field, PrivateAttr
 
 from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
-from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StorePath, join_url, open_store
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
 
 if TYPE_CHECKING:
     from upath import UPath
+
+    from ol_orchestrate.lib.stores.path import StorePath
 
 
 class _StoredFileIOManager(dg.ConfigurableIOManager):

@@ -9,11 +9,12 @@
 Making a store connects to nothing and reads no credentials; the first request does.
 
 - `base.py`: what all stores do, and the names of what they give;
+- `path.py`: the path object, `StorePath`;
 - `folder.py`, `s3.py`, `gcs.py`: a module for each kind;
 - `reading.py`: verified reading; `checksums.py`: the checksums that stores announce.
 """
 
-from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, StorePath, join_url, split_url
+from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, join_url, split_url
 from ol_orchestrate.lib.stores.opening import StoreAccess, open_store
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 
@@ -21,7 +22,6 @@ __all__ = [
     "ObjectStore",
     "SourceInfo",
     "StoreAccess",
-    "StorePath",
     "StoredObject",
     "VerifiedReader",
     "join_url",

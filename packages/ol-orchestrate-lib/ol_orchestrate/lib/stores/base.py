@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
-
-from upath import UPath
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from ol_orchestrate.lib.stores.path import StorePath
     from ol_orchestrate.lib.stores.reading import VerifiedReader
 
 _SAFE_KEY = re.compile(r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f]+(?:/(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f]+)*")
@@ -96,6 +95,8 @@ class ObjectStore(ABC):
 
     def path(self, key: str) -> StorePath:
         """An object, there or not, as a path that streams when it is opened."""
+        from ol_orchestrate.lib.stores.path import StorePath  # noqa: PLC0415 - half the time a worker takes to start
+
         return StorePath(join_url(self.url, checked_key(key)), protocol=split_url(self.url)[0], store=self, key=key)
 
     def missing(self, key: str) -> MissingObjectError:
@@ -105,40 +106,6 @@ class ObjectStore(ABC):
     def __repr__(self) -> str:
         """The URL, and nothing of the credentials."""
         return f"{type(self).__name__}({self.url!r})"
-
-
-class StorePath(UPath):
-    """A `UPath` that goes through obstore, with the credentials of the store it came from."""
-
-    def __new__(cls, *_: object, **__: object) -> Self:
-        """Always of this class: `UPath` would choose one by the protocol, which loads another library for S3."""
-        return object.__new__(cls)
-
-    @property
-    def store(self) -> ObjectStore:
-        """Where the object is."""
-        store: ObjectStore = self.storage_options["store"]
-        return store
-
-    @property
-    def key(self) -> str:
-        """The object's name below the store's URL."""
-        return join_url(str(self)).removeprefix(self.store.url).lstrip("/")
-
-    @classmethod
-    def _fs_factory(cls, urlpath: str, protocol: str, storage_options: Mapping[str, Any]) -> AbstractFileSystem:
-        del urlpath, protocol
-        store: ObjectStore = storage_options["store"]
-        return store.filesystem()
-
-    def __reduce__(self) -> Any:  # noqa: ANN401
-        """Refused: it would write credentials into the pickle.
-
-        Raises:
-            TypeError: Always.
-        """
-        message = f"{self} holds an open store and cannot be pickled; hand over its URL"
-        raise TypeError(message)
 
 
 def split_url(url: str) -> tuple[str, str, str]:

@@ -1,0 +1,50 @@
+"""The path object of a store, in a module of its own since few need what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from upath import UPath
+
+from ol_orchestrate.lib.stores.base import join_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fsspec import AbstractFileSystem
+
+    from ol_orchestrate.lib.stores.base import ObjectStore
+
+
+class StorePath(UPath):
+    """A `UPath` that goes through obstore, with the credentials of the store it came from."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Always of this class: `UPath` would choose one by the protocol, which loads another library for S3."""
+        return object.__new__(cls)
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where the object is."""
+        store: ObjectStore = self.storage_options["store"]
+        return store
+
+    @property
+    def key(self) -> str:
+        """The object's name below the store's URL."""
+        return join_url(str(self)).removeprefix(self.store.url).lstrip("/")
+
+    @classmethod
+    def _fs_factory(cls, urlpath: str, protocol: str, storage_options: Mapping[str, Any]) -> AbstractFileSystem:
+        del urlpath, protocol
+        store: ObjectStore = storage_options["store"]
+        return store.filesystem()
+
+    def __reduce__(self) -> Any:  # noqa: ANN401
+        """Refused: it would write credentials into the pickle.
+
+        Raises:
+            TypeError: Always.
+        """
+        message = f"{self} holds an open store and cannot be pickled; hand over its URL"
+        raise TypeError(message)
