@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 
 from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
-from edxorg.lib.tracking_log.block import append_columns
+from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.tracking_log import write_sample_log
@@ -375,8 +375,8 @@ class TestLateKeys:
     def test_they_are_appended_wherever_the_unpacked_pieces_end(self) -> None:
         member = GzipMember()
         member.write(b'{"ab":"}"}\n' * 200_000)
-        widened = append_columns(None, member.finish(), ["late"], 1)
-        assert gzip.decompress(widened) == b'{"ab":"}","late":null}\n' * 200_000
+        completed = b"".join(with_late_keys(member.finish(), ["late"], 1))
+        assert completed == b'{"ab":"}","late":null}\n' * 200_000
 
     def test_the_version_is_of_the_content(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         log_lines = [b'{"a": "%d"}' % n for n in range(500)] + [b'{"late": "1"}']

@@ -1,4 +1,4 @@
-"""What worker processes do with a block of a tracking log: normalise its lines, or give them later keys as well."""
+"""What a worker process does with a block of a tracking log: it normalises its lines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-import orjson
-
 from edxorg.lib.tracking_log.event import read_event
-from edxorg.lib.tracking_log.gzip_stream import PIECE_BYTES, GzipMember
+from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.layout import read_quickly
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError, reject_row
 from edxorg.lib.tracking_log.rows import Rows
-from ol_orchestrate.lib.archives import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,29 +88,3 @@ def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[N
     result.output = output.finish()
     result.rejects = rejects.finish()
     return result, rows.columns
-
-
-def append_columns(_state: object, packed: bytes, columns: Sequence[str], width: int) -> bytes:
-    """Give the lines of a normalised block keys that turned up after it: `null` in each.
-
-    Args:
-        packed: The block's gzip member.
-        columns: The keys that its lines lack.
-        width: How many keys they have.
-    """
-    if not columns:
-        return packed
-    members = b",".join(orjson.dumps(key) + b":null" for key in columns)
-    ending = (b"," if width else b"") + members + b"}\n"
-    output = GzipMember()
-    held = b""
-    # The shortest line has three bytes, so this bounds what a piece can grow to.
-    piece_bytes = max(PIECE_BYTES // len(ending), 1 << 10)
-    for unpacked in gunzip([packed]):
-        for start in range(0, len(unpacked), piece_bytes):
-            text = held + unpacked[start : start + piece_bytes]
-            held = text[-1:] if text.endswith(b"}") else b""
-            # A line ends with the brace that closes it and LF, its only one: those two are replaced.
-            *ends, rest = text.removesuffix(held).split(b"\n")
-            output.write(ending.join([*[end[:-1] for end in ends], rest]))
-    return output.finish()

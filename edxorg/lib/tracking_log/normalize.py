@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tracking_log.block import NormalizedBlock, append_columns, normalize_block
+from edxorg.lib.tracking_log.block import NormalizedBlock, normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
+from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.tracking_log.report import LogReport
 from edxorg.lib.tracking_log.rows import MAX_LINE_BYTES
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
-from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip
+from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.spool import Spool
 
@@ -148,6 +150,17 @@ class _Part(NamedTuple):
     """How many of the day's keys its lines have: the first ones."""
 
 
+class _Piece(NamedTuple):
+    """A piece of the output, with all keys."""
+
+    part: int
+    packed: bytes
+    """The part, as it was."""
+    is_changed: bool
+    """Whether the part's lines have got keys."""
+    text: bytes
+
+
 class _Pending(NamedTuple):
     """A block in the hands of a worker."""
 
@@ -168,7 +181,6 @@ class _Assembly:
         self._in_flight = TASKS_WAITING * len(pool.process_ids())
         self._pending: deque[_Pending] = deque()
         self._parts: list[_Part] = []
-        self._digest = hashlib.sha256()
 
     def add(self, item: Block | OversizedLine) -> None:
         """Take the next part of the log."""
@@ -192,11 +204,33 @@ class _Assembly:
             self._take()
 
     def complete(self) -> str:
-        """Give every line all keys, and return the version of the output."""
-        if any(part.width < len(self.report.columns) for part in self._parts):
-            self._widen()
+        """Give every line all keys, and return the version of the output.
+
+        All keys are known only now, so only now can the output be hashed. A thread unpacks and adds keys, this one
+        hashes and packs.
+        """
+        parts, self.output = self.output, Spool()
+        digest = hashlib.sha256()
+        with closing(parts), closing(read_ahead(self._with_all_keys(parts))) as all_pieces:
+            for _, pieces in groupby(all_pieces, key=lambda piece: piece.part):
+                member = GzipMember()
+                for piece in pieces:
+                    digest.update(piece.text)
+                    self.report.bytes_normalized += len(piece.text)
+                    if piece.is_changed:
+                        member.write(piece.text)
+                        self.output.write(member.take())
+                self.output.write(member.finish() or piece.packed)
         self.report.bytes_out = self.output.size
-        return self._digest.hexdigest()
+        return digest.hexdigest()
+
+    def _with_all_keys(self, parts: Spool) -> Iterator[_Piece]:
+        reader = parts.reader()
+        for number, (size, width) in enumerate(self._parts):
+            packed = reader.read(size)
+            late = self.report.columns[width:]
+            for text in with_late_keys(packed, late, width):
+                yield _Piece(number, packed, bool(late), text)
 
     def close(self) -> None:
         """Give everything back."""
@@ -235,34 +269,6 @@ class _Assembly:
         report.exact_path_lines += block.exact_path_lines
         self.rejects.write(block.rejects)
         if block.output:
-            part = _Part(len(block.output), pending.width + len(block.new_columns))
-            self._parts.append(part)
-            # Once a line lacks a key, all is read and hashed again at the end.
-            self._write(block.output, hashed=part.width == self._parts[0].width == len(report.columns))
-
-    def _write(self, packed: bytes, *, hashed: bool) -> None:
-        self.output.write(packed)
-        self.report.bytes_out = self.output.size
-        if hashed:
-            for piece in gunzip([packed]):
-                self._digest.update(piece)
-                self.report.bytes_normalized += len(piece)
-
-    def _widen(self) -> None:
-        narrow, self.output = self.output, Spool()
-        self._digest = hashlib.sha256()
-        self.report.bytes_normalized = 0
-        with closing(narrow):
-            pending: deque[Future[bytes]] = deque()
-            for packed, width in self._stored(narrow):
-                missing = tuple(self.report.columns[width:])
-                pending.append(self._pool.submit(append_columns, packed, missing, width))
-                if len(pending) > self._in_flight:
-                    self._write(pending.popleft().result(), hashed=True)
-            for widened in pending:
-                self._write(widened.result(), hashed=True)
-
-    def _stored(self, spool: Spool) -> Iterator[tuple[bytes, int]]:
-        reader = spool.reader()
-        for part in self._parts:
-            yield reader.read(part.size), part.width
+            self._parts.append(_Part(len(block.output), pending.width + len(block.new_columns)))
+            self.output.write(block.output)
+            report.bytes_out = self.output.size

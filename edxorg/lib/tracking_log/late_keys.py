@@ -1,0 +1,38 @@
+"""Giving normalised lines the keys that turned up after them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from edxorg.lib.tracking_log.gzip_stream import PIECE_BYTES
+from ol_orchestrate.lib.archives import gunzip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def with_late_keys(packed: bytes, keys: Sequence[str], width: int) -> Iterator[bytes]:
+    """Unpack lines, with `null` for each of some keys at their ends.
+
+    Args:
+        packed: The gzip member of a block.
+        keys: The keys that its lines lack; there may be none.
+        width: How many keys they have.
+
+    Yields:
+        The lines' bytes in pieces, to which no more than `PIECE_BYTES` were added, or the keys of one line.
+    """
+    if not keys:
+        yield from gunzip([packed])
+        return
+    members = b",".join(orjson.dumps(key) + b":null" for key in keys)
+    ending = (b"," if width else b"") + members + b"}\n"
+    most_lines = max(PIECE_BYTES // len(ending), 1)
+    rest = b""
+    for unpacked in gunzip([packed]):
+        *lines, rest = (rest + unpacked).split(b"\n")
+        for start in range(0, len(lines), most_lines):
+            # A line ends with the brace that closes it.
+            yield ending.join([*[line[:-1] for line in lines[start : start + most_lines]], b""])
