@@ -135,6 +135,11 @@ class TestOversized:
             }
         ]
 
+    def test_the_line_before_it_may_end_in_a_backslash(self) -> None:
+        got = convert(table(b"1\ta\tx", b"2\tb\tx\\", b"y" * 500, b"3\tb\tx"), dialect=Reading.PLAIN)
+        assert [row[0] + row[2] for row in got.rows] == ["1x", "2x\\", "3x"]
+        assert got.oversized == [b"y" * 500]
+
     def test_one_at_the_limit_is_a_row(self) -> None:
         assert convert(table(b"2\t" + b"y" * 96 + b"\tz")).report.rows_out == 1
 

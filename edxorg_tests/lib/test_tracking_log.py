@@ -19,8 +19,8 @@ import polars as pl
 import pytest
 
 from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
-from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
+from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.tracking_log import write_sample_log
 from ol_orchestrate.lib.errors import BadInputError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from edxorg.lib.tracking_log.event import read_event
@@ -16,6 +17,7 @@ from edxorg.lib.tracking_log.rows import Rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_LINES_TOGETHER = 512
 _LINES_A_WRITE = 256
 
 
@@ -63,27 +65,28 @@ def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[N
     output, rejects = GzipMember(), GzipMember()
     rows = Rows(columns)
     waiting: list[bytes] = []
-    for number, line in enumerate(BytesIO(block), first_line):
-        bare = line.strip(b" \t\r\n")
-        if not bare:
-            result.blank += 1
-            continue
-        exact = syslog_prefix = False
-        try:
-            event = read_quickly(bare)
-            if event is None:
-                event, exact, syslog_prefix = read_event(line.removesuffix(b"\n"))
-            waiting.append(rows.write(event))
-        except RejectedLineError as error:
-            result.rejected[error.reason] += 1
-            rejects.write(reject_row(number, error.reason, line.removesuffix(b"\n")))
-            continue
-        if len(waiting) == _LINES_A_WRITE:
-            output.write(b"".join(waiting))
-            waiting.clear()
-        result.lines_out += 1
-        result.exact_path_lines += exact
-        result.syslog_prefixes += syslog_prefix
+    numbered = enumerate(BytesIO(block), first_line)
+    while batch := list(islice(numbered, _LINES_TOGETHER)):
+        bare = [line.strip(b" \t\r\n") for _, line in batch]
+        for (number, line), text, quick in zip(batch, bare, read_quickly(bare), strict=True):
+            if not text:
+                result.blank += 1
+                continue
+            event, exact, syslog_prefix = quick, False, False
+            try:
+                if event is None:
+                    event, exact, syslog_prefix = read_event(line.removesuffix(b"\n"))
+                waiting.append(rows.write(event))
+            except RejectedLineError as error:
+                result.rejected[error.reason] += 1
+                rejects.write(reject_row(number, error.reason, line.removesuffix(b"\n")))
+                continue
+            if len(waiting) == _LINES_A_WRITE:
+                output.write(b"".join(waiting))
+                waiting.clear()
+            result.lines_out += 1
+            result.exact_path_lines += exact
+            result.syslog_prefixes += syslog_prefix
     output.write(b"".join(waiting))
     result.output = output.finish()
     result.rejects = rejects.finish()

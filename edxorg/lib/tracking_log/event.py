@@ -47,7 +47,7 @@ def read_event(line: bytes) -> Reading:
     prefix = _SYSLOG_PREFIX.match(line)
     if prefix is not None:
         line = line[prefix.end() :]
-    event = read_quickly(line.strip(b" \t\r"))
+    (event,) = read_quickly([line.strip(b" \t\r")])
     if event is not None:
         return Reading(event, exact=False, syslog_prefix=prefix is not None)
     return Reading(_read_exactly(line), exact=True, syslog_prefix=prefix is not None)

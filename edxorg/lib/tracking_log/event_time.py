@@ -35,27 +35,46 @@ _ISO = re.compile(
     r"(?:[Tt ]([0-9]{2})(?:(:?)([0-9]{2})(?:\6([0-9]{2})(?:[.,]([0-9]+))?)?)?"
     r"(?: ?(?:([Zz])|([-+])([0-9]{2})(?::?([0-9]{2}))?))?)?"
 )
-_USUAL = re.compile(
-    rb'"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]):([0-5][0-9]\.[0-9]{6})(?:\+00:00|Z)?"'
+_USUAL_TIMES = re.compile(
+    rb'(?:"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}(?:\+00:00|Z)?"\n)*+'
 )
+_MINUTE = slice(len('"'), len('"YYYY-MM-DDTHH:MM'))
 
 
-def utc_from_json(text: bytes) -> bytes | None:
-    """Read the time of an event.
+def utc_from_json(texts: bytes) -> list[bytes]:
+    """Read the times of events.
+
+    Nearly all are spelled alike, so as many as stand together are looked at together.
 
     Args:
-        text: The value's own JSON text, a string or a number as in `utc_from_text` and `utc_from_number`.
+        texts: The values' own JSON texts, each with a LF behind it. Times are strings or numbers as in `utc_from_text`
+            and `utc_from_number`.
 
     Returns:
-        A JSON string as there, or None.
+        A JSON string as there for each; nothing for one that is no time.
+
+    Raises:
+        ValueError: A string has a lone surrogate.
     """
-    # Nearly all times are spelled alike, and many share their minute.
-    usual = _USUAL.fullmatch(text)
-    if usual is not None:
-        minute, seconds = usual.groups()
-        return b'"%b:%b"' % (minute.replace(b"T", b" "), seconds) if _is_there(minute) else None
+    found: list[bytes] = []
+    start = 0
+    while start < len(texts):
+        usual = _USUAL_TIMES.match(texts, start)
+        end = usual.end() if usual else start
+        in_utc = texts[start:end].replace(b'+00:00"', b'"').replace(b'Z"', b'"').replace(b"T", b" ")
+        found += in_utc.split(b"\n")[:-1]
+        start = end
+        if start < len(texts):
+            end = texts.index(b"\n", start)
+            found.append(_unusual_time(texts[start:end]))
+            start = end + 1
+    not_there = {minute for minute in {time[_MINUTE] for time in found if time} if not _is_there(minute)}
+    return [b"" if time[_MINUTE] in not_there else time for time in found] if not_there else found
+
+
+def _unusual_time(text: bytes) -> bytes:
     time = utc_from_text(orjson.loads(text)) if text.startswith(b'"') else utc_from_number(text.decode())
-    return None if time is None else orjson.dumps(time)
+    return b"" if time is None else orjson.dumps(time)
 
 
 def utc_from_text(text: str) -> str | None:

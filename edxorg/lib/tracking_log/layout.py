@@ -1,14 +1,16 @@
 """Events in the layouts that most lines of a day share: the same keys, in the same order, spelled by the same writer.
 
-A parser that builds nothing finds the values' own texts. Put together again in their layout they must be the line,
-byte by byte, or else the parser dropped something: a repeated key, or white space where no writer puts it. Most
-values are then strings without escapes, and are the same text in the output; which ones are not is remembered.
+A parser that builds nothing finds the values' own texts. Lines with the same keys are then looked at together, and
+their values column by column: most columns hold strings without escapes, which are the same text in the output, and
+those that do not are turned into strings by one call for all. All put together again in their layout must be the
+lines, byte by byte, or else the parser dropped something: a repeated key, or white space where no writer puts it.
 """
 
 from __future__ import annotations
 
-from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 import orjson
@@ -16,7 +18,7 @@ import orjson
 from edxorg.lib.tracking_log.event_time import utc_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, ValuesView
 
 TIME = "time"
 
@@ -29,9 +31,10 @@ QUICK_BYTES = 1 << 20
 JSONString = bytes | msgspec.Raw
 """The text of a string in JSON: with quotes, and with no more escapes than there must be."""
 
-_MAX_LAYOUTS = 256
-_MAX_LAYOUT_BYTES = 32 << 10
-_QUOTE, _BACKSLASH = b'"\\'
+_QUOTE, _BACKSLASH, _SPACE = b'"\\ '
+
+_OTHER_BEHIND = re.compile(rb'\n(?!")')
+_STRING_BEHIND = re.compile(rb'\n(?=")')
 
 _texts_by_key = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -47,110 +50,106 @@ class Event(NamedTuple):
     values: Sequence[JSONString]
 
 
-def read_quickly(line: bytes) -> Event | None:
-    """Read a line that has one of the usual layouts, and nothing in it that a parser refuses or changes.
+_Texts: TypeAlias = "list[ValuesView[msgspec.Raw]]"
+"""The values' own texts, line by line."""
+
+
+def read_quickly(lines: Sequence[bytes]) -> list[Event | None]:
+    """Read lines that have nothing in them that a parser refuses or changes.
 
     Returns:
-        The event, or None: such a line is to be read exactly.
+        The event of each line, or None: such a line is to be read exactly.
     """
-    if len(line) > QUICK_BYTES:
-        return None
-    try:
-        if not line.isascii():
-            line.decode()  # the parser does not look into strings
-        texts = _texts_by_key(line)
-        if len(texts) > MAX_KEYS:
-            return None
-        keys = tuple(texts)
-        layout = _layouts.get(keys) or _new_layout(keys)
-        values = layout.values(line, list(texts.values()))
-    except (ValueError, RecursionError):
-        return None
-    return None if values is None else Event(keys, values)
+    events: list[Event | None] = [None] * len(lines)
+    alike: dict[tuple[tuple[str, ...], bool], tuple[list[int], _Texts]] = {}
+    for place, line in enumerate(lines):
+        if len(line) > QUICK_BYTES:
+            continue
+        try:
+            if not line.isascii():
+                line.decode()  # the parser does not look into strings
+            members = _texts_by_key(line)
+        except (ValueError, RecursionError):
+            continue
+        if not 0 < len(members) <= MAX_KEYS:
+            continue
+        keys = tuple(members)
+        spelling = keys, line[len(keys[0]) + len('{"":')] == _SPACE
+        group = alike.get(spelling)
+        if group is None:
+            group = alike[spelling] = ([], [])
+        group[0].append(place)
+        group[1].append(members.values())
+    for (keys, spaced), (places, texts) in alike.items():
+        layout = _Layout(keys, spaced=spaced)
+        for place, values in zip(places, layout.values([lines[place] for place in places], texts), strict=True):
+            events[place] = None if values is None else Event(keys, values)
+    return events
 
 
 class _Layout:
-    """What stands around the values of objects with the same keys, and what is to be done with the values."""
+    """Keys, and how they are set off."""
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        self._around = _around_values(keys, comma=b", ", colon=b": ")
-        self._otherwise = _around_values(keys, comma=b",", colon=b":")
-        self._time = keys.index(TIME) if TIME in keys else None
-        self._width = len(keys)
-        self._set_special(set())
-        self.size = sum(map(len, self._around))
+    def __init__(self, keys: tuple[str, ...], *, spaced: bool) -> None:
+        comma, colon = (b", ", b": ") if spaced else (b",", b":")
+        self._keys = keys
+        self._around = [part for name in _dumped(list(keys)) for part in (comma + name + colon, b"")]
+        self._around[0] = b"}\n{" + self._around[0][len(comma) :]
 
-    def values(self, line: bytes, texts: list[JSONString]) -> list[JSONString] | None:
-        """Turn the values' own texts into what is written; None if the line is not what the parser says.
+    def values(self, lines: list[bytes], texts: _Texts) -> list[Sequence[JSONString] | None]:
+        """What is written of lines; None for those that have to be read exactly."""
+        try:
+            if self._are(lines, texts):
+                return self._written(texts)
+        except ValueError:
+            pass  # there is a lone surrogate in one of them
+        if len(lines) == 1:
+            return [None]
+        middle = len(lines) // 2
+        return self.values(lines[:middle], texts[:middle]) + self.values(lines[middle:], texts[middle:])
 
-        Raises:
-            ValueError: A string has a lone surrogate.
-        """
-        if not self._is_put_together(line, texts):
-            return None
-        if self._plain is not None:
-            # No value has a raw LF, and only strings begin and end with a quote: these all are, if two quotes stand at
-            # each LF.
-            plain = b"\n".join(self._plain(texts))
-            if _BACKSLASH in plain or plain.count(b'"\n"') != self._joints:
-                self._set_special({*self._special, *_places_of_others(texts)})
-        for place in self._special:
-            text = bytes(texts[place])
-            if text[0] != _QUOTE:
-                texts[place] = orjson.dumps(text.decode())
-            elif _BACKSLASH in text:
-                texts[place] = orjson.dumps(orjson.loads(text))
-        if self._time is not None:
-            time = utc_from_json(bytes(texts[self._time]))
-            if time is None:
-                return None
-            texts[self._time] = time
-        return texts
+    def _are(self, lines: list[bytes], texts: _Texts) -> bool:
+        """Whether the lines are these members, and nothing else."""
+        pieces: list[JSONString] = [*self._around * len(lines), b"}\n"]
+        pieces[1::2] = chain.from_iterable(texts)
+        return b"".join(pieces) == b"}\n%b\n" % b"\n".join(lines)
 
-    def _is_put_together(self, line: bytes, texts: list[JSONString]) -> bool:
-        if _filled(self._around, texts) == line:
-            return True
-        if _filled(self._otherwise, texts) != line:
-            return False
-        self._around, self._otherwise = self._otherwise, self._around
-        return True
-
-    def _set_special(self, places: set[int]) -> None:
-        """Remember which values may need work, beside the time."""
-        plain = [place for place in range(self._width) if place not in places and place != self._time]
-        if len(plain) == 1:  # of which `itemgetter` makes no tuple
-            places.add(plain.pop())
-        self._special = sorted(places - {self._time})
-        self._plain = itemgetter(*plain) if plain else None
-        self._joints = len(plain) - 1
+    def _written(self, texts: _Texts) -> list[Sequence[JSONString] | None]:
+        columns: list[Sequence[JSONString]] = []
+        times: list[bytes] = []
+        for key, column in zip(self._keys, zip(*texts, strict=True), strict=True):
+            if key == TIME:
+                times = utc_from_json(b"%b\n" % b"\n".join(column))
+                columns.append(times)
+            else:
+                columns.append(_strings(column))
+        rows = zip(*columns, strict=True)
+        return list(rows) if all(times) else [row if time else None for row, time in zip(rows, times, strict=True)]
 
 
-_layouts: dict[tuple[str, ...], _Layout] = {}
+def _strings(column: Sequence[JSONString]) -> Sequence[JSONString]:
+    """Make strings of the values of one key.
+
+    Raises:
+        ValueError: A string has a lone surrogate.
+    """
+    # No value has a raw LF, and only strings begin with a quote.
+    text = b"\n".join(column)
+    if text[0] == _QUOTE and _BACKSLASH not in text and _OTHER_BEHIND.search(text) is None:
+        return column
+    if text[0] != _QUOTE and _STRING_BEHIND.search(text) is None:
+        return _dumped(text.decode().split("\n"))
+    values = text.split(b"\n")
+    others = [place for place, value in enumerate(values) if value[0] != _QUOTE]
+    escaped = [place for place, value in enumerate(values) if value[0] == _QUOTE and _BACKSLASH in value]
+    strings = [values[place].decode() for place in others]
+    strings += orjson.loads(b"[%b]" % b",".join([values[place] for place in escaped]))
+    for place, string in zip(others + escaped, _dumped(strings), strict=True):
+        values[place] = string
+    return values
 
 
-def _new_layout(keys: tuple[str, ...]) -> _Layout:
-    layout = _Layout(keys)
-    if len(_layouts) == _MAX_LAYOUTS:
-        _layouts.clear()
-    if layout.size <= _MAX_LAYOUT_BYTES:
-        _layouts[keys] = layout
-    return layout
-
-
-def _around_values(keys: tuple[str, ...], *, comma: bytes, colon: bytes) -> list[bytes]:
-    """The pieces of an object's text, with an empty one in the place of each value."""
-    pieces = []
-    for number, key in enumerate(keys):
-        pieces += [(comma if number else b"{") + orjson.dumps(key) + colon, b""]
-    return [*pieces, b"}" if keys else b"{}"]
-
-
-def _filled(around: list[bytes], texts: list[JSONString]) -> bytes:
-    pieces: list[JSONString] = [*around]
-    pieces[1::2] = texts
-    return b"".join(pieces)
-
-
-def _places_of_others(texts: list[JSONString]) -> list[int]:
-    """Where the values are that are no strings, or strings with escapes."""
-    return [place for place, text in enumerate(map(bytes, texts)) if text[0] != _QUOTE or _BACKSLASH in text]
+def _dumped(strings: list[str]) -> list[bytes]:
+    """Strings as JSON, by one call: a call takes longer than most strings do."""
+    # White space between them holds the only raw LFs.
+    return orjson.dumps(strings, option=orjson.OPT_INDENT_2)[4:-2].split(b",\n  ") if strings else []
