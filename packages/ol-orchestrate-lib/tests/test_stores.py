@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from io import BytesIO, RawIOBase
@@ -309,6 +310,13 @@ class TestFolder:
             os.utime(unfinished / "living", (0, 0))
             open_store(f"file://{tmp_path}/store").write("key", b"1")
             assert sorted(path.name for path in unfinished.iterdir()) == ["living"]
+
+    def test_a_folder_that_was_emptied_meanwhile_is_written_to_again(self, tmp_path: Path) -> None:
+        store = open_store(f"file://{tmp_path}/store")
+        store.write("a/b", b"1")
+        shutil.rmtree(tmp_path / "store")
+        store.write("a/b", b"2")
+        assert (tmp_path / "store/a/b").read_bytes() == b"2"
 
     def test_unfinished_objects_are_private(self, tmp_path: Path) -> None:
         open_store(f"file://{tmp_path}/store").write("key", b"1")
