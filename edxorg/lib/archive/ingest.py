@@ -97,8 +97,8 @@ def ingest_archive(
                     ingestion.take(entry)
                     progress(ingestion.progress(source))
         except ArchiveDamagedError as error:
-            last = f" after the member {ingestion.last}" if ingestion.last else ""
-            problem = ArchiveDamagedError(f"{source.info.url}: {error}{last}. What stood before it was delivered")
+            after = f", after the member {ingestion.last}. What stands before was read" if ingestion.last else ""
+            problem = ArchiveDamagedError(f"{source.info.url}: {error}{after}. Get the archive from its source again")
         source.drain()
         ingestion.finish()
         progress(ingestion.progress(source))
