@@ -25,6 +25,7 @@ CHUNK: Final = 256 << 10
 """Bytes that are looked at together. The same wherever the caller's blocks end, so these cannot matter."""
 
 _LOOK_BACK: Final = 32 << 10
+"""Bytes. See `_last_line_end`; longer records are waited for."""
 
 HEADER_LIMIT: Final = 1 << 20
 """Bytes. MySQL's 4,096 columns with names of 64 characters, in UTF-8, are not more."""

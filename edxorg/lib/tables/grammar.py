@@ -44,6 +44,8 @@ _QUOTED_FIELD: Final = re.compile(b"(?:\\A|\\t)(%b|%b)" % (_WRAPPED, _BARE))
 _ESCAPED_FIELD: Final = re.compile(rb"(?:\A|\t)([^\\\t]*+(?:\\.[^\\\t]*+)*+)", re.DOTALL)
 _OTHER_PAIR: Final = re.compile(rb"\\(?![nrt0\t\n\x00])")
 # Patterns that start with one literal byte are searched for with `memchr`: twenty times as fast as those with two.
+# From the start of a run of backslashes: a doubled one before a TAB or LF, an escaped LF before a quote, an escaped
+# TAB, or a pair that no exporter writes.
 _UNUSUAL: Final = re.compile(rb"""\\(?<!\\\\)(?:\\\\)*+(?:\\[\t\n]|\n"|[^\\nrt0\n\x00])""")
 _DOUBLED: Final = re.compile(rb"\\(?=\\).")
 _ESCAPED_TAB: Final = re.compile(rb"\\\t")

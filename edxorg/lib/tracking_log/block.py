@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _LINES_TOGETHER = 512
+"""Lines that are parsed at a time: a value takes some hundred bytes until it is written."""
+
 _LINES_A_WRITE = 256
+"""Rows that are packed at a time: with the day's keys a short one can have a hundred kilobytes."""
 
 
 @dataclass

@@ -94,12 +94,12 @@ class _Layout:
         comma, colon = (b", ", b": ") if spaced else (b",", b":")
         self._keys = keys
         self._around = [part for name in _dumped(list(keys)) for part in (comma + name + colon, b"")]
-        self._around[0] = b"}\n{" + self._around[0][len(comma) :]
+        self._around[0] = b"}\n{" + self._around[0].removeprefix(comma)
 
     def values(self, lines: list[bytes], texts: _Texts) -> list[Sequence[JSONString] | None]:
         """What is written of lines; None for those that have to be read exactly."""
         try:
-            if self._are(lines, texts):
+            if self._put_together(texts) == b"\n".join(lines):
                 return self._written(texts)
         except ValueError:
             pass  # there is a lone surrogate in one of them
@@ -108,11 +108,12 @@ class _Layout:
         middle = len(lines) // 2
         return self.values(lines[:middle], texts[:middle]) + self.values(lines[middle:], texts[middle:])
 
-    def _are(self, lines: list[bytes], texts: _Texts) -> bool:
-        """Whether the lines are these members, and nothing else."""
-        pieces: list[JSONString] = [*self._around * len(lines), b"}\n"]
+    def _put_together(self, texts: _Texts) -> bytes:
+        """The lines that have these members and nothing else, with LFs between."""
+        pieces: list[JSONString] = [*self._around * len(texts), b"}"]
+        pieces[0] = self._around[0].removeprefix(b"}\n")
         pieces[1::2] = chain.from_iterable(texts)
-        return b"".join(pieces) == b"}\n%b\n" % b"\n".join(lines)
+        return b"".join(pieces)
 
     def _written(self, texts: _Texts) -> list[Sequence[JSONString] | None]:
         columns: list[Sequence[JSONString]] = []
