@@ -41,22 +41,21 @@ def run(courses: int) -> None:
             f"{sample.members:,} members, {sample.rows:,} rows, {sample.objects:,} objects"
         )
         lake, job_lake = folder / "lake", folder / "job"
-        here: list[tuple[str, Callable[[], object]]] = [
-            ("unpack only", lambda: _unpack(folder)),
-            ("unpack only, tarfile", lambda: _unpack_with_tarfile(folder)),
-            ("plain csv loop", lambda: _csv_loop(folder)),
-            ("to a folder", lambda: _ingest(folder, lake)),
-            ("to a folder, all there", lambda: _ingest(folder, lake)),
-        ]
-        in_a_process: list[tuple[str, Callable[[], object]]] = [
-            ("Dagster job, SQLite", lambda: _job(folder, job_lake)),
-            ("the same again", lambda: _job(folder, job_lake)),
+        in_this_process, in_another = True, False
+        steps: list[tuple[str, bool, Callable[[], object]]] = [
+            ("unpack only", in_this_process, lambda: _unpack(folder)),
+            ("unpack only, tarfile", in_this_process, lambda: _unpack_with_tarfile(folder)),
+            ("plain csv loop", in_this_process, lambda: _csv_loop(folder)),
+            ("to a folder", in_this_process, lambda: _ingest(folder, lake)),
+            ("to a folder, all there", in_this_process, lambda: _ingest(folder, lake)),
+            ("Dagster job, SQLite", in_another, lambda: _job(folder, job_lake)),
+            ("the same again", in_another, lambda: _job(folder, job_lake)),
         ]
         ratios = {"x unpacking": "unpack only", "x tarfile": "unpack only, tarfile", "x csv loop": "plain csv loop"}
         table = Table("work", *("seconds", "CPU s", "MB/s", *ratios, "peak MB", "load"))
         results: dict[str, Measurement] = {}
-        for name, work in here + in_a_process:
-            with measured(own=(name, work) in here) as result:
+        for name, own, work in steps:
+            with measured(own=own) as result:
                 work()
             results[name] = result
             table.add_row(
