@@ -51,7 +51,7 @@ class FolderStore(ObjectStore):
         """A store in `file:///folder`, which need not be there yet."""
         self.url = join_url(url)
         self._root = Path(split_url(url)[2])
-        self._folder = f"{self._root}/{UNFINISHED}"
+        self._aside = f"{self._root}/{UNFINISHED}"
         self._swept = False
 
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
@@ -146,13 +146,13 @@ class FolderStore(ObjectStore):
     def _unfinished(self) -> Iterator[BinaryIO]:
         """A new file that is locked, and that goes if it gets no other name."""
         if not self._swept:
-            self._sweep()
-        name = f"{self._folder}/{uuid4().hex}"
+            self._make_room()
+        name = f"{self._aside}/{uuid4().hex}"
         try:
             file = open(name, "xb")  # noqa: SIM115, PTH123 - `with` below; a path object for each of many small files
         except FileNotFoundError:
             # Somebody has emptied the store.
-            self._sweep()
+            self._make_room()
             file = open(name, "xb")  # noqa: SIM115, PTH123
         with file:
             try:
@@ -162,9 +162,9 @@ class FolderStore(ObjectStore):
                 Path(name).unlink(missing_ok=True)
                 raise
 
-    def _sweep(self) -> None:
-        """Make room for unfinished files, without those that were left."""
-        folder = Path(self._folder)
+    def _make_room(self) -> None:
+        """Have the folder of unfinished files, without those that were left in it."""
+        folder = Path(self._aside)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in folder.iterdir():
             _sweep(left)
