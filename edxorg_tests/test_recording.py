@@ -59,7 +59,7 @@ def only_way_to_read_tags(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     monkeypatch.setattr("ol_orchestrate.recording." + other, closed)
 
 
-def test_one_by_one() -> None:
+def test_in_batches_on_sqlite() -> None:
     with dg.instance_for_test() as instance:
         check_recording(instance)
 
@@ -75,11 +75,16 @@ def test_in_batches_on_postgres(postgres_url: str, tmp_path: Path) -> None:
 def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    refused = 0
+
     def broken(*_: object) -> None:
+        nonlocal refused
+        refused += 1
         raise TypeError("another version of Dagster")
 
     monkeypatch.setattr(recording, "_store_batch", broken)
     test_in_batches_on_postgres(postgres_url, tmp_path)
+    assert refused == 2 * len(ASSETS)
 
 
 def test_partitions_are_added_once_and_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

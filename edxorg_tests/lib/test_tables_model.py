@@ -261,7 +261,7 @@ def soups(draw: st.DrawFn) -> bytes:
     return header + line_end + line_end.join(lines) + last
 
 
-def agrees(data: bytes, blocks: list[bytes], dialect: Reading | None = None) -> None:
+def assert_as_the_model(data: bytes, blocks: list[bytes], dialect: Reading | None = None) -> None:
     model = Model(data)
     reading, base, a, b = model.choose()
     if dialect:
@@ -281,19 +281,19 @@ def agrees(data: bytes, blocks: list[bytes], dialect: Reading | None = None) -> 
 @given(soups(), st.lists(st.integers(0, 500), max_size=4))
 @example(b'one\ttwo\nx\\\n"b""c"\ty\n', [])  # RFC 4180 finds a record behind the escaped LF
 def test_rows_rejects_and_counts_are_those_of_the_model(data: bytes, places: list[int]) -> None:
-    agrees(data, split(data, *places))
+    assert_as_the_model(data, split(data, *places))
 
 
 @given(soups(), st.sampled_from([Reading.PLAIN, Reading.ESCAPED, Reading.QUOTED]))
 def test_so_they_are_with_a_forced_reading(data: bytes, dialect: Reading) -> None:
-    agrees(data, [data], dialect)
+    assert_as_the_model(data, [data], dialect)
 
 
 @given(soups(), st.integers(1, 40))
 def test_it_does_not_matter_how_much_is_looked_at_together(data: bytes, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "CHUNK", chunk)
-        agrees(data, [data])
+        assert_as_the_model(data, [data])
 
 
 ALONE = -1

@@ -414,16 +414,16 @@ class TestRetries:
 
 class TestTimeouts:
     def test_an_answer_that_stalls(self, server: LoopbackApi) -> None:
-        self._expect_timeout(server, Reply({"a": 1}, drip=2.0), Timeouts(read=0.1))
+        self._assert_times_out(server, Reply({"a": 1}, drip=2.0), Timeouts(read=0.1))
 
     def test_an_answer_that_drips(self, server: LoopbackApi) -> None:
-        self._expect_timeout(server, Reply(b"{" + b" " * 1000 + b"}", drip=0.02), Timeouts(read=5, total=0.1))
+        self._assert_times_out(server, Reply(b"{" + b" " * 1000 + b"}", drip=0.02), Timeouts(read=5, total=0.1))
 
     def test_headers_that_drip(self, server: LoopbackApi) -> None:
         slow = Reply({"a": 1}, headers={f"X-{n}": "slow" for n in range(100)}, header_drip=0.02)
-        self._expect_timeout(server, slow, Timeouts(read=5, total=0.1))
+        self._assert_times_out(server, slow, Timeouts(read=5, total=0.1))
 
-    def _expect_timeout(self, server: LoopbackApi, reply: Reply, timeouts: Timeouts) -> None:
+    def _assert_times_out(self, server: LoopbackApi, reply: Reply, timeouts: Timeouts) -> None:
         server.on(LISTING, reply)
         slept: list[float] = []
         session = ApiSession(lambda: credentials(server), timeouts=timeouts, clock=Clock(sleep=slept.append))
