@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
+from edxorg.lib.tracking_log.block import normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg.lib.workers import WorkerPool
@@ -354,6 +355,16 @@ class TestLongLines:
         assert log.report.lines_out == 200 * MIB // len(line)
         assert peak < 64 * MIB
         assert all(int(status.split("VmHWM:")[1].split()[0]) << 10 < 128 * MIB for status in workers)
+
+    def test_short_lines_that_get_many_keys_are_written_a_few_at_a_time(self) -> None:
+        columns = [f"{number:03}{'k' * 250}" for number in range(500)]
+        tracemalloc.start()
+        found = normalize_block(None, [b'{"%b":1}\n' % columns[7].encode() * 1_000], 1, columns)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found.lines_out == 1_000
+        assert len(gzip.decompress(found.output)) > 120 * MIB
+        assert peak < 32 * MIB
 
     def test_a_file_of_long_lines_only_is_no_log(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "BLOCK_BYTES", 100)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edxorg.lib.tracking_log import NormalizedLog, layout, lines, normalize_log
+from edxorg.lib.tracking_log import NormalizedLog, block, lines, normalize_log
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
 from edxorg.lib.tracking_log.layout import read_quickly
 from edxorg.lib.tracking_log.rejects import Reason
@@ -254,6 +254,30 @@ def test_any_log_in_any_blocks_comes_out_as_if_all_keys_had_been_known(
         assert_as_expected(normalize(content, pool, size=size), content)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    log=st.lists(log_lines, min_size=1, max_size=5),
+    order=st.lists(st.integers(0, 4), min_size=1, max_size=30),
+    together=st.sampled_from([1, 200, 1 << 18]),
+    most=st.sampled_from([0, 300, 1 << 23]),
+)
+def test_a_block_comes_out_the_same_however_many_lines_are_read_and_written_together(
+    log: list[bytes], order: list[int], together: int, most: int
+) -> None:
+    content = b"\n".join(log[number % len(log)] for number in order)
+    expected = straightforward(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block, "_BYTES_TOGETHER", together)
+        patch.setattr(block, "_MOST_WRITTEN", most)
+        found = block.normalize_block(None, [content], 1, [])
+    rejects = gzip.decompress(found.rejects).splitlines() if found.rejects else []
+    assert (gzip.decompress(found.output) if found.output else b"") == expected.output
+    assert [as_reject(json.loads(reject)) for reject in rejects] == expected.rejects
+    assert found.new_columns == expected.columns
+    assert found.blank == expected.blank
+    assert found.lines_out == expected.output.count(b"\n")
+
+
 def test_the_first_500_keys_are_kept_and_lines_that_bring_more_are_rejected(pool: WorkerPool) -> None:
     rng = random.Random(7)  # noqa: S311 - the same log each time
     content = b""
@@ -293,30 +317,38 @@ def test_the_exact_reader_takes_the_json_that_python_takes(text: str, cut: tuple
 @settings(max_examples=300, deadline=None)
 @given(text=usual_events | events)
 def test_the_quick_reader_says_what_the_exact_one_says_or_nothing(text: str) -> None:
-    (quick,) = read_quickly([text.encode()])
+    (quick,) = read_each([text])
     if quick is not None:
+        keys, values = quick
         exact = read_line(text.encode())
-        assert list(zip(quick.keys, map(json.loads, map(bytes, quick.values)), strict=True)) == list(exact.items())
+        assert list(zip(keys, map(json.loads, values), strict=True)) == list(exact.items())
 
 
 @settings(max_examples=300, deadline=None)
 @given(texts=st.lists(usual_events | events, min_size=1, max_size=4), order=st.lists(st.integers(0, 3), max_size=12))
 def test_lines_that_are_read_together_are_read_as_each_alone(texts: list[str], order: list[int]) -> None:
-    chosen = [texts[number % len(texts)].encode() for number in order]
-    assert texts_of(read_quickly(chosen)) == [texts_of(read_quickly([line]))[0] for line in chosen]
+    chosen = [texts[number % len(texts)] for number in order]
+    assert read_each(chosen) == [read_each([line])[0] for line in chosen]
 
 
-def texts_of(found: list[layout.Event | None]) -> list[tuple[tuple[str, ...], list[bytes]] | None]:
-    return [event and (event.keys, [bytes(value) for value in event.values]) for event in found]
+def read_each(lines: list[str]) -> list[tuple[tuple[str, ...], list[bytes]] | None]:
+    """The keys and values of lines that are read together; None for those that must be read exactly."""
+    found: list[tuple[tuple[str, ...], list[bytes]] | None] = [None] * len(lines)
+    for events in read_quickly([line.encode() + b"\n" for line in lines]):
+        for event in events.one_by_one():
+            (place,) = event.places
+            assert found[place] is None
+            found[place] = event.keys, [bytes(value) for (value,) in event.columns]
+    return found
 
 
 @pytest.mark.parametrize(
-    "odd", [b'{"a": 1, "a": 1}', b'{"a": "\\ud83d", "b": 1}', b'{"a":1, "b": 2}', b'{"a": "x", "time": "no"}']
+    "odd", ['{"a": 1, "a": 1}', '{"a": "\\ud83d", "b": 1}', '{"a":1, "b": 2}', '{"a": "x", "time": "no"}']
 )
-def test_a_line_that_must_be_read_exactly_leaves_its_neighbours_alone(odd: bytes) -> None:
-    usual = b'{"a": "x", "b": 1.0}'
-    timed = b'{"a": "x", "time": 1714979289}'
-    found = texts_of(read_quickly([usual, timed, odd, usual, timed] * 3))
+def test_a_line_that_must_be_read_exactly_leaves_its_neighbours_alone(odd: str) -> None:
+    usual = '{"a": "x", "b": 1.0}'
+    timed = '{"a": "x", "time": 1714979289}'
+    found = read_each([usual, timed, odd, usual, timed] * 3)
     ab, a_time = (("a", "b"), [b'"x"', b'"1.0"']), (("a", "time"), [b'"x"', b'"2024-05-06 07:08:09.000000"'])
     assert found == [ab, a_time, None, ab, a_time] * 3
 
@@ -331,7 +363,7 @@ def test_the_quick_reader_sees_which_values_need_work(odd: str, place: int, orde
     usual = ['"plain"', '""', '"é"']
     unusual = [odd if number == place else text for number, text in enumerate(usual)]
     lines = [f'{{"a": {a}, "b": {b}, "c": {c}}}' for a, b, c in ((usual, unusual)[number] for number in order)]
-    found = texts_of(read_quickly([line.encode() for line in lines]))
+    found = read_each(lines)
     is_lone = "ud83d" in odd and "ude00" not in odd
     for number, line, event in zip(order, lines, found, strict=True):
         if number and is_lone:
@@ -339,6 +371,13 @@ def test_the_quick_reader_sees_which_values_need_work(odd: str, place: int, orde
             continue
         expected = [json.dumps(value, ensure_ascii=False).encode() for value in read_line(line.encode()).values()]
         assert event == (("a", "b", "c"), expected)
+
+
+@pytest.mark.parametrize("line", ['{"a":1,"b":"x"}', '{"a": 1, "b": "x"}', '{"é":1,"b":"x"}', '{"":1,"b":"x"}'])
+def test_the_quick_reader_reads_what_writers_write(line: str) -> None:
+    (found,) = read_each([line])
+    assert found is not None
+    assert found[1] == [b'"1"', b'"x"']
 
 
 @pytest.mark.parametrize(
@@ -356,4 +395,4 @@ def test_the_quick_reader_sees_which_values_need_work(odd: str, place: int, orde
     ],
 )
 def test_the_quick_reader_leaves_what_a_parser_would_change(line: str) -> None:
-    assert read_quickly([line.encode()]) == [None]
+    assert read_each([line]) == [None]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from io import BytesIO
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from edxorg.lib.tracking_log.event import read_event
+from edxorg.lib.tracking_log.event import Reading, read_event
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.layout import read_quickly
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError, reject_row
@@ -17,11 +16,13 @@ from edxorg.lib.tracking_log.rows import Rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_LINES_TOGETHER = 512
-"""Lines that are parsed at a time: a value takes some hundred bytes until it is written."""
+    from edxorg.lib.tracking_log.layout import Events
 
-_LINES_A_WRITE = 256
-"""Rows that are packed at a time: with the day's keys a short one can have a hundred kilobytes."""
+_BYTES_TOGETHER = 256 << 10
+"""Lines that are read at a time: few enough for a processor's cache, as a value takes some hundred bytes meanwhile."""
+
+_MOST_WRITTEN = 8 << 20
+"""Bytes that are written at a time: with the day's keys a short line can have a hundred kilobytes."""
 
 
 @dataclass
@@ -52,45 +53,78 @@ def normalize_block(
         columns: The keys known so far, in order of first appearance.
     """
     block = b"".join(pieces)
-    result, known = _normalize(block, first_line, columns)
-    new_columns = known[len(columns) :]
+    writer = _BlockWriter(columns)
+    writer.add(block, first_line)
+    new_columns = writer.columns[len(columns) :]
     if new_columns:
         # The lines before the first one with the key lack it. The same lines are rejected again: where a line made
         # more than 500 keys with those known then, it does so with those known now.
-        result, _ = _normalize(block, first_line, known)
-        result.new_columns = new_columns
-    return result
+        writer = _BlockWriter(writer.columns)
+        writer.add(block, first_line)
+    return writer.finish(new_columns)
 
 
-def _normalize(block: bytes, first_line: int, columns: Sequence[str]) -> tuple[NormalizedBlock, list[str]]:
-    """Normalise in one pass; each line gets the keys known by then, and all of them are returned too."""
-    result = NormalizedBlock()
-    output, rejects = GzipMember(), GzipMember()
-    rows = Rows(columns)
-    waiting: list[bytes] = []
-    numbered = enumerate(BytesIO(block), first_line)
-    while batch := list(islice(numbered, _LINES_TOGETHER)):
-        bare = [line.strip(b" \t\r\n") for _, line in batch]
-        for (number, line), text, quick in zip(batch, bare, read_quickly(bare), strict=True):
-            if not text:
-                result.blank += 1
+class _BlockWriter:
+    """Normalises lines; each gets the keys known by then."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._result = NormalizedBlock()
+        self._output, self._rejects = GzipMember(), GzipMember()
+        self._rows = Rows(columns)
+
+    @property
+    def columns(self) -> list[str]:
+        """The keys known by now."""
+        return self._rows.columns
+
+    def add(self, block: bytes, first_line: int) -> None:
+        """Take all lines of the block."""
+        reader = BytesIO(block)
+        while lines := reader.readlines(_BYTES_TOGETHER):
+            self._add_lines(lines, first_line)
+            first_line += len(lines)
+
+    def finish(self, new_columns: list[str]) -> NormalizedBlock:
+        """What became of them."""
+        self._result.output = self._output.finish()
+        self._result.rejects = self._rejects.finish()
+        self._result.new_columns = new_columns
+        return self._result
+
+    def _add_lines(self, lines: list[bytes], first_line: int) -> None:
+        is_little = len(lines) * self._rows.least_bytes <= _MOST_WRITTEN
+        rows: dict[int, bytes] = {}
+        waiting: dict[int, Events] = {}
+        for events in read_quickly(lines):
+            if not is_little or self._rows.brought_by(events):
+                # Keys are added in the order of the lines.
+                waiting.update((each.places[0], each) for each in events.one_by_one())
                 continue
-            event, exact, syslog_prefix = quick, False, False
-            try:
-                if event is None:
-                    event, exact, syslog_prefix = read_event(line.removesuffix(b"\n"))
-                waiting.append(rows.write(event))
-            except RejectedLineError as error:
-                result.rejected[error.reason] += 1
-                rejects.write(reject_row(number, error.reason, line.removesuffix(b"\n")))
-                continue
-            if len(waiting) == _LINES_A_WRITE:
-                output.write(b"".join(waiting))
-                waiting.clear()
-            result.lines_out += 1
-            result.exact_path_lines += exact
-            result.syslog_prefixes += syslog_prefix
-    output.write(b"".join(waiting))
-    result.output = output.finish()
-    result.rejects = rejects.finish()
-    return result, rows.columns
+            text = self._rows.write(events)
+            self._result.lines_out += len(events.places)
+            if len(events.places) == len(lines):
+                self._output.write(text)
+                return
+            rows.update(zip(events.places, BytesIO(text), strict=True))
+        for place, line in enumerate(lines):
+            row = rows.get(place)
+            if row is None:
+                row = self._row(line, waiting.get(place), first_line + place)
+            self._output.write(row)
+
+    def _row(self, line: bytes, event: Events | None, number: int) -> bytes:
+        """One line by itself, with what was read of it, if it was; nothing if there is no row."""
+        if event is None and not line.strip(b" \t\r\n"):
+            self._result.blank += 1
+            return b""
+        try:
+            reading = read_event(line.removesuffix(b"\n")) if event is None else Reading(event)
+            row = self._rows.write(reading.event)
+        except RejectedLineError as error:
+            self._result.rejected[error.reason] += 1
+            self._rejects.write(reject_row(number, error.reason, line.removesuffix(b"\n")))
+            return b""
+        self._result.lines_out += 1
+        self._result.exact_path_lines += reading.exact
+        self._result.syslog_prefixes += reading.syslog_prefix
+        return row

@@ -12,8 +12,11 @@ import orjson
 
 from edxorg.lib.tracking_log.event_time import utc_from_number, utc_from_text
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
-from edxorg.lib.tracking_log.layout import MAX_KEYS, TIME, Event, read_quickly
+from edxorg.lib.tracking_log.layout import MAX_KEYS, TIME, Events, read_quickly
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError
+
+MAX_LINE_BYTES = 16 << 20
+"""Of a line, in and out. Readers have limits too: DuckDB's is 16 MiB unless told otherwise."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -29,10 +32,11 @@ _SYSLOG_PREFIX = re.compile(
 class Reading(NamedTuple):
     """An event, and what it took to read it."""
 
-    event: Event
-    exact: bool
+    event: Events
+    """One."""
+    exact: bool = False
     """A JSON parser could not be used: it would have refused the line, or changed a value."""
-    syslog_prefix: bool
+    syslog_prefix: bool = False
 
 
 def read_event(line: bytes) -> Reading:
@@ -47,13 +51,12 @@ def read_event(line: bytes) -> Reading:
     prefix = _SYSLOG_PREFIX.match(line)
     if prefix is not None:
         line = line[prefix.end() :]
-    (event,) = read_quickly([line.strip(b" \t\r")])
-    if event is not None:
-        return Reading(event, exact=False, syslog_prefix=prefix is not None)
+    for event in read_quickly([line.strip(b" \t\r") + b"\n"]):
+        return Reading(event, syslog_prefix=prefix is not None)
     return Reading(_read_exactly(line), exact=True, syslog_prefix=prefix is not None)
 
 
-def _read_exactly(line: bytes) -> Event:
+def _read_exactly(line: bytes) -> Events:
     try:
         line.decode()
         found = top_level_members(line)
@@ -77,7 +80,14 @@ def _read_exactly(line: bytes) -> Event:
                 raise RejectedLineError(Reason.UNREADABLE_TIME)
             value = time
         values[key] = value
-    return Event(tuple(values), list(map(orjson.dumps, values.values())))
+    texts = list(map(orjson.dumps, values.values()))
+    # Without the keys of others, on which a line's fate must not hang.
+    if (
+        len("{}") + sum(map(len, texts)) + sum(len(orjson.dumps(key)) + len(":,") for key in values) - 1
+        > MAX_LINE_BYTES
+    ):
+        raise RejectedLineError(Reason.TOO_LONG)
+    return Events([0], tuple(values), [[text] for text in texts])
 
 
 def _string(text: bytes) -> str:

@@ -51,10 +51,10 @@ def utc_from_json(texts: bytes) -> list[bytes]:
             and `utc_from_number`.
 
     Returns:
-        A JSON string as there for each; nothing for one that is no time.
+        A JSON string as there for each.
 
     Raises:
-        ValueError: A string has a lone surrogate.
+        ValueError: One is no time.
     """
     found: list[bytes] = []
     start = 0
@@ -68,13 +68,16 @@ def utc_from_json(texts: bytes) -> list[bytes]:
             end = texts.index(b"\n", start)
             found.append(_unusual_time(texts[start:end]))
             start = end + 1
-    not_there = {minute for minute in {time[_MINUTE] for time in found if time} if not _is_there(minute)}
-    return [b"" if time[_MINUTE] in not_there else time for time in found] if not_there else found
+    if not all(map(_is_there, {time[_MINUTE] for time in found})):
+        raise ValueError("no time")
+    return found
 
 
 def _unusual_time(text: bytes) -> bytes:
     time = utc_from_text(orjson.loads(text)) if text.startswith(b'"') else utc_from_number(text.decode())
-    return b"" if time is None else orjson.dumps(time)
+    if time is None:
+        raise ValueError("no time")
+    return orjson.dumps(time)
 
 
 def utc_from_text(text: str) -> str | None:

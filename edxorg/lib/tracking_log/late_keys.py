@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import orjson
@@ -32,7 +33,8 @@ def with_late_keys(packed: bytes, keys: Sequence[str], width: int) -> Iterator[b
     most_lines = max(PIECE_BYTES // len(ending), 1)
     rest = b""
     for unpacked in gunzip([packed]):
-        *lines, rest = (rest + unpacked).split(b"\n")
+        lines = BytesIO(rest + unpacked).readlines()
+        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
         for start in range(0, len(lines), most_lines):
             # A line ends with the brace that closes it.
-            yield ending.join([*[line[:-1] for line in lines[start : start + most_lines]], b""])
+            yield ending.join([*[line[: -len("}\n")] for line in lines[start : start + most_lines]], b""])

@@ -9,16 +9,18 @@ lines, byte by byte, or else the parser dropped something: a repeated key, or wh
 from __future__ import annotations
 
 import re
-from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import orjson
 
 from edxorg.lib.tracking_log.event_time import utc_from_json
+from edxorg.lib.tracking_log.frame import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, ValuesView
+    from collections.abc import Iterator, Sequence
+
+    from edxorg.lib.tracking_log.frame import JSONText
 
 TIME = "time"
 
@@ -28,9 +30,6 @@ MAX_KEYS = 500
 QUICK_BYTES = 1 << 20
 """Longer lines are never handed to a parser that holds the whole of them."""
 
-JSONString = bytes | msgspec.Raw
-"""The text of a string in JSON: with quotes, and with no more escapes than there must be."""
-
 _QUOTE, _BACKSLASH, _SPACE = b'"\\ '
 
 _OTHER_BEHIND = re.compile(rb'\n(?!")')
@@ -39,29 +38,35 @@ _STRING_BEHIND = re.compile(rb'\n(?=")')
 _texts_by_key = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class Event(NamedTuple):
-    """The members of an event, as text, in the line's order.
+class Events(NamedTuple):
+    """Events that have the same keys in the same order."""
+
+    places: Sequence[int]
+    """Of their lines, among all that were read."""
+    keys: tuple[str, ...]
+    columns: Sequence[Sequence[JSONText]]
+    """Of each key, the values of all events as strings in JSON, with no more escapes than there must be.
 
     A string is as it is, anything else has become a string of its own JSON text, `null` too; `time` is
     `YYYY-MM-DD HH:MM:SS.ffffff` in UTC.
     """
 
-    keys: tuple[str, ...]
-    values: Sequence[JSONString]
+    def one_by_one(self) -> Iterator[Events]:
+        """Each by itself."""
+        for number, place in enumerate(self.places):
+            yield Events([place], self.keys, [[column[number]] for column in self.columns])
 
 
-_Texts: TypeAlias = "list[ValuesView[msgspec.Raw]]"
-"""The values' own texts, line by line."""
-
-
-def read_quickly(lines: Sequence[bytes]) -> list[Event | None]:
+def read_quickly(lines: Sequence[bytes]) -> list[Events]:
     """Read lines that have nothing in them that a parser refuses or changes.
 
+    Args:
+        lines: Each with its LF, and no other white space around the object.
+
     Returns:
-        The event of each line, or None: such a line is to be read exactly.
+        Their events, all those together that are alike. A line that is not among their places is to be read exactly.
     """
-    events: list[Event | None] = [None] * len(lines)
-    alike: dict[tuple[tuple[str, ...], bool], tuple[list[int], _Texts]] = {}
+    alike: dict[tuple[tuple[str, ...], bool], tuple[list[int], list[msgspec.Raw]]] = {}
     for place, line in enumerate(lines):
         if len(line) > QUICK_BYTES:
             continue
@@ -79,12 +84,11 @@ def read_quickly(lines: Sequence[bytes]) -> list[Event | None]:
         if group is None:
             group = alike[spelling] = ([], [])
         group[0].append(place)
-        group[1].append(members.values())
+        group[1].extend(members.values())
+    found: list[Events] = []
     for (keys, spaced), (places, texts) in alike.items():
-        layout = _Layout(keys, spaced=spaced)
-        for place, values in zip(places, layout.values([lines[place] for place in places], texts), strict=True):
-            events[place] = None if values is None else Event(keys, values)
-    return events
+        found += _Layout(keys, spaced=spaced).read(lines, places, texts)
+    return found
 
 
 class _Layout:
@@ -92,48 +96,44 @@ class _Layout:
 
     def __init__(self, keys: tuple[str, ...], *, spaced: bool) -> None:
         comma, colon = (b", ", b": ") if spaced else (b",", b":")
+        first, *more = _dumped(list(keys))
         self._keys = keys
-        self._around = [part for name in _dumped(list(keys)) for part in (comma + name + colon, b"")]
-        self._around[0] = b"}\n{" + self._around[0].removeprefix(comma)
+        self._frame = Frame([b"{" + first + colon, *[comma + key + colon for key in more], b"}"])
 
-    def values(self, lines: list[bytes], texts: _Texts) -> list[Sequence[JSONString] | None]:
-        """What is written of lines; None for those that have to be read exactly."""
+    def read(self, lines: Sequence[bytes], places: list[int], texts: list[msgspec.Raw]) -> list[Events]:
+        """Read the lines at some places, but for those that have to be read exactly.
+
+        Args:
+            lines: All of them.
+            places: Of those that have this layout.
+            texts: What the parser found in these lines: all values of the first one, and so on.
+        """
+        width = len(self._keys)
+        columns = [texts[number::width] for number in range(width)]
         try:
-            if self._put_together(texts) == b"\n".join(lines):
-                return self._written(texts)
+            if self._frame.lines(columns) == b"".join([lines[place] for place in places]):
+                return [Events(places, self._keys, list(map(_written, self._keys, columns)))]
         except ValueError:
-            pass  # there is a lone surrogate in one of them
-        if len(lines) == 1:
-            return [None]
-        middle = len(lines) // 2
-        return self.values(lines[:middle], texts[:middle]) + self.values(lines[middle:], texts[middle:])
-
-    def _put_together(self, texts: _Texts) -> bytes:
-        """The lines that have these members and nothing else, with LFs between."""
-        pieces: list[JSONString] = [*self._around * len(texts), b"}"]
-        pieces[0] = self._around[0].removeprefix(b"}\n")
-        pieces[1::2] = chain.from_iterable(texts)
-        return b"".join(pieces)
-
-    def _written(self, texts: _Texts) -> list[Sequence[JSONString] | None]:
-        columns: list[Sequence[JSONString]] = []
-        times: list[bytes] = []
-        for key, column in zip(self._keys, zip(*texts, strict=True), strict=True):
-            if key == TIME:
-                times = utc_from_json(b"%b\n" % b"\n".join(column))
-                columns.append(times)
-            else:
-                columns.append(_strings(column))
-        rows = zip(*columns, strict=True)
-        return list(rows) if all(times) else [row if time else None for row, time in zip(rows, times, strict=True)]
+            pass  # there is a lone surrogate or no time in one of them
+        if len(places) == 1:
+            return []
+        middle = len(places) // 2
+        return [
+            *self.read(lines, places[:middle], texts[: middle * width]),
+            *self.read(lines, places[middle:], texts[middle * width :]),
+        ]
 
 
-def _strings(column: Sequence[JSONString]) -> Sequence[JSONString]:
-    """Make strings of the values of one key.
+def _written(key: str, column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
+    """The values of one key as they are in `Events`.
 
     Raises:
-        ValueError: A string has a lone surrogate.
+        ValueError: A string has a lone surrogate, or there is something else than a time where one should be.
     """
+    return utc_from_json(b"%b\n" % b"\n".join(column)) if key == TIME else _strings(column)
+
+
+def _strings(column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
     # No value has a raw LF, and only strings begin with a quote.
     text = b"\n".join(column)
     if text[0] == _QUOTE and _BACKSLASH not in text and _OTHER_BEHIND.search(text) is None:

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from edxorg.lib.tracking_log.event import MAX_LINE_BYTES
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.rejects import EXCERPT_BYTES, excerpt_row
-from edxorg.lib.tracking_log.rows import MAX_LINE_BYTES
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:

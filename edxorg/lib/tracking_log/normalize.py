@@ -11,12 +11,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tracking_log.block import NormalizedBlock, normalize_block
+from edxorg.lib.tracking_log.event import MAX_LINE_BYTES
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.tracking_log.report import LogReport
-from edxorg.lib.tracking_log.rows import MAX_LINE_BYTES
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
 from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -161,6 +161,12 @@ class _Piece(NamedTuple):
     text: bytes
 
 
+def _hashed(pieces: Iterable[_Piece], digest: hashlib._Hash) -> Iterator[_Piece]:
+    for piece in pieces:
+        digest.update(piece.text)
+        yield piece
+
+
 class _Pending(NamedTuple):
     """A block in the hands of a worker."""
 
@@ -206,16 +212,19 @@ class _Assembly:
     def complete(self) -> str:
         """Give every line all keys, and return the version of the output.
 
-        All keys are known only now, so only now can the output be hashed. A thread unpacks and adds keys, this one
-        hashes and packs.
+        All keys are known only now, so only now can the output be hashed. One thread unpacks and adds keys, one
+        hashes, and this one packs.
         """
         parts, self.output = self.output, Spool()
         digest = hashlib.sha256()
-        with closing(parts), closing(read_ahead(self._with_all_keys(parts))) as all_pieces:
-            for _, pieces in groupby(all_pieces, key=lambda piece: piece.part):
+        with (
+            closing(parts),
+            closing(read_ahead(self._with_all_keys(parts))) as pieces,
+            closing(read_ahead(_hashed(pieces, digest))) as hashed,
+        ):
+            for _, of_a_part in groupby(hashed, key=lambda piece: piece.part):
                 member = GzipMember()
-                for piece in pieces:
-                    digest.update(piece.text)
+                for piece in of_a_part:
                     self.report.bytes_normalized += len(piece.text)
                     if piece.is_changed:
                         member.write(piece.text)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from edxorg.lib.tracking_log.frame import Frame
 from edxorg.lib.tracking_log.layout import MAX_KEYS
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from edxorg.lib.tracking_log.layout import Event, JSONString
+    from edxorg.lib.tracking_log.layout import Events
 
 MAX_KEY_BYTES = 256
 """Of a top-level key: every line of the day repeats it, and downstream it names a column."""
-
-MAX_LINE_BYTES = 16 << 20
-"""Of a line, in and out. Readers have limits too: DuckDB's is 16 MiB unless told otherwise."""
 
 _MAX_TEMPLATES = 256
 
@@ -32,24 +29,30 @@ class Rows:
         self.columns = list(columns)
         self._templates: dict[tuple[str, ...], _Template] = {}
 
-    def write(self, event: Event) -> bytes:
-        """The line, with its LF.
+    @property
+    def least_bytes(self) -> int:
+        """Of a line with all keys known, about; more than 0."""
+        return len("{}\n") + sum(len(key) + len('"":null,') for key in self.columns)
+
+    def brought_by(self, events: Events) -> list[str]:
+        """The keys that are not known yet."""
+        return [] if events.keys in self._templates else [key for key in events.keys if key not in self.columns]
+
+    def write(self, events: Events) -> bytes:
+        """The lines, each with its LF. If they bring keys, all get them, and so will those written after them.
 
         Raises:
-            RejectedLineError: It, or a key that it brings, is too long, or it brings too many.
+            RejectedLineError: A key that they bring is too long, or they bring too many.
         """
-        template = self._templates.get(event.keys)
-        if template is not None:
-            return template.line(event)
-        brought = [key for key in event.keys if key not in self.columns]
-        self._check_keys(brought)
-        template = _Template(event.keys, [*self.columns, *brought])
-        line = template.line(event)
-        if brought or len(self._templates) == _MAX_TEMPLATES:
-            self._templates.clear()
-        self.columns += brought
-        self._templates[event.keys] = template
-        return line
+        template = self._templates.get(events.keys)
+        if template is None:
+            brought = self.brought_by(events)
+            self._check_keys(brought)
+            if brought or len(self._templates) == _MAX_TEMPLATES:
+                self._templates.clear()
+            self.columns += brought
+            template = self._templates[events.keys] = _template(events.keys, self.columns)
+        return template.frame.lines([events.columns[place] for place in template.order])
 
     def _check_keys(self, brought: list[str]) -> None:
         if len(self.columns) + len(brought) > MAX_KEYS:
@@ -58,36 +61,24 @@ class Rows:
             raise RejectedLineError(Reason.KEY_TOO_LONG)
 
 
-class _Template:
-    """What stands around the values of events with the same keys."""
+class _Template(NamedTuple):
+    """How events with the same keys are written."""
 
-    def __init__(self, keys: Sequence[str], columns: Sequence[str]) -> None:
-        places = {key: place for place, key in enumerate(keys)}
-        order: list[int] = []
-        self._around = [b"{"]
-        for number, column in enumerate(columns):
-            self._around[-1] += (b"," if number else b"") + orjson.dumps(column) + b":"
-            place = places.get(column)
-            if place is None:
-                self._around[-1] += b"null"
-            else:
-                order.append(place)
-                self._around += [b"", b""]
-        self._around[-1] += b"}\n"
-        self._in_order: Callable[[Sequence[JSONString]], Sequence[JSONString]] | None
-        self._in_order = None if order == sorted(order) else itemgetter(*order)
-
-    def line(self, event: Event) -> bytes:
-        pieces: list[JSONString] = [*self._around]
-        pieces[1::2] = event.values if self._in_order is None else self._in_order(event.values)
-        line = b"".join(pieces)
-        if len(line) > MAX_LINE_BYTES:
-            _check_length(event)
-        return line
+    order: list[int]
+    """Of their values."""
+    frame: Frame
 
 
-def _check_length(event: Event) -> None:
-    """A line's fate must not hang on the keys of others, so those that it lacks do not count."""
-    alone = b"".join(event.values)
-    if len(alone) + sum(len(orjson.dumps(key)) + len(":,") for key in event.keys) + len("{}") - 1 > MAX_LINE_BYTES:
-        raise RejectedLineError(Reason.TOO_LONG)
+def _template(keys: Sequence[str], columns: Sequence[str]) -> _Template:
+    places = {key: place for place, key in enumerate(keys)}
+    order: list[int] = []
+    around = [b"{"]
+    for number, column in enumerate(columns):
+        around[-1] += (b"," if number else b"") + orjson.dumps(column) + b":"
+        if column in places:
+            order.append(places[column])
+            around.append(b"")
+        else:
+            around[-1] += b"null"
+    around[-1] += b"}"
+    return _Template(order, Frame(around))
