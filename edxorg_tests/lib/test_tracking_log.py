@@ -359,12 +359,34 @@ class TestLongLines:
     def test_short_lines_that_get_many_keys_are_written_a_few_at_a_time(self) -> None:
         columns = [f"{number:03}{'k' * 250}" for number in range(500)]
         tracemalloc.start()
-        found = normalize_block(None, [b'{"%b":1}\n' % columns[7].encode() * 1_000], 1, columns)
+        found = normalize_block(None, [b'{"%b":1}\n' % columns[7].encode() * 480], 1, columns)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert found.lines_out == 1_000
-        assert len(gzip.decompress(found.output)) > 120 * MIB
+        assert found.lines_out == 480
+        assert len(gzip.decompress(found.output)) > 58 * MIB
         assert peak < 32 * MIB
+
+    def test_a_block_that_would_become_too_much_is_halved(self, normalize: Normalize) -> None:
+        """700 short lines with 500 keys of 250 bytes each are 91 MB."""
+        keys = [f"{number:03}{'k' * 250}" for number in range(500)]
+        events = [{keys[number % 500]: str(number)} for number in range(700)]
+        packed = [json.dumps(event).encode() for event in events]
+        log = normalize(*packed[:510], b"broken", *packed[510:])
+        assert (log.report.lines_in, log.report.columns) == (701, keys)
+        assert reasons(log) == [(511, "no_json_object")]
+        assert rows(log) == [dict.fromkeys(keys) | event for event in events]
+
+    @pytest.mark.parametrize(
+        "data", [b"a\nb", b"a\nb\n", b"\n\n", b"\nabc", b"abc\n\n", b"a\nbbbbbbbbb\n", b"aaaaaaaa\nb\nc"]
+    )
+    def test_halves_are_whole_lines(self, data: bytes) -> None:
+        (block,) = lines.cut_lines([data])
+        assert isinstance(block, lines.Block)
+        first, second = block.halves()
+        assert first.data + second.data == data
+        assert first.data.endswith(b"\n")
+        assert second.data
+        assert (first.lines + second.lines, second.first_line) == (block.lines, 1 + first.lines)
 
     def test_a_file_of_long_lines_only_is_no_log(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "BLOCK_BYTES", 100)

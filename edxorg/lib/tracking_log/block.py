@@ -24,10 +24,13 @@ _BYTES_TOGETHER = 256 << 10
 _MOST_WRITTEN = 8 << 20
 """Bytes that are written at a time: with the day's keys a short line can have a hundred kilobytes."""
 
+_MOST_OUTPUT = 64 << 20
+"""Bytes that a block may become. They are packed, but a block of short lines could become a hundred times as many."""
+
 
 @dataclass
 class NormalizedBlock:
-    """The lines of one block, normalised."""
+    """The lines of one block, normalised; nothing, if they become too many bytes."""
 
     output: bytes = b""
     """A gzip member of lines, or nothing if there is no good one."""
@@ -40,6 +43,8 @@ class NormalizedBlock:
     blank: int = 0
     syslog_prefixes: int = 0
     exact_path_lines: int = 0
+    is_too_much: bool = False
+    """Whether it is to be cut in two, and each half given to a worker."""
 
 
 def normalize_block(
@@ -56,12 +61,12 @@ def normalize_block(
     writer = _BlockWriter(columns)
     writer.add(block, first_line)
     new_columns = writer.columns[len(columns) :]
-    if new_columns:
+    if new_columns and not writer.is_full:
         # The lines before the first one with the key lack it. The same lines are rejected again: where a line made
         # more than 500 keys with those known then, it does so with those known now.
         writer = _BlockWriter(writer.columns)
         writer.add(block, first_line)
-    return writer.finish(new_columns)
+    return NormalizedBlock(is_too_much=True) if writer.is_full else writer.finish(new_columns)
 
 
 class _BlockWriter:
@@ -77,10 +82,15 @@ class _BlockWriter:
         """The keys known by now."""
         return self._rows.columns
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the lines became more than they may."""
+        return self._output.bytes_written > _MOST_OUTPUT
+
     def add(self, block: bytes, first_line: int) -> None:
-        """Take all lines of the block."""
+        """Take all lines of the block, or as many as there is room for."""
         reader = BytesIO(block)
-        while lines := reader.readlines(_BYTES_TOGETHER):
+        while not self.is_full and (lines := reader.readlines(_BYTES_TOGETHER)):
             self._add_lines(lines, first_line)
             first_line += len(lines)
 

@@ -267,8 +267,11 @@ class _Assembly:
         block = pending.result.result()
         if block.new_columns and pending.width < len(self.report.columns):
             # It found keys without knowing those that the blocks before it had brought meanwhile.
-            pending = self._submit(pending.block)
-            block = pending.result.result()
+            self._pending.appendleft(self._submit(pending.block))
+            return
+        if block.is_too_much:
+            self._pending.extendleft(map(self._submit, reversed(pending.block.halves())))
+            return
         report = self.report
         report.columns += block.new_columns
         report.lines_out += block.lines_out
