@@ -373,6 +373,13 @@ def test_the_quick_reader_sees_which_values_need_work(odd: str, place: int, orde
         assert event == (("a", "b", "c"), expected)
 
 
+def test_lines_with_the_same_keys_by_two_writers_are_read_by_writer() -> None:
+    lines = [line for number in range(4) for line in (f'{{"a": {number}, "b": "x"}}', f'{{"a":{number},"b":"x"}}')]
+    found = read_quickly([line.encode() + b"\n" for line in lines])
+    assert [list(events.places) for events in found] == [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert [events.columns[0] for events in found] == [[b'"0"', b'"1"', b'"2"', b'"3"']] * 2
+
+
 @pytest.mark.parametrize("line", ['{"a":1,"b":"x"}', '{"a": 1, "b": "x"}', '{"é":1,"b":"x"}', '{"":1,"b":"x"}'])
 def test_the_quick_reader_reads_what_writers_write(line: str) -> None:
     (found,) = read_each([line])

@@ -9,6 +9,7 @@ lines, byte by byte, or else the parser dropped something: a repeated key, or wh
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -33,7 +34,6 @@ QUICK_BYTES = 1 << 20
 _QUOTE, _BACKSLASH, _SPACE = b'"\\ '
 
 _OTHER_BEHIND = re.compile(rb'\n(?!")')
-_STRING_BEHIND = re.compile(rb'\n(?=")')
 
 _texts_by_key = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -66,62 +66,74 @@ def read_quickly(lines: Sequence[bytes]) -> list[Events]:
     Returns:
         Their events, all those together that are alike. A line that is not among their places is to be read exactly.
     """
-    alike: dict[tuple[tuple[str, ...], bool], tuple[list[int], list[msgspec.Raw]]] = {}
+    alike: dict[tuple[str, ...], tuple[list[int], list[msgspec.Raw]]] = {}
     for place, line in enumerate(lines):
         if len(line) > QUICK_BYTES:
             continue
         try:
-            if not line.isascii():
-                line.decode()  # the parser does not look into strings
             members = _texts_by_key(line)
         except (ValueError, RecursionError):
             continue
-        if not 0 < len(members) <= MAX_KEYS:
-            continue
         keys = tuple(members)
-        spelling = keys, line[len(keys[0]) + len('{"":')] == _SPACE
-        group = alike.get(spelling)
+        group = alike.get(keys)
         if group is None:
-            group = alike[spelling] = ([], [])
+            group = alike[keys] = ([], [])
         group[0].append(place)
         group[1].extend(members.values())
     found: list[Events] = []
-    for (keys, spaced), (places, texts) in alike.items():
-        found += _Layout(keys, spaced=spaced).read(lines, places, texts)
+    for keys, (places, texts) in alike.items():
+        if 0 < len(keys) <= MAX_KEYS:
+            found += _read_alike(lines, keys, places, texts)
     return found
 
 
-class _Layout:
-    """Keys, and how they are set off."""
+def _read_alike(
+    lines: Sequence[bytes], keys: tuple[str, ...], places: list[int], texts: list[msgspec.Raw]
+) -> list[Events]:
+    """Read the lines that have the same keys, but for those that have to be read exactly.
 
-    def __init__(self, keys: tuple[str, ...], *, spaced: bool) -> None:
-        comma, colon = (b", ", b": ") if spaced else (b",", b":")
-        first, *more = _dumped(list(keys))
-        self._keys = keys
-        self._frame = Frame([b"{" + first + colon, *[comma + key + colon for key in more], b"}"])
+    Args:
+        lines: All of them.
+        keys: Of these lines.
+        places: Of these lines.
+        texts: What the parser found in these lines: all values of the first one, and so on.
+    """
+    width = len(keys)
+    columns = [texts[number::width] for number in range(width)]
+    text = b"".join([lines[place] for place in places])
+    spaced = _is_spaced(lines[places[0]], keys)
+    try:
+        if _layout(keys, spaced=spaced).lines(columns) == text:
+            if not text.isascii():
+                text.decode()  # the parser does not look into strings
+            return [Events(places, keys, list(map(_written, keys, columns)))]
+    except ValueError:
+        pass  # there is a byte that is no UTF-8, a lone surrogate or no time in one of them
+    if len(places) == 1:
+        return []
+    # Those of another writer go first, then the odd ones are looked for by halves.
+    numbers = range(len(places))
+    like_first = [number for number in numbers if _is_spaced(lines[places[number]], keys) == spaced]
+    unlike = [number for number in numbers if _is_spaced(lines[places[number]], keys) != spaced]
+    middle = len(places) // 2
+    found: list[Events] = []
+    for part in (like_first, unlike) if unlike else (numbers[:middle], numbers[middle:]):
+        texts_of_part = [text for number in part for text in texts[number * width : (number + 1) * width]]
+        found += _read_alike(lines, keys, [places[number] for number in part], texts_of_part)
+    return found
 
-    def read(self, lines: Sequence[bytes], places: list[int], texts: list[msgspec.Raw]) -> list[Events]:
-        """Read the lines at some places, but for those that have to be read exactly.
 
-        Args:
-            lines: All of them.
-            places: Of those that have this layout.
-            texts: What the parser found in these lines: all values of the first one, and so on.
-        """
-        width = len(self._keys)
-        columns = [texts[number::width] for number in range(width)]
-        try:
-            if self._frame.lines(columns) == b"".join([lines[place] for place in places]):
-                return [Events(places, self._keys, list(map(_written, self._keys, columns)))]
-        except ValueError:
-            pass  # there is a lone surrogate or no time in one of them
-        if len(places) == 1:
-            return []
-        middle = len(places) // 2
-        return [
-            *self.read(lines, places[:middle], texts[: middle * width]),
-            *self.read(lines, places[middle:], texts[middle * width :]),
-        ]
+def _is_spaced(line: bytes, keys: tuple[str, ...]) -> bool:
+    """Whether a line's writer puts spaces between its members."""
+    return line[len(keys[0]) + len('{"":')] == _SPACE
+
+
+@lru_cache(maxsize=64)
+def _layout(keys: tuple[str, ...], *, spaced: bool) -> Frame:
+    """Lines with these keys."""
+    comma, colon = (b", ", b": ") if spaced else (b",", b":")
+    first, *more = _dumped(list(keys))
+    return Frame([b"{" + first + colon, *[comma + key + colon for key in more], b"}"])
 
 
 def _written(key: str, column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
@@ -138,8 +150,10 @@ def _strings(column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
     text = b"\n".join(column)
     if text[0] == _QUOTE and _BACKSLASH not in text and _OTHER_BEHIND.search(text) is None:
         return column
-    if text[0] != _QUOTE and _STRING_BEHIND.search(text) is None:
-        return _dumped(text.decode().split("\n"))
+    if text[0] != _QUOTE:
+        strings = text.decode().split("\n")
+        if '"' not in {string[0] for string in strings}:
+            return _dumped(strings)
     values = text.split(b"\n")
     others = [place for place, value in enumerate(values) if value[0] != _QUOTE]
     escaped = [place for place, value in enumerate(values) if value[0] == _QUOTE and _BACKSLASH in value]
