@@ -22,6 +22,7 @@ from edxorg.lib.tracking_log import NormalizedLog, lines, normalize_log
 from edxorg.lib.tracking_log.block import normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.late_keys import with_late_keys
+from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.tracking_log import write_sample_log
 from ol_orchestrate.lib.errors import BadInputError
@@ -365,6 +366,15 @@ class TestLongLines:
         assert found.lines_out == 480
         assert len(gzip.decompress(found.output)) > 58 * MIB
         assert peak < 32 * MIB
+
+    def test_keys_of_a_megabyte_are_not_kept(self) -> None:
+        tracemalloc.start()
+        for number in range(40):
+            found = normalize_block(None, [b'{"%d%b":1}\n' % (number, b"k" * 1_000_000)], 1, [])
+            assert found.rejected == {Reason.KEY_TOO_LONG: 1}
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 48 * MIB
 
     def test_a_block_that_would_become_too_much_is_halved(self, normalize: Normalize) -> None:
         """700 short lines with 500 keys of 250 bytes each are 91 MB."""

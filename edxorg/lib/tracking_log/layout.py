@@ -128,9 +128,9 @@ def _is_spaced(line: bytes, keys: tuple[str, ...]) -> bool:
     return line[len(keys[0]) + len('{"":')] == _SPACE
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _layout(keys: tuple[str, ...], *, spaced: bool) -> Frame:
-    """Lines with these keys."""
+    """Lines with these keys. Few are kept, as a hostile key may have a megabyte."""
     comma, colon = (b", ", b": ") if spaced else (b",", b":")
     first, *more = _dumped(list(keys))
     return Frame([b"{" + first + colon, *[comma + key + colon for key in more], b"}"])
