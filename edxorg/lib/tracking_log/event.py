@@ -45,15 +45,15 @@ def read_event(line: bytes) -> Reading:
     White space around the object is dropped, and a byte order mark and a syslog prefix before it.
 
     Raises:
-        RejectedLineError: There is no event in it, or not one whose time can be read.
+        RejectedLineError: There is no event in it, or its time cannot be read, or it would be too long.
     """
     line = line.removeprefix(_BOM)
     prefix = _SYSLOG_PREFIX.match(line)
     if prefix is not None:
         line = line[prefix.end() :]
-    for event in read_quickly([line.strip(b" \t\r") + b"\n"]):
-        return Reading(event, syslog_prefix=prefix is not None)
-    return Reading(_read_exactly(line), exact=True, syslog_prefix=prefix is not None)
+    found = read_quickly([line.strip(b" \t\r") + b"\n"])
+    event = found[0] if found else _read_exactly(line)
+    return Reading(event, exact=not found, syslog_prefix=prefix is not None)
 
 
 def _read_exactly(line: bytes) -> Events:
@@ -82,10 +82,8 @@ def _read_exactly(line: bytes) -> Events:
         values[key] = value
     texts = list(map(orjson.dumps, values.values()))
     # Without the keys of others, on which a line's fate must not hang.
-    if (
-        len("{}") + sum(map(len, texts)) + sum(len(orjson.dumps(key)) + len(":,") for key in values) - 1
-        > MAX_LINE_BYTES
-    ):
+    length = sum(len(orjson.dumps(key)) + len(":,") + len(text) for key, text in zip(values, texts, strict=True))
+    if len("{}") + length - 1 > MAX_LINE_BYTES:
         raise RejectedLineError(Reason.TOO_LONG)
     return Events([0], tuple(values), [[text] for text in texts])
 

@@ -101,9 +101,8 @@ def _read_alike(
     width = len(keys)
     columns = [texts[number::width] for number in range(width)]
     text = b"".join([lines[place] for place in places])
-    spaced = _is_spaced(lines[places[0]], keys)
     try:
-        if _layout(keys, spaced=spaced).lines(columns) == text:
+        if _layout(keys, spaced=_is_spaced(lines[places[0]], keys)).lines(columns) == text:
             if not text.isascii():
                 text.decode()  # the parser does not look into strings
             return [Events(places, keys, list(map(_written, keys, columns)))]
@@ -111,13 +110,16 @@ def _read_alike(
         pass  # there is a byte that is no UTF-8, a lone surrogate or no time in one of them
     if len(places) == 1:
         return []
-    # Those of another writer go first, then the odd ones are looked for by halves.
-    numbers = range(len(places))
-    like_first = [number for number in numbers if _is_spaced(lines[places[number]], keys) == spaced]
-    unlike = [number for number in numbers if _is_spaced(lines[places[number]], keys) != spaced]
-    middle = len(places) // 2
+    # Another writer's lines are set apart, then the odd ones are looked for by halves.
+    styles = [_is_spaced(lines[place], keys) for place in places]
+    parts: list[Sequence[int]] = [
+        [number for number, style in enumerate(styles) if style == one] for one in dict.fromkeys(styles)
+    ]
+    if len(parts) == 1:
+        middle = len(places) // 2
+        parts = [range(middle), range(middle, len(places))]
     found: list[Events] = []
-    for part in (like_first, unlike) if unlike else (numbers[:middle], numbers[middle:]):
+    for part in parts:
         texts_of_part = [text for number in part for text in texts[number * width : (number + 1) * width]]
         found += _read_alike(lines, keys, [places[number] for number in part], texts_of_part)
     return found

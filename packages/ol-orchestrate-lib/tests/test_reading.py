@@ -138,7 +138,7 @@ LARGE = os.urandom(40 << 20)
 """More than one request of a download."""
 
 
-def replaced_while_read(url: str) -> None:
+def assert_notices_that_it_is_replaced(url: str) -> None:
     store = open_store(url)
     store.write("key", LARGE)
     reader = store.read("key")
@@ -148,7 +148,7 @@ def replaced_while_read(url: str) -> None:
         reader.drain()
 
 
-def gone_while_read(url: str, delete: Callable[[], object]) -> None:
+def assert_notices_that_it_is_gone(url: str, delete: Callable[[], object]) -> None:
     store = open_store(url)
     store.write("key", LARGE)
     reader = store.read("key")
@@ -163,9 +163,9 @@ def test_an_object_of_s3_that_changes_or_goes_while_it_is_read(
 ) -> None:
     for name, value in moto_server.environment.items():
         monkeypatch.setenv(name, value)
-    replaced_while_read(f"s3://{s3_bucket}")
+    assert_notices_that_it_is_replaced(f"s3://{s3_bucket}")
     client = boto3.client("s3")
-    gone_while_read(f"s3://{s3_bucket}", lambda: client.delete_object(Bucket=s3_bucket, Key="key"))
+    assert_notices_that_it_is_gone(f"s3://{s3_bucket}", lambda: client.delete_object(Bucket=s3_bucket, Key="key"))
 
 
 def test_an_object_of_cloud_storage_that_changes_while_it_is_read(
@@ -173,7 +173,7 @@ def test_an_object_of_cloud_storage_that_changes_while_it_is_read(
 ) -> None:
     for name, value in gcs_server.environment.items():
         monkeypatch.setenv(name, value)
-    replaced_while_read(f"gs://{gcs_bucket}")
+    assert_notices_that_it_is_replaced(f"gs://{gcs_bucket}")
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
