@@ -40,6 +40,9 @@ TASKS_WAITING = 3
 BYTES_AHEAD = 4 << 20
 """What a worker has received and not yet begun with, before it stops reading; a frame may go beyond."""
 
+MOST_WORKERS = 4
+"""However many processors there are. Each takes some 70 MB, and a large machine's container may have little memory."""
+
 _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
 
 
@@ -251,9 +254,10 @@ class WorkerPool:
     """
 
     def __init__(self, setup: Callable[..., Any], *args: object, workers: int | None = None) -> None:
-        """Start the processes: one for each processor that this process may use, unless `workers` says otherwise."""
+        """Start the processes; by default one for each processor that this process may use, up to `MOST_WORKERS`."""
         self._changed = threading.Condition()
-        self._workers = [_Worker(setup, args, self._changed) for _ in range(workers or available_processors())]
+        count = workers or min(available_processors(), MOST_WORKERS)
+        self._workers = [_Worker(setup, args, self._changed) for _ in range(count)]
 
     @overload
     def submit(

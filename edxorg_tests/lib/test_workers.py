@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.workers import Deferred, TruncatedStreamError, WorkerDiedError, WorkerPool
+from edxorg.lib import workers
+from edxorg.lib.workers import MOST_WORKERS, Deferred, TruncatedStreamError, WorkerDiedError, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,15 @@ def test_tasks_see_the_state_and_their_arguments() -> None:
     with WorkerPool(make_state, 100, workers=2) as pool:
         results = [pool.submit(add, number) for number in range(50)]
         assert [result.result() for result in results] == list(range(100, 150))
+
+
+@pytest.mark.parametrize(("processors", "started"), [(1, 1), (3, 3), (64, MOST_WORKERS)])
+def test_a_worker_for_each_processor_but_no_more_than_memory_allows(
+    processors: int, started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "available_processors", lambda: processors)
+    with WorkerPool(make_state, 0) as pool:
+        assert len(pool.process_ids()) == started
 
 
 def test_a_stream_is_read_block_by_block() -> None:

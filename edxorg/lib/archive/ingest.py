@@ -78,7 +78,7 @@ def ingest_archive(
         to_record: Gets what is to be recorded.
         naming: How the members are named.
         progress: Called now and then.
-        workers: Processes; one for each processor by default.
+        workers: How many processes, if not as many as `WorkerPool` starts by itself.
 
     Returns:
         The account. A damaged archive gives what came before the damage; its bytes were then compared with what the
