@@ -1,7 +1,11 @@
-"""Servers for the tests of both packages, and no waiting for retries."""
+"""Servers for the tests of both packages, and no waiting for what tests need not wait for."""
+
+from collections.abc import Iterator
+from functools import cache
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 
 pytest_plugins = ["ol_orchestrate.testing.servers"]
 
@@ -10,3 +14,11 @@ pytest_plugins = ["ol_orchestrate.testing.servers"]
 def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are tried again at once: Dagster really waits, minutes long."""
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_are_read_once() -> Iterator[None]:
+    """Dagster has all scripts of its migrations read for each instance, which is a quarter of many a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", cache(ScriptDirectory.from_config))
+        yield
