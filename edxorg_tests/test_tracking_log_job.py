@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -358,25 +358,30 @@ class TestSeveralDays:
 RUN = """
 import sys
 from pathlib import Path
-import dagster as dg
-from edxorg_tests.test_tracking_log_job import LOG, Location
-with dg.DagsterInstance.from_config(sys.argv[2]) as instance:
+from edxorg_tests.test_tracking_log_job import LOG, location_in
+with location_in(Path(sys.argv[1])) as location:
     # Dagster's own databases: killed while it makes those, it cannot read them afterwards.
-    instance.get_runs(limit=1), instance.all_asset_keys(), instance.all_instigator_state()
+    location.instance.get_runs(limit=1), location.instance.all_asset_keys(), location.instance.all_instigator_state()
     print("ready", flush=True)
-    sys.exit(not Location(Path(sys.argv[1]), instance).run(LOG).success)
+    sys.exit(not location.run(LOG).success)
 """
+
+
+@contextmanager
+def location_in(folder: Path) -> Iterator[Location]:
+    """The location in a folder that processes share."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield Location(folder, instance)
 
 
 def start_run(folder: Path) -> subprocess.Popen[bytes]:
     """The job in a process of its own, with Dagster loaded."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", RUN, str(folder), str(home)],
+        [sys.executable, "-c", RUN, str(folder)],
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "DAGSTER_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
@@ -386,10 +391,10 @@ def start_run(folder: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def state(folder: Path) -> tuple[dict[str, bytes], str]:
-    """Everything that landed, and the latest version."""
-    with dg.DagsterInstance.from_config(str(folder / "home")) as instance:
-        location = Location(folder, instance)
+def state_after_run(folder: Path) -> tuple[dict[str, bytes], str]:
+    """Run the job here; gives everything that landed, and the latest version."""
+    with location_in(folder) as location:
+        assert location.run(LOG).success
         return landed(location.lake), location.versions()[0]
 
 
@@ -399,8 +404,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[d
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "archives").mkdir()
     write_sample_log(folder / "archives" / LOG, events=6_000, seed=4)
-    assert start_run(folder).wait() == 0
-    return folder / "archives" / LOG, state(folder)
+    return folder / "archives" / LOG, state_after_run(folder)
 
 
 def copy_log(undisturbed: tuple[Path, object], folder: Path) -> None:
@@ -419,8 +423,7 @@ def test_killed_while_it_writes_and_before_it_records_it_ends_the_same(
         process.send_signal(signal.SIGKILL)
         process.wait()
     written = times(tmp_path / "lake")
-    assert start_run(tmp_path).wait() == 0
-    assert state(tmp_path) == undisturbed[1]
+    assert state_after_run(tmp_path) == undisturbed[1]
     assert times(tmp_path / "lake").items() >= written.items(), "what was there is not written again"
 
 
@@ -428,9 +431,11 @@ def test_two_runs_at_the_same_time_both_end_well(
     undisturbed: tuple[Path, tuple[dict[str, bytes], str]], tmp_path: Path
 ) -> None:
     copy_log(undisturbed, tmp_path)
-    first, second = start_run(tmp_path), start_run(tmp_path)
-    assert (first.wait(), second.wait()) == (0, 0)
-    assert state(tmp_path) == undisturbed[1]
+    other = start_run(tmp_path)
+    assert state_after_run(tmp_path) == undisturbed[1]
+    assert other.wait() == 0
+    with location_in(tmp_path) as location:
+        assert (landed(location.lake), location.versions()[0]) == undisturbed[1]
 
 
 @pytest.mark.parametrize("lake", ["s3", "gs"])
