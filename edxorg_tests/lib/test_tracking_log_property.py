@@ -19,10 +19,11 @@ from edxorg.lib.tracking_log import NormalizedLog, block, lines, normalize_log
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
 from edxorg.lib.tracking_log.layout import read_quickly
 from edxorg.lib.tracking_log.rejects import Reason
-from edxorg.lib.workers import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from edxorg.lib.workers import WorkerPool
 
 TIMES = {
     '"2024-05-06T07:08:09.123456+00:00"': "2024-05-06 07:08:09.123456",
@@ -192,12 +193,6 @@ log_lines = st.one_of(
     st.binary(max_size=8).map(lambda noise: noise.replace(b"\n", b"")),
     st.sampled_from([b"", b" \t\r", b"[1]", b"5", b'"{}"', b"{}", b"{}{}", b'{"a":"\xff"}', b'{"a":"\x01"}']),
 )
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[WorkerPool]:
-    with WorkerPool(object, workers=2) as running:
-        yield running
 
 
 def blocks_of(content: bytes, size: int) -> Iterator[bytes]:

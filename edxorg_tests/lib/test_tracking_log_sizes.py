@@ -1,0 +1,124 @@
+"""Lines, keys and logs of absurd sizes: what becomes of them, and the memory that it takes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from edxorg.lib.tracking_log import lines, normalize_log
+from edxorg.lib.tracking_log.block import normalize_block
+from edxorg.lib.tracking_log.rejects import Reason
+from edxorg.lib.workers import WorkerPool
+from edxorg_tests.tracking_logs import MIB, Normalize, reasons, rejects, rows
+
+
+class TestLongLines:
+    def test_a_line_of_a_hundred_megabytes(self, normalize: Normalize) -> None:
+        long = b'{"event": "%b"}' % ("é" * (50 * MIB)).encode()
+        log = normalize(b'{"a": "1"}', long, b"bad", b'{"a": "2"}')
+        assert rows(log) == [{"a": "1"}, {"a": "2"}]
+        assert reasons(log) == [(2, "too_long"), (3, "no_json_object")]
+        reject = rejects(log)[0]
+        assert reject["length"] == len(long)
+        assert reject["sha256"] == hashlib.sha256(long).hexdigest()
+        assert long.startswith(reject["raw"].encode())
+        assert 65_532 < len(reject["raw"].encode()) <= 65_536
+        (oversized,) = log.oversized
+        assert gzip.decompress(oversized.record.reader().read()) == long
+
+    def test_sixteen_mebibytes_are_not_too_long(self, normalize: Normalize) -> None:
+        start, end = b'{"a": "', b'"}'
+        fits = start + b"x" * (16 * MIB - len(start) - len(end) - 1) + end
+        log = normalize(fits, fits.replace(end, b"xxx" + end), b'{"a": "2"}')
+        assert [len(row["a"] or "") for row in rows(log)] == [len(fits) - len(start) - len(end), 1]
+        assert reasons(log) == [(2, "too_long")]
+
+    def test_rejects_stay_in_the_order_of_their_lines(
+        self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lines, "BLOCK_BYTES", 20)
+        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 20)
+        log = normalize(
+            b'{"a": "1"}', *[b"bad", b"bad, bad, bad, bad", b"much too long to be an event", b'{"a": "2"}'] * 5
+        )
+        assert [line for line, _ in reasons(log)] == [line for line in range(2, 22) if line % 4 != 1]
+
+    def test_a_bomb_without_line_ends_takes_little_memory(self, normalize: Normalize) -> None:
+        packed = gzip.compress(bytes(300 * MIB), 1)
+        tracemalloc.start()
+        log = normalize(packed=packed)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 64 * MIB
+        assert log.oversized[0].length == 300 * MIB
+        assert log.oversized[0].record.size < MIB
+        assert "none of its 1 lines holds an event" in str(log.problem)
+
+    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+    def test_a_bomb_of_events_takes_little_memory_in_all_processes(self) -> None:
+        line = b'{"event": {"a": "%b"}, "name": "%b"}\n' % (b"x" * 2_000, b"y" * 2_000)
+        packed = gzip.compress(line * (200 * MIB // len(line)), 6)
+        assert len(packed) * 100 < 200 * MIB
+        tracemalloc.start()
+        with WorkerPool(object, workers=2) as pool:
+            log = normalize_log([packed], name="day.log.gz", pool=pool, progress=lambda _: None)
+            workers = [Path(f"/proc/{each}/status").read_text() for each in pool.process_ids()]
+        log.close()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert log.report.lines_out == 200 * MIB // len(line)
+        assert peak < 64 * MIB
+        assert all(int(status.split("VmHWM:")[1].split()[0]) << 10 < 128 * MIB for status in workers)
+
+    def test_short_lines_that_get_many_keys_are_written_a_few_at_a_time(self) -> None:
+        columns = [f"{number:03}{'k' * 250}" for number in range(500)]
+        tracemalloc.start()
+        found = normalize_block(None, [b'{"%b":1}\n' % columns[7].encode() * 480], 1, columns)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found.lines_out == 480
+        assert len(gzip.decompress(found.output)) > 58 * MIB
+        assert peak < 32 * MIB
+
+    def test_keys_of_a_megabyte_are_not_kept(self) -> None:
+        tracemalloc.start()
+        for number in range(40):
+            found = normalize_block(None, [b'{"%d%b":1}\n' % (number, b"k" * 1_000_000)], 1, [])
+            assert found.rejected == {Reason.KEY_TOO_LONG: 1}
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 48 * MIB
+
+    def test_a_block_that_would_become_too_much_is_halved(self, normalize: Normalize) -> None:
+        """700 short lines with 500 keys of 250 bytes each are 91 MB."""
+        keys = [f"{number:03}{'k' * 250}" for number in range(500)]
+        events = [{keys[number % 500]: str(number)} for number in range(700)]
+        packed = [json.dumps(event).encode() for event in events]
+        log = normalize(*packed[:510], b"broken", *packed[510:])
+        assert (log.report.lines_in, log.report.columns) == (701, keys)
+        assert reasons(log) == [(511, "no_json_object")]
+        assert rows(log) == [dict.fromkeys(keys) | event for event in events]
+
+    @pytest.mark.parametrize(
+        "data", [b"a\nb", b"a\nb\n", b"\n\n", b"\nabc", b"abc\n\n", b"a\nbbbbbbbbb\n", b"aaaaaaaa\nb\nc"]
+    )
+    def test_halves_are_whole_lines(self, data: bytes) -> None:
+        (block,) = lines.cut_lines([data])
+        assert isinstance(block, lines.Block)
+        first, second = block.halves()
+        assert first.data + second.data == data
+        assert first.data.endswith(b"\n")
+        assert second.data
+        assert (first.lines + second.lines, second.first_line) == (block.lines, 1 + first.lines)
+
+    def test_a_file_of_long_lines_only_is_no_log(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+        log = normalize(*[b"x" * 101] * 40)
+        assert "33 of the first 33 lines have over" in str(log.problem)
+        assert (log.output, log.rejects, log.oversized) == (None, None, [])
