@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FIRST, SECOND = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz"
+FIRST, SECOND, THIRD = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz", "mitx-2024-02-07.tar.gz"
 RAW_ARCHIVE = dg.AssetKey(["edxorg", "raw_data_archive"])
 ARCHIVE_CHECKS = {"rejected_rows", "missing_tables", "unclear_members", "shrunken_tables", "changed_columns"}
 
@@ -93,6 +93,23 @@ def test_each_warns_of_what_it_is_for(location: Location) -> None:
     ]
     assert told["changed_columns"]["tables"] == [teams]
     assert all(each.passed for each in evaluations(location, FIRST).values())
+
+    assert location.run(SECOND).success
+    again = {name: metadata(each) for name, each in evaluations(location, SECOND).items()}
+    for check in ("shrunken_tables", "changed_columns"):
+        assert again[check] == told[check], "a run that is repeated, by a retry too, takes nothing back"
+
+
+def test_a_table_that_stays_small_is_told_of_once(location: Location) -> None:
+    tables = {table_name(): b"id\tname\n" + b"1\tx\n" * 9}, {table_name(): TABLE}, {table_name(): TABLE}
+    for name, members in zip((FIRST, SECOND, THIRD), tables, strict=True):
+        write_archive(location.archives / name, members)
+        location.run(name)
+    assert [evaluations(location, name)["shrunken_tables"].passed for name in (FIRST, SECOND, THIRD)] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_people_see_them_on_the_raw_assets() -> None:

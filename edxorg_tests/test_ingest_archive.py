@@ -25,7 +25,7 @@ from edxorg.lib.archive.worker import Orders
 from edxorg.lib.tables import Reading
 from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes, times, write_archive
 from ol_orchestrate.lib.archives import ArchiveDamagedError
-from ol_orchestrate.lib.delivery import Recorded
+from ol_orchestrate.lib.delivery import Recorded, Shape
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
 
@@ -162,7 +162,7 @@ class TestWhatIsThereAlready:
             assert each.member.course is not None
             asset = f"edxorg/raw_data/db_table/{each.member.table}"
             made_from = each.made_from if self.remembering else None
-            of_course = Recorded(each.version, day, row_count=each.rows, made_from=made_from)
+            of_course = Recorded(each.version, day, shape=Shape(each.rows), made_from=made_from)
             known.setdefault(asset, {})[each.member.course.key()] = of_course
         return known
 
@@ -226,7 +226,7 @@ class TestWhatIsNotConvertedAgain:
     def counted(self, archive: Path, lake: Path, result: Outcome, dialect: Mapping[str, Reading] | None = None) -> int:
         (made,) = result.deliveries
         assert made.version is not None
-        known = {"MITx-6.00x-2012_Fall|prod": Recorded(made.version, TODAY, row_count=999, made_from=made.made_from)}
+        known = {"MITx-6.00x-2012_Fall|prod": Recorded(made.version, TODAY, shape=Shape(999), made_from=made.made_from)}
         again = ingest(archive, lake, {"edxorg/raw_data/db_table/auth_user": known}, dialect=dialect)
         return again.account.tables["auth_user"].rows
 

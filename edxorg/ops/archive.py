@@ -19,7 +19,7 @@ from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from ol_orchestrate.failures import RETRIES, failures_for_people
-from ol_orchestrate.lib.delivery import Recorded
+from ol_orchestrate.lib.delivery import Recorded, Shape
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, join_url
 from ol_orchestrate.lib.stores.path import StorePath
@@ -152,8 +152,8 @@ class _Description:
                 delivery.version,
                 self._landing_zone,
                 source_date=self._orders.archive_date,
-                row_count=delivery.rows,
-                columns=delivery.columns if is_table else None,
+                shape=Shape(delivery.rows, delivery.columns),
+                before=delivery.before,
                 made_from=delivery.made_from,
             ),
         )

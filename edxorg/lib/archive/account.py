@@ -8,12 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from edxorg.lib.members import Member, MemberKind
-from ol_orchestrate.lib.delivery import columns_hash
+from ol_orchestrate.lib.delivery import NO_TABLE, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ol_orchestrate.lib.delivery import Recorded
 
 LISTED = 200
 """Members of one kind that are listed by name; the others are counted."""
@@ -48,7 +46,8 @@ class Delivery:
         unwritable: Whether it failed because the landing zone did.
         rows: Rows in the object, of a table.
         rejected: Records set aside, by reason.
-        columns: The table's own columns.
+        columns: `columns_hash` of the table's own columns.
+        before: The shape of the version that this one replaces, or has replaced.
         rejects_key: Where the rejected records are.
         made_from: Tells apart the bytes that a table was made from, and how; see `worker.Source`.
         facts: What else the converter found out, by name.
@@ -65,7 +64,8 @@ class Delivery:
     unwritable: bool = False
     rows: int | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
-    columns: tuple[str, ...] = ()
+    columns: str | None = None
+    before: Shape = NO_TABLE
     rejects_key: str | None = None
     made_from: str | None = None
     facts: Mapping[str, str | int] = field(default_factory=dict)
@@ -122,8 +122,8 @@ class Account:
         if fate is not Fate.IGNORED:
             self._list(fate, member, size, member.reason or "")
 
-    def add(self, delivery: Delivery, size: int, recorded: Recorded | None) -> None:
-        """Count what a worker made of a member, and compare it with what was recorded before this run."""
+    def add(self, delivery: Delivery, size: int) -> None:
+        """Count what a worker made of a member, and compare it with the version before."""
         self.fates[delivery.fate] += 1
         self.rows_rejected.update(delivery.rejected)
         if delivery.fate is Fate.DELIVERED:
@@ -135,14 +135,14 @@ class Account:
         self.tables.setdefault(name, TableAccount()).add(delivery)
         if delivery.record and delivery.rejected:
             self.new_with_rejects.add(f"{delivery.member.label}: {sum(delivery.rejected.values()):,}")
-        if recorded is not None and delivery.fate in {Fate.DELIVERED, Fate.EMPTY}:
-            self._compare(delivery, recorded)
+        if delivery.fate in {Fate.DELIVERED, Fate.UNCHANGED, Fate.EMPTY}:
+            self._compare(delivery)
 
-    def _compare(self, delivery: Delivery, recorded: Recorded) -> None:
-        before, now = recorded.row_count, delivery.rows
-        if before is not None and now is not None and 2 * now < before:
-            self.shrunken.add(f"{delivery.member.label}: {before:,} rows before, {now:,} now")
-        if recorded.columns is not None and delivery.columns and recorded.columns != columns_hash(delivery.columns):
+    def _compare(self, delivery: Delivery) -> None:
+        before, rows, columns = delivery.before, delivery.rows, delivery.columns
+        if before.rows is not None and rows is not None and 2 * rows < before.rows:
+            self.shrunken.add(f"{delivery.member.label}: {before.rows:,} rows before, {rows:,} now")
+        if before.columns is not None and columns is not None and columns != before.columns:
             self.other_columns.add(delivery.member.label)
 
     def note(self, member: Member) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from edxorg.lib.archive.account import Account, Delivery, Fate
@@ -24,6 +24,7 @@ from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
+    from datetime import date
 
     from edxorg.lib.archive.deliveries import Deliveries
     from ol_orchestrate.lib.archives import TarEntry
@@ -89,7 +90,7 @@ def ingest_archive(
         PipelineError: The source or the landing zone cannot be used.
     """
     with WorkerPool(Deliverer, orders, workers=workers) as pool:
-        ingestion = _Ingestion(pool, recorded, to_record, naming)
+        ingestion = _Ingestion(pool, orders.archive_date, recorded, to_record, naming)
         problem: PipelineError | None = None
         try:
             with closing(read_ahead(gunzip(source))) as blocks:
@@ -113,11 +114,17 @@ class _Ingestion:
     """The state of one archive's ingestion."""
 
     def __init__(
-        self, pool: WorkerPool, recorded: RecordedVersions, to_record: Deliveries, naming: MemberNaming
+        self,
+        pool: WorkerPool,
+        archive_date: date | None,
+        recorded: RecordedVersions,
+        to_record: Deliveries,
+        naming: MemberNaming,
     ) -> None:
         self.account = Account()
         self.last = ""
         self._pool = pool
+        self._archive_date = archive_date
         self._recorded = recorded
         self._to_record = to_record
         self._naming = naming
@@ -203,8 +210,9 @@ class _Ingestion:
     def _account_for(self, delivery: Delivery) -> None:
         member = delivery.member
         place = _place_of(member)
-        recorded = self._versions_of(place.asset).get(place.partition) if place else None
-        self.account.add(delivery, self._sizes.pop(member.path, 0), recorded)
+        if place and (recorded := self._versions_of(place.asset).get(place.partition)):
+            delivery = replace(delivery, before=recorded.replaced_by(delivery.version, self._archive_date))
+        self.account.add(delivery, self._sizes.pop(member.path, 0))
         # The last member that claims a place decides, whatever became of it.
         if place and delivery.record:
             self._to_record.put(place, delivery)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ol_orchestrate.lib.delivery import Recorded, columns_hash, short_hash
+from ol_orchestrate.lib.delivery import NO_TABLE, Recorded, Shape, short_hash
 from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ DATA_VERSION = "dagster/data_version"
 SOURCE_DATE = "edxorg/archive_date"
 ROW_COUNT = "edxorg/row_count"
 COLUMNS = "edxorg/columns"
+ROW_COUNT_BEFORE = "edxorg/row_count_before"
+COLUMNS_BEFORE = "edxorg/columns_before"
 MADE_FROM = "edxorg/made_from"
 LANDING_ZONE = "edxorg/landing_zone"
 """A short hash of the landing zone's URL: what was recorded for another one says nothing about this one."""
@@ -107,14 +109,17 @@ def _of_landing_zone(tags: Mapping[str, Mapping[str, str]], landing_zone: str) -
 
 def _recorded(tags: Mapping[str, str]) -> Recorded:
     day = tags.get(SOURCE_DATE)
-    rows = tags.get(ROW_COUNT)
     return Recorded(
         version=tags[DATA_VERSION],
         source_date=date.fromisoformat(day) if day else None,
-        row_count=int(rows) if rows else None,
-        columns=tags.get(COLUMNS),
+        shape=_shape(tags.get(ROW_COUNT), tags.get(COLUMNS)),
+        before=_shape(tags.get(ROW_COUNT_BEFORE), tags.get(COLUMNS_BEFORE)),
         made_from=tags.get(MADE_FROM),
     )
+
+
+def _shape(rows: str | None, columns: str | None) -> Shape:
+    return Shape(int(rows) if rows else None, columns)
 
 
 def tags_of(
@@ -122,21 +127,22 @@ def tags_of(
     landing_zone: str,
     *,
     source_date: date | None = None,
-    row_count: int | None = None,
-    columns: Sequence[str] | None = None,
+    shape: Shape = NO_TABLE,
+    before: Shape = NO_TABLE,
     made_from: str | None = None,
 ) -> dict[str, str]:
     """The tags of a materialization; see `Recorded`."""
-    tags = {DATA_VERSION: version, LANDING_ZONE: short_hash(landing_zone)}
-    if source_date is not None:
-        tags[SOURCE_DATE] = source_date.isoformat()
-    if row_count is not None:
-        tags[ROW_COUNT] = str(row_count)
-    if columns is not None:
-        tags[COLUMNS] = columns_hash(columns)
-    if made_from is not None:
-        tags[MADE_FROM] = made_from
-    return tags
+    tags = {
+        DATA_VERSION: version,
+        LANDING_ZONE: short_hash(landing_zone),
+        SOURCE_DATE: source_date,
+        ROW_COUNT: shape.rows,
+        COLUMNS: shape.columns,
+        ROW_COUNT_BEFORE: before.rows,
+        COLUMNS_BEFORE: before.columns,
+        MADE_FROM: made_from,
+    }
+    return {name: str(value) for name, value in tags.items() if value is not None}
 
 
 def metadata_of(

@@ -31,23 +31,53 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What people notice when a table is not as it was; nothing is known of what is no table.
+
+    Attributes:
+        rows: How many.
+        columns: `columns_hash` of them.
+    """
+
+    rows: int | None = None
+    columns: str | None = None
+
+
+NO_TABLE = Shape()
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """The latest recorded version of an asset's partition.
 
     Attributes:
         version: Data version.
         source_date: The date of the file it came from, if that has one.
-        row_count: Of a table.
-        columns: `columns_hash` of a table's columns.
+        shape: Of a table.
+        before: The shape of the version that this one replaced.
         made_from: Tells apart what it was made from, and how; what is made from the same in the same way has the same
             version.
     """
 
     version: str
     source_date: date | None
-    row_count: int | None = None
-    columns: str | None = None
+    shape: Shape = NO_TABLE
+    before: Shape = NO_TABLE
     made_from: str | None = None
+
+    def replaced_by(self, version: str | None, source_date: date | None) -> Shape:
+        """The shape of what a version replaces, or has replaced.
+
+        It stays the same when a file is read again that brought the version, so that what was to be seen is not lost
+        with a run that is repeated.
+
+        Args:
+            version: The version; `None` for a table without rows, which has none.
+            source_date: The date of the file that has it.
+        """
+        if self.version != version:
+            return self.shape
+        return self.before if self.source_date == source_date else NO_TABLE
 
 
 def short_hash(text: str) -> str:
