@@ -96,7 +96,7 @@ def test_each_warns_of_what_it_is_for(location: Location) -> None:
 
     assert location.run(SECOND).success
     again = {name: metadata(each) for name, each in evaluations(location, SECOND).items()}
-    for check in ("shrunken_tables", "changed_columns"):
+    for check in ("rejected_rows", "shrunken_tables", "changed_columns"):
         assert again[check] == told[check], "a run that is repeated, by a retry too, takes nothing back"
 
 

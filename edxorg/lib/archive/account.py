@@ -101,7 +101,7 @@ class Account:
     claimed_twice: list[str] = field(default_factory=list)
     """Paths that an earlier member of the archive had claimed the place of."""
     new_with_rejects: Listing = field(default_factory=Listing)
-    """Tables that are to be recorded, and have rejected records."""
+    """Tables of which this archive brought another version, with rejected records."""
     shrunken: Listing = field(default_factory=Listing)
     """Tables of a course with less than half the rows of their last version."""
     other_columns: Listing = field(default_factory=Listing)
@@ -122,7 +122,7 @@ class Account:
         if fate is not Fate.IGNORED:
             self._list(fate, member, size, member.reason or "")
 
-    def add(self, delivery: Delivery, size: int) -> None:
+    def add(self, delivery: Delivery, size: int, *, is_new: bool) -> None:
         """Count what a worker made of a member, and compare it with the version before."""
         self.fates[delivery.fate] += 1
         self.rows_rejected.update(delivery.rejected)
@@ -133,7 +133,7 @@ class Account:
             self._list(Fate.FAILED, delivery.member, size, delivery.problem or "")
         name = delivery.member.table or delivery.member.kind.value
         self.tables.setdefault(name, TableAccount()).add(delivery)
-        if delivery.record and delivery.rejected:
+        if is_new and delivery.rejected:
             self.new_with_rejects.add(f"{delivery.member.label}: {sum(delivery.rejected.values()):,}")
         if delivery.fate in {Fate.DELIVERED, Fate.UNCHANGED, Fate.EMPTY}:
             self._compare(delivery)

@@ -210,9 +210,12 @@ class _Ingestion:
     def _account_for(self, delivery: Delivery) -> None:
         member = delivery.member
         place = _place_of(member)
+        is_new = delivery.record
         if place and (recorded := self._versions_of(place.asset).get(place.partition)):
+            # Where a run is repeated, what it brought the first time is told of again.
+            is_new = is_new or recorded.came_with(delivery.version, self._archive_date)
             delivery = replace(delivery, before=recorded.replaced_by(delivery.version, self._archive_date))
-        self.account.add(delivery, self._sizes.pop(member.path, 0))
+        self.account.add(delivery, self._sizes.pop(member.path, 0), is_new=is_new)
         # The last member that claims a place decides, whatever became of it.
         if place and delivery.record:
             self._to_record.put(place, delivery)

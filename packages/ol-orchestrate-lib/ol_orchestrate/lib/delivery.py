@@ -77,7 +77,11 @@ class Recorded:
         """
         if self.version != version:
             return self.shape
-        return self.before if self.source_date == source_date else NO_TABLE
+        return self.before if self.came_with(version, source_date) else NO_TABLE
+
+    def came_with(self, version: str | None, source_date: date | None) -> bool:
+        """Whether this is the version, and the file of that date brought it."""
+        return (self.version, self.source_date) == (version, source_date)
 
 
 def short_hash(text: str) -> str:
