@@ -73,6 +73,21 @@ def test_a_worker_for_each_processor_but_no_more_than_memory_allows(
         assert len(pool.process_ids()) == started
 
 
+def heaps(_state: int) -> str | None:
+    return os.environ.get("MALLOC_ARENA_MAX")
+
+
+@pytest.mark.parametrize(("set_to", "used"), [(None, "1"), ("3", "3")])
+def test_a_worker_has_one_heap_unless_somebody_wants_more(
+    set_to: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if set_to:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", set_to)
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        assert pool.submit(heaps).result() == used
+
+
 def test_a_stream_is_read_block_by_block() -> None:
     with WorkerPool(make_state, 0, workers=2) as pool:
         stream = pool.stream(count, "big")
