@@ -70,7 +70,7 @@ def run(courses: int) -> None:
                 f"{result.peak_bytes / 1e6:.0f}",
                 f"{result.load:.1f}",
             )
-        Console().print(table)
+        Console(width=100).print(table)  # in a file as well, which has 80 columns otherwise
 
 
 def _unpack(folder: Path) -> None:
