@@ -3,9 +3,11 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -19,12 +21,13 @@ ASSETS = [dg.AssetKey(["edxorg", "raw_data", "db_table", table]) for table in ("
 PARTITIONS = [f"MITx-{number}-2020|prod" for number in range(30)]
 
 
-def tags_of(version: str) -> dict[str, str]:
-    return {"dagster/data_version": version, "edxorg/row_count": "3"}
+def tags_of(version: str, partition: str) -> dict[str, str]:
+    return {"dagster/data_version": f"{version} of {partition}", "edxorg/row_count": "3"}
 
 
 def materializations(asset: dg.AssetKey, version: str) -> Iterator[dg.AssetMaterialization]:
-    return (dg.AssetMaterialization(asset, partition=partition, tags=tags_of(version)) for partition in PARTITIONS)
+    for partition in PARTITIONS:
+        yield dg.AssetMaterialization(asset, partition=partition, tags=tags_of(version, partition))
 
 
 @dg.op(out=dg.Out(dg.Nothing), config_schema=str)
@@ -39,13 +42,18 @@ def recording_job() -> None:
     record_all()
 
 
-def check_recording(instance: dg.DagsterInstance) -> None:
+def check_recording(instance: dg.DagsterInstance, *, one_by_one: bool = False) -> None:
     for version in ("first", "second"):
         config = {"ops": {"record_all": {"config": version}}}
-        assert recording_job.execute_in_process(instance=instance, run_config=config).success
+        result = recording_job.execute_in_process(instance=instance, run_config=config)
+        assert result.success
+        yielded = [event for event in result.all_events if event.is_step_materialization]
+        assert len(yielded) == (len(ASSETS) * len(PARTITIONS) if one_by_one else 0)
         for asset in ASSETS:
-            assert latest_tags(instance, asset) == dict.fromkeys(PARTITIONS, tags_of(version))
-            assert latest_tags(instance, asset, PARTITIONS[3:5]) == dict.fromkeys(PARTITIONS[3:5], tags_of(version))
+            tags = {partition: tags_of(version, partition) for partition in PARTITIONS}
+            assert latest_tags(instance, asset) == tags
+            some = PARTITIONS[3:5]
+            assert latest_tags(instance, asset, some) == {partition: tags[partition] for partition in some}
     assert set(instance.all_asset_keys()) == set(ASSETS)
     assert len(instance.fetch_materializations(ASSETS[0], limit=1000).records) == 2 * len(PARTITIONS)
 
@@ -72,19 +80,48 @@ def test_in_batches_on_postgres(postgres_url: str, tmp_path: Path) -> None:
         check_recording(instance)
 
 
-def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def another_dagster(*_: object) -> None:
+    raise TypeError("another version of Dagster")
+
+
+def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "_store_batch", another_dagster)
+    with dg.instance_for_test() as instance:
+        check_recording(instance, one_by_one=True)
+
+
+def test_a_batch_leaves_in_sqlite_what_dagster_leaves_there_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = 0
+    in_batches = stored(tmp_path / "batches", one_by_one=False)
+    monkeypatch.setattr(recording, "_store_batch", another_dagster)
+    assert in_batches == stored(tmp_path / "itself", one_by_one=True)
 
-    def broken(*_: object) -> None:
-        nonlocal refused
-        refused += 1
-        raise TypeError("another version of Dagster")
 
-    monkeypatch.setattr(recording, "_store_batch", broken)
-    test_in_batches_on_postgres(postgres_url, tmp_path)
-    assert refused == 2 * len(ASSETS)
+LAST_PARTITION = "$.event_log_entry.dagster_event.event_specific_data.materialization.partition"
+STORED = {
+    "run": ["SELECT dagster_event_type, step_key, asset_key, partition FROM event_logs WHERE asset_key IS NOT NULL"],
+    "index": [
+        "SELECT dagster_event_type, step_key, asset_key, partition FROM event_logs WHERE asset_key IS NOT NULL",
+        "SELECT partition, key, value FROM asset_event_tags t JOIN event_logs e ON e.id = event_id",
+        f"SELECT asset_key, json_extract(last_materialization, '{LAST_PARTITION}') FROM asset_keys",  # noqa: S608
+    ],
+}
+"""What Dagster's databases hold of materializations, but for what differs from run to run."""
+
+
+def stored(home: Path, *, one_by_one: bool) -> dict[str, list[list[object]]]:
+    """What is there after recording on SQLite."""
+    home.mkdir()
+    with dg.instance_for_test(temp_dir=str(home)) as instance:
+        check_recording(instance, one_by_one=one_by_one)
+    found: dict[str, list[list[object]]] = {}
+    for database in (home / "history" / "runs").glob("*.db"):
+        kind = "index" if database.stem == "index" else "run"
+        with closing(sqlite3.connect(database)) as connection:
+            found[kind] = [sorted(connection.execute(query)) for query in STORED[kind]]
+        assert all(found[kind])
+    return found
 
 
 def test_partitions_are_added_once_and_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
