@@ -264,7 +264,7 @@ def test_a_server_that_is_stopped_fails_its_runs_and_leaves_nothing(
     settings = replace(Settings(), archive_url=f"file://{tmp_path}/archives")
     name = "mitx-2024-01-31.tar.gz"
     (tmp_path / "archives").mkdir()
-    # Recording that many objects takes longer than it takes to be stopped.
+    # Delivering that much takes longer than it takes to be stopped.
     write_sample_archive(tmp_path / "archives" / name, courses=60, rows_per_course=2500, seed=0)
     for folder in ("home", "temporary", "dagster"):
         (tmp_path / folder).mkdir()
