@@ -73,20 +73,25 @@ def test_in_batches_on_sqlite() -> None:
 
 
 def test_in_batches_on_postgres(postgres_url: str, tmp_path: Path) -> None:
-    (tmp_path / "dagster.yaml").write_text(
-        f"telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: {postgres_url}\n"
-    )
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    with on_postgres(postgres_url, tmp_path) as instance:
         check_recording(instance)
+
+
+def on_postgres(url: str, home: Path) -> dg.DagsterInstance:
+    storage = f"telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: {url}\n"
+    (home / "dagster.yaml").write_text(storage)
+    return dg.DagsterInstance.from_config(str(home))
 
 
 def another_dagster(*_: object) -> None:
     raise TypeError("another version of Dagster")
 
 
-def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recording, "_store_batch", another_dagster)
-    with dg.instance_for_test() as instance:
+    with on_postgres(postgres_url, tmp_path) as instance:
         check_recording(instance, one_by_one=True)
 
 

@@ -391,11 +391,16 @@ def start_run(folder: Path) -> subprocess.Popen[bytes]:
     return process
 
 
+def state(location: Location) -> tuple[dict[str, bytes], str]:
+    """Everything that landed, and the latest version."""
+    return landed(location.lake), location.versions()[0]
+
+
 def state_after_run(folder: Path) -> tuple[dict[str, bytes], str]:
-    """Run the job here; gives everything that landed, and the latest version."""
+    """Run the job here."""
     with location_in(folder) as location:
         assert location.run(LOG).success
-        return landed(location.lake), location.versions()[0]
+        return state(location)
 
 
 @pytest.fixture(scope="module")
@@ -435,7 +440,7 @@ def test_two_runs_at_the_same_time_both_end_well(
     assert state_after_run(tmp_path) == undisturbed[1]
     assert other.wait() == 0
     with location_in(tmp_path) as location:
-        assert (landed(location.lake), location.versions()[0]) == undisturbed[1]
+        assert state(location) == undisturbed[1]
 
 
 @pytest.mark.parametrize("lake", ["s3", "gs"])

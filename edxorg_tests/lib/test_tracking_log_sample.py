@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tracking_log import normalize_log
-from edxorg.lib.workers import WorkerPool
 from edxorg.samples.tracking_log import SampleLogSummary, write_sample_log
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edxorg_tests.tracking_logs import Normalize
 
 EVENTS = 30_000
 
@@ -22,12 +22,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleLogSu
     return path, write_sample_log(path, events=EVENTS, seed=11)
 
 
-def test_the_summary_is_what_a_reader_finds(written: tuple[Path, SampleLogSummary]) -> None:
+def test_the_summary_is_what_a_reader_finds(written: tuple[Path, SampleLogSummary], normalize: Normalize) -> None:
     path, summary = written
-    with WorkerPool(object, workers=1) as pool:
-        log = normalize_log([path.read_bytes()], name=path.name, pool=pool, progress=lambda _: None)
-    log.close()
-    report = log.report
+    report = normalize(packed=path.read_bytes()).report
     assert summary.events == EVENTS
     assert report.lines_in == summary.lines
     assert report.blank == summary.blank > 0
