@@ -162,7 +162,7 @@ class TestWhatIsThereAlready:
             assert each.member.course is not None
             asset = f"edxorg/raw_data/db_table/{each.member.table}"
             made_from = each.made_from if self.remembering else None
-            of_course = Recorded(each.version, day, shape=Shape(each.rows), made_from=made_from)
+            of_course = Recorded(each.version, day, shape=each.shape, made_from=made_from)
             known.setdefault(asset, {})[each.member.course.key()] = of_course
         return known
 
@@ -213,7 +213,7 @@ class TestWhatIsThereAlready:
         other = TABLE + b"3\tBarbara\n"
         write_archive(archive, [(table_name(), TABLE), (f"again/{table_name()}", other)])
         result = ingest(archive, lake)
-        assert [each.rows for each in result.deliveries] == [3]
+        assert [each.shape.rows for each in result.deliveries] == [3]
         assert result.account.claimed_twice == [f"again/{table_name()}"]
         newest = max(times(lake).items(), key=lambda item: item[1])[0]
         assert newest == result.deliveries[0].object_key

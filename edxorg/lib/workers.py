@@ -44,7 +44,7 @@ MOST_WORKERS = 4
 """However many processors there are. Each takes some 50 MB, and a large machine's container may have little memory."""
 
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
-"""glibc gives each thread a heap, and each heap keeps what was freed in it: half as much memory again, for no time."""
+"""glibc gives each thread a heap, which keeps what was freed in it: half as much memory again, and no time saved."""
 
 _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
 

@@ -19,7 +19,7 @@ from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from ol_orchestrate.failures import RETRIES, failures_for_people
-from ol_orchestrate.lib.delivery import Recorded, Shape
+from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, join_url
 from ol_orchestrate.lib.stores.path import StorePath
@@ -128,7 +128,7 @@ class _Description:
         member, key = delivery.member, delivery.object_key
         if member.course is None or key is None or delivery.version is None:
             raise ValueError(f"{member.path} has no object to record")
-        is_table = delivery.rows is not None
+        is_table = delivery.shape.rows is not None
         rejects = delivery.rejects_key
         return dg.AssetMaterialization(
             recording.asset_key(raw_data_asset(member.kind, member.table)),
@@ -137,7 +137,7 @@ class _Description:
                 self._landing_zone,
                 key,
                 delivery.size,
-                row_count=delivery.rows,
+                row_count=delivery.shape.rows,
                 source="edxorg",
                 source_system=member.course.site.value,
                 course_id=member.course.course_id,
@@ -152,7 +152,7 @@ class _Description:
                 delivery.version,
                 self._landing_zone,
                 source_date=self._orders.archive_date,
-                shape=Shape(delivery.rows, delivery.columns),
+                shape=delivery.shape,
                 before=delivery.before,
                 made_from=delivery.made_from,
             ),

@@ -44,10 +44,9 @@ class Delivery:
         problem: Why it failed.
         may_pass: Whether running again can help it.
         unwritable: Whether it failed because the landing zone did.
-        rows: Rows in the object, of a table.
-        rejected: Records set aside, by reason.
-        columns: `columns_hash` of the table's own columns.
+        shape: Of a table: the rows in the object, and its own columns.
         before: The shape of the version that this one replaces, or has replaced.
+        rejected: Records set aside, by reason.
         rejects_key: Where the rejected records are.
         made_from: Tells apart the bytes that a table was made from, and how; see `worker.Source`.
         facts: What else the converter found out, by name.
@@ -62,10 +61,9 @@ class Delivery:
     problem: str | None = None
     may_pass: bool = False
     unwritable: bool = False
-    rows: int | None = None
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    columns: str | None = None
+    shape: Shape = NO_TABLE
     before: Shape = NO_TABLE
+    rejected: Mapping[str, int] = field(default_factory=dict)
     rejects_key: str | None = None
     made_from: str | None = None
     facts: Mapping[str, str | int] = field(default_factory=dict)
@@ -127,7 +125,7 @@ class Account:
         self.fates[delivery.fate] += 1
         self.rows_rejected.update(delivery.rejected)
         if delivery.fate is Fate.DELIVERED:
-            self.rows_delivered += delivery.rows or 0
+            self.rows_delivered += delivery.shape.rows or 0
         if delivery.fate is Fate.FAILED:
             self.failed_for_now += delivery.may_pass
             self._list(Fate.FAILED, delivery.member, size, delivery.problem or "")
@@ -139,10 +137,10 @@ class Account:
             self._compare(delivery)
 
     def _compare(self, delivery: Delivery) -> None:
-        before, rows, columns = delivery.before, delivery.rows, delivery.columns
-        if before.rows is not None and rows is not None and 2 * rows < before.rows:
-            self.shrunken.add(f"{delivery.member.label}: {before.rows:,} rows before, {rows:,} now")
-        if before.columns is not None and columns is not None and columns != before.columns:
+        before, now = delivery.before, delivery.shape
+        if before.rows is not None and now.rows is not None and 2 * now.rows < before.rows:
+            self.shrunken.add(f"{delivery.member.label}: {before.rows:,} rows before, {now.rows:,} now")
+        if before.columns is not None and now.columns is not None and now.columns != before.columns:
             self.other_columns.add(delivery.member.label)
 
     def note(self, member: Member) -> None:
@@ -204,7 +202,7 @@ class TableAccount:
         self.fates[delivery.fate] += 1
         self.rejected.update(delivery.rejected)
         if delivery.fate in {Fate.DELIVERED, Fate.UNCHANGED}:
-            self.rows += delivery.rows or 0
+            self.rows += delivery.shape.rows or 0
             self.bytes += delivery.size
 
     def as_json(self) -> dict[str, object]:

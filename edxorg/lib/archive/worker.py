@@ -29,7 +29,7 @@ from edxorg.lib.tables import (
     convert_table,
 )
 from edxorg.lib.workers import Deferred, TruncatedStreamError
-from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, columns_hash, deliver, is_superseded
+from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, Shape, deliver, is_superseded
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
@@ -154,8 +154,7 @@ class Deliverer:
 
     def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> Delivery:
         """What was recorded was made from the same bytes in the same way: only its object may be missing."""
-        shape = recorded.shape
-        unchanged = Delivery(member, Fate.UNCHANGED, version=recorded.version, rows=shape.rows, columns=shape.columns)
+        unchanged = Delivery(member, Fate.UNCHANGED, version=recorded.version, shape=recorded.shape)
         if is_superseded(self.orders.archive_date, recorded, supersede=self.orders.supersede):
             return replace(unchanged, fate=Fate.SUPERSEDED)
         key = raw_data_key(member, recorded.version)
@@ -281,9 +280,8 @@ def _accounted(converted: _Converted) -> Delivery:
     }
     return replace(
         delivery,
-        rows=report.rows_out if content else 0,
+        shape=Shape.of(report.rows_out if content else 0, report.columns or None),
         rejected={reason.value: count for reason, count in report.rejected.items()},
-        columns=columns_hash(report.columns) if report.columns else None,
         made_from=converted.made_from,
         facts=facts,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.lib.delivery import Copies, OneCopy, Shape, columns_hash, deliver
+from ol_orchestrate.lib.delivery import Copies, OneCopy, Shape, deliver
 from ol_orchestrate.recording import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def land(
             made.version,
             landing_zone,
             source_date=made.source_date,
-            shape=Shape(made.row_count, columns_hash(columns) if columns is not None else None),
+            shape=Shape.of(made.row_count, columns),
         ),
     )
 

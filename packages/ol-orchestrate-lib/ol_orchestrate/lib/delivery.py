@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from ol_orchestrate.lib.stores.base import VERSION
 
@@ -36,11 +36,16 @@ class Shape:
 
     Attributes:
         rows: How many.
-        columns: `columns_hash` of them.
+        columns: A short hash of their names.
     """
 
     rows: int | None = None
     columns: str | None = None
+
+    @classmethod
+    def of(cls, rows: int | None, columns: Sequence[str] | None) -> Self:
+        """Of a table with these columns; `None` for what is not known."""
+        return cls(rows, None if columns is None else short_hash("\t".join(columns)))
 
 
 NO_TABLE = Shape()
@@ -87,11 +92,6 @@ class Recorded:
 def short_hash(text: str) -> str:
     """Twelve hex digits: for tags, which have 63 characters at most."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def columns_hash(columns: Sequence[str]) -> str:
-    """Tells whether a table has the columns that it had."""
-    return short_hash("\t".join(columns))
 
 
 class Versions(Protocol):
