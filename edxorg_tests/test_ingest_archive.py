@@ -24,7 +24,7 @@ from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.tables import Reading
 from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes, times, write_archive
-from ol_orchestrate.lib.archives import ArchiveDamagedError
+from ol_orchestrate.lib.archives import ArchiveError
 from ol_orchestrate.lib.delivery import Recorded, Shape
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
@@ -321,7 +321,7 @@ class TestBrokenArchives:
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.write_bytes(data)
         result = ingest(archive, lake)
-        assert isinstance(result.problem, ArchiveDamagedError)
+        assert isinstance(result.problem, ArchiveError)
         assert not result.problem.may_pass
         assert str(archive) in str(result.problem)
         return result

@@ -18,7 +18,7 @@ from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, ide
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip, read_ahead, tar_entries
+from ol_orchestrate.lib.archives import ArchiveError, TruncatedArchiveError, gunzip, read_ahead, tar_entries
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError
 
 if TYPE_CHECKING:
@@ -97,15 +97,15 @@ def ingest_archive(
                 for entry in tar_entries(blocks):
                     ingestion.take(entry)
                     progress(ingestion.progress(source))
-        except ArchiveDamagedError as error:
+        except ArchiveError as error:
             after = f", after the member {ingestion.last}. What stands before was read" if ingestion.last else ""
-            problem = ArchiveDamagedError(f"{source.info.url}: {error}{after}. Get the archive from its source again")
+            problem = type(error)(f"{source.info.url}: {error}{after}. Get the archive from its source again")
         source.drain()
         ingestion.finish()
         progress(ingestion.progress(source))
     account = ingestion.account
     if problem is None and not account.members:
-        problem = ArchiveDamagedError(f"{source.info.url}: the archive is empty")
+        problem = TruncatedArchiveError(f"{source.info.url}: the archive is empty")
     account.problem = str(problem) if problem else None
     return Ingested(account, problem)
 
@@ -177,7 +177,7 @@ class _Ingestion:
     def _collect(self, entry: TarEntry, member: Member, recorded: Recorded | None) -> None:
         try:
             content = b"".join(entry.blocks)
-        except ArchiveDamagedError:
+        except ArchiveError:
             self._account_for(Delivery(member, Fate.FAILED, problem=BROKEN_OFF))
             raise
         self._batch.append((member, recorded, content))

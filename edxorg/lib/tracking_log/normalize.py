@@ -18,7 +18,7 @@ from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.tracking_log.report import LogReport
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
-from ol_orchestrate.lib.archives import ArchiveDamagedError, gunzip, read_ahead
+from ol_orchestrate.lib.archives import ArchiveError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.spool import Spool
 
@@ -83,13 +83,13 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
     """
     log = _Assembly(pool)
     report = log.report
-    damage: ArchiveDamagedError | None = None
+    damage: ArchiveError | None = None
 
     def pieces() -> Iterator[bytes]:
         nonlocal damage
         try:
             yield from gunzip(_counted(blocks, report))
-        except ArchiveDamagedError as error:
+        except ArchiveError as error:
             damage = error
 
     try:
@@ -130,7 +130,7 @@ def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:
         yield block
 
 
-def _broken_file(name: str, damage: ArchiveDamagedError | None, log: _Assembly) -> BadInputError | None:
+def _broken_file(name: str, damage: ArchiveError | None, log: _Assembly) -> BadInputError | None:
     report = log.report
     remedy = "Nothing of it is delivered; get the whole file from its source again"
     if damage is not None:

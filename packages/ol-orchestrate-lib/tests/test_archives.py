@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ol_orchestrate.lib.archives import BLOCK, LONGEST_HEADER, ArchiveDamagedError, gunzip, read_ahead, tar_entries
+from ol_orchestrate.lib.archives import BLOCK, LONGEST_HEADER, ArchiveError, gunzip, read_ahead, tar_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def unpack(data: bytes, size: int = 1000) -> tuple[bytes, str | None]:
         for block in gunzip(pieces(data, size)):
             assert 0 < len(block) <= BLOCK
             out += block
-    except ArchiveDamagedError as error:
+    except ArchiveError as error:
         return bytes(out), str(error)
     return bytes(out), None
 
@@ -137,7 +137,7 @@ def read(data: bytes, size: int = 4096) -> tuple[list[tuple[str, bytes]], str | 
             content = b"".join(entry.blocks)
             assert len(content) == entry.size
             complete.append((entry.name, content))
-    except ArchiveDamagedError as error:
+    except ArchiveError as error:
         return complete, str(error)
     return complete, None
 

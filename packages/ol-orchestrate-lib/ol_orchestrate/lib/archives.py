@@ -1,6 +1,6 @@
 """gzip and tar, read forward only, in blocks, from sources that nobody vouches for.
 
-Whatever is wrong with an archive, all that stands before it comes out first, and then an `ArchiveDamagedError` says
+Whatever is wrong with an archive, all that stands before it comes out first, and then an `ArchiveError` says
 where it breaks off: a truncated gzip, a wrong checksum, a header that is none, an end without its mark. Python's own
 tar reader takes several of these for the end of the archive, and says nothing.
 """
@@ -37,8 +37,16 @@ _GZIP_MARK = b"\x1f\x8b"
 _IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class for an instance
 
 
-class ArchiveDamagedError(BadInputError):
+class ArchiveError(BadInputError):
     """An archive that cannot be read any further."""
+
+
+class TruncatedArchiveError(ArchiveError):
+    """An archive whose bytes end too early; all that came is sound, and its complete entries can be used."""
+
+
+class DamagedArchiveError(ArchiveError):
+    """An archive with bytes that are wrong, so that nothing read from it can be trusted."""
 
 
 def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -52,7 +60,8 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         `BLOCK` bytes before damaged data or a wrong checksum.
 
     Raises:
-        ArchiveDamagedError: It is no gzip, its checksum is wrong, it breaks off, or something else follows it.
+        DamagedArchiveError: It is no gzip, its checksum is wrong, or something else follows it.
+        TruncatedArchiveError: It breaks off.
     """
     members = position = 0
     start = b""
@@ -74,7 +83,7 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
                     data = unpacking.decompress(unpacking.unconsumed_tail, BLOCK) if not unpacking.eof else b""
             except _IsalError as error:
                 what = "the gzip data is damaged" if start == _GZIP_MARK else "this is no gzip file"
-                raise ArchiveDamagedError(f"{what} ({error}), around byte {position - len(rest):,}") from None
+                raise DamagedArchiveError(f"{what} ({error}), around byte {position - len(rest):,}") from None
             rest = b""
             if unpacking.eof:
                 members += 1
@@ -82,7 +91,9 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
                 unpacking = None
     if unpacking is not None or not members:
         what = f"the gzip data breaks off after byte {position:,}" if position else "the file is empty"
-        raise ArchiveDamagedError(what if _GZIP_MARK.startswith(start) else "this is no gzip file")
+        if not _GZIP_MARK.startswith(start):
+            raise DamagedArchiveError("this is no gzip file")
+        raise TruncatedArchiveError(what)
 
 
 def read_ahead(source: Iterator[T], depth: int = 4) -> Generator[T, None, None]:
@@ -128,7 +139,8 @@ def tar_entries(blocks: Iterable[bytes]) -> Iterator[TarEntry]:
         blocks: The unpacked bytes, in pieces of any size.
 
     Raises:
-        ArchiveDamagedError: It is no tar, breaks off, has a damaged header, or something follows its end.
+        DamagedArchiveError: It is no tar, has a damaged header, or something follows its end.
+        TruncatedArchiveError: It breaks off.
     """
     file = _ForwardFile(iter(blocks))
     try:
@@ -142,7 +154,7 @@ def tar_entries(blocks: Iterable[bytes]) -> Iterator[TarEntry]:
                 pass
     except tarfile.TarError as error:
         what = "this is no tar archive" if file.tell() <= tarfile.BLOCKSIZE else "the tar data is damaged"
-        raise ArchiveDamagedError(f"{what} ({error}), around byte {file.tell():,}") from None
+        raise DamagedArchiveError(f"{what} ({error}), around byte {file.tell():,}") from None
     file.expect_end()
 
 
@@ -160,7 +172,7 @@ class _ForwardFile:
 
     def seek(self, position: int) -> int:
         if position < self._position:
-            raise ArchiveDamagedError(f"a tar header at byte {self._position:,} points backwards")
+            raise DamagedArchiveError(f"a tar header at byte {self._position:,} points backwards")
         for _ in self.blocks(position - self._position):
             pass
         return self._position
@@ -168,7 +180,7 @@ class _ForwardFile:
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes, or what is left."""
         if size > LONGEST_HEADER:
-            raise ArchiveDamagedError(f"a tar header before byte {self._position:,} claims to have {size:,} bytes")
+            raise DamagedArchiveError(f"a tar header before byte {self._position:,} claims to have {size:,} bytes")
         self._last = b"".join(self._take(size))
         return self._last
 
@@ -177,7 +189,7 @@ class _ForwardFile:
         end = self._position + size
         yield from self._take(size)
         if self._position < end:
-            raise ArchiveDamagedError(f"the tar data breaks off at byte {self._position:,}, in the middle of an entry")
+            raise TruncatedArchiveError(f"the tar data breaks off at byte {self._position:,}, within an entry")
 
     def _take(self, size: int) -> Iterator[bytes]:
         while size > 0:
@@ -193,10 +205,10 @@ class _ForwardFile:
     def expect_end(self) -> None:
         """Check that the last header read was the mark of the end, and that only zero bytes follow."""
         if len(self._last) < tarfile.BLOCKSIZE:
-            raise ArchiveDamagedError(f"the tar ends at byte {self._position:,} without the mark of its end")
+            raise TruncatedArchiveError(f"the tar ends at byte {self._position:,} without the mark of its end")
         if self._last.strip(b"\0"):
-            raise ArchiveDamagedError(f"there is a damaged tar header before byte {self._position:,}")
+            raise DamagedArchiveError(f"there is a damaged tar header before byte {self._position:,}")
         for block in (self._rest, *self._blocks):
             if bytes(block).strip(b"\0"):
-                raise ArchiveDamagedError(f"something follows the end of the tar, after byte {self._position:,}")
+                raise DamagedArchiveError(f"something follows the end of the tar, after byte {self._position:,}")
             self._position += len(block)
