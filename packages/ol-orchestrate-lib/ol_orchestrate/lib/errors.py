@@ -6,7 +6,8 @@ PipelineError
 ├── MissingObjectError    nothing is stored there
 ├── AccessRefusedError    the service knows us, or should, and says no
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
-└── ServiceError          the service failed or could not be reached; it may work later
+├── ServiceError          the service failed or could not be reached; it may work later
+└── PermanentServiceError the service's answer is final until an operator changes a setting (`lib/http_status.py`)
 ```
 
 Each message names the object, the place in it where that is known, and what the reader can do.
@@ -46,3 +47,7 @@ class ServiceError(PipelineError):
     """A service that failed, or that no connection could be made to."""
 
     may_pass = True
+
+
+class PermanentServiceError(PipelineError):
+    """A service whose answer stays the same: a wrong region or address, an untrusted certificate, a broken protocol."""

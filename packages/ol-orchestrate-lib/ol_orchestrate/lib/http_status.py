@@ -1,0 +1,51 @@
+"""The table of HTTP answers: which ones may pass when the request is repeated, and which are final.
+
+Every client of this package (S3, Cloud Storage, Vault, the edX API) decides by it. A final answer is asked for once,
+and its error message names the setting to change.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http import HTTPStatus
+
+from ol_orchestrate.lib.errors import AccessRefusedError, PermanentServiceError, PipelineError, ServiceError
+
+_MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+_UNTRUSTED = ("certificate verify failed", "invalid peer certificate", "unable to get local issuer certificate")
+"""Wordings of OpenSSL and rustls, for libraries that pass on only the text of the error below them."""
+
+
+def may_pass(status: int) -> bool:
+    """Whether the same request can succeed later, with nothing changed by an operator: 408, 425, 429 and 5xx.
+
+    A broken connection has no status and may pass, too. Everything else is final: other refusals, redirects, untrusted
+    certificates, and answers without what the protocol requires.
+    """
+    return status in _MAY_PASS or 500 <= status <= 599  # noqa: PLR2004
+
+
+def error_of_status(status: int) -> type[PipelineError]:
+    """The class of the error for an answer that is no success."""
+    if may_pass(status):
+        return ServiceError
+    return AccessRefusedError if status in _REFUSED else PermanentServiceError
+
+
+def is_untrusted_certificate(error: BaseException) -> bool:
+    """Whether a request failed because the server's certificate was not trusted, which is final."""
+    seen: set[int] = set()
+    causes: list[object] = [error]
+    while causes:
+        cause = causes.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            text = str(cause)
+            if isinstance(cause, ssl.SSLCertVerificationError) or any(wording in text for wording in _UNTRUSTED):
+                return True
+            # urllib3 and botocore keep the cause as an attribute or an argument, httpx as `__cause__`.
+            causes += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+    return False
