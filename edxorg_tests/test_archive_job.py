@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ import pytest
 
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
+from edxorg.lib.archive.account import Account
+from edxorg.lib.members import Member, MemberKind
 from edxorg.lib.settings import Settings
+from edxorg.ops.archive import account_metadata
 from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
 from ol_orchestrate.failures import PERMANENT_FAILURE
-from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.stores import SourceInfo, open_store
 from ol_orchestrate.recording import ROW_COUNT, SOURCE_DATE
 
 if TYPE_CHECKING:
@@ -119,6 +123,16 @@ def test_the_run_shows_the_sum(location: Location) -> None:
     assert (found["members"], found["delivered"], found["unrecognised"], found["ignored"]) == (7, 4, 1, 1)
     assert "odd.csv" in found["list of unrecognised"]
     assert found["checked_by"] == "size"
+
+
+def test_names_in_an_archive_are_no_markup_in_what_the_run_shows() -> None:
+    account = Account()
+    account.add_unread(Member("o|d`d`<b>.csv", MemberKind.UNRECOGNISED, reason="[odd](https://evil.example)"), 12)
+    source = SourceInfo("file:///a.tar.gz", 1, "1", datetime.now(UTC), checksum=None)
+    shown = account_metadata(account, source)["list of unrecognised"].value
+    assert shown.splitlines()[2:] == [
+        "| o&#124;d&#96;d&#96;&#60;b&#62;.csv | 12 | &#91;odd&#93;(https:&#8288;//evil.example) |"
+    ]
 
 
 def test_the_same_archive_again_writes_and_records_nothing(location: Location) -> None:

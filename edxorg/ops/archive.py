@@ -19,6 +19,7 @@ from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from ol_orchestrate.failures import RETRIES, failures_for_people
+from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, join_url
@@ -175,7 +176,7 @@ def account_metadata(account: Account, source: SourceInfo) -> dict[str, Any]:
     for fate in fates:
         if listed := account.listed.get(fate):
             name = f"list of {fate}"
-            metadata[name] = dg.MetadataValue.md(_markdown(listed, account.fates[fate]))
+            metadata[name] = dg.MetadataValue.md(_not_delivered(listed, account.fates[fate]))
     if account.ambiguous:
         metadata["ambiguous courses"] = list(account.ambiguous)[:LISTED_IN_UI]
     if account.claimed_twice:
@@ -187,22 +188,20 @@ def account_metadata(account: Account, source: SourceInfo) -> dict[str, Any]:
     return metadata
 
 
-def _markdown(listed: list[tuple[str, int, str]], total: int) -> str:
-    lines = ["| member | bytes | why |", "| --- | ---: | --- |"]
-    lines += [f"| `{path}` | {size:,} | {why} |" for path, size, why in listed[:LISTED_IN_UI]]
-    if total > LISTED_IN_UI:
-        lines.append(f"| and {total - LISTED_IN_UI:,} more | | |")
-    return "\n".join(lines)
+def _not_delivered(listed: list[tuple[str, int, str]], total: int) -> str:
+    shown = listed[:LISTED_IN_UI]
+    return markdown.table({"member": str, "bytes": int, "why": str}, shown, more=total - len(shown))
 
 
 def _landed(account: Account) -> str:
-    lines = ["| table | delivered | unchanged | empty | failed | rows | rejected |", "| --- |" + " ---: |" * 6]
-    lines += [
-        f"| {name} | {table.fates[Fate.DELIVERED]:,} | {table.fates[Fate.UNCHANGED]:,} | {table.fates[Fate.EMPTY]:,} "
-        f"| {table.fates[Fate.FAILED]:,} | {table.rows:,} | {sum(table.rejected.values()):,} |"
-        for name, table in sorted(account.tables.items())
-    ]
-    return "\n".join(lines)
+    counts = (Fate.DELIVERED, Fate.UNCHANGED, Fate.EMPTY, Fate.FAILED)
+    return markdown.table(
+        {"table": str, **dict.fromkeys((*(fate.value for fate in counts), "rows", "rejected"), int)},
+        (
+            (name, *(table.fates[fate] for fate in counts), table.rows, sum(table.rejected.values()))
+            for name, table in sorted(account.tables.items())
+        ),
+    )
 
 
 def failure(account: Account, problem: PipelineError | None) -> dg.Failure:

@@ -14,6 +14,7 @@ import dagster as dg
 
 from ol_orchestrate.automation import on_new_version
 from ol_orchestrate.landing import Made, land
+from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.delivery import Copies
@@ -144,7 +145,8 @@ class CourseOutputs:
         yield from self._results
 
     def _metadata(self) -> dict[str, Any]:
-        shown = [f"- {str(problem).replace('`', '')}" for problem in self._problems[:LISTED_IN_UI]]
+        problems = [(str(problem),) for problem in self._problems[:LISTED_IN_UI]]
+        shown = markdown.table({"problem": str}, problems, more=len(self._problems) - len(problems))
         missing = [str(reference.child) for reference in self._missing[:LISTED_IN_UI]]
         return {
             "source": "edxorg",
@@ -153,7 +155,7 @@ class CourseOutputs:
             "made_of": str(self._path),
             "retrieved_at": self._retrieved_at,
             "problems": len(self._problems),
-            "list of problems": dg.MetadataValue.md("\n".join(shown)) if shown else None,
+            "list of problems": dg.MetadataValue.md(shown) if problems else None,
             "missing_children": len(self._missing),
             "list of missing children": dg.MetadataValue.json(missing) if missing else None,
         }

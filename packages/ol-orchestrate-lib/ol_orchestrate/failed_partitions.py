@@ -1,9 +1,11 @@
 """A check that lists the partitions of an asset whose latest run failed, which no page of Dagster does."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import dagster as dg
+
+from ol_orchestrate.lib import markdown
 
 CHECK = "no_failed_partitions"
 
@@ -11,8 +13,6 @@ LISTED_IN_UI = 50
 """Partitions that are listed with their reasons, each of which is a query; the rest is counted."""
 
 RUNS_AT_ONCE = 500
-
-REASON_LENGTH = 500
 
 
 class FailedPartition(NamedTuple):
@@ -98,22 +98,17 @@ def _metadata(
     metadata: dict[str, dg.MetadataValue] = {"failed_partitions": dg.MetadataValue.int(len(failed))}
     if failed:
         metadata["partitions"] = dg.MetadataValue.json([each.partition for each in failed[:LISTED_IN_UI]])
-        metadata["reasons"] = dg.MetadataValue.md("\n".join(_table(instance, failed, step)))
+        metadata["reasons"] = dg.MetadataValue.md(_reasons(instance, failed, step))
     return metadata
 
 
-def _table(instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str) -> Iterator[str]:
-    yield "| partition | why | run |"
-    yield "| --- | --- | --- |"
-    for partition, run_id in failed[:LISTED_IN_UI]:
-        reason = " ".join(_reason(instance, run_id, step).split())[:REASON_LENGTH]
-        yield f"| {_cell(partition)} | {_cell(reason)} | {run_id} |"
-    if len(failed) > LISTED_IN_UI:
-        yield f"| and {len(failed) - LISTED_IN_UI:,} more | | |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _reasons(instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str) -> str:
+    shown = failed[:LISTED_IN_UI]
+    return markdown.table(
+        {"partition": str, "why": str, "run": str},
+        ((each.partition, " ".join(_reason(instance, each.run_id, step).split()), each.run_id) for each in shown),
+        more=len(failed) - len(shown),
+    )
 
 
 def _reason(instance: dg.DagsterInstance, run_id: str, step: str) -> str:
