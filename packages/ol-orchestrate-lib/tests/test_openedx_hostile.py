@@ -221,6 +221,7 @@ class TestDocuments:
             b"\xef\xbb\xbf<!DOCTYPE html><html/>",
             '<!DOCTYPE html [<!ENTITY x "y">]><html>&x;</html>'.encode("utf-16"),
             '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE html><html/>'.encode("utf-16"),
+            b'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE html><html/>',
         ],
     )
     def test_a_dtd_is_refused_with_its_path(self, text: bytes) -> None:
@@ -239,8 +240,10 @@ class TestDocuments:
             ("<html/>".encode("utf-16-le"), "does not begin with a tag"),
             ("<html/>".encode("utf-32"), "broken XML"),
             ("<?xml version='1.0' encoding='cp037'?><html/>".encode("cp037"), "does not begin with a tag"),
-            (b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE', "the encoding 'utf-7' is not read"),
-            (b'<?xml version="1.0" encoding="nonsense"?><html/>', "the encoding 'nonsense' is not read"),
+            (b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE', "broken XML"),
+            (b'<?xml version="1.0" encoding="koi8-r"?><html>\xd4</html>', "the encoding 'koi8-r' is not read"),
+            (b'<?xml version="1.0" encoding="nonsense"?><html>\xd4</html>', "the encoding 'nonsense' is not read"),
+            (b'<?xml version="1.0" encoding="cp1252"?><html>\x81</html>', "neither UTF-8 nor cp1252"),
             (b"\xff\xfe<", "begins as UTF-16 and is not"),
             (b"", "does not begin with a tag"),
             (b"<html>\xff</html>", "broken XML"),
@@ -290,13 +293,13 @@ class TestDocuments:
             with_file("c/html/x.xml", b"<html>" + b"x" * 1_000 + b"</html>")
 
     def test_inline_blocks_inside_each_other_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(f"{MODULE}.blocks.MAX_DOCUMENTS_BYTES", 100_000)
+        monkeypatch.setattr(f"{MODULE}.tree.MAX_DOCUMENTS_BYTES", 100_000)
         nested = b"<vertical>" * 200 + b"x" * 1_000 + b"</vertical>" * 200
         with pytest.raises(CourseExportError, match="inline blocks"):
             with_file("c/vertical/v.xml", nested)
 
     def test_too_many_blocks_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(f"{MODULE}.blocks.MAX_BLOCKS", 100)
+        monkeypatch.setattr(f"{MODULE}.tree.MAX_BLOCKS", 100)
         with pytest.raises(CourseExportError, match="more than 100 blocks"):
             with_file("c/vertical/v.xml", b"<vertical>" + b"<html/>" * 100 + b"</vertical>")
 

@@ -18,8 +18,8 @@ MAX_ATTRIBUTES = 1_000
 """Attributes of one element. Reading them all takes time that grows with the square of their number; a block has some
 dozen."""
 
-_ASCII_BASED = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
-"""Encodings, by Python's names, in which markup has the bytes of ASCII, so that the checks below see all of it."""
+_ASCII_BASED = frozenset({"iso8859-1", "iso8859-15", "cp1252"})
+"""Encodings that are read besides UTF-8 and UTF-16, by Python's names: in them the declaration is ASCII."""
 
 _ENCODING = re.compile(rb"""\A\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
 _DOCTYPE = re.compile(rb"\A(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
@@ -61,11 +61,21 @@ def parse_xml(data: bytes, path: str) -> etree._Element:
 
 
 def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, strip_cdata=False)
+    return etree.XMLParser(
+        encoding="utf-8",  # whatever the document declares
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        strip_cdata=False,
+    )
 
 
 def _in_utf8(data: bytes, path: str) -> bytes:
-    """The document in an encoding that extends ASCII, without a byte order mark."""
+    """The document in UTF-8, without a byte order mark.
+
+    What a document declares counts only where it is not UTF-8: the platform reads every file as UTF-8.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not data.startswith(codecs.BOM_UTF32_LE):
         try:
             text = data.decode("utf-16")
@@ -73,12 +83,25 @@ def _in_utf8(data: bytes, path: str) -> bytes:
             raise _broken(path, "broken XML: it begins as UTF-16 and is not") from None
         return re.sub(r"\A\s*<\?xml.*?\?>", "", text, flags=re.DOTALL).encode()
     data = data.removeprefix(codecs.BOM_UTF8)
-    declared = _ENCODING.match(data)
     if data[:4].count(0) or not data.lstrip().startswith(b"<"):
         raise _broken(path, "broken XML: it does not begin with a tag")
-    if declared and _codec_name(declared[1]) not in _ASCII_BASED:
+    declared = _ENCODING.match(data)
+    if declared is None or (codec := _codec_name(declared[1])) == "utf-8" or _is_utf8(data):
+        return data
+    if codec not in _ASCII_BASED:
         raise _broken(path, f"the encoding {declared[1].decode('ascii', 'replace')!r} is not read", remedy="Use UTF-8")
-    return data
+    try:
+        return data.decode(codec).encode()
+    except UnicodeDecodeError:
+        raise _broken(path, f"broken XML: it is neither UTF-8 nor {codec}") from None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _codec_name(declared: bytes) -> str:
