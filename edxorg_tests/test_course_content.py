@@ -85,6 +85,15 @@ def test_an_export_becomes_eight_outputs(lake: Lake) -> None:
     assert key == f"prod/{COURSE}/{json.loads(manifest)['data_version']}.tar.gz"
 
 
+def test_the_partition_tells_the_run_that_studio_called_course(lake: Lake) -> None:
+    files = {"course.xml": b'<course url_name="course" org="MITx" course="6.00x"/>', "course/course.xml": b"<course/>"}
+    lake.bring(COURSE_XML, course_xml(more=files))
+    assert lake.extract().success
+    ((_, content),) = lake.objects("course_metadata").items()
+    row = json.loads(content)
+    assert (row["course_id"], row["semester"]) == ("course-v1:MITx+6.00x+2012_Fall", "2012_Fall")
+
+
 def test_the_same_again_writes_and_records_nothing(lake: Lake) -> None:
     for asset, content in ((COURSE_STRUCTURE, structure()), (COURSE_XML, course_xml())):
         lake.bring(asset, content)

@@ -62,6 +62,14 @@ def test_a_name_like_those_of_edx_tells_the_course_and_the_site(edxorg: Shell, t
     assert "html/bad.xml:1" in out
 
 
+def test_a_name_tells_the_run_that_studio_called_course(edxorg: Shell, tmp_path: Path) -> None:
+    export = tmp_path / "MITx-6.00x-1T2016-course-prod-analytics.xml.tar.gz"
+    files = {"course.xml": b'<course url_name="course" org="MITx" course="6.00x"/>', "course/course.xml": b"<course/>"}
+    export.write_bytes(course_xml(more=files))
+    code, out, _ = edxorg("inspect", export, "--json")
+    assert (code, json.loads(out)["course_id"]) == (0, "course-v1:MITx+6.00x+1T2016")
+
+
 @pytest.mark.parametrize("command", [("inspect",), ("ingest", "course-xml")])
 @pytest.mark.parametrize(
     ("content", "code", "said"),

@@ -39,18 +39,20 @@ class Export(NamedTuple):
 
     Attributes:
         info: What its store says of it.
+        named: The course and site that its name tells; None if it is not named as edX names exports.
         sha256: Of its bytes.
         course: What is in it.
         static_files: How many files are not XML.
     """
 
     info: SourceInfo
+    named: CoursePartition | None
     sha256: str
     course: Course
     static_files: int
 
     @classmethod
-    def read(cls, reader: VerifiedReader, *, quiet: bool) -> Export:
+    def read(cls, reader: VerifiedReader, settings: Settings, *, quiet: bool) -> Export:
         """Read an export, with a progress bar unless that is not wanted.
 
         Raises:
@@ -67,9 +69,16 @@ class Export(NamedTuple):
                 yield block
 
         name = reader.info.url.rpartition("/")[2]
+        member = identify(name, naming=settings.member_naming)
+        named = member.course if member.kind is MemberKind.COURSE_XML else None
         with console.progress_bar(name, quiet=quiet) as bar, StaticAssets() as static_assets:
-            course = read_course(watched(bar), name=reader.info.url, static_assets=static_assets)
-            return cls(reader.info, digest.hexdigest(), course, static_assets.manifest()["file_count"])
+            course = read_course(
+                watched(bar),
+                name=reader.info.url,
+                course_id=named.course_id if named else None,
+                static_assets=static_assets,
+            )
+            return cls(reader.info, named, digest.hexdigest(), course, static_assets.manifest()["file_count"])
 
     def partition(self, settings: Settings) -> CoursePartition:
         """Which course on which site: as the file is named, or else as the export says.
@@ -77,16 +86,14 @@ class Export(NamedTuple):
         Raises:
             BadInputError: What the export says cannot be part of a key.
         """
-        naming = settings.member_naming
-        member = identify(self.info.url.rpartition("/")[2], naming=naming)
-        if member.kind is MemberKind.COURSE_XML and member.course:
-            return member.course
+        if self.named:
+            return self.named
         course_id = f"{self.course.org}-{self.course.number}-{self.course.run}"
         try:
             CourseName.parse(course_id)
         except ValueError as error:
             raise BadInputError(f"{self.info.url}: {error}") from None
-        return CoursePartition(course_id, naming.default_site)
+        return CoursePartition(course_id, settings.member_naming.default_site)
 
     def summary(self, settings: Settings) -> dict[str, Any]:
         """What is in it, for programs."""
@@ -133,7 +140,7 @@ def is_export(source: SourceUrl, settings: Settings) -> bool:
 
 def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> None:
     """Say what an export holds."""
-    export = Export.read(reader, quiet=as_json)
+    export = Export.read(reader, settings, quiet=as_json)
     summary = export.summary(settings)
     if as_json:
         click.echo(json.dumps(summary))
@@ -153,7 +160,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return whether all went well."""
-    export = Export.read(open_source(source), quiet=as_json)
+    export = Export.read(open_source(source), settings, quiet=as_json)
     partition = export.partition(settings).key()
 
     from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without

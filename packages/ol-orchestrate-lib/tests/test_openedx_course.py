@@ -127,13 +127,132 @@ class TestBlocks:
         course = course_of({"course/2024.xml": '<course><chapter url_name="gone"/></course>'})
         assert [tuple(reference) for reference in course.missing] == [(("course", "2024"), ("chapter", "gone"))]
 
-    def test_an_empty_element_with_more_attributes_is_a_block_unless_its_file_is_there(self) -> None:
-        vertical = '<vertical><video url_name="a" youtube="1:x"/><video url_name="b" youtube="1:y"/></vertical>'
-        course = course_of({"vertical/v.xml": vertical, "video/b.xml": '<video edx_video_id="own"/>'})
+    @pytest.mark.parametrize("element", ['<video url_name="b" youtube="1:y"/>', '<video url_name="b">text</video>'])
+    def test_an_element_that_is_more_than_a_pointer_is_the_block_and_its_file_is_listed(self, element: str) -> None:
+        vertical = f'<vertical><video url_name="a" youtube="1:x"/>{element}</vertical>'
+        files = {
+            "vertical/v.xml": vertical,
+            "video/b.xml": '<video edx_video_id="own"><html url_name="i">x</html></video>',
+        }
+        course = course_of({"course/2024.xml": "<course/>"} | files)
         assert block(course, "a").attributes["youtube"] == "1:x"
-        assert block(course, "b").path == "course/video/b.xml"
-        assert len(course.videos) == 2
-        assert course.problems[1:] == ()  # the first one: there is no course/2024.xml
+        assert block(course, "b").raw_xml == element.encode()
+        assert keys(course)[1:] == [("vertical", "v"), ("video", "a"), ("video", "b")]
+        assert [(problem.path, problem.what) for problem in course.problems] == [
+            ("course/video/b.xml", 'not used: <video url_name="b"/> is defined inline in course/vertical/v.xml')
+        ]
+
+    def test_a_file_that_is_read_before_an_inline_definition_of_its_name_counts(self) -> None:
+        files = {
+            "course/2024.xml": '<course><vertical url_name="z"/><vertical url_name="a"/></course>',
+            "vertical/z.xml": '<vertical><html url_name="x"/></vertical>',
+            "vertical/a.xml": '<vertical><html url_name="x" display_name="inline"/></vertical>',
+            "html/x.xml": "<html/>",
+        }
+        course = course_of(files)
+        assert (block(course, "x").path, block(course, "x").parent) == ("course/html/x.xml", ("vertical", "z"))
+        (problem,) = course.problems
+        assert problem.path == "course/vertical/a.xml"
+        assert problem.what.startswith('another definition of <html url_name="x"/>; the first one in reading order')
+
+    def test_the_first_inline_definition_in_reading_order_gives_parent_and_content(self) -> None:
+        unit = '<vertical><html url_name="x">{}<problem url_name="{}">in it</problem></html></vertical>'
+        units = "".join(f'<vertical url_name="{name}"/>' for name in "zba")
+        files = {
+            "course/2024.xml": f"<course>{units}</course>",
+            "vertical/z.xml": '<vertical><html url_name="x"/></vertical>',
+            "vertical/b.xml": unit.format("first", "p"),
+            "vertical/a.xml": unit.format("second", "q"),
+        }
+        course = course_of(files)
+        assert block(course, "x").parent == ("vertical", "b")
+        assert b"first" in block(course, "x").raw_xml
+        assert [key for key in keys(course) if key[0] != "vertical"] == [
+            ("course", "2024"),
+            ("html", "x"),
+            ("problem", "p"),
+        ]
+        assert [(problem.path, problem.what.partition(" <")[0]) for problem in course.problems] == [
+            ("course/vertical/z.xml", "a second use of"),
+            ("course/vertical/a.xml", "another definition of"),
+        ]
+        assert course.missing == ()
+
+    def test_one_inline_definition_in_two_places_is_a_second_use(self) -> None:
+        unit = '<html url_name="x">same</html>'
+        chapter = f'<vertical url_name="a">{unit}</vertical><vertical url_name="b">{unit}</vertical>'
+        course = course_of({"course/2024.xml": f'<course><chapter url_name="c">{chapter}</chapter></course>'})
+        assert block(course, "x").parent == ("vertical", "a")
+        assert [problem.what[:12] for problem in course.problems] == ["a second use"]
+
+    def test_of_definitions_to_which_the_course_does_not_lead_the_first_counts_too(self) -> None:
+        files = {
+            "course/2024.xml": "<course/>",
+            "vertical/a.xml": '<vertical><vertical url_name="b"/></vertical>',
+            "vertical/b.xml": '<vertical><html url_name="x">first</html></vertical>',
+            "vertical/c.xml": '<vertical><html url_name="x">second</html></vertical>',
+        }
+        course = course_of(files)
+        assert keys(course)[1:] == [("vertical", "a"), ("vertical", "b"), ("html", "x"), ("vertical", "c")]
+        assert block(course, "x").parent == ("vertical", "b")
+        assert b"first" in block(course, "x").raw_xml
+        assert [problem.path for problem in course.problems] == ["course/vertical/c.xml"]
+
+    def test_blocks_below_an_element_that_is_no_block_are_children_of_the_block_above(self) -> None:
+        inside = (
+            '<group name="a"><html url_name="h"/><problem>1</problem></group><default><video/></default><textbook>'
+            '<chapter/></textbook><wiki><html url_name="w" x="1"/></wiki><!-- <group/> -->'
+        )
+        sequential = f'<sequential><problem>0</problem><abtest url_name="t" experiment="e">{inside}</abtest>'
+        sequential += "<section><section><discussion/></section></section></sequential>"
+        course = course_of({"course/2024.xml": "<course/>", "sequential/s.xml": sequential, "html/h.xml": "<html/>"})
+        assert keys(course)[1:] == [
+            ("sequential", "s"),
+            ("problem", "s_problem_1"),
+            ("html", "h"),
+            ("problem", "s_problem_2"),
+            ("video", "s_video_3"),
+            ("html", "w"),
+            ("discussion", "s_discussion_4"),
+        ]
+        assert {each.parent for each in course.blocks[2:]} == {("sequential", "s")}
+        assert course.problems == ()
+        assert course.missing == ()
+
+    def test_blocks_deep_in_a_leaf_are_those_that_say_so(self) -> None:
+        problem = (
+            '<problem><section><p><video src="film.mp4"/><video url_name="v" sub="x"/></p><group/></section></problem>'
+        )
+        course = course_of({"course/2024.xml": "<course/>", "problem/p.xml": problem})
+        assert keys(course)[1:] == [("problem", "p"), ("video", "v")]
+        assert block(course, "v").parent == ("problem", "p")
+
+    def test_blocks_in_the_file_of_an_element_that_is_no_block_have_the_place_of_the_pointer_to_it(self) -> None:
+        pointer = '<abtest url_name="t"/>'
+        group = f'<group><video url_name="v"/><section url_name="u"/>{pointer}</group>'
+        files = {
+            "course/2024.xml": f"<course><html>1</html>{pointer}<html>2</html>{pointer}</course>",
+            "abtest/t.xml": f"<abtest>{group}</abtest>",
+            "section/u.xml": "<section><problem>3</problem></section>",
+            "section/loose.xml": '<section><html url_name="l">4</html></section>',
+            "video/v.xml": "<video/>",
+        }
+        course = course_of(files)
+        assert [(each.key.block_id, each.parent and each.parent.block_id) for each in course.blocks] == [
+            ("2024", None),
+            ("2024_html_1", "2024"),
+            ("v", "2024"),
+            ("u_problem_1", "2024"),
+            ("2024_html_2", "2024"),
+            ("l", None),
+        ]
+        assert course.blocks[0].children == tuple(each.key for each in course.blocks[1:5])
+        second = 'a second use of <abtest url_name="t"/>; left out here'
+        assert [problem.what for problem in course.problems] == [second, second]
+
+    def test_a_pointer_to_an_element_that_is_no_block_and_nowhere_is_missing(self) -> None:
+        course = course_of({"course/2024.xml": '<course><abtest url_name="t"/></course>'})
+        assert [tuple(reference.child) for reference in course.missing] == [("abtest", "t")]
 
     def test_a_colon_in_a_name_is_a_folder(self) -> None:
         course = course_of(
@@ -165,20 +284,6 @@ class TestBlocks:
         assert block(course, "x").parent == BlockKey("chapter", "a")
         assert [each.key.block_id for each in course.blocks].count("x") == 1
         assert [problem.what[:12] for problem in course.problems] == ["a second use"] * 2
-
-    def test_two_definitions_of_one_block_are_reported(self) -> None:
-        files = {"vertical/v.xml": '<vertical><html url_name="x"><p/></html></vertical>', "html/x.xml": "<html/>"}
-        course = course_of(files | {"course/2024.xml": "<course/>"})
-        assert block(course, "x").path == "course/html/x.xml"
-        assert "a second" in str(course.problems[-1])
-
-    def test_of_two_inline_definitions_the_first_counts(self) -> None:
-        vertical = (
-            '<vertical><html url_name="x">1</html><split_test><html url_name="x">2</html></split_test></vertical>'
-        )
-        course = course_of({"course/2024.xml": f"<course>{vertical}</course>"})
-        assert block(course, "x").raw_xml == b'<html url_name="x">1</html>'
-        assert [problem.what[:8] for problem in course.problems] == ["a second", "a second"]
 
     def test_deep_nesting_is_no_matter(self) -> None:
         depth = 2_000
@@ -221,6 +326,47 @@ class TestOddExports:
         assert keys(course) == [("course", "r"), ("chapter", "c"), ("html", "c_html_1")]
         assert course.attributes["display_name"] == "T"
         assert course.problems == ()
+
+    @pytest.mark.parametrize("more", [' display_name="T"', ' slug="s"'])
+    def test_a_course_xml_that_is_no_pointer_is_the_course_and_the_file_is_listed(self, more: str) -> None:
+        files = {
+            "course.xml": POINTER.replace("/>", f'{more}><html url_name="alone"/></course>'),
+            "html/alone.xml": "<html/>",
+        }
+        course = course_of(SMALL | files)
+        assert keys(course)[:3] == [("course", "2024"), ("html", "alone"), ("chapter", "c")]
+        assert course.blocks[0].path == "course/course.xml"
+        assert [problem.path for problem in course.problems] == ["course/course/2024.xml"]
+        assert "not used" in course.problems[0].what
+
+    @pytest.mark.parametrize(
+        ("url_name", "course_id", "run", "listed"),
+        [
+            ("course", "MITx-6.00x-1T2016", "1T2016", False),
+            ("course", "MITx-6.00x-2012_Fall-A-ccx-2", "2012_Fall-A", False),
+            ("course", "MITx-7.00x-1T2016", "1T2016", True),
+            ("course", None, "course", False),
+            ("2024", "MITx-6.00x-2024", "2024", False),
+            ("2024", "MITx-6.00x-2024-ccx-12", "2024", False),
+            ("2024", "MITx-6.00x-2023", "2024", True),
+            ("2024", "HarvardX-6.00x-2024", "2024", True),
+            ("2024", None, "2024", False),
+        ],
+    )
+    def test_the_exports_name_tells_the_run_where_the_course_does_not(
+        self, url_name: str, course_id: str | None, run: str, *, listed: bool
+    ) -> None:
+        files = {
+            "course.xml": POINTER.replace("2024", url_name),
+            f"course/{url_name}.xml": "<course/>",
+            f"policies/{url_name}/policy.json": json.dumps({f"course/{url_name}": {"tags": ["t"]}}),
+        }
+        course = read_course(io.BytesIO(export(files)), course_id=course_id)
+        (metadata,) = rows(course, "course_metadata")
+        assert (metadata["course_id"], metadata["semester"]) == (f"course-v1:MITx+6.00x+{run}", run)
+        assert rows(course, "course_policy")[0]["tags"] == ["t"]
+        assert keys(course) == [("course", url_name)]
+        assert [problem.path for problem in course.problems] == ["course/course.xml"] * listed
 
     def test_a_course_without_its_file_has_a_row_and_a_problem(self) -> None:
         course = course_of({})
@@ -269,6 +415,14 @@ class TestOddExports:
         assert block(course, "h").attributes["display_name"] == "Einführung"
         assert "Einführung" in block(course, "h").raw_xml.decode()
 
+    @pytest.mark.parametrize("declared", ["utf-16", "UTF-16LE", "iso-8859-1", "windows-1251", "nonsense"])
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    def test_what_is_utf_8_is_read_as_that_whatever_it_declares(self, declared: str, mark: bytes) -> None:
+        text = f"<?xml version='1.0' encoding='{declared}'?>\n<html display_name='Einführung 東'/>"
+        course = course_of(SMALL | {"html/h.xml": mark + text.encode()})
+        assert course.problems == ()
+        assert block(course, "h").attributes["display_name"] == "Einführung 東"
+
     def test_names_in_decomposed_unicode_and_in_latin_1_are_found(self) -> None:
         files = {
             "course/2024.xml": '<course><html url_name="é"/><html url_name="ü"/></course>',
@@ -310,6 +464,66 @@ class TestPolicies:
             }
         ]
 
+    def test_a_policy_overrides_the_xml_of_a_block(self) -> None:
+        policy = {
+            "course/2024": {
+                "display_name": "T",
+                "start": "2024-01-01T00:00:00Z",
+                "end": None,
+                "self_paced": True,
+                "instructor_info": {"instructors": []},
+            },
+            "chapter/c": {"display_name": None},
+            "problem/p": {"max_attempts": 5, "weight": 2.5, "markdown": None},
+            "video/inline": {"edx_video_id": "id-9", "display_name": 7},
+            "html/week:1": {"display_name": "Week"},
+        }
+        attributes = 'display_name="X" start="2020" end="2021" self_paced="false" enrollment_start="2019"'
+        files = {
+            "course/2024.xml": f'<course {attributes}><chapter url_name="c"/><html url_name="week:1"/></course>',
+            "html/week/1.xml": "<html/>",
+            "policies/2024/policy.json": json.dumps(policy),
+        }
+        course = course_of(SMALL | files)
+        (metadata,) = rows(course, "course_metadata")
+        assert (metadata["title"], metadata["course_start"], metadata["course_end"]) == (
+            "T",
+            "2024-01-01T00:00:00Z",
+            None,
+        )
+        assert (metadata["self_paced"], metadata["instructor_info"]) == (True, '{"instructors": []}')
+        assert metadata["enrollment_start"] == "2019"
+        by_id = {row["block_id"]: row for row in rows(course, "course_xml_blocks")}
+        assert {name: row["block_display_name"] for name, row in by_id.items() if row["block_display_name"]} == {
+            "2024": "T",
+            "inline": "7",
+            "week:1": "Week",
+            "h": "Page",
+        }
+        assert [by_id["p"][name] for name in ("max_attempts", "weight", "markdown")] == ["5", "2.5", None]
+        assert by_id["p"]["xml_attributes"] == {"max_attempts": "3", "weight": "1.5", "markdown": ">>Q<<"}
+        assert by_id["2024"]["xml_attributes"]["display_name"] == "X"
+        assert by_id["inline"]["edx_video_id"] == "id-9"
+        assert [row["edx_video_id"] for row in rows(course, "course_video")] == ["id-9", "id-2"]
+        assert course.problems == ()
+
+    def test_a_policy_of_a_block_that_is_no_object_is_listed_and_overrides_nothing(self) -> None:
+        course = course_of(SMALL | {"policies/2024/policy.json": '{"course/2024": {}, "chapter/c": "x"}'})
+        (problem,) = course.problems
+        assert (problem.path, problem.what) == (
+            "course/policies/2024/policy.json",
+            "'chapter/c' is no object; it overrides nothing",
+        )
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+    def test_numbers_that_json_has_not_are_read_as_null_and_listed(self, number: str) -> None:
+        text = f'{{"course/2024": {{"tags": [{number}, 1.5, {number}], "weight": {number}}}}}'
+        course = course_of(SMALL | {"policies/2024/policy.json": text})
+        assert rows(course, "course_policy")[0]["tags"] == [None, 1.5, None]
+        (problem,) = course.problems
+        assert problem.path == "course/policies/2024/policy.json"
+        assert "are read as null; there are 3" in problem.what
+
     def test_older_places_work(self) -> None:
         policy = json.dumps({"course/2024": {"tags": ["old"]}})
         grading = json.dumps({"GRADER": [{"type": "HW"}], "GRADE_CUTOFFS": {"Pass": 0.5}})
@@ -338,7 +552,6 @@ class TestPolicies:
         ("text", "line", "column"),
         [
             ('{"course/2024":\n  {"tabs": [}}', 2, 13),
-            ('{"a": NaN}', None, None),
             ("[" * 5_000 + "]" * 5_000, None, None),
         ],
     )
@@ -393,7 +606,7 @@ class TestRows:
                 "course_number": "6.00x",
                 "semester": "2024",
                 "title": "T",
-                "course_start": '"2020-01-01T00:00:00Z"',
+                "course_start": "2020-01-01T00:00:00Z",
                 "course_end": "soon",
                 "enrollment_start": "a",
                 "enrollment_end": "b",
@@ -401,6 +614,27 @@ class TestRows:
                 "instructor_info": '{"instructors": []}',
             }
         ]
+
+    @pytest.mark.parametrize(
+        ("text", "date"),
+        [
+            ('"2016-01-01T00:00:00+00:00"', "2016-01-01T00:00:00+00:00"),
+            (' "January 1, 2016" ', "January 1, 2016"),
+            ("null", None),
+            ("2016", "2016"),
+            ('"2016', '"2016'),
+            ('"a" or "b"', '"a" or "b"'),
+            ("[" * 5_000, "[" * 5_000),
+            ("", ""),
+        ],
+    )
+    def test_a_date_in_json_quotes_is_unwrapped(self, text: str, date: str | None) -> None:
+        names = {"start": "course_start", "end": "course_end"} | {
+            name: name for name in ("enrollment_start", "enrollment_end")
+        }
+        course = course_of({"course/2024.xml": "<course " + " ".join(f"{name}='{text}'" for name in names) + "/>"})
+        (row,) = rows(course, "course_metadata")
+        assert {row[column] for column in names.values()} == {date}
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -579,7 +813,7 @@ class TestSecrets:
     }
     LIST = json.dumps([PASSPORT]).replace('"', "&quot;")
     FILES: ClassVar[dict[str, str | bytes]] = {
-        "course.xml": f'<course url_name="2024" org="MITx" course="6.00x" lti_passports="{LIST}"/>',
+        "course.xml": POINTER,
         "course/2024.xml": (
             f'<course lti_passports="{LIST}" other="{QUOTED}" display_name="T"><!-- lti_passports="{PASSPORT}" -->'
             f"<lti_passports><x>{CANARY}</x></lti_passports><lti_passports value='{PASSPORT}'/>"
@@ -639,6 +873,13 @@ class TestSecrets:
         assert policy["discussions_settings"] == {"deep": [{"er": {}}]}
         assert rows(course, "course_certificate_signatory")[0]["name"] == "N"
         assert b"and more" in block(course, "v_problem_2").raw_xml
+
+    def test_passports_of_a_course_that_is_whole_in_course_xml_are_left_out(self) -> None:
+        text = f'<course url_name="2024" org="MITx" course="6.00x" lti_passports="{self.LIST}"/>'
+        course = course_of({"course.xml": text, "course/2024.xml": "<course/>"})
+        assert CANARY not in repr(course)
+        assert course.blocks[0].path == "course/course.xml"
+        assert [problem.path for problem in course.problems] == ["course/course/2024.xml"]
 
     @pytest.mark.parametrize(
         "text",

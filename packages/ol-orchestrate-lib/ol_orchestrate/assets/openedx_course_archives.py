@@ -42,7 +42,8 @@ def extract_edxorg_courserun_metadata(
         StaticAssets() as static_assets,
     ):
         with outputs.open() as (blocks, name):
-            course = read_course(blocks, name=name, static_assets=static_assets)
+            course_id = outputs.course.course_id
+            course = read_course(blocks, name=name, course_id=course_id, static_assets=static_assets)
         outputs.report(course.problems, course.missing)
         _land(outputs, course, static_assets)
         yield from outputs.new()

@@ -8,6 +8,7 @@
 | `static_assets` | the files of a course that are not XML: bundle and manifest |
 | `archive` | the members of a `.tar.gz`, one pass, bounded |
 | `blocks`, `policies` | the parts of a course |
+| `tree` | the blocks of all files: which definitions count, and how they hang together |
 | `reading_order` | depth first, with cycles and orphans |
 | `passports` | taking LTI secrets out |
 | `safe_xml`, `safe_json` | documents from outside |

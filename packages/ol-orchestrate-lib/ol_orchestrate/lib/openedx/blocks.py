@@ -1,24 +1,20 @@
-"""Finds the blocks in the XML files of a course, and links them into a tree."""
+"""Blocks of a course, and the definitions of blocks that one XML document holds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lxml import etree  # type: ignore[import-untyped]
 
-from ol_orchestrate.lib.openedx.archive import MAX_DOCUMENTS_BYTES
 from ol_orchestrate.lib.openedx.passports import NAME as PASSPORTS
 from ol_orchestrate.lib.openedx.passports import strip_passports
-from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, ProblemList
-from ol_orchestrate.lib.openedx.reading_order import Reference, reading_order
-from ol_orchestrate.lib.openedx.safe_xml import parse_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-MAX_BLOCKS = 200_000
-"""Blocks of one course; the largest have some ten thousand."""
+NOT_BLOCKS = frozenset({"abtest", "default", "group", "section"})
+"""Types of elements, and of files, that only group blocks: their child elements are blocks of the block above."""
 
 _CONTAINERS = frozenset(
     {
@@ -41,6 +37,8 @@ _CONTAINERS = frozenset(
 
 _SETTINGS_OF_CONTAINERS = frozenset({PASSPORTS, "grading", "meta", "metadata", "show", "textbook", "wiki"})
 """Child elements of containers that describe the container."""
+
+_SAYS_SO = etree.XPath(".//*[@url_name or @xblock-family]", smart_strings=False)
 
 
 class BlockKey(NamedTuple):
@@ -79,62 +77,46 @@ class Block:
     duration: str | None
 
 
-class _Found(NamedTuple):
-    block: Block
-    empty: bool
-    """Nothing inside, so that a file of the same key is what is meant."""
+class Definition(NamedTuple):
+    """A block as one place in the course defines it.
 
-
-def read_blocks(
-    files: dict[str, bytes], key_of: Callable[[str], BlockKey | None], problems: ProblemList
-) -> dict[BlockKey, Block]:
-    """Read all files that hold blocks, without their parents yet.
-
-    Args:
-        files: XML files by path; emptied on the way, since their content would be in memory twice.
-        key_of: The block that the file at a path is named after, or None for a file that is no block.
-        problems: Learns of broken files, and of blocks that are defined twice.
-
-    Raises:
-        CourseExportError: More than `MAX_BLOCKS` blocks, or so much XML inside each other that it grows too large.
+    Attributes:
+        block: The block, without a parent.
+        children: Its children in order: pointers, and the blocks that are inline in it.
     """
-    blocks: dict[BlockKey, Block] = {}
-    inline: list[_Found] = []
-    held = 0
-    for path in sorted(files):
-        data = files.pop(path)
-        if (key := key_of(path)) is None:
-            continue
-        if key in blocks:
-            _report_second(key, path, blocks, problems)
-            continue
-        try:
-            root = parse_xml(data, path)
-        except BrokenDocumentError as error:
-            problems.append(error.problem)
-            continue
-        for found in blocks_in(root, key, path):
-            if found.block.key == key and key not in blocks:
-                blocks[key] = found.block
-            else:
-                inline.append(found)
-            held += len(found.block.raw_xml)
-            if len(blocks) + len(inline) > MAX_BLOCKS or held > MAX_DOCUMENTS_BYTES:
-                limits = f"{MAX_BLOCKS:,} blocks or {MAX_DOCUMENTS_BYTES >> 20} MiB of XML, inline blocks counted again"
-                raise CourseExportError(f"{path}: with it the course has more than {limits}. It is not read")
-    for block, empty in inline:
-        if blocks.setdefault(block.key, block) is not block and not empty:
-            _report_second(block.key, block.path, blocks, problems)
-    return blocks
+
+    block: Block
+    children: list[Child]
+
+    def with_inline(self) -> Iterator[Definition]:
+        """This definition, then those inline in it, at any depth, in reading order."""
+        pending = [self]
+        while pending:
+            definition = pending.pop()
+            yield definition
+            pending += [child.inline for child in reversed(definition.children) if child.inline]
 
 
-def _report_second(key: BlockKey, path: str, blocks: Mapping[BlockKey, Block], problems: ProblemList) -> None:
-    what = f"a second {key}; the one in {blocks[key].path} is used"
-    problems.add(path, what, "Give one of them another url_name, or remove it")
+class Child(NamedTuple):
+    """A block's mention of a child.
+
+    Attributes:
+        key: The child.
+        inline: Its definition, if it stands there; None for a pointer.
+    """
+
+    key: BlockKey
+    inline: Definition | None = None
 
 
-def blocks_in(root: etree._Element, key: BlockKey, path: str) -> Iterator[_Found]:
-    """The block that an element is, then those inline in it, at any depth.
+def is_pointer(element: etree._Element) -> bool:
+    """Whether an element only names a block, so that the platform looks for it in a file of its own."""
+    names = {"url_name", "org", "course"} if element.tag == "course" else {"url_name"}
+    return names.issuperset(element.keys()) and not len(element) and not (element.text or "").strip()
+
+
+def definition_in(root: etree._Element, key: BlockKey, path: str) -> Definition:
+    """The block that an element is, with those inline in it.
 
     Args:
         root: A whole file's root; LTI passports are removed from it.
@@ -145,72 +127,57 @@ def blocks_in(root: etree._Element, key: BlockKey, path: str) -> Iterator[_Found
     if PASSPORTS.encode() in raw:
         strip_passports(root)
         raw = _serialise(root)
-    pending = [(root, key)]
+    top = _definition(root, key, path, raw)
+    pending = [(root, top)]
     while pending:
-        element, key = pending.pop()
-        children: list[BlockKey] = []
-        inline: list[tuple[etree._Element, BlockKey]] = []
+        element, parent = pending.pop()
         nameless = 0
-        for child in element:
-            if not _is_block(child, key.block_type):
-                continue
+        for child in _child_blocks(element, parent.block.key.block_type):
             block_type = etree.QName(child).localname if child.tag[0] == "{" else child.tag
             block_id = child.get("url_name")
+            if block_id and is_pointer(child):
+                parent.children.append(Child(BlockKey(block_type, block_id)))
+                continue
             if not block_id:
                 nameless += 1
-                block_id = f"{key.block_id}_{block_type}_{nameless}"
+                block_id = f"{parent.block.key.block_id}_{block_type}_{nameless}"
             child_key = BlockKey(block_type, block_id)
-            children.append(child_key)
-            if not _is_pointer(child):
-                inline.append((child, child_key))
-        pending += reversed(inline)
-        asset = element.find("video_asset") if key.block_type == "video" else None
-        yield _Found(
-            Block(
-                key=key,
-                parent=None,
-                children=tuple(children),
-                path=path,
-                attributes=dict(element.items()),
-                raw_xml=raw if element is root else _serialise(element),
-                duration=None if asset is None else asset.get("duration"),
-            ),
-            empty=not len(element) and not (element.text or "").strip(),
-        )
+            inline = _definition(child, child_key, path, _serialise(child))
+            parent.children.append(Child(child_key, inline))
+            pending.append((child, inline))
+    return top
 
 
-def _is_block(element: etree._Element, parent_type: str) -> bool:
-    if not isinstance(element.tag, str):  # a comment or a processing instruction
-        return False
-    family = element.get("xblock-family")
-    if family is not None:
-        return not family.startswith("xblock_asides")
-    if element.get("url_name"):
+def _definition(element: etree._Element, key: BlockKey, path: str, raw: bytes) -> Definition:
+    asset = element.find("video_asset") if key.block_type == "video" else None
+    duration = None if asset is None else asset.get("duration")
+    return Definition(Block(key, None, (), path, dict(element.items()), raw, duration), [])
+
+
+def _child_blocks(element: etree._Element, block_type: str) -> Iterator[etree._Element]:
+    """The elements inside a block that are its children, in order: below elements that are no blocks, too."""
+    holds_blocks = block_type in _CONTAINERS or block_type in NOT_BLOCKS
+    if not holds_blocks and not (len(element) and _SAYS_SO(element)):
+        return  # most leaves end here, so that their elements are not looked at one by one
+    pending = [(child, holds_blocks) for child in reversed(element)]
+    while pending:
+        child, holds_blocks = pending.pop()
+        if not isinstance(child.tag, str) or child.get("xblock-family", "").startswith("xblock_asides"):
+            continue  # a comment, a processing instruction, or notes about the block
+        if _is_block(child, in_container=holds_blocks):
+            yield child
+        else:
+            holds_blocks = holds_blocks and child.tag in NOT_BLOCKS
+            pending += [(inner, holds_blocks) for inner in reversed(child)]
+
+
+def _is_block(element: etree._Element, *, in_container: bool) -> bool:
+    if in_container and element.tag in NOT_BLOCKS:
+        return bool(element.get("url_name")) and is_pointer(element)  # to the file in which its blocks are
+    if element.get("xblock-family") is not None or element.get("url_name"):
         return True
-    return parent_type in _CONTAINERS and element.tag not in _SETTINGS_OF_CONTAINERS
-
-
-def _is_pointer(element: etree._Element) -> bool:
-    """Whether the platform would look for the block in a file of its own."""
-    return element.keys() == ["url_name"] and not len(element) and not (element.text or "").strip()
+    return in_container and element.tag not in _SETTINGS_OF_CONTAINERS
 
 
 def _serialise(element: etree._Element) -> bytes:
     return bytes(etree.tostring(element, encoding="utf-8", with_tail=False))
-
-
-def link_blocks(
-    blocks: Mapping[BlockKey, Block], course: BlockKey, problems: ProblemList
-) -> tuple[tuple[Block, ...], tuple[Reference[BlockKey], ...]]:
-    """Put the blocks into reading order, and give each its parent.
-
-    Returns:
-        All blocks: depth first from the course, then those that it does not lead to; and the references to blocks
-        that are not there.
-    """
-    order = reading_order(course, {key: block.children for key, block in blocks.items()})
-    for what, references in (("a cycle: the block is part of", order.cycles), ("a second use of", order.repeated)):
-        for parent, child in references:
-            problems.add(blocks[parent].path, f"{what} {child}; left out here", "Remove one of the references")
-    linked = (replace(blocks[key], parent=parent) for key, parent in order.parents.items())
-    return tuple(linked), tuple(order.missing)

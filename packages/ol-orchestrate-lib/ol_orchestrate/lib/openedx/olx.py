@@ -2,19 +2,22 @@
 
 OLX: https://docs.openedx.org/en/latest/educators/olx/. A course is a tree of blocks. A block stands in a file of its
 own, `{type}/{url_name}.xml`, and its parent then holds a pointer, an empty `<{type} url_name="…"/>`; or it stands in
-its parent's file, inline. `course.xml` points to the course block, or holds the whole of it.
+its parent's file, inline. `course.xml` points to the course block, or holds the whole of it. A setting that
+`policy.json` has for a block overrides the attribute of its XML.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ol_orchestrate.lib.openedx.archive import NOT_CONTENT, ExportFiles, read_export
-from ol_orchestrate.lib.openedx.blocks import Block, BlockKey, blocks_in, link_blocks, read_blocks
+from ol_orchestrate.lib.openedx.blocks import Block, BlockKey, definition_in, is_pointer
 from ol_orchestrate.lib.openedx.policies import Policies, read_policies
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, Problem, ProblemList
 from ol_orchestrate.lib.openedx.safe_xml import parse_xml
+from ol_orchestrate.lib.openedx.tree import link_blocks, read_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +30,11 @@ _NO_BLOCKS = NOT_CONTENT | {"about", "info", "policies", "roots", "tabs"}
 
 _EXPORT_AGAIN = "Export the course again"
 
+_CCX = re.compile(r"-ccx-\d+\Z", re.ASCII)
+
+_ANY_RUN = "course"
+"""The `url_name` that Studio gave to the course block of every run until 2018."""
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -35,7 +43,7 @@ class Course:
     Attributes:
         org: As `course.xml` spells it, like the next two.
         number: For example `6.00x`.
-        run: For example `2012_Fall`; the `url_name` of the course block.
+        run: For example `2012_Fall`; the `url_name` of the course block unless that is the same for all runs.
         attributes: Of the course block, text as in the XML; some hold JSON.
         blocks: Depth first from the course block; then those that it does not lead to.
         missing: Children that the export does not have, for example of a library.
@@ -62,9 +70,22 @@ class Course:
         """The video blocks, wherever they stand."""
         return tuple(block for block in self.blocks if block.key.block_type == "video")
 
+    def setting(self, name: str, block: Block | None = None) -> Any:  # noqa: ANN401 - any JSON value
+        """The value of a setting that holds for a block, or for the course; None where it has none.
+
+        That is the policy's, any JSON value, or else the text in the XML.
+        """
+        block = block or self.blocks[0]
+        policy = self.policies.course if block is self.blocks[0] else self.policies.blocks.get("/".join(block.key))
+        return policy[name] if policy and name in policy else block.attributes.get(name)
+
 
 def read_course(
-    source: BinaryIO | Iterable[bytes], *, name: str = "the export", static_assets: StaticAssets | None = None
+    source: BinaryIO | Iterable[bytes],
+    *,
+    name: str = "the export",
+    course_id: str | None = None,
+    static_assets: StaticAssets | None = None,
 ) -> Course:
     """Read a course from an export, in one pass.
 
@@ -73,11 +94,12 @@ def read_course(
     Args:
         source: The bytes of a `.tar.gz`: an open file, or its chunks; read forward only.
         name: What to call the export in errors, for example its object key.
+        course_id: The course as the export's name or its partition spells it, `{org}-{number}-{run}`, if that is known.
         static_assets: Collects the files that are no XML; without it they are passed over.
 
     Raises:
         CourseExportError: The archive cannot be read to its end, holds no course, or passes a limit of `archive` or
-            `blocks`; or the file that names the course is broken.
+            `tree`; or the file that names the course is broken.
     """
     files = read_export(source, name, static_assets)
     problems = files.problems
@@ -85,40 +107,63 @@ def read_course(
     for folder, path in files.passed_over.items():
         if f"{folder}/" != root:
             problems.add(path, "below a folder for static files, but not the course's; it was not read", "Move it")
-    data = files.xml.pop(entry)
     try:
-        pointer = parse_xml(data, entry)
+        element = parse_xml(files.xml.pop(entry), entry)
     except BrokenDocumentError as error:
         raise CourseExportError(f"{name}: {error}") from None
-    if pointer.tag != "course":
-        raise CourseExportError(f"{name} is no course: {entry} holds <{pointer.tag}>. Give the export of a course")
+    if element.tag != "course":
+        raise CourseExportError(f"{name} is no course: {entry} holds <{element.tag}>. Give the export of a course")
 
-    key = BlockKey("course", pointer.get("url_name") or _only_run(files, root, entry, name))
+    key = BlockKey("course", element.get("url_name") or _only_run(files, root, entry, name))
     own_file = f"{root}course/{key.block_id}.xml"
-    inline = own_file not in files.xml
-    if inline:
-        files.xml[entry] = data
-    blocks = read_blocks(files.xml, lambda path: _key_of_file(path, root, {entry: key}, problems), problems)
-    from_pointer = next(blocks_in(pointer, key, entry)).block
-    course = blocks.setdefault(key, from_pointer)
-    if inline and not course.children:
-        problems.add(own_file, "missing: the course has no content", _EXPORT_AGAIN)
-    attributes = {**from_pointer.attributes, **course.attributes}
+    pointer = is_pointer(element)
+    in_entry = definition_in(element, key, entry)
+    if own_file not in files.xml:
+        if not in_entry.children:
+            problems.add(own_file, "missing: the course has no content", _EXPORT_AGAIN)
+    elif not pointer:
+        del files.xml[own_file]
+        what = f"not used: {entry} has more than url_name, org and course, so it is the course itself"
+        problems.add(own_file, what, f"Remove the file, or reduce {entry} to a pointer")
+    definitions = read_definitions(files.xml, lambda path: _key_of_file(path, root, key, problems), problems)
+    course = definitions.get(key, in_entry)
+    attributes = {**in_entry.block.attributes, **course.block.attributes}
     org, number = attributes.get("org"), attributes.get("course") or attributes.get("number")
     if not (org and number):
         raise CourseExportError(f"{name}: {entry} has no org or no course number. {_EXPORT_AGAIN}")
 
+    run = _run(f"{org}-{number}-", key.block_id, course_id, entry, problems)
     policies = read_policies(files.settings, root, key.block_id, problems)
-    linked, missing = link_blocks(blocks, key, problems)
+    linked, missing = link_blocks(course, definitions, problems)
     if static_assets is not None:
         static_assets.select(root, problems)
-    return Course(org, number, key.block_id, attributes, linked, missing, policies, problems.as_tuple())
+    return Course(org, number, run, attributes, linked, missing, policies, problems.as_tuple())
 
 
-def _key_of_file(path: str, root: str, known: Mapping[str, BlockKey], problems: ProblemList) -> BlockKey | None:
+def _run(prefix: str, url_name: str, course_id: str | None, entry: str, problems: ProblemList) -> str:
+    """The run that the export is of.
+
+    Args:
+        prefix: How a course id begins that agrees with the export's organization and number.
+        url_name: The run, as the export says.
+        course_id: The course, as the export's name says; for a section taught by a CCX coach, with `-ccx-{n}`.
+        entry: The file that names the course.
+        problems: Learns of a name that disagrees with the export.
+    """
+    if course_id is None:
+        return url_name
+    named = _CCX.sub("", course_id)
+    agrees = named.startswith(prefix) and (url_name == _ANY_RUN or named == prefix + url_name)
+    if not agrees:
+        what = f"it names the course {prefix}{url_name}, but the export is named as one of {course_id}"
+        problems.add(entry, what, "Find out which of the two is right, and mend the other")
+    if url_name != _ANY_RUN:
+        return url_name
+    return named.removeprefix(prefix) if agrees else named.rpartition("-")[2]
+
+
+def _key_of_file(path: str, root: str, course: BlockKey, problems: ProblemList) -> BlockKey | None:
     """The block that a file is named after; a `/` below the type's folder is a `:` in the `url_name`."""
-    if path in known:
-        return known[path]
     folder, _, rest = path.removeprefix(root).partition("/")
     if not path.startswith(root) or folder in _NO_BLOCKS:
         return None
@@ -126,7 +171,7 @@ def _key_of_file(path: str, root: str, known: Mapping[str, BlockKey], problems: 
         problems.add(path, "an XML file beside course.xml; it is not read", "Put it into the folder of its type")
         return None
     key = BlockKey(folder, rest.removesuffix(".xml").replace("/", ":"))
-    if folder == "course" and key not in known.values():
+    if folder == "course" and key != course:
         problems.add(path, "the course block of another run; it is not read", "Export each run by itself")
         return None
     return key

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _RETRIEVED_AT = "retrieved_at"
+
+_JSON_DATE = re.compile(r'\s*(?:null|".*")\s*', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +99,36 @@ def manifest_line(manifest: Manifest) -> bytes:
 
 
 def _metadata_rows(course: Course) -> Iterator[Row]:
-    text = course.attributes.get
     yield {
         "course_id": course.course_id,
         "institution": course.org,
         "course_number": course.number,
         "semester": course.run,
-        "title": text("display_name"),
-        "course_start": text("start"),
-        "course_end": text("end"),
-        "enrollment_start": text("enrollment_start"),
-        "enrollment_end": text("enrollment_end"),
-        "self_paced": _truth(text("self_paced")) or False,
-        "instructor_info": text("instructor_info"),
+        "title": _text(course.setting("display_name")),
+        "course_start": _date(course.setting("start")),
+        "course_end": _date(course.setting("end")),
+        "enrollment_start": _date(course.setting("enrollment_start")),
+        "enrollment_end": _date(course.setting("enrollment_end")),
+        "self_paced": _truth(course.setting("self_paced")) or False,
+        "instructor_info": _text(course.setting("instructor_info")),
     }
+
+
+def _text(value: object) -> str | None:
+    """A setting as the platform would write it into an attribute."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _date(value: object) -> str | None:
+    """The text of a date; Studio used to write dates into the XML as JSON."""
+    text = _text(value)
+    if text is None or not _JSON_DATE.fullmatch(text):
+        return text
+    try:
+        decoded: str | None = json.loads(text)
+    except ValueError:
+        return text
+    return decoded
 
 
 def _truth(value: object) -> bool | None:
@@ -123,7 +143,7 @@ def _video_rows(course: Course) -> Iterator[Row]:
         yield {
             "course_id": course.course_id,
             "video_block_id": video.key.block_id,
-            "edx_video_id": video.attributes.get("edx_video_id"),
+            "edx_video_id": _text(course.setting("edx_video_id", video)),
             "duration": video.duration,
         }
 
@@ -158,24 +178,24 @@ def _grading_rows(course: Course) -> Iterator[Row]:
 def _block_rows(course: Course, source_system: str) -> Iterator[Row]:
     for block in course.blocks:
         block_type, block_id = block.key
-        of_video = block.attributes.get if block_type == "video" else _nothing
-        of_problem = block.attributes.get if block_type == "problem" else _nothing
+        is_video, is_problem = block_type == "video", block_type == "problem"
+        setting = partial(course.setting, block=block)
         yield {
             "course_id": course.course_id,
             "source_system": source_system,
             "block_id": block_id,
             "block_type": block_type,
-            "block_display_name": block.attributes.get("display_name", ""),
+            "block_display_name": _text(setting("display_name")) or "",
             "block_parent": block.parent and block.parent.block_id,
             "xml_attributes": block.attributes,
             "xml_path": block.path,
             "raw_xml": block.raw_xml.decode(),
             "retrieved_at": None,
-            "edx_video_id": of_video("edx_video_id"),
+            "edx_video_id": _text(setting("edx_video_id")) if is_video else None,
             "duration": block.duration,
-            "max_attempts": of_problem("max_attempts"),
-            "weight": of_problem("weight"),
-            "markdown": of_problem("markdown"),
+            "max_attempts": _text(setting("max_attempts")) if is_problem else None,
+            "weight": _text(setting("weight")) if is_problem else None,
+            "markdown": _text(setting("markdown")) if is_problem else None,
         }
 
 

@@ -21,11 +21,13 @@ class Policies:
 
     Attributes:
         course: Settings of the course block; None if there are none for this run.
+        blocks: Settings of all blocks that have some, by `{type}/{url_name}`.
         grading: `GRADER` and `GRADE_CUTOFFS`; None if there is no grading policy for this run.
         signatories: Who signs the certificates: each one's own fields, and `certificate_id`.
     """
 
     course: Mapping[str, Any] | None
+    blocks: Mapping[str, Mapping[str, Any]]
     grading: Mapping[str, Any] | None
     signatories: tuple[Mapping[str, Any], ...]
 
@@ -49,9 +51,11 @@ def read_policies(files: Mapping[str, bytes], root: str, run: str, problems: Pro
         others = [path for path in files if path.startswith(folder) and path.endswith("/policy.json")]
         if others and f"{folder}{run}/policy.json" not in others:
             problems.add(others[0], f"policies of another run than {run!r}; they are not used", "Export the run again")
-        return Policies(None, grading and grading.values, ())
+        return Policies(None, {}, grading and grading.values, ())
     course = _settings_of_course(settings, run, problems)
-    return Policies(course, grading and grading.values, tuple(_signatories(course or {}, settings.path, problems)))
+    blocks = _settings_of_blocks(settings, problems)
+    signatories = tuple(_signatories(course or {}, settings.path, problems))
+    return Policies(course, blocks, grading and grading.values, signatories)
 
 
 class _Object(NamedTuple):
@@ -65,7 +69,7 @@ def _first_object(files: Mapping[str, bytes], paths: list[str], problems: Proble
     if path is None:
         return None
     try:
-        values = without_passports(parse_json(files[path], path))
+        values = without_passports(parse_json(files[path], path, problems))
     except BrokenDocumentError as error:
         problems.append(error.problem)
         return None
@@ -83,6 +87,13 @@ def _settings_of_course(settings: _Object, run: str, problems: ProblemList) -> d
         problems.add(settings.path, f"holds no object 'course/{run}'", _MEND)
         return None
     return course
+
+
+def _settings_of_blocks(settings: _Object, problems: ProblemList) -> dict[str, dict[str, Any]]:
+    for name, values in settings.values.items():
+        if not (isinstance(values, dict) or name.startswith("course/")):
+            problems.add(settings.path, f"{name!r} is no object; it overrides nothing", _MEND)
+    return {name: values for name, values in settings.values.items() if isinstance(values, dict)}
 
 
 def _signatories(course: Mapping[str, Any], path: str, problems: ProblemList) -> Iterator[dict[str, Any]]:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
+
+if TYPE_CHECKING:
+    from ol_orchestrate.lib.openedx.problems import ProblemList
 
 MAX_JSON_DEPTH = 100
 """Nested objects and lists. Course settings stay below 10; where Python's own reader breaks depends on its version."""
 
 
-class _NotANumberError(ValueError):
-    """NaN or an infinity, which Python's reader takes and JSON has not."""
-
-
-def parse_json(data: bytes, path: str) -> Any:  # noqa: ANN401 - any JSON value
+def parse_json(data: bytes, path: str, problems: ProblemList) -> Any:  # noqa: ANN401 - any JSON value
     """Read a JSON document in UTF-8, with or without a byte order mark.
+
+    NaN and infinities, which Python writes and JSON has not, are read as null, and listed.
 
     Args:
         data: The whole document; whoever read it has bounded its size.
-        path: What to call it in an error.
+        path: What to call it in an error or a problem.
+        problems: Learns of numbers that are read as null.
 
     Raises:
-        BrokenDocumentError: It is no JSON, not UTF-8, holds a number that JSON has not (NaN, an infinity), or is
-            nested deeper than `MAX_JSON_DEPTH`.
+        BrokenDocumentError: It is no JSON, not UTF-8, or nested deeper than `MAX_JSON_DEPTH`.
     """
+    no_numbers = _NoNumbers()
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=no_numbers.constant, parse_float=no_numbers.float)
     except json.JSONDecodeError as error:
         problem = Problem(path, f"broken JSON: {error.msg}", _REMEDY, error.lineno, error.colno)
         raise BrokenDocumentError(problem) from None
@@ -42,6 +44,9 @@ def parse_json(data: bytes, path: str) -> Any:  # noqa: ANN401 - any JSON value
         raise BrokenDocumentError(Problem(path, f"broken JSON: {error}", _REMEDY)) from None
     if too_deep(value):
         raise BrokenDocumentError(_too_deep(path))
+    if no_numbers.count:
+        what = f"numbers that JSON has not, NaN or infinities, are read as null; there are {no_numbers.count:,}"
+        problems.add(path, what, "Put null or a number in their place")
     return value
 
 
@@ -52,17 +57,23 @@ def _too_deep(path: str) -> Problem:
     return Problem(path, f"JSON nested deeper than {MAX_JSON_DEPTH} levels", _REMEDY)
 
 
-def _refuse_constant(name: str) -> float:
-    message = f"{name} is no JSON number"
-    raise _NotANumberError(message)
+class _NoNumbers:
+    """Counts the numbers of a document that are none in JSON."""
 
+    def __init__(self) -> None:
+        self.count = 0
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        message = "a number is too large for a 64-bit float"
-        raise _NotANumberError(message)
-    return value
+    def constant(self, _: str) -> None:
+        """NaN, or an infinity by name."""
+        self.count += 1
+
+    def float(self, text: str) -> float | None:
+        """A number with a fraction or an exponent; beyond what 64 bits hold it would be an infinity."""
+        value = float(text)
+        if math.isinf(value):
+            self.count += 1
+            return None
+        return value
 
 
 def too_deep(value: object) -> bool:

@@ -104,8 +104,8 @@ def read_course_structure(source: BinaryIO, *, name: str = "the course structure
     data = source.read(MAX_STRUCTURE_BYTES + 1)
     if len(data) > MAX_STRUCTURE_BYTES:
         raise CourseStructureError(f"{name} is larger than {MAX_STRUCTURE_BYTES >> 20} MiB. {_EXPORT_AGAIN}")
-    document = without_passports(parse_json(data, name))
     problems = ProblemList()
+    document = without_passports(parse_json(data, name, problems))
     objects = _block_objects(document, name, problems)
     courses = [key for key, details in objects.items() if details.get("category") == "course"]
     if len(courses) != 1:
