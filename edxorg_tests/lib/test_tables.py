@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 
@@ -118,17 +119,22 @@ class TestHeader:
     @pytest.mark.parametrize(
         ("header", "why"),
         [
-            (b"a\tb\ta", "'a' is there twice"),
-            (b"id\tID", "'ID' is there twice"),
-            (b"a\trow_hash", "is added to every table"),
-            (b"Extracted_Course_Key", "is added to every table"),
-            (b"a\t\tb", "no name"),
-            (b"\n1\t2", "no name"),
-            (b"a\t", "no name"),
-            (b"a\xff", "no UTF-8"),
-            (b"a\rb", "no name of a column"),
-            (b"a\0", "no name of a column"),
-            (b'a\t"b"', "no name of a column"),
+            (b"a\tb\ta", "columns 1 and 3 have the same name"),
+            (b"id\tx\tID", "columns 1 and 3 have the same name"),
+            (b"a\trow_hash", "column 2 is named row_hash, which is added to every table"),
+            (b"Extracted_Course_Key", "column 1 is named extracted_course_key, which is added to every table"),
+            (b"a\t\tb", "column 2 of 3 is not named"),
+            (b"\n1\t2", "column 1 of 1 is not named"),
+            (b"a\t", "column 2 of 2 is not named"),
+            (b"a\xff", "column 1 of 1 is not named"),
+            ("a\té".encode(), "column 2 of 2 is not named"),
+            (b"a\rb", "column 1 of 1 is not named"),
+            (b"a\0", "column 1 of 1 is not named"),
+            (b"a\t1b", "column 2 of 2 is not named"),
+            (b"a\tb c", "column 2 of 2 is not named"),
+            (b"a\t" + b"b" * 65, "column 2 of 2 is not named"),
+            (b'a\t"b"', "column 2 of 2 is not named"),
+            (b'"a"\t"b""c"', "column 2 of 2 is not named"),
             (b"\t".join(b"c%d" % number for number in range(5000)), "5,000 columns"),
             (b"x" * (2 << 20), "over 1,048,576 bytes"),
         ],
@@ -140,8 +146,40 @@ class TestHeader:
         assert got.output is None
         assert got.report.records_in == 0
 
+    @pytest.mark.parametrize(
+        "first_row",
+        [
+            "7\thonor\tAda\tLovelace\tada@example.com",
+            "ada\tLovelace\tada@example.com\tThe Analytical Engine\tNULL",
+            "edX/DemoX/Demo_Course\tada\tAda Lovelace\tstudent\t1",
+            '"ada"\t"Lovelace"\t"ada@example.com"',
+        ],
+    )
+    def test_a_table_that_begins_with_a_learner_fails_and_no_message_quotes_the_learner(self, first_row: str) -> None:
+        got = convert(table("8\tb\tc\td\te", header=first_row))
+        assert got.problem is not None
+        assert "no readable header: column" in got.problem
+        assert (got.output, got.rejects, got.report.columns) == (None, [], ())
+        assert not set(re.split(r"\W+", first_row)) & set(re.split(r"\W+", got.problem)) - {""}
+
+    def test_the_names_of_all_tables_of_edx_are_names(self) -> None:
+        names = [
+            "id",
+            "user_id",
+            "course_id",
+            "is_active",
+            "email_key",
+            "date_joined",
+            "distinction",
+            "_state",
+            "V2",
+            "team_size",
+            "topic_id",
+        ]
+        assert convert(table(header="\t".join(names))).report.columns == tuple(names)
+
     def test_may_be_wrapped(self) -> None:
-        got = convert(table('"1"\t"a"\t""', header='"id"\t"text"\t"la""st"'.replace('""', "")))
+        got = convert(table('"1"\t"a"\t""', header='"id"\t"text"\t"last"'))
         assert (got.report.columns, got.report.reading) == (("id", "text", "last"), Reading.QUOTED)
         assert got.rows == [["1", "a", ""]]
 
