@@ -161,6 +161,7 @@ def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects:
         "rejected_by_reason": {str(reason): count for reason, count in report.rejected.items()},
         "rejects": rejects,
         "blank": report.blank,
+        "nul_bytes": report.nul_bytes,
         "syslog_prefixes": report.syslog_prefixes,
         "exact_path_lines": report.exact_path_lines,
         "exact_path_share": report.exact_path_lines / report.lines_out,
@@ -174,6 +175,6 @@ def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects:
         content=log.output.reader(),
         source_date=day,
         row_count=report.lines_out,
-        schema=dg.TableSchema([dg.TableColumn(column, "string") for column in report.columns]),
+        schema=dg.TableSchema([dg.TableColumn(column, "string") for column in report.named_columns]),
         metadata=metadata,
     )

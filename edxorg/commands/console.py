@@ -133,7 +133,8 @@ def show_log(account: LogAccount) -> None:
     for reason, count in report.rejected.most_common():
         table.add_row(f"rejected: {reason}", f"[yellow]{count:,}[/]")
     table.add_row("blank", f"{report.blank:,}")
-    table.add_row("with a syslog prefix that was dropped", f"{report.syslog_prefixes:,}")
+    table.add_row("with NUL bytes that were dropped", f"{report.nul_bytes:,}")
+    table.add_row("with a syslog or container prefix that was dropped", f"{report.syslog_prefixes:,}")
     out.print(table)
     names = ", ".join(report.columns[:COLUMNS_LISTED])
     more = len(report.columns) - COLUMNS_LISTED

@@ -162,20 +162,8 @@ class TestHeader:
         assert (got.output, got.rejects, got.report.columns) == (None, [], ())
         assert not set(re.split(r"\W+", first_row)) & set(re.split(r"\W+", got.problem)) - {""}
 
-    def test_the_names_of_all_tables_of_edx_are_names(self) -> None:
-        names = [
-            "id",
-            "user_id",
-            "course_id",
-            "is_active",
-            "email_key",
-            "date_joined",
-            "distinction",
-            "_state",
-            "V2",
-            "team_size",
-            "topic_id",
-        ]
+    def test_a_name_is_made_of_letters_digits_and_underscores(self) -> None:
+        names = ["id", "user_id", "is_active", "email_key", "_state", "V2", "submissions_studentitem_2", "x" * 64]
         assert convert(table(header="\t".join(names))).report.columns == tuple(names)
 
     def test_may_be_wrapped(self) -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.late_keys import with_late_keys
 from edxorg_tests.tracking_logs import MIB, Normalize, reasons, rejects, rows
 from ol_orchestrate.lib.errors import BadInputError
+
+FIELD_LOG = Path(__file__).parents[3] / "shared/data/field/mitx-edx-events-2017-09-21.log.gz"
 
 
 class TestValues:
@@ -29,7 +32,7 @@ class TestValues:
                 "big": "12345678901234567890123",
                 "inf": "1e999",
                 "t": "true",
-                "z": "null",
+                "z": None,
                 "o": '{"a": [1.0,  {"b": 2 }], "a": "\\ud83d \\u00e9"}',
                 "l": "[]",
                 "e": "",
@@ -44,9 +47,16 @@ class TestValues:
         (row,) = rows(normalize(b'{"event": %b}' % event))
         assert row["event"] == (json.loads(event) if event.startswith(b'"') else event.decode())
 
-    def test_absent_is_null_and_null_is_its_text(self, normalize: Normalize) -> None:
-        log = normalize(b'{"page": null}', b'{"name": "x"}')
-        assert rows(log) == [{"page": "null", "name": None}, {"page": None, "name": "x"}]
+    @pytest.mark.parametrize("exactly", [b"", b" "])
+    def test_what_is_absent_or_null_is_null_and_the_text_null_is_text(
+        self, exactly: bytes, normalize: Normalize
+    ) -> None:
+        log = normalize(
+            *[b'{"page": null%b}' % exactly, b'{"name": "x"%b}' % exactly, b'{"page": "null"%b}' % exactly],
+            b'{"page": ["null", null, {"a": null}]%b}' % exactly,
+        )
+        assert [row["page"] for row in rows(log)] == [None, None, "null", '["null", null, {"a": null}]']
+        assert log.report.exact_path_lines == 4 * len(exactly)
 
     def test_an_object_without_keys_is_an_event(self, normalize: Normalize) -> None:
         assert rows(normalize(b"{}", b'{"a": "1", "b": "2"}', b" { } ")) == [
@@ -86,6 +96,11 @@ class TestValues:
         ]
         log = normalize(json.dumps(dict.fromkeys(keys, "v")).encode(), b"{}")
         assert rows(log) == [dict.fromkeys(keys, "v"), dict.fromkeys(keys)]
+
+    def test_keys_that_are_no_names_are_not_told(self, normalize: Normalize) -> None:
+        log = normalize(b'{"username": 1, "Ada Lovelace": 2, "ada@example.com": 3, "_id": 4, "%b": 5}' % (b"k" * 65))
+        assert log.report.named_columns == ["username", "_id"]
+        assert len(log.report.columns) == 5
 
     def test_line_ends_and_byte_order_mark(self, normalize: Normalize) -> None:
         log = normalize(b'\xef\xbb\xbf{"a": "1"}\r', b'{"a": "2", "b": [1,\t2]}\r', b"\r", b"", b' \t{"a": "3"}')
@@ -174,7 +189,7 @@ class TestRejects:
         assert reasons(log) == [(1, "too_many_keys")]
 
 
-class TestSyslog:
+class TestPrefixes:
     @pytest.mark.parametrize(
         "prefix",
         [
@@ -182,6 +197,12 @@ class TestSyslog:
             b"<134>Sep 19 00:00:48 host tracking[12]: ",
             b"<134>1 2014-09-09T00:00:48.003Z host app 12 - - ",
             b"2014-09-09T00:00:48+00:00 host ",
+            b"lms_1  | ",
+            b"tutor_local-lms-1 |\t",
+            b"\x1b[36;1mlms_1 |\x1b[0m ",
+            b"lms_1 | 2021-09-09 00:00:48,003 INFO 12 [tracking] [user None] logger.py:41 - ",
+            b"2021-09-09T00:00:48.003Z stdout F ",
+            b"[pod/lms-6d9f7-x2x/lms] ",
             b"Jul 10 12:34:56 ip-10-0-0-1 [service_variant=lms][tracking][env:prod-edx] INFO  [ip-10-0-0-1 12] - ",
         ],
     )
@@ -194,9 +215,45 @@ class TestSyslog:
         assert rejects(log)[0]["raw"].encode() == prefix + b'{"a": "\\ud83d"}'
         assert log.report.syslog_prefixes == 1
 
-    @pytest.mark.parametrize("line", [b'junk {"a": 1}', b'Sep 9 {"a": 1}', b'{"us Sep  9 00:00:48 localhost {"a": 1}'])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *(b'junk {"a": 1}', b'Sep 9 {"a": 1}', b'{"us Sep  9 00:00:48 localhost {"a": 1}'),
+            *(b'e", "b": "c | {"a": 1}', b'| {"a": 1}', b'two words | {"a": 1}', b'lms_1 | junk {"a": 1}'),
+            b'[error] {"a": 1}',
+        ],
+    )
     def test_other_text_before_an_object_is_no_prefix(self, line: bytes, normalize: Normalize) -> None:
         assert reasons(normalize(line, b"{}")) == [(1, "no_json_object")]
+
+    def test_nul_bytes_before_an_event_are_dropped_and_counted(self, normalize: Normalize) -> None:
+        event = b'{"username": "u1", "page": null}'
+        log = normalize(event, b"\0" * 700 + event, b"\0lms_1 | " + event, b"\0" * 9, b"\0" + b'{"a": "\0"}')
+        assert rows(log) == [{"username": "u1", "page": None}] * 3
+        assert (log.report.nul_bytes, log.report.syslog_prefixes) == (2, 1)
+        assert reasons(log) == [(4, "no_json_object"), (5, "no_json_object")]
+        assert rejects(log)[0]["raw"] == "\0" * 9
+
+    @pytest.mark.parametrize("block", [7, 1000, 1 << 20])
+    def test_a_hole_of_nul_bytes_may_be_longer_than_any_line(
+        self, block: int, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lines, "BLOCK_BYTES", 50)
+        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+        log_lines = [b'{"a": "1"}', b"\0" * 1000 + b'{"a": "2"}', b"\0" * 990, b"\0" * 80 + b"x" * 101, b'{"a": "3"}']
+        log = normalize(packed=gzip.compress(b"\n".join(log_lines)), block=block)
+        assert [row["a"] for row in rows(log)] == ["1", "2", "3"]
+        assert log.report.nul_bytes == 1
+        assert [(reject["line"], reject["raw"][:3]) for reject in rejects(log)] == [(3, "\0"), (4, "\0xx")]
+        assert [line.length for line in log.oversized] == [102]
+        assert log.report.bytes_unpacked == len(b"\n".join(log_lines))
+
+    @pytest.mark.skipif(not FIELD_LOG.exists(), reason="no shared data here")
+    def test_every_event_of_a_real_file_with_a_hole_is_there(self, normalize: Normalize) -> None:
+        log = normalize(packed=FIELD_LOG.read_bytes())
+        event = {"username": "u1", "event_type": "page_close", "event": "{}", "time": "2017-09-21 03:55:01.801789"}
+        assert rows(log) == [event, event, event]
+        assert (log.report.nul_bytes, log.report.rejected_lines, log.report.blank) == (1, 0, 0)
 
 
 class TestBrokenFiles:

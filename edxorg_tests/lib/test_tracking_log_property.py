@@ -84,9 +84,10 @@ def refuse_if(fault: bool, reason: str) -> None:  # noqa: FBT001 - reads like `a
         raise Refused(reason)
 
 
-def read_line(line: bytes) -> dict[str, str]:
+def read_line(line: bytes) -> dict[str, str | None]:
     line = re.sub(rb"^\xef\xbb\xbf", b"", line)
-    line = re.sub(rb"^[A-Z][a-z][a-z] .\d \d\d:\d\d:\d\d localhost (?=\{)", b"", line)
+    line = re.sub(rb"^\0+", b"", line)
+    line = re.sub(rb"^(lms_1 +\| +)?([A-Z][a-z][a-z] .\d \d\d:\d\d:\d\d localhost )?(?=\{)", b"", line)
     try:
         text = line.decode()
         values = list(spans(text))
@@ -94,16 +95,16 @@ def read_line(line: bytes) -> dict[str, str]:
         raise Refused("invalid_utf8") from None
     except (ValueError, TypeError, IndexError):
         raise Refused("no_json_object") from None
-    row: dict[str, str] = {}
+    row: dict[str, str | None] = {}
     for key, value, source in values:
         refuse_if(bool(SURROGATE.search(key)), "lone_surrogate")
         refuse_if(key in row, "repeated_key")
-        row[key] = value if isinstance(value, str) else source
-        refuse_if(bool(SURROGATE.search(row[key])), "lone_surrogate")
+        text = value if isinstance(value, str) else source
+        refuse_if(bool(SURROGATE.search(text)), "lone_surrogate")
+        row[key] = None if value is None else text
         if key == "time":
-            time = TIMES[source]
-            refuse_if(time is None, "unreadable_time")
-            row[key] = time or ""
+            row[key] = TIMES[source]
+            refuse_if(row[key] is None, "unreadable_time")
     return row
 
 
@@ -188,10 +189,16 @@ log_lines = st.one_of(
     usual_events.map(lambda event: event.encode() + b"\r"),
     events.map(str.encode),
     events.map(lambda event: b"Sep  9 00:00:48 localhost " + event.lstrip().encode()),
+    events.map(lambda event: b"lms_1  | " + event.lstrip().encode()),
+    events.map(lambda event: b"lms_1 | Sep  9 00:00:48 localhost " + event.lstrip().encode()),
     events.map(lambda event: b"\xef\xbb\xbf" + event.encode()),
+    st.tuples(usual_events, st.integers(1, 9)).map(lambda event: b"\0" * event[1] + event[0].encode()),
+    events.map(lambda event: b"\0\0lms_1 | " + event.lstrip().encode()),
     st.tuples(events.map(str.encode), st.integers(0, 80)).map(lambda cut: cut[0][: cut[1]]),
     st.binary(max_size=8).map(lambda noise: noise.replace(b"\n", b"")),
-    st.sampled_from([b"", b" \t\r", b"[1]", b"5", b'"{}"', b"{}", b"{}{}", b'{"a":"\xff"}', b'{"a":"\x01"}']),
+    st.sampled_from(
+        [b"", b" \t\r", b"\0", b"lms_1 | ", b"[1]", b"5", b'"{}"', b"{}", b"{}{}", b'{"a":"\xff"}', b'{"a":"\x01"}']
+    ),
 )
 
 
@@ -353,9 +360,12 @@ def test_a_line_that_must_be_read_exactly_leaves_its_neighbours_alone(odd: str) 
     "odd",
     ['"caf\\u00e9"', '"\\/"', '"a\\"b"', '"\\ud83d"', "null", "1.10", '["a"]', '[1, "]"]', '{"a": "\\ud83d\\ude00"}'],
 )
+@pytest.mark.parametrize("usually", ["", "null", "1"])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0, 1, 0), (1, 1, 0, 1), (1,)])
-def test_the_quick_reader_sees_which_values_need_work(odd: str, place: int, order: tuple[int, ...]) -> None:
-    usual = ['"plain"', '""', '"é"']
+def test_the_quick_reader_sees_which_values_need_work(
+    odd: str, place: int, order: tuple[int, ...], usually: str
+) -> None:
+    usual = [usually] * 3 if usually else ['"plain"', '""', '"é"']
     unusual = [odd if number == place else text for number, text in enumerate(usual)]
     lines = [f'{{"a": {a}, "b": {b}, "c": {c}}}' for a, b, c in ((usual, unusual)[number] for number in order)]
     found = read_each(lines)

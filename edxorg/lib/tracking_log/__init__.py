@@ -3,12 +3,12 @@
 What becomes of a line:
 
 - It is one JSON object: the output has one for it, in the same order, with all top-level keys of the day in the order
-  of their first appearance. A key that the line lacks is `null`. A string stays the same string; any other value
-  becomes a string of its own JSON text, digit for digit, `null` included: so `{"page": null}` gives `"page": "null"`,
-  and no key gives `"page": null`.
+  of their first appearance. A key that the line lacks is `null`, and `null` stays so. A string stays the same string;
+  any other value becomes a string of its own JSON text, digit for digit, with each `null` inside it.
 - Its `time` becomes `YYYY-MM-DD HH:MM:SS.ffffff` in UTC. An event without `time` is delivered without one; one whose
   time is there and cannot be read (`null`, too) is rejected.
-- A byte order mark or a syslog prefix before the object is dropped.
+- A byte order mark before the object is dropped. So are NUL bytes (`copytruncate` of logrotate leaves them) and what
+  syslog or a container's log puts there, and the lines that had them are counted.
 - Anything else is rejected with its number, a reason and its text, and an empty line, or one of white space, is
   counted as blank.
 - A line over 16 MiB, or whose output would be, is rejected; what is over 16 MiB in the input is kept in a file of its

@@ -41,6 +41,7 @@ class NormalizedBlock:
     lines_out: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     blank: int = 0
+    nul_bytes: int = 0
     syslog_prefixes: int = 0
     exact_path_lines: int = 0
     is_too_much: bool = False
@@ -136,5 +137,6 @@ class _BlockWriter:
             return b""
         self._result.lines_out += 1
         self._result.exact_path_lines += reading.exact
+        self._result.nul_bytes += reading.nul_bytes
         self._result.syslog_prefixes += reading.syslog_prefix
         return row

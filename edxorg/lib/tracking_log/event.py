@@ -12,7 +12,7 @@ import orjson
 
 from edxorg.lib.tracking_log.event_time import utc_from_number, utc_from_text
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
-from edxorg.lib.tracking_log.layout import MAX_KEYS, TIME, Events, read_quickly
+from edxorg.lib.tracking_log.layout import MAX_KEYS, NULL, TIME, Events, read_quickly
 from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError
 
 MAX_LINE_BYTES = 16 << 20
@@ -20,13 +20,18 @@ MAX_LINE_BYTES = 16 << 20
 
 _BOM = b"\xef\xbb\xbf"
 
-_SYSLOG_PREFIX = re.compile(
-    rb"[ \t]*(?:<[0-9]{1,3}>[0-9]{0,2}[ ]?)?"
+_COLORS = rb"(?:\x1b\[[0-9;]{0,16}+m){0,4}+"
+_CONTAINER = rb"[ \t]{0,64}+".join((_COLORS, rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}+", _COLORS, rb"\|", _COLORS, b""))
+_POD = rb"\[[a-z]{1,16}+(?:/[a-z0-9.-]{1,253}+){1,2}+\][ ]"
+# RFC 3164 and RFC 5424 alike: a time, then the host and the like up to the object.
+_SYSLOG = (
+    rb"(?:<[0-9]{1,3}>[0-9]{0,2}[ ]?)?"
     rb"(?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ ]{1,2}[0-9]{1,2}[ ][0-9]{2}:[0-9]{2}:[0-9]{2}"
     rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}[^ {]{0,16})"
-    rb"[ ][^{]{0,1000}(?=\{)"
+    rb"[ ][^{]{0,1000}+"
 )
-"""RFC 3164 and RFC 5424 alike: a time, then the host and the like up to the object."""
+_PREFIX = re.compile(rb"[ \t]*+(?:%b|%b)?(?:%b)?(?=\{)" % (_CONTAINER, _POD, _SYSLOG))
+"""What Docker Compose (`lms_1 | `), kubectl (`[pod/lms-0/lms] `) and syslog put before the object; or white space."""
 
 
 class Reading(NamedTuple):
@@ -36,24 +41,31 @@ class Reading(NamedTuple):
     """One."""
     exact: bool = False
     """A JSON parser could not be used: it would have refused the line, or changed a value."""
+    nul_bytes: bool = False
+    """NUL bytes stood before it."""
     syslog_prefix: bool = False
+    """A syslog or container prefix did."""
 
 
 def read_event(line: bytes) -> Reading:
     """Read any line, without its LF.
 
-    White space around the object is dropped, and a byte order mark and a syslog prefix before it.
+    White space around the object is dropped, and before it a byte order mark, NUL bytes, and a syslog or container
+    prefix.
 
     Raises:
         RejectedLineError: There is no event in it, or its time cannot be read, or it would be too long.
     """
     line = line.removeprefix(_BOM)
-    prefix = _SYSLOG_PREFIX.match(line)
-    if prefix is not None:
-        line = line[prefix.end() :]
-    found = read_quickly([line.strip(b" \t\r") + b"\n"])
-    event = found[0] if found else _read_exactly(line)
-    return Reading(event, exact=not found, syslog_prefix=prefix is not None)
+    content = line.lstrip(b"\0")
+    nul_bytes = len(content) < len(line)
+    prefix = _PREFIX.match(content)
+    before = prefix[0].strip(b" \t") if prefix else b""
+    if before and prefix:
+        content = content[prefix.end() :]
+    found = read_quickly([content.strip(b" \t\r") + b"\n"])
+    event = found[0] if found else _read_exactly(content)
+    return Reading(event, exact=not found, nul_bytes=nul_bytes, syslog_prefix=bool(before))
 
 
 def _read_exactly(line: bytes) -> Events:
@@ -67,7 +79,7 @@ def _read_exactly(line: bytes) -> Events:
         raise RejectedLineError(Reason.INVALID_UTF8) from error
     except NotAnObjectError as error:
         raise RejectedLineError(Reason.NO_OBJECT) from error
-    values: dict[str, str] = {}
+    values: dict[str, str | None] = {}
     for key_text, text in members:
         key = _string(key_text)
         if key in values:
@@ -79,7 +91,7 @@ def _read_exactly(line: bytes) -> Events:
             if time is None:
                 raise RejectedLineError(Reason.UNREADABLE_TIME)
             value = time
-        values[key] = value
+        values[key] = None if text == NULL else value
     texts = list(map(orjson.dumps, values.values()))
     # Without the keys of others, on which a line's fate must not hang.
     length = sum(len(orjson.dumps(key)) + len(":,") + len(text) for key, text in zip(values, texts, strict=True))

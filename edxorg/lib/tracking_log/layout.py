@@ -33,7 +33,12 @@ QUICK_BYTES = 1 << 20
 
 _QUOTE, _BACKSLASH, _SPACE = b'"\\ '
 
-_OTHER_BEHIND = re.compile(rb'\n(?!")')
+NULL = b"null"
+"""As JSON has it, in and out."""
+
+_AS_THEY_ARE = b'"n'
+_OTHER_BEHIND = re.compile(rb'\n(?!["n])')
+"""A value that is neither a string nor `null`, the only value that begins with that letter."""
 
 _texts_by_key = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -47,7 +52,7 @@ class Events(NamedTuple):
     columns: Sequence[Sequence[JSONText]]
     """Of each key, the values of all events as strings in JSON, with no more escapes than there must be.
 
-    A string is as it is, anything else has become a string of its own JSON text, `null` too; `time` is
+    A string and `null` are as they are, anything else has become a string of its own JSON text; `time` is
     `YYYY-MM-DD HH:MM:SS.ffffff` in UTC.
     """
 
@@ -150,14 +155,15 @@ def _written(key: str, column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
 def _strings(column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
     # No value has a raw LF, and only strings begin with a quote.
     text = b"\n".join(column)
-    if text[0] == _QUOTE and _BACKSLASH not in text and _OTHER_BEHIND.search(text) is None:
+    if text[0] in _AS_THEY_ARE and _BACKSLASH not in text and _OTHER_BEHIND.search(text) is None:
         return column
     if text[0] != _QUOTE:
         strings = text.decode().split("\n")
         if '"' not in {string[0] for string in strings}:
-            return _dumped(strings)
+            dumped = _dumped(strings)
+            return [NULL if value == b'"null"' else value for value in dumped] if "null" in strings else dumped
     values = text.split(b"\n")
-    others = [place for place, value in enumerate(values) if value[0] != _QUOTE]
+    others = [place for place, value in enumerate(values) if value[0] != _QUOTE and value != NULL]
     escaped = [place for place, value in enumerate(values) if value[0] == _QUOTE and _BACKSLASH in value]
     strings = [values[place].decode() for place in others]
     strings += orjson.loads(b"[%b]" % b",".join([values[place] for place in escaped]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tracking_log.event import MAX_LINE_BYTES
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 4 << 20
 """Of a block, unless a single line is longer."""
 
+BLOCK_LINES = 1 << 15
+"""Of a block. One of events has a tenth of that; a block of line ends alone would take a worker a minute."""
+
+_NUL = b"\0"
+
 
 class Block(NamedTuple):
     """Whole lines, each with its LF; the last one of a file may lack it. Never empty."""
@@ -27,13 +33,21 @@ class Block(NamedTuple):
     """Counted from 1."""
     lines: int
     """How many there are."""
+    left_out: int = 0
+    """NUL bytes before its first line that are not in `data`."""
+
+    @property
+    def size(self) -> int:
+        """In the file."""
+        return len(self.data) + self.left_out
 
     def halves(self) -> tuple[Block, Block]:
         """Two blocks of its lines, of which there must be more than one."""
         half = len(self.data) // 2
         middle = self.data.find(b"\n", half, -1) + 1 or self.data.rfind(b"\n", 0, half) + 1
-        first = _block(self.data[:middle], self.first_line)
-        return first, _block(self.data[middle:], self.first_line + first.lines)
+        (first,) = _blocks(self.data[:middle], self.first_line, self.left_out)
+        (second,) = _blocks(self.data[middle:], self.first_line + first.lines)
+        return first, second
 
 
 @dataclass
@@ -49,6 +63,8 @@ class OversizedLine:
     sha256: str
     record: Spool
     """The whole line, gzip-compressed: a decompression bomb stays as small as it came."""
+    left_out: int = 0
+    """NUL bytes before it that are not in `record`."""
 
     def reject_row(self) -> bytes:
         """Its entry among the rejects."""
@@ -58,9 +74,11 @@ class OversizedLine:
 def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
     """Cut at line ends, at the same places however the pieces come.
 
-    A block holds as many lines as fit in `BLOCK_BYTES`, or one that does not.
+    A block holds as many lines as fit in `BLOCK_BYTES` and `BLOCK_LINES`, or one that does not fit. Where a line starts
+    with so many NUL bytes that it would be too long, one of them is left.
     """
     line = 1
+    left_out = 0
     held: list[bytes] = []
     held_bytes = 0
     remaining = iter(pieces)
@@ -73,24 +91,46 @@ def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
         while len(waiting) >= BLOCK_BYTES:
             end = waiting.rfind(b"\n", 0, BLOCK_BYTES) + 1 or waiting.find(b"\n", BLOCK_BYTES, MAX_LINE_BYTES + 1) + 1
             if end:
-                block = _block(waiting[:end], line)
-                yield block
-                line += block.lines
+                for block in _blocks(waiting[:end], line, left_out):
+                    yield block
+                    line += block.lines
                 waiting = waiting[end:]
+                left_out = 0
+            elif len(waiting) > MAX_LINE_BYTES and waiting.startswith(2 * _NUL):
+                waiting, left_out = _without_hole(waiting, remaining)
             elif len(waiting) > MAX_LINE_BYTES:
                 oversized, waiting = _set_aside(line, waiting, remaining)
+                oversized.left_out, left_out = left_out, 0
                 yield oversized
                 line += 1
             else:
                 break
         held, held_bytes = [waiting], len(waiting)
     if held_bytes:
-        yield _block(b"".join(held), line)
+        yield from _blocks(b"".join(held), line, left_out)
 
 
-def _block(data: bytes, first_line: int) -> Block:
-    # `count` compares byte by byte, which takes three times as long.
-    return Block(data, first_line, sum(1 for _ in BytesIO(data)))
+def _blocks(data: bytes, first_line: int, left_out: int = 0) -> Iterator[Block]:
+    """Whole lines as blocks, of which only a hostile log has several."""
+    reader = BytesIO(data)
+    start = 0
+    # `bytes.count` compares byte by byte, which takes three times as long.
+    while count := sum(1 for _ in islice(reader, BLOCK_LINES)):
+        end = reader.tell()
+        yield Block(data[start:end], first_line, count, left_out)
+        start, first_line, left_out = end, first_line + count, 0
+
+
+def _without_hole(start: bytes, remaining: Iterator[bytes]) -> tuple[bytes, int]:
+    """Take all but one of the NUL bytes at a line's start away; also tells how many."""
+    size = 0
+    piece: bytes | None = start
+    content = b""
+    while piece is not None and not content:
+        content = piece.lstrip(_NUL)
+        size += len(piece) - len(content)
+        piece = None if content else next(remaining, None)
+    return _NUL + content, size - 1
 
 
 def _set_aside(line: int, start: bytes, remaining: Iterator[bytes]) -> tuple[OversizedLine, bytes]:

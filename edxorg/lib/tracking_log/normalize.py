@@ -193,8 +193,6 @@ class _Assembly:
         if isinstance(item, OversizedLine):
             self._add_oversized(item)
             return
-        self.report.lines_in += item.lines
-        self.report.bytes_unpacked += len(item.data)
         # Two very long lines at a time would take too much memory.
         alone = len(item.data) > BLOCK_BYTES
         # Blocks that do not know the first block's keys would all have to be done again.
@@ -250,7 +248,7 @@ class _Assembly:
         self.take_all()
         self.oversized.append(line)
         self.report.lines_in += 1
-        self.report.bytes_unpacked += line.length + 1
+        self.report.bytes_unpacked += line.left_out + line.length + 1
         self.report.rejected[Reason.TOO_LONG] += 1
         member = GzipMember()
         member.write(line.reject_row())
@@ -273,10 +271,13 @@ class _Assembly:
             self._pending.extendleft(map(self._submit, reversed(pending.block.halves())))
             return
         report = self.report
+        report.lines_in += pending.block.lines
+        report.bytes_unpacked += pending.block.size
         report.columns += block.new_columns
         report.lines_out += block.lines_out
         report.rejected += block.rejected
         report.blank += block.blank
+        report.nul_bytes += block.nul_bytes
         report.syslog_prefixes += block.syslog_prefixes
         report.exact_path_lines += block.exact_path_lines
         self.rejects.write(block.rejects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edxorg.lib.tracking_log.rejects import Reason
     from ol_orchestrate.lib.delivery import Outcome
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass
@@ -19,8 +22,10 @@ class LogReport:
     lines_out: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     blank: int = 0
+    nul_bytes: int = 0
+    """Lines that were delivered without the NUL bytes before them."""
     syslog_prefixes: int = 0
-    """Lines that were delivered without the prefix they had."""
+    """Lines that were delivered without the syslog or container prefix they had."""
     exact_path_lines: int = 0
     """Lines that were delivered though a JSON parser would have refused or bent them."""
     columns: list[str] = field(default_factory=list)
@@ -32,6 +37,11 @@ class LogReport:
     """Of the output before compression."""
     bytes_out: int = 0
     """Of the compressed output."""
+
+    @property
+    def named_columns(self) -> list[str]:
+        """The keys that are like names of columns. Others can be any text, and so are shown in no event or metadata."""
+        return [key for key in self.columns if _NAME.fullmatch(key)]
 
     @property
     def rejected_lines(self) -> int:
@@ -55,6 +65,7 @@ class LogReport:
             "rejected": self.rejected_lines,
             "rejected_by_reason": dict(self.rejected),
             "blank": self.blank,
+            "nul_bytes": self.nul_bytes,
             "syslog_prefixes": self.syslog_prefixes,
             "exact_path_lines": self.exact_path_lines,
             "columns": self.columns,
