@@ -13,12 +13,11 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -26,7 +25,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
+from edxorg.lib.frames import Frames, Inbox
 from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.stores.folder import discard_unfinished
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,8 +38,8 @@ T = TypeVar("T")
 TASKS_WAITING = 3
 """Tasks that a worker owes answers to at most: one it works on, the next, and one whose answer is deferred."""
 
-BYTES_AHEAD = 4 << 20
-"""What a worker has received and not yet begun with, before it stops reading; a frame may go beyond."""
+SECONDS_TO_STOP = 5.0
+"""How long a worker may take to end before its work is done; it stops as soon as its interpreter looks for signals."""
 
 MOST_WORKERS = 4
 """However many processors there are. Each takes some 50 MB, and a large machine's container may have little memory."""
@@ -100,95 +101,6 @@ class TruncatedStreamError(Exception):
 _ABORT = b"\0the rest of this stream cannot be read\0"
 
 
-class _Frames:
-    """Whole frames of bytes over one end of a socket pair.
-
-    `multiprocessing` has the same, but takes several times as long to receive what is larger than a socket's buffer.
-    """
-
-    _LENGTH = struct.Struct(">Q")
-    _LONG = 16 << 10
-
-    def __init__(self, end: socket.socket) -> None:
-        self._socket = end
-
-    def send(self, data: bytes) -> None:
-        length = self._LENGTH.pack(len(data))
-        if len(data) < self._LONG:
-            self._socket.sendall(length + data)
-        else:
-            self._socket.sendall(length)
-            self._socket.sendall(data)
-
-    def receive(self) -> bytes:
-        """The next frame.
-
-        Raises:
-            EOFError: The other end is closed.
-        """
-        (length,) = self._LENGTH.unpack(self._exactly(self._LENGTH.size))
-        return self._exactly(length)
-
-    def _exactly(self, size: int) -> bytes:
-        pieces: list[bytes] = []
-        while size:
-            piece = self._socket.recv(size, socket.MSG_WAITALL)
-            if not piece:
-                raise EOFError
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-class _Inbox:
-    """Frames that a worker has received before it asks for them, by a thread of their own.
-
-    Without it a sender would wait for a busy worker to read, and meanwhile the other workers for the sender.
-    """
-
-    def __init__(self, frames: _Frames) -> None:
-        self._source = frames
-        self._waiting: deque[bytes] = deque()
-        self._size = 0
-        self._is_over = False
-        self._changed = threading.Condition()
-        threading.Thread(target=self._fill, daemon=True, name="inbox").start()
-
-    def _fill(self) -> None:
-        with suppress(EOFError, OSError):
-            while True:
-                frame = self._source.receive()
-                with self._changed:
-                    self._waiting.append(frame)
-                    self._size += len(frame)
-                    del frame
-                    self._changed.notify_all()
-                    while self._size > BYTES_AHEAD:
-                        self._changed.wait()
-        with self._changed:
-            self._is_over = True
-            self._changed.notify_all()
-
-    def receive(self) -> bytes:
-        """The next frame.
-
-        Raises:
-            EOFError: The other end is closed.
-        """
-        with self._changed:
-            while not self._waiting:
-                if self._is_over:
-                    raise EOFError
-                self._changed.wait()
-            frame = self._waiting.popleft()
-            self._size -= len(frame)
-            self._changed.notify_all()
-            return frame
-
-
 class _Worker:
     """One subprocess, a thread that waits for its answers, and the answers it owes."""
 
@@ -201,7 +113,7 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 env=_ONE_HEAP | os.environ,
             )
-        self._connection = _Frames(ours)
+        self._connection = Frames(ours)
         self._changed = changed
         self.waiting = 0
         self._owed: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
@@ -239,15 +151,21 @@ class _Worker:
             else:
                 future.set_exception(value)
 
-    def close(self, *, kill: bool) -> None:
-        if kill:
-            self.process.kill()
+    def close(self) -> None:
         self._owed.put(None)
         with suppress(OSError):
             self._connection.send(b"")
         self._reader.join()
         self._connection.close()
         self.process.wait()
+
+    def stop(self) -> None:
+        """Wait a little for a worker that was asked to end, and no longer."""
+        try:
+            self.process.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.close()
 
 
 class WorkerPool:
@@ -302,8 +220,14 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the processes: at once after an error, else when they have done what they were given."""
+        if kind is None:
+            for worker in self._workers:
+                worker.close()
+            return
         for worker in self._workers:
-            worker.close(kill=kind is not None)
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.stop()
 
 
 def available_processors() -> int:
@@ -315,12 +239,15 @@ def available_processors() -> int:
 
 def serve(descriptor: int) -> None:
     """A worker's main loop. Called in the child only."""
-    connection = _Frames(socket.socket(fileno=descriptor))
+    signal.signal(signal.SIGTERM, _end_at_once)
+    # A terminal interrupts all processes; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = Frames(socket.socket(fileno=descriptor))
     answers: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
     sender = threading.Thread(target=_send, args=(connection, answers), name="answers")
     sender.start()
-    inbox = _Inbox(connection)
-    with suppress(EOFError, OSError, KeyboardInterrupt):
+    inbox = Inbox(connection)
+    with suppress(EOFError, OSError):
         setup, arguments = pickle.loads(inbox.receive())  # noqa: S301 - our own parent
         state = _outcome(setup, *arguments)
         while task := inbox.receive():
@@ -332,8 +259,14 @@ def serve(descriptor: int) -> None:
     connection.close()
 
 
+def _end_at_once(*_: object) -> None:
+    """End without waiting for what is being written, and leave none of it."""
+    discard_unfinished()
+    os._exit(128 + signal.SIGTERM)
+
+
 def _do(
-    task: tuple[Callable[..., Any], tuple[object, ...], bool], state: Callable[[], Any], inbox: _Inbox
+    task: tuple[Callable[..., Any], tuple[object, ...], bool], state: Callable[[], Any], inbox: Inbox
 ) -> Callable[[], Any]:
     function, arguments, streams = task
     if not streams:
@@ -357,7 +290,7 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _send(connection: _Frames, answers: queue.SimpleQueue[Callable[[], Any] | None]) -> None:
+def _send(connection: Frames, answers: queue.SimpleQueue[Callable[[], Any] | None]) -> None:
     """Send the answers, in the order of the tasks."""
     while (answer := answers.get()) is not None:
         with suppress(OSError):
@@ -383,7 +316,7 @@ def _pickled_error(error: Exception) -> bytes:
 class _Blocks(Iterator[bytes]):
     """The worker's end of a `BlockStream`."""
 
-    def __init__(self, inbox: _Inbox) -> None:
+    def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._ended = False
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edxorg.lib import workers
 from edxorg.lib.workers import MOST_WORKERS, Deferred, TruncatedStreamError, WorkerDiedError, WorkerPool
+from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +151,63 @@ def test_a_worker_goes_on_while_an_answer_is_deferred() -> None:
 def test_a_killed_worker_fails_its_task_with_advice() -> None:
     with WorkerPool(make_state, 0, workers=1) as pool, pytest.raises(WorkerDiedError, match="memory"):
         pool.submit(die).result()
+
+
+class EndlessObject(io.RawIOBase):
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401
+        time.sleep(0.01)
+        buffer[:10_000] = bytes(10_000)
+        return 10_000
+
+
+def write_without_end(_state: int, url: str) -> Deferred[None]:
+    writer = threading.Thread(target=open_store(url).write, args=("key", EndlessObject()))
+    writer.start()
+    return Deferred(writer.join)
+
+
+def stop_while_it_writes(folder: Path, *, by_a_signal: bool) -> None:
+    unfinished = folder / ".unfinished"
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        pool.submit(write_without_end, f"file://{folder}")
+        while not unfinished.exists() or not any(path.stat().st_size for path in unfinished.iterdir()):
+            time.sleep(0.01)
+        if by_a_signal:
+            (process,) = pool.process_ids()
+            os.kill(process, signal.SIGTERM)
+            while _runs(process):
+                time.sleep(0.01)
+            assert list(unfinished.iterdir()) == []
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("by_a_signal", [False, True])
+def test_a_worker_that_is_stopped_leaves_nothing_unfinished_in_a_folder(tmp_path: Path, *, by_a_signal: bool) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stop_while_it_writes(tmp_path, by_a_signal=by_a_signal)
+    assert list(tmp_path.rglob("*")) == [tmp_path / ".unfinished"]
+
+
+def sleep_without_seeing_signals(_state: int, told: str) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    Path(told).touch()
+    time.sleep(600)
+
+
+def stop_while_it_sleeps(told: Path) -> None:
+    with WorkerPool(make_state, 0, workers=1) as pool:
+        pool.submit(sleep_without_seeing_signals, str(told))
+        while not told.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+
+def test_a_worker_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "SECONDS_TO_STOP", 0.2)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        stop_while_it_sleeps(tmp_path / "told")
+    assert time.monotonic() - started < 60
 
 
 def test_workers_import_no_dagster() -> None:

@@ -16,11 +16,13 @@ import pytest
 
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store, split_url
+from ol_orchestrate.lib.stores import folder as folder_module
 from ol_orchestrate.lib.stores.path import StorePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import FrameType
 
     from ol_orchestrate.testing.servers import S3Server
 
@@ -318,19 +320,62 @@ class TestFolder:
         store.write("a/b", b"2")
         assert (tmp_path / "store/a/b").read_bytes() == b"2"
 
-    def test_unfinished_objects_are_private(self, tmp_path: Path) -> None:
-        open_store(f"file://{tmp_path}/store").write("key", b"1")
-        assert (tmp_path / "store" / ".unfinished").stat().st_mode & 0o777 == 0o700
+    @pytest.mark.parametrize("umask", [0o000, 0o022])
+    def test_what_it_makes_is_for_its_user_alone(self, tmp_path: Path, umask: int) -> None:
+        before = os.umask(umask)
+        try:
+            open_store(f"file://{tmp_path}/new/store").write("a/b/key", b"1", metadata={"version": "1"})
+        finally:
+            os.umask(before)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+        folders = dict.fromkeys(("new", "store", ".unfinished", "a", "b"), 0o700)
+        assert modes == {**folders, "key": 0o600, ".key.metadata": 0o600}
 
-    def test_objects_have_the_usual_permissions(self, tmp_path: Path) -> None:
-        (tmp_path / "usual").touch()
-        open_store(f"file://{tmp_path}/store").write("key", b"1")
-        assert (tmp_path / "store" / "key").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    def test_a_folder_that_was_there_keeps_its_mode(self, tmp_path: Path) -> None:
+        (tmp_path / "store" / "a").mkdir(parents=True)
+        for folder in (tmp_path / "store", tmp_path / "store" / "a"):
+            folder.chmod(0o755)
+        open_store(f"file://{tmp_path}/store").write("a/key", b"1")
+        assert [(tmp_path / each).stat().st_mode & 0o777 for each in ("store", "store/a")] == [0o755, 0o755]
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt before `with`
+    def test_an_interrupt_at_any_line_leaves_nothing_unfinished(self, tmp_path: Path) -> None:
+        unfinished = tmp_path / "store" / ".unfinished"
+        interrupted = 0
+        while _interrupted_at_line(interrupted, tmp_path / "store"):
+            assert not unfinished.exists() or list(unfinished.iterdir()) == []
+            interrupted += 1
+        assert interrupted > 20
+        assert b"".join(open_store(f"file://{tmp_path}/store").read("key")) == b"new"
 
     def test_a_file_where_a_folder_should_be_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "store").write_bytes(b"")
         with pytest.raises(PipelineError, match=str(tmp_path)):
             open_store(f"file://{tmp_path}/store").write("key", b"1")
+
+
+def _interrupted_at_line(number: int, folder: Path) -> bool:
+    """Write an object, and interrupt that at a line of the store's module; `False` where it has fewer lines."""
+    left = number
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal left
+        if event == "line" and frame.f_code.co_filename == folder_module.__file__:
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        return interrupt
+
+    store = open_store(f"file://{folder}")
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        store.write("key", BytesIO(b"new"), metadata={"version": "1"})
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 class living_writer:  # noqa: N801 - reads like a function

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from uuid import uuid4
 
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.private_folders import make_private
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 
@@ -33,6 +35,11 @@ Only its owner may look into it. Each file in it is locked by the process that w
 left by one that died.
 """
 
+_unfinished: set[str] = set()
+"""Those that this process writes."""
+
+_opening = threading.RLock()
+"""Held while one is opened. It can be taken twice, as a signal can arrive meanwhile."""
 
 GRACE = 2.0
 """Seconds between the making of such a file and its lock, at the most."""
@@ -42,7 +49,8 @@ class FolderStore(ObjectStore):
     """Files below a folder; a key is a relative path.
 
     An object is written under a hidden name, flushed to the disk, and renamed. Its metadata stands in a hidden file
-    beside it that names the size and time of the object it belongs to, so it never speaks for another version.
+    beside it that names the size and time of the object it belongs to, so it never speaks for another version. Folders
+    and files that it makes are for this user alone; a folder that was there keeps its mode.
     """
 
     writes_at_once: ClassVar[int] = 4
@@ -130,42 +138,42 @@ class FolderStore(ObjectStore):
 
     def _replace(self, path: Path, content: BinaryIO | bytes) -> os.stat_result:
         """Write a file aside, flush it, and give it its name."""
-        with self._unfinished() as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                shutil.copyfileobj(content, file, BLOCK)
-            file.flush()
-            os.fsync(file.fileno())
-            _let_go(file)
-            _move(file.name, path)
-            _flush_folder(path.parent)
-            return os.fstat(file.fileno())
-
-    @contextmanager
-    def _unfinished(self) -> Iterator[BinaryIO]:
-        """A new file that is locked, and that goes if it gets no other name."""
         if not self._swept:
             self._make_room()
         name = f"{self._aside}/{uuid4().hex}"
         try:
-            file = open(name, "xb")  # noqa: SIM115, PTH123 - `with` below; a path object for each of many small files
-        except FileNotFoundError:
-            # Somebody has emptied the store.
-            self._make_room()
-            file = open(name, "xb")  # noqa: SIM115, PTH123
-        with file:
-            try:
+            with self._new_file(name) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                yield file
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    shutil.copyfileobj(content, file, BLOCK)
+                file.flush()
+                os.fsync(file.fileno())
+                _let_go(file)
+                _move(name, path)
+                _flush_folder(path.parent)
+                return os.fstat(file.fileno())
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        finally:
+            _unfinished.discard(name)
+
+    def _new_file(self, name: str) -> BinaryIO:
+        with _opening:
+            _unfinished.add(name)
+            try:
+                return open(name, "xb", opener=_private)
+            except FileNotFoundError:
+                # Somebody has emptied the store.
+                self._make_room()
+                return open(name, "xb", opener=_private)
 
     def _make_room(self) -> None:
         """Have the folder of unfinished files, without those that were left in it."""
         folder = Path(self._aside)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         for left in folder.iterdir():
             _sweep(left)
         self._swept = True
@@ -178,6 +186,20 @@ class FolderStore(ObjectStore):
             raise
         except OSError as error:
             raise _translated(join_url(self.url, key), error) from error
+
+
+def discard_unfinished() -> None:
+    """Delete what this process has not finished, and let no other thread begin anything.
+
+    For a process that is about to end without waiting for its threads.
+    """
+    _opening.acquire()
+    for name in list(_unfinished):
+        Path(name).unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def _translated(url: str, error: OSError) -> PipelineError:
@@ -202,7 +224,7 @@ def _move(name: str, path: Path) -> None:
     try:
         os.replace(name, path)  # noqa: PTH105 - a path object for each of many small files
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         os.replace(name, path)  # noqa: PTH105
 
 
