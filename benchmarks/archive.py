@@ -22,8 +22,9 @@ from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
 from edxorg.lib.archive.worker import Orders
 from edxorg.samples.archive import write_sample_archive
-from ol_orchestrate.lib.archives import gunzip, tar_entries
+from ol_orchestrate.lib.archives import gunzip
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

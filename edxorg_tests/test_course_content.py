@@ -163,7 +163,7 @@ def test_children_that_are_not_there_are_listed(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"no archive", "not compressed with gzip"),
+        (b"no archive", "this is no gzip file, but text"),
         (gzip.compress(b"", mtime=0), "no course export"),
         (course_xml()[:-40], "truncated"),
     ],

@@ -14,12 +14,13 @@ from rich.table import Column, Table
 from edxorg.commands import console, runs
 from edxorg.lib.members import CourseName, MemberKind, identify
 from edxorg.lib.progress import Progress
-from ol_orchestrate.lib.archives import gunzip, tar_entries
+from ol_orchestrate.lib.archives import gunzip
 from ol_orchestrate.lib.course_content_keys import COURSE_XML
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.openedx import Course, StaticAssets, course_outputs, read_course
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

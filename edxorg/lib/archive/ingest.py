@@ -18,8 +18,9 @@ from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, ide
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archives import ArchiveError, TruncatedArchiveError, gunzip, read_ahead, tar_entries
+from ol_orchestrate.lib.archives import ArchiveError, TruncatedArchiveError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError
+from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from edxorg.lib.archive.deliveries import Deliveries
-    from ol_orchestrate.lib.archives import TarEntry
     from ol_orchestrate.lib.delivery import Recorded
     from ol_orchestrate.lib.stores import VerifiedReader
+    from ol_orchestrate.lib.tar import TarEntry
 
 SMALL = 1 << 20
 """Bytes. A member up to this size is sent whole, with others; a larger one as a stream."""

@@ -77,13 +77,13 @@ class TestNoExports:
     @pytest.mark.parametrize(
         ("data", "what"),
         [
-            (b"", "it is empty"),
-            (zipped(), "a zip file"),
-            (tar_of(member("c/course.xml", POINTER)), "an uncompressed tar file"),
-            (b"<course/>" * 100, "not compressed with gzip"),
-            (gzip.compress(b""), "holds no tar"),
-            (gzip.compress(b"<course/>" * 100), "holds no tar"),
-            (gzip.compress(WHOLE), "holds no tar"),
+            (b"", "the file is empty"),
+            (zipped(), "no gzip file, but a zip archive"),
+            (tar_of(member("c/course.xml", POINTER)), "no gzip file, but an uncompressed tar"),
+            (b"<course/>" * 100, "no gzip file, but text"),
+            (gzip.compress(b""), "no tar archive, but empty"),
+            (gzip.compress(b"<course/>" * 100), "no tar archive, but text"),
+            (gzip.compress(WHOLE), "no tar archive, but gzip"),
             (pack(), "no XML file at all"),
             (pack(member("c/about/x.html", b"x")), "no XML file at all"),
             (pack(member("c/html/x.xml", b"<html/>")), "no course.xml among 1 XML files, the first is c/html/x.xml"),
@@ -103,7 +103,7 @@ class TestNoExports:
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
     def test_a_truncated_archive_is_an_error(self, share: float) -> None:
-        with pytest.raises(CourseExportError, match="is truncated: it ends after"):
+        with pytest.raises(CourseExportError, match=r"is truncated: .* breaks off after byte"):
             read(WHOLE[: int(len(WHOLE) * share)])
 
     def test_a_tar_cut_inside_its_gzip_is_an_error(self) -> None:
@@ -112,13 +112,13 @@ class TestNoExports:
             read(gzip.compress(tar[:4_000]))
 
     def test_a_wrong_checksum_is_an_error(self) -> None:
-        with pytest.raises(CourseExportError, match="CRC check failed"):
+        with pytest.raises(CourseExportError, match="its checksum is wrong"):
             read(WHOLE[:-8] + b"\0\0\0\0" + WHOLE[-4:])
 
     def test_a_broken_header_in_the_middle_is_not_the_end(self) -> None:
         tar = bytearray(tar_of(member("c/course.xml", POINTER), member("c/html/x.xml", b"<html/>")))
         tar[1_024 + 20] ^= 0xFF
-        with pytest.raises(CourseExportError, match="no readable tar header at byte"):
+        with pytest.raises(CourseExportError, match="a wrong checksum, in the header at byte 1,024"):
             read(gzip.compress(bytes(tar)))
 
     def test_an_error_of_the_source_is_not_taken_for_bad_input(self) -> None:
@@ -160,8 +160,8 @@ class TestMembers:
         [
             (tarfile.SYMTYPE, "a link; links are not followed"),
             (tarfile.LNKTYPE, "a link; links are not followed"),
-            (tarfile.CHRTYPE, "a device or a sparse file; it was not read"),
-            (tarfile.FIFOTYPE, "a device or a sparse file; it was not read"),
+            (tarfile.CHRTYPE, "a device or a pipe; it was not read"),
+            (tarfile.FIFOTYPE, "a device or a pipe; it was not read"),
         ],
     )
     def test_links_and_devices_are_not_followed(self, kind: bytes, what: str) -> None:
@@ -339,12 +339,12 @@ class TestBombs:
 
     @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
     def test_a_header_that_is_a_bomb_is_refused(self, kind: bytes) -> None:
-        with pytest.raises(CourseExportError, match="a tar header of 2,097,152 bytes"):
+        with pytest.raises(CourseExportError, match="longer extended headers"):
             read(pack(member("c/course.xml", POINTER), member("x", bytes(2 << 20), kind)))
 
     def test_headers_about_headers_without_end_are_refused(self) -> None:
         chain = [member("x", b"name", tarfile.GNUTYPE_LONGNAME) for _ in range(3_000)]
-        with pytest.raises(CourseExportError, match="damaged"):
+        with pytest.raises(CourseExportError, match="more than 16 extended headers"):
             read(pack(member("c/course.xml", POINTER), *chain))
 
     def test_static_files_beyond_the_limit_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,28 +119,3 @@ class VerifiedReader(Iterator[bytes]):
             f"{self.info.url}: the bytes that arrived are not those of version {self.info.version}: {problem}. "
             "Run again; if it stays so, the object is damaged in its store and has to be put there anew"
         )
-
-
-class BlockFile:
-    """Blocks as a file that can only be read forward, for readers that want one."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        """Read from an iterator of blocks."""
-        self._blocks = blocks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; fewer only at the end of a block or of the blocks, none only at the end of all."""
-        if size < 0:
-            message = "reading all at once is what blocks are there to avoid"
-            raise ValueError(message)
-        if not self._rest:
-            self._rest = memoryview(next(self._blocks, b""))
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(data)
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill a buffer as far as one block goes."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)

@@ -1,0 +1,408 @@
+"""The tar format, read forward only, in blocks, from sources that nobody vouches for.
+
+This module reads the 512-byte headers itself. Python's `tarfile` needs no bound for extended headers and sparse maps,
+takes a damaged header for the end of the archive, and garbles names in headers of GNU tar that hold more times than
+one. Formats: V7, ustar, pax with its extended and global headers, GNU's long names, and GNU's four kinds of sparse
+entries.
+
+A tar has a checksum for each header and none for the data: changed data is found by the gzip around it, or by the
+store's checksum, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from ol_orchestrate.lib.archives import (
+    BLOCK,
+    UNCOMPRESSED_TAR,
+    DamagedArchiveError,
+    TruncatedArchiveError,
+    kind_of_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Regions: TypeAlias = "list[tuple[int, int]]"
+"""The offset and the length of each part of a sparse entry that the tar holds; between them are zero bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TarLimits:
+    """Bounds for what a tar can make its reader hold or do; real archives stay far below them.
+
+    Attributes:
+        header_bytes: Extended headers and the sparse map of one entry, together.
+        extended_headers: Extended headers one after the other, before an entry.
+        global_bytes: All global headers of the tar, together.
+        hole_bytes: Zero bytes that the tar's sparse entries have beyond what is stored, together.
+    """
+
+    header_bytes: int = 1 << 20
+    extended_headers: int = 16
+    global_bytes: int = 1 << 20
+    hole_bytes: int = 1 << 28
+
+
+LIMITS = TarLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class TarEntry:
+    """One entry of a tar.
+
+    Attributes:
+        name: Its path, with surrogate escapes where it is no UTF-8.
+        type: One of `tarfile`'s types, such as `tarfile.REGTYPE`, which a sparse entry has too.
+        size: Bytes of its content.
+        blocks: The content; to be read before the next entry is asked for.
+        linkname: The target of a link.
+    """
+
+    name: str
+    type: bytes
+    size: int
+    blocks: Iterator[bytes]
+    linkname: str = ""
+
+
+def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator[TarEntry]:
+    """Yield the entries of a tar, in order.
+
+    Args:
+        blocks: The unpacked bytes, in pieces of any size.
+        limits: A tar that passes one of them counts as damaged.
+
+    Raises:
+        DamagedArchiveError: It is no tar, has a damaged header, or something follows its end.
+        TruncatedArchiveError: It breaks off.
+    """
+    file = _ForwardFile(iter(blocks))
+    headers = _Headers(file, limits)
+    while (headed := headers.next_entry()) is not None:
+        entry, end = headed
+        yield entry
+        file.skip(end - file.position)
+        file.skip(-end % tarfile.BLOCKSIZE)
+    file.expect_zeros()
+
+
+class _ForwardFile:
+    """Blocks, read by number of bytes."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self.position = 0
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes, or what is left."""
+        return b"".join(self._take(size))
+
+    def blocks(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes as they come."""
+        end = self.position + size
+        yield from self._take(size)
+        if self.position < end:
+            raise TruncatedArchiveError(f"the tar data breaks off at byte {self.position:,}, within an entry")
+
+    def skip(self, size: int) -> None:
+        for _ in self.blocks(size):
+            pass
+
+    def _take(self, size: int) -> Iterator[bytes]:
+        while size > 0:
+            if not self._rest:
+                self._rest = memoryview(next(self._blocks, b""))
+                if not self._rest:
+                    return
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            size -= len(piece)
+            self.position += len(piece)
+            yield bytes(piece)
+
+    def expect_zeros(self) -> None:
+        """Check that nothing but zero bytes follows."""
+        for block in (bytes(self._rest), *self._blocks):
+            if block.strip(b"\0"):
+                raise DamagedArchiveError(f"something follows the end of the tar, after byte {self.position:,}")
+            self.position += len(block)
+
+
+_HEADER = struct.Struct("100s24x12s12x8sc100s6s82x155s12x")
+_CHECKSUM_FIELD = slice(148, 156)
+_MOST = 1 << 63
+"""No size in a header reaches it."""
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]")
+_DECIMAL = re.compile(rb"[0-9]{1,19}")
+_PAX_RECORD = re.compile(rb"([0-9]{1,7}) ([^=]+)=")
+_PAX_TYPES = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
+_EXTENDED_TYPES = _PAX_TYPES | {tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+_TYPES_WITHOUT_DATA = frozenset(
+    {tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE}
+)
+
+
+class _Header(NamedTuple):
+    """A header block; numbers are checked, names still bytes."""
+
+    block: bytes
+    position: int
+    type: bytes
+    name: bytes
+    linkname: bytes
+    size: int
+
+
+@dataclass(slots=True)
+class _Extensions:
+    """The extended headers before an entry.
+
+    Attributes:
+        position: Where the first of them begins, or the entry's own header.
+        room: How many bytes they may still have.
+        count: How many there are.
+        long_name: From GNU's long name.
+        long_link: From GNU's long link name.
+        pax: The pax records by keyword; the last of several with one keyword counts.
+        sparse_numbers: The values of `GNU.sparse.offset` and `GNU.sparse.numbytes`, in order.
+    """
+
+    position: int
+    room: int
+    count: int = 0
+    long_name: bytes | None = None
+    long_link: bytes | None = None
+    pax: dict[bytes, bytes] = field(default_factory=dict)
+    sparse_numbers: list[bytes] = field(default_factory=list)
+
+    def spend(self, size: int) -> None:
+        self.room -= size
+        if self.room < 0:
+            raise _damaged("longer extended headers or a longer sparse map than any real entry has", self.position)
+
+    def number(self, keyword: bytes) -> int | None:
+        value = self.pax.get(keyword)
+        return None if value is None else _decimal(value, self.position)
+
+
+class _Headers:
+    """Reads what stands before the data of each entry."""
+
+    def __init__(self, file: _ForwardFile, limits: TarLimits) -> None:
+        self._file = file
+        self._limits = limits
+        self._global_room = limits.global_bytes
+        self._hole_room = limits.hole_bytes
+
+    def next_entry(self) -> tuple[TarEntry, int] | None:
+        """The next entry and where its data ends; None at the mark of the tar's end."""
+        extensions = _Extensions(self._file.position, self._limits.header_bytes)
+        while (header := self._next_header()) is not None:
+            if header.type not in _EXTENDED_TYPES:
+                return self._entry(header, extensions)
+            extensions.count += 1
+            if extensions.count > self._limits.extended_headers:
+                what = f"more than {self._limits.extended_headers} extended headers one after the other"
+                raise _damaged(what, extensions.position)
+            self._read_extension(header, extensions)
+        if extensions.count:
+            raise _damaged("an extended header without an entry", extensions.position)
+        return None
+
+    def _next_header(self) -> _Header | None:
+        position = self._file.position
+        block = self._file.read(tarfile.BLOCKSIZE)
+        is_header, is_zero = _is_header(block), bool(block) and not block.strip(b"\0")
+        if not (position or is_header or is_zero) and (kind := kind_of_file(block)) != UNCOMPRESSED_TAR:
+            raise DamagedArchiveError(f"this is no tar archive, but {kind}")
+        if len(block) < tarfile.BLOCKSIZE:
+            raise TruncatedArchiveError(f"the tar ends at byte {self._file.position:,} without the mark of its end")
+        if is_zero:
+            return None
+        if not is_header:
+            raise _damaged("a wrong checksum", position)
+        name, size, _, type_, linkname, magic, prefix = _HEADER.unpack(block)
+        name, linkname, prefix = (text.partition(b"\0")[0] for text in (name, linkname, prefix))
+        # In the headers of GNU tar, the field holds other things.
+        if magic == tarfile.POSIX_MAGIC[:6] and prefix:
+            name = prefix + b"/" + name
+        if (length := _number(size)) is None:
+            raise _damaged("a size that is none", position)
+        return _Header(block, position, type_, name, linkname, length)
+
+    def _read_extension(self, header: _Header, extensions: _Extensions) -> None:
+        if header.type == tarfile.XGLTYPE:
+            self._global_room -= header.size
+            if self._global_room < 0:
+                raise _damaged(f"over {self._limits.global_bytes:,} bytes of global headers", header.position)
+        else:
+            extensions.spend(header.size)
+        content = b"".join(self._file.blocks(header.size))
+        self._file.skip(-header.size % tarfile.BLOCKSIZE)
+        if header.type == tarfile.GNUTYPE_LONGNAME:
+            extensions.long_name = content.partition(b"\0")[0]
+        elif header.type == tarfile.GNUTYPE_LONGLINK:
+            extensions.long_link = content.partition(b"\0")[0]
+        else:
+            of_all = header.type == tarfile.XGLTYPE
+            for keyword, value in _pax_records(content, header.position):
+                if not (keyword in {b"path", b"linkpath", b"size"} or keyword.startswith(b"GNU.sparse.")):
+                    continue
+                if of_all:
+                    raise _damaged(f"a global {keyword.decode('latin-1')!a}, as if all were one", header.position)
+                if keyword in {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}:
+                    extensions.sparse_numbers.append(value)
+                elif value:
+                    extensions.pax[keyword] = value
+                else:
+                    extensions.pax.pop(keyword, None)
+
+    def _entry(self, header: _Header, extensions: _Extensions) -> tuple[TarEntry, int]:
+        pax = extensions.pax
+        name = pax.get(b"GNU.sparse.name") or pax.get(b"path") or extensions.long_name or header.name
+        linkname = pax.get(b"linkpath") or extensions.long_link or header.linkname
+        type_, size = header.type, extensions.number(b"size")
+        size = header.size if size is None else size
+        if type_ == tarfile.AREGTYPE and name.endswith(b"/"):
+            type_ = tarfile.DIRTYPE
+        if type_ == tarfile.DIRTYPE:
+            name = name.rstrip(b"/")
+        if type_ in _TYPES_WITHOUT_DATA:
+            size = 0
+        is_pax_sparse = bool(extensions.sparse_numbers) or any(key.startswith(b"GNU.sparse.") for key in pax)
+        if type_ == tarfile.GNUTYPE_SPARSE or (is_pax_sparse and type_ in tarfile.REGULAR_TYPES):
+            return self._sparse_entry(_text(name), header, extensions, size)
+        end = self._file.position + size
+        return TarEntry(_text(name), type_, size, self._file.blocks(size), _text(linkname)), end
+
+    def _sparse_entry(self, name: str, header: _Header, extensions: _Extensions, stored: int) -> tuple[TarEntry, int]:
+        start = self._file.position
+        regions, size = self._sparse_map(header, extensions)
+        # The map of the format 1.0 counts as data; the blocks that go on with GNU's own do not.
+        if header.type != tarfile.GNUTYPE_SPARSE:
+            stored -= self._file.position - start
+        reached = 0
+        for offset, length in regions:
+            if offset < reached:
+                raise _damaged("a sparse map out of order", header.position)
+            reached = offset + length
+        if reached > size or sum(length for _, length in regions) != stored:
+            raise _damaged("a sparse map that does not fit its entry", header.position)
+        self._hole_room -= size - stored
+        if self._hole_room < 0:
+            what = f"sparse entries with over {self._limits.hole_bytes:,} bytes of holes"
+            raise _damaged(what, header.position)
+        blocks = _with_holes(self._file, regions, size)
+        return TarEntry(name, tarfile.REGTYPE, size, blocks), self._file.position + stored
+
+    def _sparse_map(self, header: _Header, extensions: _Extensions) -> tuple[Regions, int]:
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            return self._gnu_sparse_map(header, extensions)
+        size = extensions.number(b"GNU.sparse.realsize")
+        size = extensions.number(b"GNU.sparse.size") if size is None else size
+        if size is None:
+            raise _damaged("a sparse entry without a size", header.position)
+        version = extensions.pax.get(b"GNU.sparse.major", b"0") + b"." + extensions.pax.get(b"GNU.sparse.minor", b"0")
+        if version not in {b"0.0", b"0.1", b"1.0"}:
+            raise _damaged("a sparse entry in an unknown format", header.position)
+        if version == b"1.0":
+            numbers = self._sparse_map_in_data(extensions)
+        elif b"GNU.sparse.map" in extensions.pax:
+            numbers = extensions.pax[b"GNU.sparse.map"].split(b",")
+        else:
+            numbers = extensions.sparse_numbers
+        return _pairs([_decimal(number, header.position) for number in numbers]), size
+
+    def _gnu_sparse_map(self, header: _Header, extensions: _Extensions) -> tuple[Regions, int]:
+        fields = [header.block[386 + 12 * index :][:12] for index in range(8)]
+        size = _number(header.block[483:495])
+        goes_on = header.block[482]
+        while goes_on:
+            extensions.spend(tarfile.BLOCKSIZE)
+            block = b"".join(self._file.blocks(tarfile.BLOCKSIZE))
+            fields += [block[12 * index :][:12] for index in range(42)]
+            goes_on = block[504]
+        numbers = [_number(number) for number in fields]
+        known = [number for number in numbers if number is not None]
+        if size is None or len(known) < len(numbers):
+            raise _damaged("a sparse map with a number that is none", header.position)
+        return [region for region in _pairs(known) if any(region)], size
+
+    def _sparse_map_in_data(self, extensions: _Extensions) -> list[bytes]:
+        """The numbers of the format 1.0, which stand a line each in whole blocks before the data."""
+        text = bytearray()
+        lines, expected = 0, 1
+        while lines < expected:
+            extensions.spend(tarfile.BLOCKSIZE)
+            block = b"".join(self._file.blocks(tarfile.BLOCKSIZE))
+            if not text:
+                expected += 2 * _decimal(block.partition(b"\n")[0], extensions.position)
+            lines += block.count(b"\n")
+            text += block
+        return bytes(text).split(b"\n", expected)[1:expected]
+
+
+def _is_header(block: bytes) -> bool:
+    """Whether a block has the checksum of a header, over its bytes as unsigned or, as some wrote it, signed numbers."""
+    if len(block) < tarfile.BLOCKSIZE:
+        return False
+    checksum = _number(block[_CHECKSUM_FIELD])
+    rest = block[: _CHECKSUM_FIELD.start] + b" " * 8 + block[_CHECKSUM_FIELD.stop :]
+    unsigned = sum(rest)
+    return checksum == unsigned or checksum == unsigned - 256 * sum(byte >> 7 for byte in rest)
+
+
+def _number(text: bytes) -> int | None:
+    """A number of a header: octal digits, or binary with a mark before it; None if it is neither, or negative."""
+    if text[0] == 0x80:  # noqa: PLR2004 - the mark
+        number = int.from_bytes(text[1:], "big")
+        return number if number < _MOST else None
+    match = _OCTAL.match(text + b"\0")
+    return int(match[1] or b"0", 8) if match else None
+
+
+def _decimal(text: bytes, position: int) -> int:
+    if not _DECIMAL.fullmatch(text):
+        raise _damaged(f"{text[:20].decode('latin-1')!a} where a number belongs", position)
+    return int(text)
+
+
+def _pairs(numbers: list[int]) -> Regions:
+    return list(zip(numbers[::2], numbers[1::2], strict=False))
+
+
+def _pax_records(content: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a pax header, each `length keyword=value` and a line end."""
+    start = 0
+    while start < len(content) and content[start]:
+        match = _PAX_RECORD.match(content, start)
+        end = start + int(match[1]) if match else 0
+        if match is None or end <= match.end() or content[end - 1 : end] != b"\n":
+            raise _damaged("a malformed pax record", position)
+        yield match[2], content[match.end() : end - 1]
+        start = end
+
+
+def _with_holes(file: _ForwardFile, regions: Regions, size: int) -> Iterator[bytes]:
+    position = 0
+    for offset, length in [*regions, (size, 0)]:
+        while position < offset:
+            hole = bytes(min(offset - position, BLOCK))
+            position += len(hole)
+            yield hole
+        yield from file.blocks(length)
+        position += length
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _damaged(what: str, position: int) -> DamagedArchiveError:
+    return DamagedArchiveError(f"the tar data is damaged: {what}, in the header at byte {position:,}")
