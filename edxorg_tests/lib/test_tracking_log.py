@@ -266,10 +266,14 @@ class TestBrokenFiles:
             (b'{"a": "1"}\n', "this is no gzip file"),
             (LOG[:-1], f"the gzip data breaks off after byte {len(LOG) - 1}"),
             (LOG + LOG[:40], f"the gzip data breaks off after byte {len(LOG) + 40}"),
-            (LOG + b"tail" * 5, "the gzip data is damaged"),
+            (
+                LOG + b"tail" + LOG,
+                f"the gzip data ends at byte {len(LOG)}; {len(LOG) + 4} bytes that are no gzip follow",
+            ),
+            (LOG + b"\x1f\x8a" + LOG[2:], f"the gzip data ends at byte {len(LOG)}; {len(LOG)} bytes that are no gzip"),
             (LOG[:-8] + b"1234" + LOG[-4:], "the gzip data is damaged"),
         ],
-        ids=["empty", "plain", "cut", "second cut", "tail", "checksum"],
+        ids=["empty", "plain", "cut", "second cut", "tail with more", "second mark", "checksum"],
     )
     def test_nothing_of_a_broken_file_is_delivered(self, packed: bytes, problem: str, normalize: Normalize) -> None:
         log = normalize(packed=packed, block=16)
@@ -277,6 +281,17 @@ class TestBrokenFiles:
         assert isinstance(log.problem, BadInputError)
         assert str(log.problem).startswith(f"mitx-edx-events-2024-05-06.log.gz: {problem}")
         assert len(packed) - 16 < log.report.bytes_in <= len(packed)
+
+    @pytest.mark.parametrize("block", [1, 16, 10_000])
+    def test_a_log_with_other_bytes_after_it_is_delivered_and_fails(self, block: int, normalize: Normalize) -> None:
+        packed = self.LOG + bytes(20) + b"tail" * 5
+        log = normalize(packed=packed, block=block)
+        assert log.whole
+        assert log.output
+        assert gzip.decompress(log.output.reader().read()) == b'{"a":"1"}\n' * 100
+        assert log.report.rejected == {"no_json_object": 1}
+        assert "20 bytes that are no gzip follow. What stands before is delivered" in str(log.problem)
+        assert log.report.bytes_in == len(packed)
 
     def test_what_came_before_a_cut_is_counted_to_the_line(self, normalize: Normalize) -> None:
         random_lines = [b'{"a": "%b"}' % hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(5_000)]

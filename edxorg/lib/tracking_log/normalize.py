@@ -18,7 +18,7 @@ from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.tracking_log.report import LogReport
 from edxorg.lib.workers import TASKS_WAITING, WorkerPool
-from ol_orchestrate.lib.archives import ArchiveError, gunzip, read_ahead
+from ol_orchestrate.lib.archives import ArchiveError, TrailingBytesError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.spool import Spool
 
@@ -31,8 +31,8 @@ class NormalizedLog:
     """What is to be delivered of one log, and what is to be said about it.
 
     A log that breaks off must not replace a whole one, so nothing of it is here but the report. Of a log without a
-    good line there are the rejects. In both cases `problem` says so, for the caller to raise when it has delivered
-    what there is.
+    good line there are the rejects; of one with other bytes after its gzip data there is all. In each case `problem`
+    says so, for the caller to raise when it has delivered what there is.
     """
 
     output: Spool | None
@@ -99,7 +99,7 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
             if len(log.oversized) > MAX_OVERSIZED_LINES:
                 break
         log.take_all()
-        problem = _broken_file(name, damage, log)
+        problem: PipelineError | None = _broken_file(name, damage, log)
         if problem is not None:
             log.close()
             return NormalizedLog(None, None, [], "", report, problem)
@@ -113,6 +113,10 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
             f"{name}: none of its {report.lines_in:,} lines holds an event ({report.blank:,} are blank, "
             f"{report.rejected_lines:,} were rejected). Look for the reasons in its rejects, and whether it is the "
             "right file"
+        )
+    elif damage is not None:
+        problem = BadInputError(
+            f"{name}: {damage}. What stands before is delivered; get the file from its source again"
         )
     return NormalizedLog(_unless_empty(log.output), _unless_empty(log.rejects), log.oversized, version, report, problem)
 
@@ -133,7 +137,7 @@ def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:
 def _broken_file(name: str, damage: ArchiveError | None, log: _Assembly) -> BadInputError | None:
     report = log.report
     remedy = "Nothing of it is delivered; get the whole file from its source again"
-    if damage is not None:
+    if damage is not None and not isinstance(damage, TrailingBytesError):
         place = f", after line {report.lines_in:,} of its content" if report.lines_in else ""
         return BadInputError(f"{name}: {damage}{place}. {remedy}")
     if len(log.oversized) > MAX_OVERSIZED_LINES:

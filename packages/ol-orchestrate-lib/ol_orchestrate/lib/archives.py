@@ -135,14 +135,20 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
     while packed.skip_zeros():
         mark = packed.look(len(_GZIP_MARK))
         if mark != _GZIP_MARK[: len(mark)]:
-            end = packed.position
-            flipped = sum((ours ^ right).bit_count() for ours, right in zip(mark, _GZIP_MARK, strict=False))
-            if len(mark) == len(_GZIP_MARK) and flipped <= _MAX_FLIPPED:
-                raise DamagedArchiveError(f"the gzip data is damaged: there is no gzip header at byte {end:,}")
-            raise TrailingBytesError(
-                f"the gzip data ends at byte {end:,}; {packed.drain():,} bytes that are no gzip follow"
-            )
+            raise _trailing_bytes(packed, mark)
         yield from _gunzip_member(packed)
+
+
+def _trailing_bytes(packed: _PackedBlocks, mark: bytes) -> DamagedArchiveError:
+    """Read on to the end, and say what was there instead of the mark of one more gzip member."""
+    place = f"the gzip data ends at byte {packed.position:,}"
+    flipped = sum((found ^ right).bit_count() for found, right in zip(mark, _GZIP_MARK, strict=False))
+    count, has_member = packed.drain()
+    problem = f"{place}; {count:,} bytes that are no gzip follow"
+    # A member with a damaged header, or more members later, are a part of the content that is missing.
+    if has_member or flipped <= _MAX_FLIPPED:
+        return DamagedArchiveError(problem)
+    return TrailingBytesError(problem)
 
 
 def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
@@ -265,12 +271,16 @@ class _PackedBlocks:
                 return True
         return False
 
-    def drain(self) -> int:
-        """Read to the end, and return how many bytes that were."""
-        left = len(self._block) - self._used
-        while block := self._next():
-            left += len(block)
-        return left
+    def drain(self) -> tuple[int, bool]:
+        """Read to the end; return the number of bytes, and whether the mark of a gzip member is among them."""
+        count, has_mark, seen = 0, False, b""
+        block = self._block[self._used :] or self._next()
+        while block:
+            count += len(block)
+            seen = seen[1 - len(_GZIP_MARK) :] + block
+            has_mark = has_mark or _GZIP_MARK in seen
+            block = self._next()
+        return count, has_mark
 
     def _ends_with_length(self, size: int) -> bool:
         """Whether the last bytes, before zero bytes that may follow, say about this length modulo 2**32."""
