@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import shutil
+import tarfile
+import zipfile
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -104,11 +108,72 @@ def test_inspect_counts_and_writes_nothing(edxorg: Shell, archive: Path, tmp_pat
     before = sorted(tmp_path.rglob("*"))
     code, out, _ = edxorg("inspect", archive, "--json")
     assert (code, json.loads(out)["rows"]) == (0, 4)
-    archive.write_bytes(b"this is text, and no gzip")
+    archive.write_bytes(archive.read_bytes()[:-20])
     code, out, _ = edxorg("inspect", archive)
     assert code == 1
-    assert "this is no gzip file" in out
+    assert "the gzip data breaks off" in out
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def packed_tar(name: str = "x.sql") -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    return file.getvalue()
+
+
+def zip_archive() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.sql", TABLE)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", [NAME, "mitx-edx-events-2024-01-31.log.gz", "course.xml.tar.gz", "anything"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "the file is empty"),
+        (b"a\tb\n1\t\xc3\xa9\n", "this is no gzip file, but text"),
+        (bytes(range(256)), "this is no gzip file, but binary data of no known kind"),
+        (zip_archive(), "this is no gzip file, but a zip archive"),
+        (gzip.decompress(packed_tar()), "this is no gzip file, but an uncompressed tar"),
+        (b"\x85\x02\x0c\x03" + bytes(range(200)), "this is no gzip file, but an OpenPGP message"),
+        (b"-----BEGIN PGP MESSAGE-----\n", "this is no gzip file, but an OpenPGP message"),
+    ],
+)
+def test_inspect_names_a_file_of_another_format(
+    edxorg: Shell, tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = edxorg("inspect", tmp_path / name, "--json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"file://{tmp_path}/{name}: {what}. Name one of what is read here" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        (NAME, gzip.compress(b"{}\n" * 1000), "this is no tar archive, but text"),
+        (NAME, gzip.compress(b""), "this is no tar archive, but empty"),
+        (NAME, gzip.compress(packed_tar()), "this is no tar archive, but gzip"),
+        ("mitx-edx-events-2024-01-31.log.gz", packed_tar(), "this is no log, but a tar in gzip"),
+    ],
+)
+def test_inspect_names_other_content_of_a_gzip(
+    edxorg: Shell, tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = edxorg("inspect", tmp_path / name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"file://{tmp_path}/{name}: {what}. " in err
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_inspect_asks_for_a_file_in_a_folder(edxorg: Shell, tmp_path: Path, form: str) -> None:
+    code, out, err = edxorg("inspect", form.format(tmp_path))
+    assert (code, out) == (2, "")
+    assert "is a folder: name a file in it" in err
 
 
 def test_doctor_says_what_to_do_about_each_that_fails(

@@ -73,7 +73,7 @@ def test_a_name_tells_the_run_that_studio_called_course(edxorg: Shell, tmp_path:
 @pytest.mark.parametrize("command", [("inspect",), ("ingest", "course-xml")])
 @pytest.mark.parametrize(
     ("content", "code", "said"),
-    [(None, 2, "there is no such object"), (b"nothing", 1, "is no course export: this is no gzip file, but text")],
+    [(None, 2, "there is no such object"), (gzip.compress(b"x" * 99)[:12], 1, "is truncated: the gzip")],
 )
 def test_what_is_no_export_is_one_line(
     edxorg: Shell, tmp_path: Path, command: tuple[str, ...], content: bytes | None, code: int, said: str

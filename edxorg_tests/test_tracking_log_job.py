@@ -513,9 +513,9 @@ class TestCommands:
         assert shown.index(f"file://{tmp_path}/{LOG}") < shown.index(f"file://{tmp_path}/{OTHER_LOGS[0]}")
         assert f"Rejected lines: {rejects}" in shown
         assert [line.partition(":")[0] for line in error.splitlines()] == ["Error", "Error"]
-        code, output, _ = edxorg("inspect", LOG)
-        assert code == 1
-        assert "this is no gzip file" in output
+        code, output, error = edxorg("inspect", LOG)
+        assert (code, output) == (2, "")
+        assert "this is no gzip file, but text" in error
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 import click
@@ -17,6 +18,8 @@ from edxorg.lib.archive.worker import Orders
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogAccount, normalize_log
 from edxorg.lib.workers import WorkerPool
+from ol_orchestrate.lib.archives import UNCOMPRESSED_TAR, ArchiveError, WrongFormatError, gunzip, kind_of_file
+from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -34,14 +37,35 @@ def command(url: str, *, as_json: bool) -> None:
     that holds XML files is the export of one course.
     """
     settings = runs.settings_for(None)
+    if Path(url.removeprefix("file://")).is_dir():
+        raise click.UsageError(f"{url!r} is a folder: name a file in it")
     (source,) = runs.source_urls((url,), None)
+    is_log = bool(settings.tracking_log_name.date_in(source.name)) or source.name.endswith(".log.gz")
     reader = course_xml.open_source(source)
-    if settings.tracking_log_name.date_in(source.name) or source.name.endswith(".log.gz"):
+    if other := _other_format(source, is_log=is_log):
+        reads = "archives (.tar.gz), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
+        raise click.UsageError(f"{source.url}: {other}. Name one of what is read here: {reads}")
+    if is_log:
         _inspect_log(source, reader, as_json=as_json)
     elif course_xml.is_export(source, settings):
         course_xml.inspect(reader, settings, as_json=as_json)
     else:
         _inspect_archive(source, reader, settings, as_json=as_json)
+
+
+def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
+    """Look at the start of a file; return what it is, if that is not what its name says."""
+    content = gunzip(course_xml.open_source(source))
+    try:
+        if not is_log:
+            next(tar_entries(content), None)
+        elif kind_of_file(next(content, b"")) == UNCOMPRESSED_TAR:
+            return "this is no log, but a tar in gzip"
+    except WrongFormatError as error:
+        return str(error)
+    except ArchiveError:
+        pass  # the whole file is read, and says more
+    return None
 
 
 def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:

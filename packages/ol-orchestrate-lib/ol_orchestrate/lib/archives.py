@@ -83,6 +83,10 @@ class DamagedArchiveError(ArchiveError):
     """An archive with bytes that are wrong, so that nothing read from it can be trusted."""
 
 
+class WrongFormatError(DamagedArchiveError):
+    """A file of another format, or an empty one."""
+
+
 class TrailingBytesError(DamagedArchiveError):
     """A gzip with something else after it; what was unpacked is what was packed."""
 
@@ -121,16 +125,17 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         `BLOCK` bytes before damaged data or a wrong checksum.
 
     Raises:
-        DamagedArchiveError: It is no gzip, or its data, its checksum or its length is wrong.
+        WrongFormatError: It is no gzip.
+        DamagedArchiveError: Its data, its checksum or its length is wrong.
         TrailingBytesError: Something else follows it.
         TruncatedArchiveError: It breaks off.
     """
     packed = _PackedBlocks(blocks)
     start = packed.look(START_BYTES)
     if not start.startswith(_GZIP_MARK[: len(start)]):
-        raise DamagedArchiveError(f"this is no gzip file, but {kind_of_file(start)}")
+        raise WrongFormatError(f"this is no gzip file, but {kind_of_file(start)}")
     if not start:
-        raise TruncatedArchiveError("the file is empty")
+        raise WrongFormatError("the file is empty")
     yield from _gunzip_member(packed)
     while packed.skip_zeros():
         mark = packed.look(len(_GZIP_MARK))

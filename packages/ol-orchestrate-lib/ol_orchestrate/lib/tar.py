@@ -22,6 +22,7 @@ from ol_orchestrate.lib.archives import (
     UNCOMPRESSED_TAR,
     DamagedArchiveError,
     TruncatedArchiveError,
+    WrongFormatError,
     kind_of_file,
 )
 
@@ -79,7 +80,8 @@ def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator
         limits: A tar that passes one of them counts as damaged.
 
     Raises:
-        DamagedArchiveError: It is no tar, has a damaged header, or something follows its end.
+        WrongFormatError: It is no tar.
+        DamagedArchiveError: It has a damaged header, or something follows its end.
         TruncatedArchiveError: It breaks off.
     """
     file = _ForwardFile(iter(blocks))
@@ -220,7 +222,7 @@ class _Headers:
         block = self._file.read(tarfile.BLOCKSIZE)
         is_header, is_zero = _is_header(block), bool(block) and not block.strip(b"\0")
         if not (position or is_header or is_zero) and (kind := kind_of_file(block)) != UNCOMPRESSED_TAR:
-            raise DamagedArchiveError(f"this is no tar archive, but {kind}")
+            raise WrongFormatError(f"this is no tar archive, but {kind}")
         if len(block) < tarfile.BLOCKSIZE:
             raise TruncatedArchiveError(f"the tar ends at byte {self._file.position:,} without the mark of its end")
         if is_zero:
