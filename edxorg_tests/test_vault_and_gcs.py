@@ -324,8 +324,8 @@ def test_a_tick_ends_before_dagster_ends_it_if_google_gives_no_token(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert gcs.LISTING_PATIENCE * 2 <= DAGSTERS_PATIENCE
-    monkeypatch.setattr(gcs, "LISTING_PATIENCE", 1.0)
+    assert gcs.PATIENCE * 2 <= DAGSTERS_PATIENCE
+    monkeypatch.setattr(gcs, "PATIENCE", 1.0)
     monkeypatch.setenv("VAULT_TOKEN", openbao_server.token)
     gate.issues_tokens = False
     start = time.monotonic()

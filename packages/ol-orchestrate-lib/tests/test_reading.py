@@ -16,7 +16,7 @@ import pytest
 from google.cloud import storage
 
 from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
-from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store, reading
+from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store, retrying
 from ol_orchestrate.lib.stores.checksums import Announced, announced_by_s3
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def info(checksum: Announced | None = None, size: int = len(DATA)) -> SourceInfo
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PAUSE", 0)
+    monkeypatch.setattr(retrying, "PAUSE", 0)
 
 
 class Connections:
@@ -64,7 +64,7 @@ def test_a_connection_that_breaks_without_progress_is_given_up() -> None:
     connections = Connections(10, *[0] * 100)
     with pytest.raises(ServiceError, match="broke"):
         list(VerifiedReader(info(), connections.fetch))
-    assert len(connections.positions) == reading.ATTEMPTS + 1
+    assert len(connections.positions) == retrying.RETRIES + 1
 
 
 def test_progress_forgives_earlier_failures() -> None:

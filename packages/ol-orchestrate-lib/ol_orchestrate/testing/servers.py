@@ -53,7 +53,10 @@ SECONDS_TO_START = 60
 ATTEMPTS = 3
 """A free port can be taken by somebody else before the server listens on it."""
 
-FOREIGN_PREFIXES = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "STORAGE_EMULATOR_", "VAULT_", "BAO_")
+FOREIGN_PREFIXES = (
+    *("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "STORAGE_EMULATOR_", "VAULT_", "BAO_"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
+)
 """Variables by which the vendors' clients are configured."""
 
 

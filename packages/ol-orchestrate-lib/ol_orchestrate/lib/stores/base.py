@@ -55,6 +55,11 @@ class ObjectStore(ABC):
     writes_at_once: ClassVar[int] = 16
     """Objects that one process best writes at the same time: enough to hide an answer time of 50 ms."""
 
+    @property
+    @abstractmethod
+    def upload_check(self) -> str:
+        """The check by which `write` knows that the store has the right bytes, as a run's metadata name it."""
+
     @abstractmethod
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
         """Ask for one object, in one request; `None` where there is none."""
@@ -102,6 +107,10 @@ class ObjectStore(ABC):
     def missing(self, key: str) -> MissingObjectError:
         """The error for an object that should be there."""
         return MissingObjectError(f"{join_url(self.url, key)}: there is no such object")
+
+    def missing_bucket(self) -> MissingObjectError:
+        """The error for a bucket that should be there."""
+        return MissingObjectError(f"{self.url}: there is no such bucket. Create it, or correct its name")
 
     def __repr__(self) -> str:
         """The URL, and nothing of the credentials."""

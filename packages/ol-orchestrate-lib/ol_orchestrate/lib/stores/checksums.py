@@ -12,7 +12,8 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,6 +94,19 @@ def announced_by_s3(head: Mapping[str, Any]) -> Announced | None:
     if re.fullmatch("[0-9a-f]{32}", e_tag) and not encrypted_otherwise:
         return Announced("md5", bytes.fromhex(e_tag))
     return None
+
+
+def expected_e_tag(content: BinaryIO, part: int | None) -> str:
+    """The ETag of an object that S3 keeps without KMS encryption.
+
+    Args:
+        content: What was uploaded.
+        part: Bytes of each part; `None` for an object that was put at once.
+    """
+    if part is None:
+        return hashlib.md5(content.read(), usedforsecurity=False).hexdigest()
+    digests = [hashlib.md5(data, usedforsecurity=False).digest() for data in iter(partial(content.read, part), b"")]
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
 def announced_by_gcs(crc32c: str | None) -> Announced | None:

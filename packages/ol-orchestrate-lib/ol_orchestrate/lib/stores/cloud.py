@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.errors import SourceChangedError
+from ol_orchestrate.lib.stores.answers import Variables, WrongRegionError, error_of_obstore, incomplete
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
+from ol_orchestrate.lib.stores.certificates import certificates_in
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
+from ol_orchestrate.lib.stores.retrying import retried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import obstore
     import obstore.store
+
+T = TypeVar("T")
 
 CLIENT_OPTIONS: Mapping[str, Any] = {
     "connect_timeout": "10s",
@@ -29,7 +32,8 @@ CLIENT_OPTIONS: Mapping[str, Any] = {
     "default_headers": {"accept-encoding": "gzip"},
 }
 
-RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(minutes=3)}
+NO_RETRIES: Any = {"max_retries": 0}
+"""Requests are repeated in one place, `retrying.py`."""
 
 RANGE = 32 << 20
 """Bytes asked for in one request of a download: few requests, and none so long that a network drops it."""
@@ -39,6 +43,12 @@ BLOCK = 1 << 20
 
 class CloudStore(ObjectStore):
     """Objects in a bucket."""
+
+    variables: ClassVar[Variables]
+    """What error messages name."""
+
+    version_header: ClassVar[str]
+    """By which the store tells one version of an object from another."""
 
     def __init__(self, url: str) -> None:
         """A store at `scheme://bucket/prefix`."""
@@ -69,6 +79,27 @@ class CloudStore(ObjectStore):
     def _store(self) -> obstore.store.ObjectStore:
         return self._make_store()
 
+    def _follow(self) -> None:
+        """Find out in which region the bucket is, and make `_store` anew if it leads to another."""
+
+    def _ask(self, key: str, question: Callable[[obstore.store.ObjectStore], T]) -> T:
+        """Ask the store through obstore; once more if the bucket turns out to be in another region.
+
+        Raises:
+            FileNotFoundError: The answer is 404.
+            PipelineError: The answer is another error.
+        """
+        store = self._store
+        try:
+            with self._errors(key):
+                return question(store)
+        except WrongRegionError:
+            self._follow()
+            if self._store is store:
+                raise
+        with self._errors(key):
+            return question(self._store)
+
     def _path(self, key: str) -> str:
         return join_url(self._prefix, checked_key(key)) if self._prefix else checked_key(key)
 
@@ -77,16 +108,14 @@ class CloudStore(ObjectStore):
         import obstore  # noqa: PLC0415 - so that whoever names a store need not load it
 
         path = self._path(key)
-        with self._errors(key):
-            try:
-                if not with_metadata:
-                    return self._stored_object(key, obstore.head(self._store, path), {})
-                answer = obstore.get(self._store, path, options={"head": True})
-            except FileNotFoundError:
-                return None
-            return self._stored_object(
-                key, answer.meta, {name.lower(): value for name, value in answer.attributes.items()}
-            )
+        try:
+            if not with_metadata:
+                meta = retried(lambda: self._ask(key, lambda store: obstore.head(store, path)))
+                return self._stored_object(key, meta, {})
+            answer = retried(lambda: self._ask(key, lambda store: obstore.get(store, path, options={"head": True})))
+        except FileNotFoundError:
+            return None
+        return self._stored_object(key, answer.meta, {name.lower(): value for name, value in answer.attributes.items()})
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore.list`."""
@@ -98,60 +127,57 @@ class CloudStore(ObjectStore):
 
     def read(self, key: str) -> VerifiedReader:
         """See `ObjectStore.read`."""
-        import obstore  # noqa: PLC0415
-
-        path = self._path(key)
-        with self._errors(key):
-            info = self._describe(key)
+        info = self._describe(key)
 
         def fetch(position: int) -> Iterator[bytes]:
-            with self._errors(key):
-                while position < info.size:
-                    options = self._pinned(info)
-                    if position or info.size > RANGE:
-                        options["range"] = (position, min(position + RANGE, info.size))
-                    for block in obstore.get(self._store, path, options=options).stream(min_chunk_size=BLOCK):
-                        position += len(block)
-                        yield bytes(block)
+            try:
+                yield from self._blocks(key, info, position)
+            except FileNotFoundError:
+                raise SourceChangedError(f"{info.url}: the object is not there any more") from None
 
         return VerifiedReader(info, fetch)
 
+    def _blocks(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
+        """The bytes of an object from a position on.
+
+        Raises:
+            FileNotFoundError: There is no such object any more.
+            PipelineError: The store fails, or the object is another one now.
+        """
+        import obstore  # noqa: PLC0415
+
+        path = self._path(key)
+        while position < info.size:
+            options = self._pinned(info)
+            if position or info.size > RANGE:
+                options["range"] = (position, min(position + RANGE, info.size))
+            answer = self._ask(key, partial(obstore.get, path=path, options=options))
+            with self._errors(key):
+                for block in answer.stream(min_chunk_size=BLOCK):
+                    position += len(block)
+                    yield bytes(block)
+
     def _stored_object(self, key: str, meta: obstore.ObjectMeta, metadata: Mapping[str, str]) -> StoredObject:
-        return StoredObject(key, meta["size"], meta["last_modified"], self._version(meta), metadata)
+        version = self._version(meta)
+        if not version:
+            raise incomplete(join_url(self.url, key), self.version_header, self.variables)
+        if not meta["last_modified"].timestamp():  # what obstore makes of none
+            raise incomplete(join_url(self.url, key), "Last-Modified", self.variables)
+        return StoredObject(key, meta["size"], meta["last_modified"], version, metadata)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
-        """Translate obstore's errors into those that say what to do."""
+        """Translate obstore's errors into those that say what to do, but for `FileNotFoundError`."""
         from obstore import exceptions  # noqa: PLC0415
 
         url = join_url(self.url, key)
         try:
             yield
-        except PipelineError:
-            raise
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise refused(url, _code(error)) from None
         except (exceptions.PreconditionError, exceptions.NotModifiedError):
             raise SourceChangedError(f"{url}: the object changed while it was read. Run again") from None
-        except FileNotFoundError:
-            raise SourceChangedError(f"{url}: the object, or its bucket, is not there any more") from None
         except exceptions.BaseError as error:
-            raise ServiceError(f"{url}: the store failed: {_first_line(error)}") from None
+            raise error_of_obstore(url, error, self.variables) from None
 
-
-def refused(url: str, reason: str) -> AccessRefusedError:
-    """The error of a store that says no."""
-    return AccessRefusedError(
-        f"{url}: the store refuses access ({reason}). Check the credentials, and that they permit this"
-    )
-
-
-def _code(error: Exception) -> str:
-    """What S3 and Google call the reason, if they give one; an answer to a HEAD has no text."""
-    code = re.search(r"<Code>(\w+)</Code>", str(error))
-    return code[1] if code else "no permission, or unknown credentials"
-
-
-def _first_line(error: Exception) -> str:
-    """What the store said, without the pages of debugging text that follow."""
-    return str(error).strip().partition("\n")[0][:300]
+    def _trust(self, bundle: str | None) -> dict[str, Any]:
+        """Options by which obstore trusts the certificates of a file or folder, too."""
+        return {"root_certificate": certificates_in(bundle)} if bundle else {}

@@ -54,6 +54,7 @@ class FolderStore(ObjectStore):
     """
 
     writes_at_once: ClassVar[int] = 4
+    upload_check = "fsync"
 
     def __init__(self, url: str) -> None:
         """A store in `file:///folder`, which need not be there yet."""

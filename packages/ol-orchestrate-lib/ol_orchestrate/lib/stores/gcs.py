@@ -12,14 +12,25 @@ import threading
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property
+from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ol_orchestrate.lib.errors import AccessRefusedError, MissingObjectError, ServiceError
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    MissingObjectError,
+    PipelineError,
+    ServiceError,
+    SourceChangedError,
+)
+from ol_orchestrate.lib.http_status import is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.stores.answers import GOOGLE, IncompleteAnswerError, error_of_answer, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
+from ol_orchestrate.lib.stores.certificates import ca_bundle
 from ol_orchestrate.lib.stores.checksums import announced_by_gcs
-from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore, refused
+from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore
 from ol_orchestrate.lib.stores.reading import SourceInfo
+from ol_orchestrate.lib.stores.retrying import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     import obstore
     import obstore.store
     from fsspec import AbstractFileSystem
+    from google.api_core.retry import Retry
     from google.auth.credentials import Credentials
     from google.cloud.storage import Blob, Client
 
@@ -40,12 +52,16 @@ TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for the next bytes of an answer."""
 
 
-LISTING_PATIENCE = 30.0
-"""Seconds after which a page of a listing is not asked for again: Dagster ends a sensor's tick after 60, unsaid why."""
+PATIENCE = 30.0
+"""Seconds after which a request is not repeated: Dagster ends a sensor's tick after 60."""
 
 
 class GCSStore(CloudStore):
     """Objects in a Google Cloud Storage bucket, or in the emulator that `STORAGE_EMULATOR_HOST` names."""
+
+    variables = GOOGLE
+    version_header = "x-goog-generation"
+    upload_check = "crc32c"
 
     def __init__(self, url: str, *, service_account: Mapping[str, str] | None = None) -> None:
         """A store at `gs://bucket/prefix`.
@@ -56,7 +72,7 @@ class GCSStore(CloudStore):
         """
         super().__init__(url)
         self._service_account = service_account
-        self._emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+        self._emulator = emulator()
 
     @cached_property
     def _credentials(self) -> Credentials:
@@ -66,19 +82,24 @@ class GCSStore(CloudStore):
     def _client(self) -> Client:
         from google.cloud.storage import Client  # noqa: PLC0415 - 0.4 s, and a folder or S3 needs none of it
 
-        return Client(project="unused", credentials=self._credentials)
+        options = {"api_endpoint": self._emulator} if self._emulator else None
+        client = Client(project="unused", credentials=self._credentials, client_options=options)
+        if bundle := _ca_bundle():
+            client._http.verify = bundle  # noqa: SLF001 - requests looks at one of the variables only
+        return client
 
     def _options(self) -> dict[str, Any]:
+        client_options = {**CLIENT_OPTIONS, **self._trust(_ca_bundle())}
         if self._emulator:
             return {
                 "config": {"base_url": self._emulator, "skip_signature": True},
-                "client_options": {**CLIENT_OPTIONS, "allow_http": True},
-                "retry_config": RETRIES,
+                "client_options": {**client_options, "allow_http": True},
+                "retry_config": NO_RETRIES,
             }
         return {
             "credential_provider": _Tokens(self._credentials),
-            "client_options": CLIENT_OPTIONS,
-            "retry_config": RETRIES,
+            "client_options": client_options,
+            "retry_config": NO_RETRIES,
         }
 
     def _make_store(self) -> obstore.store.ObjectStore:
@@ -93,44 +114,79 @@ class GCSStore(CloudStore):
         with self._errors(""):
             return FsspecStore("gs", **self._options())
 
+    def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
+        """See `ObjectStore.find`."""
+        try:
+            return super().find(key, with_metadata=with_metadata)
+        except IncompleteAnswerError:
+            # Google sends larger objects with `Content-Encoding: gzip` without their length, which its client can bear.
+            blob = self._blob(key)
+            return blob and StoredObject(
+                key, blob.size, blob.updated.astimezone(UTC), str(blob.generation), blob.metadata or {}
+            )
+
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         """See `ObjectStore.write`. The client compares the CRC32C in the answer with that of what it sent."""
-        with self._google_errors(key):
-            blob = self._blob(key, chunk_size=CHUNK)
+        with self._google_errors(key, self.missing_bucket()):
+            blob = self._client.bucket(self.bucket).blob(self._path(key), chunk_size=CHUNK)
             blob.metadata = dict(metadata) if metadata else None
             file = BytesIO(content) if isinstance(content, bytes) else content
-            blob.upload_from_file(file, checksum="crc32c", timeout=TIMEOUT)
+            blob.upload_from_file(file, checksum="crc32c", timeout=TIMEOUT, retry=_retry())
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
-        from google.api_core.exceptions import NotFound  # noqa: PLC0415
-
         path = self._path(key)
-        with self._google_errors(key), suppress(NotFound):
-            self._client.bucket(self.bucket).blob(path).delete(timeout=TIMEOUT)
+        with suppress(MissingObjectError), self._google_errors(key, self.missing(key)):
+            self._client.bucket(self.bucket).blob(path).delete(timeout=TIMEOUT, retry=_retry())
 
     def _describe(self, key: str) -> SourceInfo:
-        url = join_url(self.url, key)
-        with self._google_errors(key):
-            blob = self._client.bucket(self.bucket).get_blob(self._path(key), timeout=TIMEOUT)
+        blob = self._blob(key)
         if blob is None:
             raise self.missing(key)
-        created: datetime = blob.updated or blob.time_created
+        url = join_url(self.url, key)
+        for field in ("size", "generation", "updated"):
+            if getattr(blob, field) is None:
+                raise incomplete(url, f"field {field!r}", GOOGLE)
+        created: datetime = blob.updated
         return SourceInfo(url, blob.size, str(blob.generation), created.astimezone(UTC), announced_by_gcs(blob.crc32c))
 
-    def _list(self, prefix: str) -> Iterator[StoredObject]:
-        from google.api_core.exceptions import NotFound  # noqa: PLC0415
-        from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415
+    def _blob(self, key: str) -> Blob | None:
+        """An object as Google's client describes it; `None` where there is none."""
+        path = self._path(key)
+        with self._google_errors(key, self.missing(key)):
+            return self._client.bucket(self.bucket).get_blob(path, timeout=TIMEOUT, retry=_retry())
 
+    def _list(self, prefix: str) -> Iterator[StoredObject]:
         fields = "items(name,size,updated,generation),nextPageToken"
-        retry = DEFAULT_RETRY.with_timeout(LISTING_PATIENCE)
-        with self._google_errors(""):
-            blobs = self._client.list_blobs(self.bucket, prefix=prefix, fields=fields, timeout=TIMEOUT, retry=retry)
-            try:
-                for blob in blobs:
-                    yield StoredObject(blob.name, blob.size, blob.updated.astimezone(UTC), str(blob.generation))
-            except NotFound:
-                raise MissingObjectError(f"{self.url}: there is no such bucket") from None
+        with self._google_errors("", self.missing_bucket()):
+            blobs = self._client.list_blobs(self.bucket, prefix=prefix, fields=fields, timeout=TIMEOUT, retry=_retry())
+            for blob in blobs:
+                yield StoredObject(blob.name, blob.size, blob.updated.astimezone(UTC), str(blob.generation))
+
+    def _blocks(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
+        """See `CloudStore._blocks`."""
+        try:
+            for block in super()._blocks(key, info, position):
+                position += len(block)
+                yield block
+        except IncompleteAnswerError:
+            yield from self._blocks_without_length(key, info, position)
+
+    def _blocks_without_length(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
+        """The bytes of an object that Google sends without their number, as they are stored."""
+        changed = SourceChangedError(f"{info.url}: the object changed while it was read. Run again")
+        blob = self._client.bucket(self.bucket).blob(self._path(key), generation=int(info.version))
+        while position < info.size:
+            with self._google_errors(key, changed):
+                # The end is the last byte's own position.
+                last = min(position + CHUNK, info.size) - 1
+                block: bytes = blob.download_as_bytes(
+                    start=position, end=last, raw_download=True, checksum=None, timeout=TIMEOUT, retry=None
+                )
+            if not block:
+                return  # the reader tries again, or gives up
+            position += len(block)
+            yield block
 
     def _version(self, meta: obstore.ObjectMeta) -> str:
         return meta["version"] or ""
@@ -138,11 +194,9 @@ class GCSStore(CloudStore):
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"version": info.version}
 
-    def _blob(self, key: str, *, chunk_size: int) -> Blob:
-        return self._client.bucket(self.bucket).blob(self._path(key), chunk_size=chunk_size)
-
     @contextmanager
-    def _google_errors(self, key: str) -> Iterator[None]:
+    def _google_errors(self, key: str, not_found: PipelineError) -> Iterator[None]:
+        """Translate the errors of Google's client; `not_found` is the one for a 404."""
         from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415
         from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
         from google.resumable_media import DataCorruption  # noqa: PLC0415
@@ -151,17 +205,57 @@ class GCSStore(CloudStore):
         url = join_url(self.url, key)
         try:
             yield
-        except TransportError as error:
-            raise ServiceError(f"{url}: Google's login cannot be reached: {str(error)[:300]}") from None
-        except GoogleAuthError as error:
-            if error.retryable:
+        except (GoogleAPIError, GoogleAuthError, DataCorruption, RequestException) as error:
+            status = _status(error)
+            if is_untrusted_certificate(error):
+                raise untrusted(url, GOOGLE) from None
+            if status == HTTPStatus.NOT_FOUND:
+                raise not_found from None
+            if status:
+                raise error_of_answer(url, status, said=_said(error), variables=GOOGLE) from None
+            if isinstance(error, TransportError):
+                raise ServiceError(f"{url}: Google's login cannot be reached: {str(error)[:300]}") from None
+            if isinstance(error, GoogleAuthError) and error.retryable:
                 reason = str(error)[:300] or type(error).__name__
                 raise ServiceError(f"{url}: Google gives no access token: {reason}. Run again") from None
-            raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
-        except (GoogleAPIError, DataCorruption, RequestException) as error:
-            if getattr(error, "code", None) in {401, 403}:
-                raise refused(url, str(error)[:300]) from None
+            if isinstance(error, GoogleAuthError):
+                raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
             raise ServiceError(f"{url}: {str(error)[:300]}") from None
+
+
+def _status(error: Exception) -> int:
+    """The status of the answer that an error of Google's client is about; 0 where there was none."""
+    answer = getattr(error, "response", None)
+    return int(getattr(error, "code", None) or getattr(answer, "status_code", None) or 0)
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "message", "")).partition("\n")[0]
+
+
+def _retry() -> Retry:
+    """When Google's client repeats a request, as the other clients do."""
+    from google.api_core.retry import Retry  # noqa: PLC0415
+    from google.auth.exceptions import TransportError  # noqa: PLC0415
+    from requests import RequestException  # noqa: PLC0415
+
+    def can_pass(error: Exception) -> bool:
+        if is_untrusted_certificate(error):
+            return False
+        status = _status(error)
+        return may_pass(status) if status else isinstance(error, RequestException | TransportError)
+
+    return Retry(predicate=can_pass, initial=PAUSE, maximum=8.0, timeout=PATIENCE)
+
+
+def emulator() -> str | None:
+    """The address of the emulator that `STORAGE_EMULATOR_HOST` names, with or without `http://`."""
+    host = os.environ.get("STORAGE_EMULATOR_HOST")
+    return host if not host or "://" in host else f"http://{host}"
+
+
+def _ca_bundle() -> str | None:
+    return ca_bundle(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))
 
 
 def google_credentials(service_account: Mapping[str, str] | None) -> Credentials:
@@ -200,9 +294,12 @@ class _Tokens:
 
     def __call__(self) -> Any:  # noqa: ANN401 - obstore's GCSCredential
         from google.auth.transport.requests import Request  # noqa: PLC0415
+        from requests import Session  # noqa: PLC0415
 
         with self._lock:
             if not self._credentials.valid:
-                self._credentials.refresh(Request())  # type: ignore[no-untyped-call]
+                session = Session()
+                session.verify = _ca_bundle() or True
+                self._credentials.refresh(Request(session))  # type: ignore[no-untyped-call]
             expiry: datetime | None = self._credentials.expiry
             return {"token": self._credentials.token, "expires_at": expiry and expiry.replace(tzinfo=UTC)}

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
+from ol_orchestrate.lib.stores.retrying import RETRIES, pause_before
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ol_orchestrate.lib.stores.checksums import Announced
-
-ATTEMPTS = 5
-"""How often a broken connection is tried again without a single byte of progress in between."""
-
-PAUSE = 0.5
-"""Seconds before the first such attempt; doubled with each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +64,17 @@ class VerifiedReader(Iterator[bytes]):
 
         Raises:
             SourceChangedError: The object is another one now, or its bytes are not what the store announced.
-            ServiceError: The connection broke, and `ATTEMPTS` attempts to go on failed.
+            ServiceError: The connection broke, and so did `RETRIES` attempts to go on.
         """
         while True:
             try:
                 block = self._next_block()
             except ServiceError:
                 self._failures += 1
-                if self._failures > ATTEMPTS:
+                if self._failures > RETRIES:
                     raise
                 self._blocks = None
-                time.sleep(PAUSE * 2 ** (self._failures - 1))
+                pause_before(self._failures)
             else:
                 break
         if not block:

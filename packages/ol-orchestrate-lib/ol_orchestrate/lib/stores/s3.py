@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import cached_property, partial
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
-    MissingObjectError,
     PipelineError,
     ServiceError,
 )
+from ol_orchestrate.lib.http_status import is_untrusted_certificate
+from ol_orchestrate.lib.stores.answers import AWS, error_of_answer, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
-from ol_orchestrate.lib.stores.checksums import announced_by_s3
-from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, RETRIES, CloudStore, refused
+from ol_orchestrate.lib.stores.certificates import ca_bundle
+from ol_orchestrate.lib.stores.checksums import announced_by_s3, expected_e_tag
+from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore
 from ol_orchestrate.lib.stores.reading import SourceInfo
+from ol_orchestrate.lib.stores.retrying import RETRIES, retried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import obstore
     import obstore.store
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ol_orchestrate.lib.stores.opening import StoreAccess
+
+T = TypeVar("T")
 
 CREDENTIALS_LIVE = timedelta(minutes=5)
 """How long credentials are used before the session is asked again; it renews them 10 minutes before they expire."""
@@ -39,14 +46,26 @@ PART = 8 << 20
 PARTS_IN_FLIGHT = 4
 MOST_PARTS = 10_000
 
+ETAG_OR_READ_BACK = "etag, or read back"
+"""The check of an upload to a store that gets no checksum."""
+
 
 class S3Store(CloudStore):
-    """Objects in an S3 bucket; credentials, region and endpoint as botocore finds them for a profile."""
+    """Objects in an S3 bucket; credentials, region and endpoint as botocore finds them for a profile.
+
+    A bucket says in each answer in which region it is, also where it refuses the request for that reason. botocore
+    follows by itself; obstore gets the region from what botocore was told.
+    """
+
+    variables = AWS
+    version_header = "ETag"
 
     def __init__(self, url: str, access: StoreAccess) -> None:
         """A store at `s3://bucket/prefix`."""
         super().__init__(url)
         self._access = access
+        self._bucket_region: str | None = None
+        self._clients: dict[str | None, BaseClient] = {}
 
     @cached_property
     def _session(self) -> Session:
@@ -59,53 +78,104 @@ class S3Store(CloudStore):
             session.set_credentials(*self._access.aws_keys)
         return session
 
-    @cached_property
+    @property
     def _client(self) -> BaseClient:
+        """A client for the bucket's region, as far as that is known."""
+        region = self._bucket_region
+        if region not in self._clients:
+            self._clients[region] = self._make_client(region or self._access.aws_region)
+        return self._clients[region]
+
+    def _make_client(self, region: str | None) -> BaseClient:
         from botocore import UNSIGNED  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
-        config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 5})
+        config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1})
         if self._access.aws_unsigned:
             config = config.merge(Config(signature_version=UNSIGNED))
         try:
-            return self._session.create_client(
+            client = self._session.create_client(
                 "s3",
-                region_name=self._access.aws_region,
+                region_name=region,
                 endpoint_url=self._access.aws_endpoint_url,
-                verify=self._access.aws_verify,
+                verify=self._verify,
                 config=config,
             )
         except (BotoCoreError, ValueError) as error:
             remedy = "Correct AWS_PROFILE, or ~/.aws/config; `aws configure` makes a profile"
             message = f"{self.url}: the AWS settings cannot be used: {error}. {remedy}"
             raise BadInputError(message) from error
+        client.meta.events.register("response-received.s3", self._note_region)
+        return client
+
+    @property
+    def _verify(self) -> bool | str | None:
+        """Whether and by which authorities servers are checked; `None` for those that come with the client."""
+        if self._access.aws_verify is not None:
+            return self._access.aws_verify
+        bundle: str | None = self._session.get_config_variable("ca_bundle")
+        return bundle or ca_bundle()
+
+    def _note_region(self, response_dict: Mapping[str, Any] | None, **_: object) -> None:
+        """Take down the region that an answer names; clients and stores for another are no longer used.
+
+        Raises:
+            WrongRegionError: The answer is a redirect that names none, which botocore would follow in circles.
+        """
+        if response_dict is None:
+            return
+        status: int = response_dict["status_code"]
+        if region := response_dict["headers"].get("x-amz-bucket-region"):
+            if region != self._client.meta.region_name:
+                self._bucket_region = region
+                for name in ("_store", "_uploads"):
+                    self.__dict__.pop(name, None)
+        elif status // 100 == 3 and status != HTTPStatus.NOT_MODIFIED:  # noqa: PLR2004
+            raise error_of_answer(self.url, status, variables=AWS)
+
+    def _follow(self) -> None:
+        """See `CloudStore._follow`. Any answer to this question names the region, also a refusal."""
+        with suppress(PipelineError), self._client_errors("", self.missing("")):
+            self._client.head_bucket(Bucket=self.bucket)  # type: ignore[attr-defined]
 
     def _options(self) -> dict[str, Any]:
         """What obstore needs to know, which the vendor's own client found out."""
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
 
         endpoint: str = self._client.meta.endpoint_url
+        verify = self._verify
         options: dict[str, Any] = {
             "config": {
                 "endpoint": endpoint,
                 "region": self._client.meta.region_name or "us-east-1",
-                "checksum_algorithm": "SHA256",
                 "virtual_hosted_style_request": False,
                 "skip_signature": self._access.aws_unsigned,
+                **({"checksum_algorithm": "SHA256"} if self._sends_checksums else {}),
             },
             "client_options": {
                 **CLIENT_OPTIONS,
                 "allow_http": endpoint.startswith("http://"),
-                "allow_invalid_certificates": self._access.aws_verify is False,
+                "allow_invalid_certificates": verify is False,
+                **self._trust(verify if isinstance(verify, str) else None),
             },
-            "retry_config": RETRIES,
+            "retry_config": NO_RETRIES,
         }
         if self._access.aws_unsigned:
             return options
         if self._session.get_credentials() is None:
             raise self._no_credentials()
         return {**options, "credential_provider": Boto3CredentialProvider(self._session, ttl=CREDENTIALS_LIVE)}
+
+    @cached_property
+    def _sends_checksums(self) -> bool:
+        """False by `AWS_REQUEST_CHECKSUM_CALCULATION=when_required`, or the same in the profile."""
+        return bool(self._session.get_config_variable("request_checksum_calculation") != "when_required")
+
+    @property
+    def upload_check(self) -> str:
+        """See `ObjectStore.upload_check`."""
+        return "sha256" if self._sends_checksums else ETAG_OR_READ_BACK
 
     def _no_credentials(self) -> AccessRefusedError:
         profile = self._access.aws_profile
@@ -120,52 +190,133 @@ class S3Store(CloudStore):
 
         return obstore.store.S3Store(self.bucket, **self._options())
 
+    @cached_property
+    def _uploads(self) -> obstore.store.ObjectStore:
+        """For uploads in parts, of which only the part that failed is to be repeated."""
+        import obstore.store  # noqa: PLC0415
+
+        retries: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(minutes=3)}
+        return obstore.store.S3Store(self.bucket, **{**self._options(), "retry_config": retries})
+
     def filesystem(self) -> AbstractFileSystem:
         """See `ObjectStore.filesystem`."""
         from obstore.fsspec import FsspecStore  # noqa: PLC0415
 
+        self._follow()
         with self._errors(""):
             return FsspecStore("s3", **self._options())
 
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         """See `ObjectStore.write`. Each request carries the SHA-256 of its bytes, which S3 compares."""
+        path = self._path(key)
+        attributes = dict(metadata) if metadata else None
+        size = len(content) if isinstance(content, bytes) else _size(content)
+        try:
+            if size > PART:
+                self._write_in_parts(key, path, content, size, attributes)
+            else:
+                self._write_at_once(key, path, content if isinstance(content, bytes) else content.read(), attributes)
+        except FileNotFoundError:
+            raise self.missing_bucket() from None
+
+    def _write_at_once(self, key: str, path: str, content: bytes, attributes: Any) -> None:  # noqa: ANN401
         import obstore  # noqa: PLC0415
 
-        path = self._path(key)
+        def put(store: obstore.store.ObjectStore) -> obstore.PutResult:
+            return obstore.put(store, path, content, attributes=attributes, use_multipart=False)
+
+        written = retried(lambda: self._ask(key, put))
+        if not self._sends_checksums:
+            self._check_upload(key, written, BytesIO(content), part=None)
+
+    def _write_in_parts(self, key: str, path: str, content: BinaryIO | bytes, size: int, attributes: Any) -> None:  # noqa: ANN401
+        import obstore  # noqa: PLC0415
+
+        # A question costs little beside the upload, and finds out what is wrong before a part is sent, and the region.
+        with suppress(AccessRefusedError):
+            self.find(key)
+        part = max(PART, -(-size // MOST_PARTS))
+        file = BytesIO(content) if isinstance(content, bytes) else content
+        start = file.tell()
         with self._errors(key):
-            size = len(content) if isinstance(content, bytes) else _size(content)
-            obstore.put(
-                self._store,
+            written = obstore.put(
+                self._uploads,
                 path,
-                content if isinstance(content, bytes) or size > PART else content.read(),
-                attributes=dict(metadata) if metadata else None,
-                use_multipart=size > PART,
-                chunk_size=max(PART, -(-size // MOST_PARTS)),
+                file,
+                attributes=attributes,
+                use_multipart=True,
+                chunk_size=part,
                 max_concurrency=PARTS_IN_FLIGHT,
             )
+        if not self._sends_checksums:
+            file.seek(start)
+            self._check_upload(key, written, file, part=part)
+
+    def _check_upload(self, key: str, written: obstore.PutResult, content: BinaryIO, *, part: int | None) -> None:
+        """Make sure that S3 has the bytes that were sent to it without a checksum.
+
+        Raises:
+            ServiceError: It has others.
+        """
+        start = content.tell()
+        if (written["e_tag"] or "").strip('"') == expected_e_tag(content, part):
+            return
+        # With KMS encryption, an ETag is no MD5: whether the bytes are right, only they can tell.
+        content.seek(start)
+        for block in self.read(key):
+            if content.read(len(block)) != block:
+                break
+        else:
+            if not content.read(1):
+                return
+        self.delete(key)
+        raise ServiceError(f"{join_url(self.url, key)}: what was written did not come back as it was sent. Run again")
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
         path = self._path(key)
-        with self._client_errors(key, self.missing(key)):
-            self._client.delete_object(Bucket=self.bucket, Key=path)  # type: ignore[attr-defined]
+        self._call(key, self.missing(key), lambda: self._client.delete_object(Bucket=self.bucket, Key=path))  # type: ignore[attr-defined]
 
     def _describe(self, key: str) -> SourceInfo:
-        with self._client_errors(key, self.missing(key)):
-            head = self._client.head_object(Bucket=self.bucket, Key=self._path(key), ChecksumMode="ENABLED")  # type: ignore[attr-defined]
+        path = self._path(key)
+        head: Mapping[str, Any] = self._call(
+            key,
+            self.missing(key),
+            lambda: self._client.head_object(Bucket=self.bucket, Key=path, ChecksumMode="ENABLED"),  # type: ignore[attr-defined]
+        )
+        url = join_url(self.url, key)
+        for field, header in (("ContentLength", "Content-Length"), ("ETag", "ETag"), ("LastModified", "Last-Modified")):
+            if field not in head:
+                raise incomplete(url, header, AWS)
         return SourceInfo(
-            join_url(self.url, key),
-            head["ContentLength"],
-            head["ETag"].strip('"'),
-            head["LastModified"],
-            announced_by_s3(head),
+            url, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"], announced_by_s3(head)
         )
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
-        with self._client_errors("", MissingObjectError(f"{self.url}: there is no such bucket")):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-                for found in page.get("Contents", []):
-                    yield StoredObject(found["Key"], found["Size"], found["LastModified"], found["ETag"].strip('"'))
+        more: dict[str, str] = {}
+        while True:
+            page: Mapping[str, Any] = self._call(
+                "",
+                self.missing_bucket(),
+                partial(self._client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, **more),  # type: ignore[attr-defined]
+            )
+            try:
+                objects = [_listed(found) for found in page.get("Contents", [])]
+                more = {"ContinuationToken": page["NextContinuationToken"]} if page.get("IsTruncated") else {}
+            except KeyError as missing:
+                raise incomplete(self.url, f"field {missing} in its listing", AWS) from None
+            yield from objects
+            if not more:
+                return
+
+    def _call(self, key: str, not_found: PipelineError, call: Callable[[], T]) -> T:
+        """Call botocore's client, repeatedly where that can help; `not_found` is the error for a 404."""
+
+        def translated() -> T:
+            with self._client_errors(key, not_found):
+                return call()
+
+        return retried(translated)
 
     def _version(self, meta: obstore.ObjectMeta) -> str:
         return (meta["e_tag"] or "").strip('"')
@@ -181,13 +332,16 @@ class S3Store(CloudStore):
         except NoCredentialsError:
             raise self._no_credentials() from None
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if status == 404:  # noqa: PLR2004
+            status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status == HTTPStatus.NOT_FOUND:
                 raise not_found from None
-            if status in {401, 403}:
-                raise refused(url, error.response["Error"]["Code"]) from None
-            raise ServiceError(f"{url}: {error}") from error
+            code = error.response["Error"].get("Code", "")
+            said = error.response["Error"].get("Message", "")
+            code = "" if code.isdecimal() else code  # botocore repeats the status where there is none
+            raise error_of_answer(url, status, code=code, said=said, variables=AWS) from None
         except BotoCoreError as error:
+            if is_untrusted_certificate(error):
+                raise untrusted(url, AWS) from None
             raise ServiceError(f"{url}: {error}") from error
 
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
@@ -203,6 +357,10 @@ def _timestamp(value: Any) -> datetime:  # noqa: ANN401 - text or a number, by w
     except (TypeError, ValueError):
         parsed: datetime = parse_timestamp(value)
         return parsed
+
+
+def _listed(found: Mapping[str, Any]) -> StoredObject:
+    return StoredObject(found["Key"], found["Size"], found["LastModified"], found["ETag"].strip('"'))
 
 
 def _size(file: BinaryIO) -> int:

@@ -1,0 +1,148 @@
+"""Errors for what stores answer, with the setting that an operator has to change."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    MissingObjectError,
+    PermanentServiceError,
+    PipelineError,
+    ServiceError,
+)
+from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate
+
+
+class IncompleteAnswerError(PermanentServiceError):
+    """An answer without a header that the store's protocol requires."""
+
+
+class WrongRegionError(PermanentServiceError):
+    """A redirect to another region, or what can be one: S3 answers a HEAD in a wrong region with 400 and no reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """The environment variables that lead to a kind of store, as error messages name them.
+
+    Attributes:
+        address: Where the store is.
+        certificates: Whose certificates are trusted.
+    """
+
+    address: str
+    certificates: str
+
+
+AWS = Variables("AWS_REGION and AWS_ENDPOINT_URL", "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE")
+GOOGLE = Variables("STORAGE_EMULATOR_HOST and the proxy variables", "REQUESTS_CA_BUNDLE or SSL_CERT_FILE")
+
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+
+_BROKEN_CONNECTION = frozenset({"RequestTimeout"})
+"""S3 answers 400 where HTTP has 408: the upload's connection stood still."""
+
+_OTHER_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+_CHANGED_ON_THE_WAY = "The bytes changed on their way to the store: look for a proxy that rewrites uploads"
+
+_REMEDIES = {
+    **dict.fromkeys(EXPIRED, "The session token has expired. Log in again, or set AWS_SESSION_TOKEN and its keys anew"),
+    **dict.fromkeys(_OTHER_REGION, "Set AWS_REGION to the bucket's region, and AWS_ENDPOINT_URL to a server of it"),
+    **dict.fromkeys(("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"), _CHANGED_ON_THE_WAY),
+    "RequestTimeTooSkewed": "Set this machine's clock",
+    "NoSuchBucket": "Create the bucket, or correct its name",
+}
+
+_CHECKSUMS = "The store refuses checksum headers. Set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+
+_REDIRECTED = "Set {address} to where the bucket is"
+
+_STATUS_REMEDIES = {
+    # S3 gives no reason in the answer to a HEAD.
+    400: "Check {address}, and whether AWS_SESSION_TOKEN has expired",
+    401: "Check the credentials, and that they permit this",
+    403: "Check the credentials, and that they permit this",
+    404: "Create the bucket, or correct its name",
+    407: "Check the proxy variables",
+    **dict.fromkeys(_REDIRECTS, _REDIRECTED),
+}
+
+
+def error_of_answer(url: str, status: int, *, code: str = "", said: str = "", variables: Variables) -> PipelineError:
+    """The error for an answer that is no success.
+
+    Args:
+        url: The object's or the store's.
+        status: Of the answer.
+        code: The store's own name of the error, if it gave one.
+        said: The store's own words, if it gave any.
+        variables: For the store's kind.
+    """
+    kind: type[PipelineError] = error_of_status(status)
+    if code in EXPIRED:
+        kind = AccessRefusedError
+    elif code in _BROKEN_CONNECTION:
+        kind = ServiceError
+    elif code in _OTHER_REGION or status in _REDIRECTS or (status == 400 and not code):  # noqa: PLR2004
+        kind = WrongRegionError
+    elif status == 404:  # noqa: PLR2004
+        kind = MissingObjectError
+    if kind is ServiceError:
+        remedy = "Run again later"
+    elif "checksum" in said.lower() and code not in _REMEDIES:
+        remedy = _CHECKSUMS
+    else:
+        remedy = _REMEDIES.get(code) or _STATUS_REMEDIES.get(status, "Check {address}").format(
+            address=variables.address
+        )
+    reason = ": ".join(
+        part for part in (" ".join(["the store answered", str(status), code]).strip(), said[:200]) if part
+    )
+    if kind is AccessRefusedError:
+        reason = f"the store refuses access ({code or status})"
+    if kind is MissingObjectError:
+        reason = "there is no such bucket"
+    return kind(f"{url}: {reason.rstrip('.')}. {remedy}")
+
+
+def untrusted(url: str, variables: Variables) -> PermanentServiceError:
+    """The error for a certificate that nobody vouches for."""
+    remedy = f"Set {variables.certificates} to a file with the certificate of its authority, in PEM"
+    return PermanentServiceError(f"{url}: the server's certificate is not trusted. {remedy}")
+
+
+def error_of_obstore(url: str, error: Exception, variables: Variables) -> PipelineError:
+    """The error for one of obstore's, which says all it knows in its text."""
+    text = str(error)
+    first_line = text.strip().partition("\n")[0][:300]
+    if status := re.search(r"non-2xx status code: (\d{3})", text):
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        said = re.search(r"<Message>([^<]*)</Message>", text)
+        return error_of_answer(
+            url, int(status[1]), code=code[1] if code else "", said=said[1] if said else "", variables=variables
+        )
+    if "CaUsedAsEndEntity" in text:
+        remedy = "Give the server a certificate of its own, signed by that authority"
+        return PermanentServiceError(f"{url}: the server shows the certificate of an authority. {remedy}")
+    if "InvalidCertificate(" in text or is_untrusted_certificate(error):
+        return untrusted(url, variables)
+    if re.search(r"redirect", first_line, re.IGNORECASE):
+        return WrongRegionError(f"{url}: the store redirects. {_REDIRECTED.format(address=variables.address)}")
+    if missing := re.search(r"(\S+) Header missing from response", text):
+        return incomplete(url, missing[1], variables)
+    if "non-partial response" in text or "Content-Range" in text:
+        return incomplete(url, "Content-Range", variables)
+    return ServiceError(f"{url}: the store failed: {first_line}. Run again later")
+
+
+def incomplete(url: str, header: str, variables: Variables) -> IncompleteAnswerError:
+    """The error for an answer without a header that the protocol requires."""
+    return IncompleteAnswerError(
+        f"{url}: the answer has no {header}, which the store's protocol requires. "
+        f"Check {variables.address}, and whether a proxy takes headers away"
+    )

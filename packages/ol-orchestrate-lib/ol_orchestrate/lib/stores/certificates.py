@@ -1,0 +1,36 @@
+"""The certificate authorities that an operator trusts, for clients that do not look for them themselves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ol_orchestrate.lib.errors import BadInputError
+
+VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def ca_bundle(variables: tuple[str, ...] = VARIABLES) -> str | None:
+    """The file or folder that the first of these environment variables names; `None` where none is set."""
+    return next((path for name in variables if (path := os.environ.get(name))), None)
+
+
+def certificates_in(bundle: str) -> str:
+    """The certificates of a file, or of the files in a folder, in PEM.
+
+    Raises:
+        BadInputError: There are none.
+    """
+    path = Path(bundle)
+    try:
+        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        text = "\n".join(file.read_text(errors="replace") for file in files)
+    except OSError as error:
+        raise BadInputError(_unusable(bundle, error.strerror or type(error).__name__)) from None
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise BadInputError(_unusable(bundle, "it holds no certificate in PEM"))
+    return text
+
+
+def _unusable(bundle: str, why: str) -> str:
+    return f"{bundle}: the trusted certificates cannot be read ({why}). Correct {', '.join(VARIABLES)}"
