@@ -69,4 +69,4 @@ def _write_outputs(path: Path, out: Path) -> None:
         assets.write_archive(written)
         for output in course_outputs(course, source_system="prod").values():
             output.data_version()
-            written.writelines(output.lines("2024-05-06T00:00:00+00:00"))
+            written.writelines(output.chunks("2024-05-06T00:00:00+00:00"))

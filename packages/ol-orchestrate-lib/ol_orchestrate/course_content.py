@@ -121,7 +121,10 @@ class CourseOutputs:
     def land_rows(self, output: JsonLines, key_of: Callable[[str, CoursePartition, str], str]) -> None:
         """Land rows as JSON lines."""
         spool = self.spool()
-        rows = sum(1 for line in output.lines(self._retrieved_at) if spool.write(line))
+        rows = 0
+        for chunk in output.chunks(self._retrieved_at):
+            spool.write(chunk)
+            rows += chunk.endswith(b"\n")
         copies = Copies(self.store, partial(key_of, output.name, self.course))
         self.land(output.name, output.data_version(), spool, to=copies, row_count=rows)
 

@@ -49,7 +49,7 @@ def course_of(files: Mapping[str, str | bytes], *, root: str = "course/") -> Cou
 
 
 def rows(course: Course, output: str) -> list[dict[str, Any]]:
-    lines = course_outputs(course, source_system="prod")[output].lines("2024-05-06T00:00:00+00:00")
+    lines = course_outputs(course, source_system="prod")[output].chunks("2024-05-06T00:00:00+00:00")
     return [json.loads(line) for line in lines]
 
 
@@ -438,7 +438,7 @@ class TestOddExports:
         assert keys(course)[1:] == [("html", "é"), ("html", "ü")]
         assert course.missing == ()
         assert (
-            json.loads(b"".join(course_outputs(course, source_system="prod")["course_video"].lines("")) or "{}") == {}
+            json.loads(b"".join(course_outputs(course, source_system="prod")["course_video"].chunks("")) or "{}") == {}
         )
 
 
@@ -687,7 +687,7 @@ class TestRows:
         name = 'Größe\u2028\u0085 "x" 東'
         attribute = name.replace('"', "&quot;").replace("\u0085", "&#133;")
         course = course_of({"course/2024.xml": f'<course display_name="{attribute}"/>'})
-        (line,) = course_outputs(course, source_system="prod")["course_metadata"].lines("")
+        (line,) = course_outputs(course, source_system="prod")["course_metadata"].chunks("")
         assert line.endswith(b"}\n")
         assert line.count(b"\n") == 1
         assert json.loads(line)["title"] == name
@@ -701,7 +701,7 @@ class TestRows:
 class TestDataVersions:
     def test_the_version_is_of_the_content_without_the_time(self) -> None:
         output = course_outputs(course_of(SMALL), source_system="prod")["course_xml_blocks"]
-        lines = [json.loads(line) for line in output.lines("2024")]
+        lines = [json.loads(line) for line in output.chunks("2024")]
         for line in lines:
             assert line.pop("retrieved_at") == "2024"
         content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -709,7 +709,7 @@ class TestDataVersions:
 
     def test_the_version_of_an_output_without_a_time_is_that_of_its_bytes(self) -> None:
         output = course_outputs(course_of(SMALL), source_system="prod")["course_video"]
-        assert output.data_version() == hashlib.sha256(b"".join(output.lines("2024"))).hexdigest()
+        assert output.data_version() == hashlib.sha256(b"".join(output.chunks("2024"))).hexdigest()
 
     def test_the_order_of_the_archive_changes_nothing(self) -> None:
         files = {"course.xml": POINTER, **SMALL, "about/a.html": "<p/>", "about/b.html": "<p/>"}
@@ -853,7 +853,7 @@ class TestSecrets:
             assets.write_archive(out)
             delivered = {"manifest": manifest_line(assets.manifest()), "bundle": gzip.decompress(out.getvalue())}
         for name, output in course_outputs(course, source_system="prod").items():
-            delivered[name] = b"".join(output.lines("now"))
+            delivered[name] = b"".join(output.chunks("now"))
             assert delivered[name] or name == "course_video"
         delivered["objects"] = repr(course).encode()
         assert [name for name, data in delivered.items() if CANARY.encode() in data] == []

@@ -126,7 +126,7 @@ def outputs_of(source: str, name: str, course_id: str = "ExX-T1-R1") -> Outputs:
         course = read_course(io.BytesIO(data), course_id=course_id, static_assets=assets)
         files = [file["path"] for file in assets.manifest()["files"]]
     outputs = course_outputs(course, source_system="prod")
-    rows = {name: [json.loads(line) for line in output.lines("then")] for name, output in outputs.items()}
+    rows = {name: [json.loads(line) for line in output.chunks("then")] for name, output in outputs.items()}
     assert {row["course_id"] for each in rows.values() for row in each} == {course.course_id}
     return Outputs(course, rows, files)
 

@@ -307,7 +307,20 @@ class TestDocuments:
     def test_a_policy_that_is_none_is_reported(self, text: bytes) -> None:
         course = with_file("c/policies/r/policy.json", text)
         assert list(problems(course)) == ["c/policies/r/policy.json"]
-        assert list(course_outputs(course, source_system="prod")["course_policy"].lines("")) == []
+        assert list(course_outputs(course, source_system="prod")["course_policy"].chunks("")) == []
+
+    @pytest.mark.parametrize(
+        ("limit", "what"),
+        [("MAX_POLICY_VALUES", "it may hold more than 50 values"), ("MAX_POLICY_BYTES", "larger than 0 MiB")],
+    )
+    def test_a_policy_beyond_a_limit_is_left_out_and_the_rest_is_there(
+        self, monkeypatch: pytest.MonkeyPatch, limit: str, what: str
+    ) -> None:
+        monkeypatch.setattr(f"{MODULE}.policies.{limit}", 50)
+        course = with_file("c/policies/r/policy.json", b'{"course/r": {"tabs": [' + b"0," * 50 + b"0]}}")
+        assert what in problems(course)["c/policies/r/policy.json"]
+        assert len(course.blocks) == 1
+        assert course.policies.course is None
 
 
 class TestBombs:

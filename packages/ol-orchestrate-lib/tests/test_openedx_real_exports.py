@@ -94,7 +94,7 @@ def test_no_lti_passport_of_the_demo_course_is_in_an_output() -> None:
     with path_of("olx/openedx-demo-course").open("rb") as file:
         course = read_course(file)
     delivered = b"".join(
-        line for output in course_outputs(course, source_system="prod").values() for line in output.lines("now")
+        line for output in course_outputs(course, source_system="prod").values() for line in output.chunks("now")
     )
     assert b"codeboard_secret" not in delivered
     assert b"jupyter:811a44" not in delivered
@@ -103,7 +103,7 @@ def test_no_lti_passport_of_the_demo_course_is_in_an_output() -> None:
 def test_signatories_of_the_kitchen_sink() -> None:
     with path_of("olx/oxa-kitchen-sink").open("rb") as file:
         outputs = course_outputs(read_course(file), source_system="prod")
-    (line,) = outputs["course_certificate_signatory"].lines("now")
+    (line,) = outputs["course_certificate_signatory"].chunks("now")
     row = json.loads(line)
     assert (row["name"], row["id"], row["certificate_id"]) == ("House owner", 2010872476, 861723001)
     assert row["course_id"] == "course-v1:Microsoft+KS101+course"
@@ -113,7 +113,7 @@ def test_a_structure_without_a_course_block() -> None:
     with (DATA / "edx-package" / "edX-DemoX-Demo_Course-course_structure-acceptance.json").open("rb") as file:
         structure = read_course_structure(file)
     outputs = structure_outputs(structure, course_id="edX-DemoX-Demo_Course", source_system="prod")
-    (line,) = outputs["course_blocks"].lines("now")
+    (line,) = outputs["course_blocks"].chunks("now")
     row = json.loads(line)
     assert (row["block_index"], row["block_title"]) == (0, "About Exams and Certificates")
     assert len(structure.missing) == 1

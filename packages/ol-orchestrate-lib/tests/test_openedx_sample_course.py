@@ -75,4 +75,4 @@ def test_the_passports_of_the_sample_are_in_no_output(tmp_path: Path) -> None:
         assert secret in course_file.read()
     with path.open("rb") as file:
         outputs = course_outputs(read_course(file), source_system="prod")
-    assert all(secret not in line for output in outputs.values() for line in output.lines("now"))
+    assert all(secret not in line for output in outputs.values() for line in output.chunks("now"))

@@ -31,7 +31,7 @@ def structure_of(document: object) -> CourseStructure:
 
 def rows(structure: CourseStructure, output: str) -> list[dict[str, Any]]:
     outputs = structure_outputs(structure, course_id=COURSE_ID, source_system="edge")
-    return [json.loads(line) for line in outputs[output].lines("2024-05-06")]
+    return [json.loads(line) for line in b"".join(outputs[output].chunks("2024-05-06")).splitlines()]
 
 
 def entry(category: str, *children: str, **metadata: object) -> Document:
@@ -40,6 +40,18 @@ def entry(category: str, *children: str, **metadata: object) -> Document:
 
 def sha256(document: object) -> str:
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
+
+
+def pairs_of(line: bytes) -> list[list[tuple[str, Any]]]:
+    """The members of each object in a line, so that names that come twice are seen."""
+    found: list[list[tuple[str, Any]]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> Document:
+        found.append(pairs)
+        return dict(pairs)
+
+    json.loads(line, object_pairs_hook=keep)
+    return found
 
 
 DOCUMENT = {
@@ -97,6 +109,40 @@ class TestRows:
         assert not any(isinstance(value, dict) for value in flat.values())
         assert "f/below__metadata__grading__nothing" not in flat
 
+    def test_a_document_of_many_blocks_is_written_as_one_of_few(self) -> None:
+        document = {str(number): entry("html", title=f"Größe {number}") for number in range(1_001)} | DOCUMENT
+        structure = structure_of(document)
+        outputs = structure_outputs(structure, course_id=COURSE_ID, source_system="edge")
+        chunks = list(outputs["flattened_course_structure"].chunks("then"))
+        assert len(chunks) > 10
+        flat = {
+            f"{key}__{name}": value
+            for key, details in document.items()
+            for name, value in (("category", details["category"]), ("children", details["children"]))
+        }
+        row = json.loads(b"".join(chunks))
+        assert row["course_structure"] == document
+        assert list(row["course_structure"]) == list(document)
+        assert flat.items() <= row["course_structure_flattened"].items()
+        assert b"".join(chunks) == json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        assert [chunk.endswith(b"\n") for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+        assert structure.content_hash == sha256(document)
+
+    def test_keys_that_are_alike_when_joined_stand_once_with_the_last_value(self) -> None:
+        document = {
+            "a": {"category": "course", "b": {"c": 1}, "b__c": 2},
+            "a_": {"_category": "x"},
+            "a__b": {"c": 3},
+        }
+        (line,) = b"".join(
+            structure_outputs(structure_of(document), course_id=COURSE_ID, source_system="edge")[
+                "flattened_course_structure"
+            ].chunks("then")
+        ).splitlines()
+        (flat,) = [dict(pairs) for pairs in pairs_of(line) if ("a__category", "course") in pairs]
+        assert flat == {"a__category": "course", "a__b__c": 3, "a____category": "x"}
+        assert [len(dict(pairs)) for pairs in pairs_of(line)] == [len(pairs) for pairs in pairs_of(line)]
+
     def test_hashes_are_of_the_keys_in_the_order_of_the_file(self) -> None:
         swapped = dict(reversed(DOCUMENT.items()))
         assert structure_of(swapped).content_hash == sha256(swapped) != sha256(DOCUMENT)
@@ -106,7 +152,7 @@ class TestRows:
         outputs = structure_outputs(structure_of(DOCUMENT), course_id=COURSE_ID, source_system="edge")
         assert len({output.data_version() for output in outputs.values()}) == 2
         for output in outputs.values():
-            content = b"".join(output.lines("then")).replace(b', "retrieved_at": "then"', b"")
+            content = b"".join(output.chunks("then")).replace(b', "retrieved_at": "then"', b"")
             assert output.data_version() == hashlib.sha256(content).hexdigest()
 
 
@@ -241,6 +287,20 @@ class TestNoStructures:
         structure = structure_of({"a": {"category": "course", "metadata": deep}})
         assert len(rows(structure, "flattened_course_structure")) == 1
 
+    def test_more_values_than_the_limit_are_refused_before_they_take_memory(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_VALUES", 20)
+        assert structure_of({"a": entry("course", x=[0] * 7)}).problems == ()
+        with pytest.raises(BrokenDocumentError, match=r"^structure\.json: it may hold more than 20 values"):
+            structure_of({"a": entry("course", x=[0] * 20)})
+
+    def test_keys_that_grow_too_long_when_joined_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_JOINED_BYTES", 100_000)
+        document = {"a": entry("course", **{"k" * 1_000: {str(number): 0 for number in range(200)}})}
+        with pytest.raises(CourseStructureError, match=r"^structure\.json: its keys, joined"):
+            structure_of(document)
+
     def test_a_document_beyond_the_limit_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_BYTES", 100)
         with pytest.raises(BadInputError, match="larger than"):
@@ -266,7 +326,7 @@ class TestSecrets:
         structure = structure_of(document)
         outputs = structure_outputs(structure, course_id=COURSE_ID, source_system="prod")
         for output in outputs.values():
-            assert self.CANARY.encode() not in b"".join(output.lines("now"))
+            assert self.CANARY.encode() not in b"".join(output.chunks("now"))
         assert self.CANARY not in repr(structure)
         assert structure.content_hash == sha256(clean)
         assert [block.content_hash for block in structure.blocks] == [sha256(clean["a"]), sha256(clean["b"])]

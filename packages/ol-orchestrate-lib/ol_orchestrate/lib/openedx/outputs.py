@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ol_orchestrate.lib.openedx.safe_json import object_pieces
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ol_orchestrate.lib.openedx.olx import Course
     from ol_orchestrate.lib.openedx.static_assets import Manifest
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _RETRIEVED_AT = "retrieved_at"
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _JSON_DATE = re.compile(r'\s*(?:null|".*")\s*', re.DOTALL)
 
@@ -40,11 +44,12 @@ class JsonLines:
         digest = hashlib.sha256()
         for row in self.rows():
             row.pop(_RETRIEVED_AT, None)
-            digest.update(_line(row))
+            for chunk in _line(row):
+                digest.update(chunk)
         return digest.hexdigest()
 
-    def lines(self, retrieved_at: str) -> Iterator[bytes]:
-        """The output: one JSON object a line, UTF-8, each with its LF.
+    def chunks(self, retrieved_at: str) -> Iterator[bytes]:
+        """The output: one JSON object a line, UTF-8. A line is one chunk or several; its last one ends with its LF.
 
         Args:
             retrieved_at: For the column of that name, where the output has it; ISO 8601.
@@ -52,12 +57,34 @@ class JsonLines:
         for row in self.rows():
             if _RETRIEVED_AT in row:
                 row[_RETRIEVED_AT] = retrieved_at
-            yield _line(row)
+            yield from _line(row)
 
 
-def _line(row: Mapping[str, Any]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """A value of a row: an object that would take much memory as text, so that its members are written one by one."""
+
+    make: Callable[[], Iterable[tuple[str, Any]]]
+
+
+def _line(row: Mapping[str, Any]) -> Iterator[bytes]:
+    if _Members not in map(type, row.values()):
+        yield _utf8(_encode(row) + "\n")
+        return
+    start = "{"
+    for name, value in row.items():
+        if isinstance(value, _Members):
+            yield _utf8(f"{start}{json.dumps(name)}: ")
+            yield from map(_utf8, object_pieces(value.make(), _encode))
+        else:
+            yield _utf8(start + _encode({name: value})[1:-1])
+        start = ", "
+    yield b"}\n"
+
+
+def _utf8(text: str) -> bytes:
     # a lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark
-    return json.dumps(row, ensure_ascii=False).encode("utf-8", errors="replace") + b"\n"
+    return text.encode("utf-8", errors="replace")
 
 
 def course_outputs(course: Course, *, source_system: str) -> dict[str, JsonLines]:
@@ -95,7 +122,7 @@ def structure_outputs(structure: CourseStructure, *, course_id: str, source_syst
 
 def manifest_line(manifest: Manifest) -> bytes:
     """The manifest of the static assets as a file: one JSON object on a line."""
-    return _line(manifest)
+    return b"".join(_line(manifest))
 
 
 def _metadata_rows(course: Course) -> Iterator[Row]:
@@ -208,19 +235,10 @@ def _structure_rows(structure: CourseStructure, course_id: str, source_system: s
         "content_hash": structure.content_hash,
         "course_id": course_id,
         "source_system": source_system,
-        "course_structure": structure.document,
-        "course_structure_flattened": dict(_flattened(structure.document, "")),
+        "course_structure": _Members(structure.document.items),
+        "course_structure_flattened": _Members(structure.flattened),
         "retrieved_at": None,
     }
-
-
-def _flattened(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Keys of nested objects joined with `__`; lists are values, and an empty object leaves nothing."""
-    for key, value in document.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{prefix}{key}__")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _structure_block_rows(structure: CourseStructure, course_id: str, source_system: str) -> Iterator[Row]:

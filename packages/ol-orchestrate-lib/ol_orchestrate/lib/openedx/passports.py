@@ -8,6 +8,7 @@ a structure, and at times once more as JSON or XML text inside another value.
 from __future__ import annotations
 
 import json
+import operator
 import re
 from typing import Any
 
@@ -41,12 +42,16 @@ _LONGEST_BEGINNING = 512
 def without_passports(value: Any) -> Any:  # noqa: ANN401 - any JSON value in, the same kind out
     """A JSON value without the secrets, at any depth; the value itself stays as it is.
 
-    Keys keep their order, so that a value that never had any serialises as before.
+    Keys keep their order, so that a value that never had any serialises as before. Parts without secrets are not
+    copied, which would take as much memory again.
     """
     if isinstance(value, dict):
-        return {key: without_passports(inner) for key, inner in value.items() if key != NAME}
+        members = {key: without_passports(inner) for key, inner in value.items() if key != NAME}
+        same = len(members) == len(value) and all(map(operator.is_, members.values(), value.values()))
+        return value if same else members
     if isinstance(value, list):
-        return [without_passports(inner) for inner in value]
+        items = [without_passports(inner) for inner in value]
+        return value if all(map(operator.is_, items, value)) else items
     if isinstance(value, str) and NAME in value:
         return text_without_passports(value)
     return value

@@ -12,6 +12,12 @@ from ol_orchestrate.lib.openedx.safe_json import parse_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+MAX_POLICY_BYTES = 8 << 20
+"""One policy or grading policy; those of large courses have some hundred KB."""
+
+MAX_POLICY_VALUES = 500_000
+"""Values of one of them; those of large courses have some ten thousand."""
+
 _MEND = "Mend the file, or export the course again"
 
 
@@ -68,8 +74,11 @@ def _first_object(files: Mapping[str, bytes], paths: list[str], problems: Proble
     path = next((path for path in paths if path in files), None)
     if path is None:
         return None
+    if len(files[path]) > MAX_POLICY_BYTES:
+        problems.add(path, f"larger than {MAX_POLICY_BYTES >> 20} MiB; it is not read", "Remove what is not needed")
+        return None
     try:
-        values = without_passports(parse_json(files[path], path, problems))
+        values = without_passports(parse_json(files[path], path, problems, max_values=MAX_POLICY_VALUES))
     except BrokenDocumentError as error:
         problems.append(error.problem)
         return None

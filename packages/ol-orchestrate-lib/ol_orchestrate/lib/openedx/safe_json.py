@@ -1,21 +1,29 @@
-"""JSON from outside: bounded in size and depth, and with an error that says where it is broken."""
+"""JSON from outside: bounded in values and depth, and with an error that says where it is broken."""
 
 from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from ol_orchestrate.lib.openedx.problems import ProblemList
 
 MAX_JSON_DEPTH = 100
 """Nested objects and lists. Course settings stay below 10; where Python's own reader breaks depends on its version."""
 
+_MEMBERS_AT_A_TIME = 200
 
-def parse_json(data: bytes, path: str, problems: ProblemList) -> Any:  # noqa: ANN401 - any JSON value
+_BEFORE_VALUES = (b",", b":", b"[", b"{")
+"""One of these stands before each value and each name of a member; those inside text are counted as well."""
+
+
+def parse_json(data: bytes, path: str, problems: ProblemList, *, max_values: int) -> Any:  # noqa: ANN401 - any JSON value
     """Read a JSON document in UTF-8, with or without a byte order mark.
 
     NaN and infinities, which Python writes and JSON has not, are read as null, and listed.
@@ -24,10 +32,15 @@ def parse_json(data: bytes, path: str, problems: ProblemList) -> Any:  # noqa: A
         data: The whole document; whoever read it has bounded its size.
         path: What to call it in an error or a problem.
         problems: Learns of numbers that are read as null.
+        max_values: Values and names of members that it may hold. A parsed one takes about 100 bytes, however short
+            its text, so a small document could fill the memory.
 
     Raises:
-        BrokenDocumentError: It is no JSON, not UTF-8, or nested deeper than `MAX_JSON_DEPTH`.
+        BrokenDocumentError: It is no JSON, not UTF-8, nested deeper than `MAX_JSON_DEPTH`, or may hold too many values.
     """
+    if sum(map(data.count, _BEFORE_VALUES)) > max_values:
+        what = f"it may hold more than {max_values:,} values (brackets, commas and colons)"
+        raise BrokenDocumentError(Problem(path, what, "Remove what is not needed, and export it again"))
     no_numbers = _NoNumbers()
     try:
         value = json.loads(data.decode("utf-8-sig"), parse_constant=no_numbers.constant, parse_float=no_numbers.float)
@@ -89,3 +102,19 @@ def too_deep(value: object) -> bool:
         if not level:
             return False
     return any(isinstance(node, (dict, list)) for node in level)
+
+
+def object_pieces(members: Iterable[tuple[str, Any]], encode: Callable[[Any], str]) -> Iterator[str]:
+    """The text of a JSON object, some members at a time, so that few are in memory as text.
+
+    Args:
+        members: Names, no two alike, and values.
+        encode: Writes any value as JSON, with default separators.
+    """
+    yield "{"
+    remaining = iter(members)
+    separator = ""
+    while some := dict(islice(remaining, _MEMBERS_AT_A_TIME)):
+        yield separator + encode(some)[1:-1]
+        separator = ", "
+    yield "}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,13 +17,19 @@ from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx.passports import without_passports
 from ol_orchestrate.lib.openedx.problems import Problem, ProblemList
 from ol_orchestrate.lib.openedx.reading_order import Reference, reading_order
-from ol_orchestrate.lib.openedx.safe_json import parse_json
+from ol_orchestrate.lib.openedx.safe_json import object_pieces, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-MAX_STRUCTURE_BYTES = 32 << 20
-"""One structure document. It is held parsed, about eight times its size; the largest courses have some MB."""
+MAX_STRUCTURE_BYTES = 16 << 20
+"""One structure document. It is held parsed, several times its size; the largest courses have some MB."""
+
+MAX_STRUCTURE_VALUES = 1_500_000
+"""Values and names in it. Structures of real courses have some 70,000 to a MB."""
+
+MAX_JOINED_BYTES = 96 << 20
+"""The names that joining the keys of nested objects makes; in real courses they take three times the document."""
 
 _EXPORT_AGAIN = "Export the structure again with dump_course_structure"
 
@@ -79,6 +87,29 @@ class CourseStructure:
         """`content_hash` of `document`."""
         return content_hash(self.document)
 
+    def flattened(self) -> Iterator[tuple[str, Any]]:
+        """The members of the document with the keys of nested objects joined; of two with one name, the last value."""
+        names = sorted(self.document)
+        if any(_has_beginning(names, f"{name}_") for name in names):  # blocks may give the same names
+            yield from dict(_joined(self.document)).items()
+        else:
+            for name, value in self.document.items():
+                yield from dict(_joined({name: value})).items()
+
+
+def _has_beginning(names: list[str], beginning: str) -> bool:
+    place = bisect_left(names, beginning)
+    return place < len(names) and names[place].startswith(beginning)
+
+
+def _joined(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of nested objects joined with `__`; lists are values, and an empty object leaves nothing."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _joined(value, f"{prefix}{key}__")
+        else:
+            yield f"{prefix}{key}", value
+
 
 def content_hash(document: Mapping[str, Any]) -> str:
     """Hex SHA-256 of the document as Python's `json.dumps` writes it with its default separators.
@@ -87,7 +118,10 @@ def content_hash(document: Mapping[str, Any]) -> str:
     hashes differently than with them: a hash of a short secret would help to guess it, and a changed secret is no
     changed content. Any other document keeps the hash that it always had.
     """
-    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in object_pieces(document.items(), json.dumps):
+        digest.update(piece.encode())
+    return digest.hexdigest()
 
 
 def read_course_structure(source: BinaryIO, *, name: str = "the course structure") -> CourseStructure:
@@ -98,15 +132,18 @@ def read_course_structure(source: BinaryIO, *, name: str = "the course structure
         name: What to call it in errors and problems, for example its object key.
 
     Raises:
-        BrokenDocumentError: It is no JSON.
-        CourseStructureError: It is larger than `MAX_STRUCTURE_BYTES`, or no map of blocks.
+        BrokenDocumentError: It is no JSON, or has more values than `MAX_STRUCTURE_VALUES`.
+        CourseStructureError: It is larger than `MAX_STRUCTURE_BYTES`, no map of blocks, or its keys would take more
+            than `MAX_JOINED_BYTES` when joined.
     """
     data = source.read(MAX_STRUCTURE_BYTES + 1)
     if len(data) > MAX_STRUCTURE_BYTES:
         raise CourseStructureError(f"{name} is larger than {MAX_STRUCTURE_BYTES >> 20} MiB. {_EXPORT_AGAIN}")
     problems = ProblemList()
-    document = without_passports(parse_json(data, name, problems))
+    document = without_passports(parse_json(data, name, problems, max_values=MAX_STRUCTURE_VALUES))
+    del data
     objects = _block_objects(document, name, problems)
+    _refuse_long_names(document, name)
     courses = [key for key, details in objects.items() if details.get("category") == "course"]
     if len(courses) != 1:
         what = f"{len(courses)} course blocks; {'the last one counts' if courses else 'so no block has a place'}"
@@ -134,6 +171,15 @@ def read_course_structure(source: BinaryIO, *, name: str = "the course structure
         missing=tuple(order.missing),
         problems=problems.as_tuple(),
     )
+
+
+def _refuse_long_names(document: Mapping[str, Any], name: str) -> None:
+    size = 0
+    for joined, _ in _joined(document):
+        size += sys.getsizeof(joined)
+        if size > MAX_JOINED_BYTES:
+            what = f"its keys, joined to names of columns, take more than {MAX_JOINED_BYTES >> 20} MiB"
+            raise CourseStructureError(f"{name}: {what}. {_EXPORT_AGAIN}")
 
 
 def _block_objects(document: object, name: str, problems: ProblemList) -> dict[str, dict[str, Any]]:
