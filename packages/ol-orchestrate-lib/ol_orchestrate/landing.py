@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import dagster as dg
 
 from ol_orchestrate.lib.delivery import Copies, OneCopy, Shape, deliver
+from ol_orchestrate.lib.settling import settle
 from ol_orchestrate.recording import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ def land(
 ) -> dg.MaterializeResult[None] | None:
     """Put what was made into the landing zone, and say how to record it.
 
-    Nothing is written that is there already, and what is recorded already is not recorded again, so that nothing
-    downstream starts. An asset that lands like this has optional outputs: `AssetSpec(skippable=True)`, or
-    `@asset(output_required=False)`; Dagster fails its step otherwise when there is nothing to record.
+    Nothing is written that is there already, unless it has to be the newest object of its folder again, and what is
+    recorded already is not recorded again, so that nothing downstream starts. An asset that lands like this has
+    optional outputs: `AssetSpec(skippable=True)`, or `@asset(output_required=False)`; Dagster fails its step otherwise
+    when there is nothing to record.
 
     Args:
         instance: Knows what was recorded.
@@ -80,6 +82,8 @@ def land(
         recorded=before,
         source_date=made.source_date,
     )
+    if decision.settle is not None and isinstance(to, Copies):
+        settle(to, decision.settle)
     if not decision.record:
         return None
     columns = [column.name for column in made.schema.columns] if made.schema else None

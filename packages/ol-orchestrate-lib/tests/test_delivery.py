@@ -1,176 +1,317 @@
-"""The delivery rules, one by one and against a model that kills, reverts, repeats, duplicates and reorders."""
+"""The delivery rules, one by one, and against a model that kills, reverts, repeats, cuts, loses and misdates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import io
+import os
+import tempfile
+import time
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from ol_orchestrate.lib.delivery import RECORD_ONLY, SUPERSEDED, UNCHANGED, WRITE_AND_RECORD, Decision, Recorded, decide
+from ol_orchestrate.lib.delivery import (
+    RECORD_ONLY,
+    SUPERSEDED,
+    UNCHANGED,
+    WRITE_AND_RECORD,
+    Copies,
+    Decision,
+    OneCopy,
+    Recorded,
+    There,
+    decide,
+    deliver,
+)
+from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, ServiceError
+from ol_orchestrate.lib.settling import settle, settle_all
+from ol_orchestrate.lib.stores import ObjectStore, StoredObject, open_store
+
+if TYPE_CHECKING:
+    from ol_orchestrate.testing.servers import S3Server
 
 EARLY, MIDDLE, LATE = date(2024, 1, 1), date(2024, 1, 8), date(2024, 1, 15)
+NOON = datetime(2024, 2, 1, 12, tzinfo=UTC)
 
 
-@dataclass
-class Objects:
-    """A store's objects with a clock that ticks at each write."""
-
-    times: dict[str, datetime] = field(default_factory=dict)
-    now: datetime = datetime(2024, 2, 1, tzinfo=UTC)
-    questions: int = 0
-    one_key: bool = False
-
-    def written(self, version: str) -> datetime | None:
-        self.questions += 1
-        return self.times.get(version)
-
-    def write(self, version: str) -> None:
-        self.now += timedelta(seconds=1)
-        self.times[version] = self.now
+def there(*versions: str, sizes: dict[str, int] | None = None, by_content: bool = True) -> There:
+    """Objects written one second after the other, of ten bytes each."""
+    return There(
+        {
+            version: StoredObject(version, (sizes or {}).get(version, 10), NOON + timedelta(seconds=number), "")
+            for number, version in enumerate(versions)
+        },
+        by_content=by_content,
+    )
 
 
-def objects(*versions: str) -> Objects:
-    """Objects written in this order."""
-    made = Objects()
-    for version in versions:
-        made.write(version)
-    return made
+def settling(decision: Decision, version: str) -> Decision:
+    return Decision(decision.write, decision.record, decision.outcome, version)
 
 
 @pytest.mark.parametrize(
-    ("recorded", "there", "expected"),
+    ("recorded", "objects", "expected"),
     [
-        pytest.param(None, objects(), WRITE_AND_RECORD, id="new"),
-        pytest.param(Recorded("a", EARLY), objects(), WRITE_AND_RECORD, id="recorded but gone"),
-        pytest.param(Recorded("b", EARLY), objects("b"), WRITE_AND_RECORD, id="changed"),
-        pytest.param(Recorded("a", EARLY), objects("a"), UNCHANGED, id="recorded and there"),
-        pytest.param(Recorded("a", MIDDLE), objects("a"), UNCHANGED, id="the same archive again"),
-        pytest.param(None, objects("a"), RECORD_ONLY, id="a first run died before recording"),
-        pytest.param(Recorded("b", EARLY), objects("b", "a"), RECORD_ONLY, id="a later run died before recording"),
-        pytest.param(Recorded("b", EARLY), objects("a", "b"), WRITE_AND_RECORD, id="an earlier version came back"),
-        pytest.param(Recorded("b", EARLY), objects("a"), WRITE_AND_RECORD, id="the recorded object is gone"),
-        pytest.param(Recorded("b", LATE), objects("b"), SUPERSEDED, id="a later archive was here"),
-        pytest.param(Recorded("a", LATE), objects(), SUPERSEDED, id="the later archive's own version, gone"),
-        pytest.param(Recorded("b", None), objects("b"), WRITE_AND_RECORD, id="recorded without a date"),
+        pytest.param(None, there(), WRITE_AND_RECORD, id="new"),
+        pytest.param(Recorded("a", EARLY), there(), WRITE_AND_RECORD, id="recorded but gone"),
+        pytest.param(Recorded("b", EARLY), there("b"), settling(WRITE_AND_RECORD, "a"), id="changed"),
+        pytest.param(Recorded("a", EARLY), there("a"), UNCHANGED, id="recorded and there"),
+        pytest.param(Recorded("a", MIDDLE), there("a"), UNCHANGED, id="the same archive again"),
+        pytest.param(Recorded("a", EARLY), there("b", "a"), UNCHANGED, id="recorded and newest"),
+        pytest.param(
+            Recorded("a", EARLY), there("a", "b"), settling(UNCHANGED, "a"), id="recorded, with a newer rival"
+        ),
+        pytest.param(None, there("a"), RECORD_ONLY, id="a first run died before recording"),
+        pytest.param(Recorded("b", EARLY), there("b", "a"), RECORD_ONLY, id="a later run died before recording"),
+        pytest.param(
+            Recorded("b", EARLY), there("a", "b"), settling(RECORD_ONLY, "a"), id="an earlier version is back"
+        ),
+        pytest.param(Recorded("b", EARLY), there("a"), RECORD_ONLY, id="the recorded object is gone"),
+        pytest.param(Recorded("b", LATE), there("b"), SUPERSEDED, id="a later archive was here"),
+        pytest.param(Recorded("b", LATE), there("b", "c"), settling(SUPERSEDED, "b"), id="superseded, with a rival"),
+        pytest.param(Recorded("a", LATE), there(), SUPERSEDED, id="the later archive's own version, gone"),
+        pytest.param(Recorded("b", None), there("b"), settling(WRITE_AND_RECORD, "a"), id="recorded without a date"),
+        pytest.param(Recorded("a", EARLY), there("a", sizes={"a": 0}), WRITE_AND_RECORD, id="cut to nothing"),
+        pytest.param(Recorded("a", EARLY), there("a", sizes={"a": 9}), WRITE_AND_RECORD, id="cut"),
+        pytest.param(Recorded("b", LATE), there("b", "c", sizes={"b": 0}), SUPERSEDED, id="superseded, cut to nothing"),
     ],
 )
-def test_each_case(recorded: Recorded | None, there: Objects, expected: Decision) -> None:
-    assert decide("a", MIDDLE, recorded=recorded, versions=there) == expected
+def test_each_case_is_decided_by_its_row(recorded: Recorded | None, objects: There, expected: Decision) -> None:
+    assert decide("a", MIDDLE, recorded=recorded, there=objects, size=10) == expected
 
 
 def test_supersede_lets_an_older_archive_in() -> None:
-    assert decide("a", EARLY, recorded=Recorded("b", LATE), versions=objects("b"), supersede=True) == WRITE_AND_RECORD
+    decision = decide("a", EARLY, recorded=Recorded("b", LATE), there=there("b"), supersede=True)
+    assert decision == settling(WRITE_AND_RECORD, "a")
 
 
-def test_two_versions_of_one_clock_tick_count_as_unordered() -> None:
-    there = Objects({"a": datetime(2024, 1, 1, tzinfo=UTC), "b": datetime(2024, 1, 1, tzinfo=UTC)})
-    assert decide("a", MIDDLE, recorded=Recorded("b", EARLY), versions=there) == WRITE_AND_RECORD
+def test_versions_of_one_clock_tick_are_to_be_settled() -> None:
+    tie = There({version: StoredObject(version, 10, NOON, "") for version in "ab"}, by_content=True)
+    assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), there=tie) == settling(UNCHANGED, "a")
 
 
-def test_with_one_key_for_all_versions_the_one_that_is_there_is_the_newest() -> None:
-    there = Objects({"a": datetime(2024, 1, 1, tzinfo=UTC)}, one_key=True)
-    assert decide("a", MIDDLE, recorded=Recorded("b", EARLY), versions=there) == RECORD_ONLY
+@pytest.mark.parametrize(
+    ("stored", "size", "expected"),
+    [(10, 11, UNCHANGED), (0, 11, WRITE_AND_RECORD), (0, 0, UNCHANGED), (0, None, UNCHANGED)],
+    ids=["another time in it", "cut to nothing", "rightly empty", "perhaps rightly empty"],
+)
+def test_a_size_counts_less_where_it_can_differ_for_one_version(stored: int, size: int, expected: Decision) -> None:
+    objects = there("a", sizes={"a": stored}, by_content=False)
+    assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), there=objects, size=size) == expected
 
 
-@pytest.mark.parametrize("recorded", [None, Recorded("a", EARLY), Recorded("b", EARLY), Recorded("b", LATE)])
-@pytest.mark.parametrize("there", [(), ("a",), ("b",), ("a", "b"), ("b", "a")])
-def test_the_store_is_asked_twice_at_most(recorded: Recorded | None, there: tuple[str, ...]) -> None:
-    store = objects(*there)
-    decide("a", MIDDLE, recorded=recorded, versions=store)
-    changed_and_there = recorded is not None and recorded.version != "a" and "a" in there
-    assert store.questions <= (2 if changed_and_there else 1)
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return open_store(f"file://{tmp_path}/lake")
+
+
+def copies_in(store: ObjectStore) -> Copies:
+    return Copies(store, lambda version: f"place/{version}.tsv")
+
+
+def put(copies: Copies, *versions: str) -> None:
+    for version in versions:
+        copies.write(version, io.BytesIO(version.encode()))
+        time.sleep(0.01)
+
+
+def date_objects(folder: Path, when: datetime, *versions: str) -> None:
+    for version in versions:
+        os.utime(folder / f"lake/place/{version}.tsv", (when.timestamp(), when.timestamp()))
+
+
+def test_only_keys_like_those_of_the_output_count(store: ObjectStore) -> None:
+    put(copies_in(store), "a")
+    for key in ("place/a.json", "place/b/c.tsv", "other/b.tsv", "place/.b.tsv"):
+        (Path(store.url.removeprefix("file://")) / key).parent.mkdir(exist_ok=True)
+        (Path(store.url.removeprefix("file://")) / key).write_bytes(b"1")
+    assert list(copies_in(store).there().objects) == ["a"]
+
+
+def test_a_new_version_is_the_newest_where_its_rivals_are_older_than_the_run(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    copies = copies_in(store)
+    put(copies, "a")
+    content = io.BytesIO(b"b")
+    decision = deliver("b", content, to=copies, recorded=Recorded("a", None), begin=lambda: datetime.now(UTC))
+    assert decision == WRITE_AND_RECORD
+    date_objects(tmp_path, datetime.now(UTC) + timedelta(hours=1), "a")
+    decision = deliver("c", content, to=copies, recorded=Recorded("b", None), begin=lambda: datetime.now(UTC))
+    assert decision == settling(WRITE_AND_RECORD, "c")
+
+
+@pytest.mark.parametrize("version", ["a", "b"])
+def test_a_run_begins_before_it_writes_and_not_where_nothing_changes(store: ObjectStore, version: str) -> None:
+    copies = copies_in(store)
+    put(copies, "a")
+    seen = []
+
+    def begin() -> None:
+        seen.append(store.find(copies.key_of("b")))
+
+    deliver(version, io.BytesIO(version.encode()), to=copies, recorded=Recorded("a", None), begin=begin)
+    assert seen == ([None] if version == "b" else [])
+
+
+def test_one_copy_needs_no_settling(store: ObjectStore) -> None:
+    copy = OneCopy(store, "place/normalized.log")
+    for version in ("a", "b"):
+        decision = deliver(version, io.BytesIO(version.encode()), to=copy, recorded=Recorded("a", None))
+        assert decision == WRITE_AND_RECORD
+    assert list(copy.there().objects) == ["b"]
+
+
+def test_settling_the_newest_writes_nothing(store: ObjectStore) -> None:
+    copies = copies_in(store)
+    put(copies, "a", "b")
+    before = copies.there()
+    settle(copies, "b")
+    assert copies.there() == before
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=-1), timedelta(days=1)], ids=["tie", "past", "ahead"])
+def test_settling_makes_an_object_the_newest_whatever_the_dates(
+    store: ObjectStore, tmp_path: Path, ahead: timedelta
+) -> None:
+    copies = copies_in(store)
+    put(copies, "a", "b", "c")
+    date_objects(tmp_path, datetime.now(UTC) + ahead, "a", "b", "c")
+    settle(copies, "a")
+    found = copies.there()
+    assert found.is_newest("a")
+    assert found.objects["a"].modified <= datetime.now(UTC)
+    assert {store.path(each.key).read_bytes() for each in found.objects.values()} == {b"a", b"b", b"c"}
+
+
+def test_settling_on_a_clock_of_whole_seconds_waits_for_the_next(moto_server: S3Server, s3_bucket: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in moto_server.environment.items():
+            patch.setenv(name, value)
+        store = open_store(f"s3://{s3_bucket}/lake")
+        places = [Copies(store, lambda version, number=number: f"{number}/{version}") for number in range(20)]  # type: ignore[misc]
+        start = time.monotonic()
+        for copies in places:
+            copies.write("a", io.BytesIO(b"a"))
+            copies.write("b", io.BytesIO(b"b"))
+        assert list(settle_all([(copies, copies, "a") for copies in places], threads=4)) == []
+        assert all(copies.there().is_newest("a") for copies in places)
+        assert time.monotonic() - start < 10, "all wait for one tick together"
+
+
+def test_settling_what_is_gone_says_which_object(store: ObjectStore) -> None:
+    copies = copies_in(store)
+    put(copies, "a", "b")
+    with pytest.raises(MissingObjectError, match=r"place/c\.tsv"):
+        settle(copies, "c")
+    unsettled = list(settle_all([("first", copies, "c"), ("second", copies, "a")]))
+    assert [each.place for each in unsettled] == ["first"]
+    assert copies.there().is_newest("a")
+
+
+def test_an_object_of_other_bytes_than_its_name_is_not_made_current(store: ObjectStore) -> None:
+    version = hashlib.sha256(b"right").hexdigest()
+    copies = Copies(store, lambda version: f"place/{version}", by_content=True)
+    copies.write(version, io.BytesIO(b"wrong"))
+    time.sleep(0.01)
+    copies.write("rival", io.BytesIO(b"rival"))
+    with pytest.raises(BadInputError, match=version):
+        settle(copies, version)
+
+
+def test_two_hands_that_settle_against_each_other_give_up(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = copies_in(store)
+    put(copies, "a", "b")
+    write = type(store).write
+
+    def and_the_other_hand(self: ObjectStore, key: str, content: io.BytesIO) -> None:
+        write(self, key, content)
+        date_objects(tmp_path, datetime.now(UTC) + timedelta(days=1), "b")
+
+    monkeypatch.setattr(type(store), "write", and_the_other_hand)
+    with pytest.raises(ServiceError, match=r"a\.tsv.*run again when no other run"):
+        settle(copies, "a")
 
 
 VERSIONS = st.sampled_from("abc")
 DAYS = st.integers(0, 20)
 
 
-class Archives(RuleBasedStateMachine):
-    """Archives come in any order, twice, changed and changed back; runs die; objects get lost.
+class Places(RuleBasedStateMachine):
+    """Files come in any order, twice, changed and changed back; runs die; objects are lost, cut and misdated.
 
-    A run that is not killed leaves its version, unless a later archive was recorded, as the latest recorded one and as
-    the newest object of all that are recorded; what only killed runs wrote is nobody's version yet.
+    After each run that ends, the recorded version is strictly the newest object, if it is there at all.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Objects()
+        self.temporary = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)  # noqa: S108
+        self.copies = copies_in(open_store(f"file://{self.temporary.name}/lake"))
         self.records: list[Recorded] = []
-        self.settled: str | None = None
-        self.written_by_killed_runs: set[str] = set()
+
+    def teardown(self) -> None:
+        self.temporary.cleanup()
 
     def latest(self) -> Recorded | None:
         return self.records[-1] if self.records else None
 
-    def deliver(self, version: str, day: int, *, killed_after: int = 2, supersede: bool = False) -> Decision:
-        archive = EARLY + timedelta(days=day)
-        decision = decide(version, archive, recorded=self.latest(), versions=self.store, supersede=supersede)
-        if decision.write and killed_after > 0:
-            self.store.write(version)
-            self.settled = None
-            self.written_by_killed_runs.add(version)
-        if decision.record and killed_after > 1:
-            self.records.append(Recorded(version, archive))
-            self.settled = version
-            self.written_by_killed_runs.discard(version)
+    def deliver(self, version: str, day: int, *, killed_after: int = 3, supersede: bool = False) -> Decision:
+        source_date = EARLY + timedelta(days=day)
+        content = io.BytesIO(version.encode() * 10)
+        decision = deliver(
+            version, content, to=self.copies, recorded=self.latest(), source_date=source_date, supersede=supersede
+        )
+        if decision.settle is not None and killed_after > 1:
+            settle(self.copies, decision.settle)
+        if decision.record and killed_after > 2:
+            self.records.append(Recorded(version, source_date))
         return decision
 
     @rule(version=VERSIONS, day=DAYS, supersede=st.booleans())
     def run(self, version: str, day: int, supersede: bool) -> None:  # noqa: FBT001 - hypothesis names its arguments
         before = self.latest()
         decision = self.deliver(version, day, supersede=supersede)
-        if decision == SUPERSEDED:
-            assert before is not None
-            assert before.source_date is not None
-            assert before.source_date > EARLY + timedelta(days=day)
-            assert not supersede
-            assert self.latest() == before
-            return
         latest = self.latest()
         assert latest is not None
-        assert latest.version == version
-        assert version in self.store.times
+        if decision.outcome == SUPERSEDED.outcome:
+            assert latest == before
+        else:
+            assert latest.version == version
+            assert self.copies.there().has(version)
+        found = self.copies.there()
+        if found.has(latest.version):
+            assert found.is_newest(latest.version)
+            again = self.deliver(version, day, supersede=supersede)
+            assert again in (UNCHANGED, SUPERSEDED)
+            assert self.copies.there() == found
+            assert self.latest() == latest
 
-    @rule(version=VERSIONS, day=DAYS, point=st.integers(0, 1))
-    def killed_run(self, version: str, day: int, point: int) -> None:
-        self.deliver(version, day, killed_after=point)
-
-    @rule(version=VERSIONS, day=DAYS)
-    def killed_run_repeated(self, version: str, day: int) -> None:
-        undisturbed = Archives()
-        undisturbed.store, undisturbed.records = Objects(dict(self.store.times), self.store.now), list(self.records)
-        undisturbed.deliver(version, day)
-        before = self.latest()
-        killed = self.deliver(version, day, killed_after=1)
-        again = self.deliver(version, day)
-        assert self.store.times.keys() == undisturbed.store.times.keys()
-        latest, expected = self.latest(), undisturbed.latest()
-        assert (latest and latest.version) == (expected and expected.version)
-        recorded_is_there = before is None or before.version in self.store.times
-        assert not (killed.write and again.write and recorded_is_there), "only what was missing is uploaded"
-
-    @rule(version=VERSIONS, day=DAYS)
-    def same_archive_twice(self, version: str, day: int) -> None:
-        self.deliver(version, day)
-        times, records = dict(self.store.times), list(self.records)
-        assert self.deliver(version, day) in (UNCHANGED, SUPERSEDED)
-        assert (self.store.times, self.records) == (times, records)
+    @rule(version=VERSIONS, day=DAYS, step=st.integers(1, 2))
+    def die(self, version: str, day: int, step: int) -> None:
+        self.deliver(version, day, killed_after=step)
 
     @rule(version=VERSIONS)
-    def lose_object(self, version: str) -> None:
-        self.store.times.pop(version, None)
-        self.settled = None
+    def lose(self, version: str) -> None:
+        self.copies.store.delete(self.copies.key_of(version))
 
-    @invariant()
-    def the_settled_version_is_recorded_and_newest(self) -> None:
-        latest = self.latest()
-        if self.settled is not None and latest is not None:
-            assert latest.version == self.settled
-            recorded = {record.version for record in self.records} - self.written_by_killed_runs
-            assert max(recorded & self.store.times.keys(), key=self.store.times.__getitem__) == self.settled
+    @rule(version=VERSIONS)
+    def cut(self, version: str) -> None:
+        for path in Path(self.temporary.name).glob(f"lake/place/{version}.tsv"):
+            path.write_bytes(b"")
+
+    @rule(versions=st.sets(VERSIONS), hours=st.sampled_from([-1, 0, 1]))
+    def misdate(self, versions: set[str], hours: int) -> None:
+        there_now = [version for version in versions if version in self.copies.there().objects]
+        date_objects(Path(self.temporary.name), datetime.now(UTC) + timedelta(hours=hours), *there_now)
 
 
-TestArchives = Archives.TestCase
+Places.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
+TestPlaces = Places.TestCase

@@ -1,25 +1,27 @@
-"""What happens to a version of an object: written, recorded, both or neither.
+"""Decisions about one version of a place: whether it is written, whether it is recorded, and what is newest.
 
 A version is known by its content. It is *recorded* when Dagster has a materialization for it, and *there* when its
 object is in the landing zone. Loaders read objects by their time of change and reload what was rewritten, so an object
-that is there is left alone, unless an earlier version has come back and must be the newest again. A run that died
+that is there is left alone; where it has to be the newest of its folder, `settling` sees to it. A run that died
 between writing and recording leaves objects that are there and not recorded; they are recorded by the next run.
+`docs/delivery.md` has the rules as tables, with their reasons.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ol_orchestrate.lib.stores.base import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date, datetime
 
-    from ol_orchestrate.lib.stores import ObjectStore
+    from ol_orchestrate.lib.stores import ObjectStore, StoredObject
 
 
 class Outcome(StrEnum):
@@ -94,24 +96,60 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-class Versions(Protocol):
-    """The versions of one asset's partition in the landing zone."""
+@dataclass(frozen=True, slots=True)
+class There:
+    """The objects of one place, as one listing of its folder showed them.
 
-    @property
-    def one_key(self) -> bool:
-        """Whether each version takes the place of the one before, so that the one that is there is the newest."""
+    Attributes:
+        objects: By version.
+        by_content: Whether a version is the hash of the object's bytes, so that its size tells whether it is whole.
+    """
 
-    def written(self, version: str) -> datetime | None:
-        """When the object of this version was last written, by the store's clock; `None` if it is not there."""
+    objects: Mapping[str, StoredObject]
+    by_content: bool = False
+
+    def has(self, version: str, size: int | None = None) -> bool:
+        """Whether the object of a version is there and whole, as far as its size tells.
+
+        Args:
+            version: The version.
+            size: Bytes of its content, where that is at hand.
+        """
+        found = self.objects.get(version)
+        if found is None:
+            return False
+        if self.by_content:
+            return found.size > 0 if size is None else found.size == size
+        # Equal versions can differ in size, since a time in them does not count.
+        return found.size > 0 or not size
+
+    def is_newest(self, version: str) -> bool:
+        """Whether the object of a version is strictly newer than all others."""
+        rival = self.newest_besides(version)
+        return rival is None or self.objects[version].modified > rival
+
+    def newest_besides(self, version: str) -> datetime | None:
+        """When the newest of the other objects was written; `None` if there is no other."""
+        others = (each.modified for name, each in self.objects.items() if name != version)
+        return max(others, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do."""
+    """The decision about one version.
+
+    Attributes:
+        write: Whether its object is to be written.
+        record: Whether it is to be recorded.
+        outcome: What becomes of it.
+        settle: The version that is to be current, where its object is there, and is not known to be the newest of
+            its folder.
+    """
 
     write: bool
     record: bool
     outcome: Outcome
+    settle: str | None = None
 
 
 WRITE_AND_RECORD = Decision(write=True, record=True, outcome=Outcome.DELIVERED)
@@ -125,35 +163,32 @@ def decide(
     source_date: date | None,
     *,
     recorded: Recorded | None,
-    versions: Versions,
+    there: There,
+    size: int | None = None,
     supersede: bool = False,
 ) -> Decision:
-    """Decide about one version, with at most two questions to the store.
+    """Decide about one version.
 
     Args:
         version: What is to be delivered.
         source_date: The date of the file it came from.
         recorded: What was recorded last.
-        versions: What is in the store.
+        there: What is in the store.
+        size: Bytes of its content, where that is at hand.
         supersede: Let an older file replace what a later one brought.
+
+    Returns:
+        The decision. Whether a version that is to be written will be the newest is known here only where it has no
+        rivals; `deliver` may know it of others.
     """
     if is_superseded(source_date, recorded, supersede=supersede):
-        return SUPERSEDED
-    written = versions.written(version)
-    if written is None:
-        return WRITE_AND_RECORD
-    if recorded is None:
-        return RECORD_ONLY
-    if recorded.version == version:
-        return UNCHANGED
-    if versions.one_key:
-        return RECORD_ONLY
-    recorded_written = versions.written(recorded.version)
-    # Clocks of stores tick in seconds: what was written within one tick is in no known order. Then, and where the
-    # recorded object is gone and cannot be compared with, writing again is what makes this version the newest.
-    if recorded_written is not None and written > recorded_written:
-        return RECORD_ONLY
-    return WRITE_AND_RECORD
+        current = recorded.version if recorded else version
+        is_rivalled = there.has(current) and not there.is_newest(current)
+        return replace(SUPERSEDED, settle=current if is_rivalled else None)
+    if not there.has(version, size):
+        return replace(WRITE_AND_RECORD, settle=None if there.newest_besides(version) is None else version)
+    is_recorded = recorded is not None and recorded.version == version
+    return replace(UNCHANGED if is_recorded else RECORD_ONLY, settle=None if there.is_newest(version) else version)
 
 
 def is_superseded(source_date: date | None, recorded: Recorded | None, *, supersede: bool) -> bool:
@@ -165,25 +200,35 @@ def is_superseded(source_date: date | None, recorded: Recorded | None, *, supers
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Versions in a store, each under a key of its own.
+    """Versions in a store, each under a key of its own, all in one folder.
 
     Attributes:
         store: Where.
         key_of: From a version to its key.
+        by_content: Whether a version is the SHA-256 of the object's bytes.
     """
 
     store: ObjectStore
     key_of: Callable[[str], str]
-    one_key: bool = False
+    by_content: bool = False
 
-    def written(self, version: str) -> datetime | None:
-        """See `Versions.written`."""
-        found = self.store.find(self.key_of(version))
-        return found.modified if found else None
+    def there(self) -> There:
+        """Ask for all versions, in one request."""
+        start, _, end = self.key_of(_ANY_VERSION).partition(_ANY_VERSION)
+        found = {
+            each.key[len(start) : len(each.key) - len(end)]: each
+            for each in self.store.list_folder(start.rpartition("/")[0])
+            if each.key.startswith(start) and each.key.endswith(end) and len(each.key) > len(start) + len(end)
+        }
+        return There(found, by_content=self.by_content)
 
     def write(self, version: str, content: BinaryIO) -> None:
         """Put a version there."""
         self.store.write(self.key_of(version), content)
+
+
+_ANY_VERSION = "\0"
+"""Stands for a version where it is asked what is around it in a key; no key has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +242,11 @@ class OneCopy:
 
     store: ObjectStore
     key: str
-    one_key: bool = True
 
-    def written(self, version: str) -> datetime | None:
-        """See `Versions.written`."""
+    def there(self) -> There:
+        """Ask for the one version that is there, in one request."""
         found = self.store.find(self.key, with_metadata=True)
-        return found.modified if found and found.metadata.get(VERSION) == version else None
+        return There({found.metadata[VERSION]: found} if found and VERSION in found.metadata else {})
 
     def write(self, version: str, content: BinaryIO) -> None:
         """Put a version in the place of the one that is there."""
@@ -217,13 +261,35 @@ def deliver(
     recorded: Recorded | None,
     source_date: date | None = None,
     supersede: bool = False,
+    begin: Callable[[], datetime | None] = lambda: None,
 ) -> Decision:
-    """Decide about a version, and write it if that is the decision. Recording is left to the caller.
+    """Decide about a version, and write it if that is the decision.
+
+    Recording is left to the caller, and so is settling the place where the decision asks for it.
+
+    Args:
+        version: What is to be delivered.
+        content: All bytes of its object, in a file that can be read from its start.
+        to: Where its versions are.
+        recorded: What was recorded last.
+        source_date: The date of the file it came from.
+        supersede: Let an older file replace what a later one brought.
+        begin: Called before anything is written that is to be recorded, or recorded that is there; may return the time
+            by the store's clock, so that an object with an older date need not be compared with this one.
 
     Raises:
         PipelineError: The store cannot be asked, or not be written to.
     """
-    decision = decide(version, source_date, recorded=recorded, versions=to, supersede=supersede)
-    if decision.write:
-        to.write(version, content)
-    return decision
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    there = to.there()
+    decision = decide(version, source_date, recorded=recorded, there=there, size=size, supersede=supersede)
+    if not decision.record:
+        return decision
+    now = begin()
+    if not decision.write:
+        return decision
+    to.write(version, content)
+    rival = there.newest_besides(version)
+    is_newest = isinstance(to, OneCopy) or rival is None or (now is not None and rival < now)
+    return replace(decision, settle=None if is_newest else version)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from fsspec import AbstractFileSystem
@@ -70,6 +70,13 @@ class ObjectStore(ABC):
 
         Whatever is there is listed, also under keys that the other methods refuse. What a console makes to show an
         empty folder, a key with a slash at its end, is no object.
+        """
+
+    @abstractmethod
+    def list_folder(self, folder: str) -> Sequence[StoredObject]:
+        """The objects right in a folder, whose keys this project has made; one request for each thousand.
+
+        Their `version` can be empty: not every store tells it here.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 from ol_orchestrate.lib.stores.retrying import retried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import obstore
     import obstore.store
@@ -124,6 +124,26 @@ class CloudStore(ObjectStore):
         for found in self._list(start + prefix):
             if not found.key.endswith("/"):
                 yield replace(found, key=found.key.removeprefix(start))
+
+    def list_folder(self, folder: str) -> Sequence[StoredObject]:
+        """See `ObjectStore.list_folder`."""
+        import obstore  # noqa: PLC0415
+
+        prefix = self._path(folder)
+
+        def question(store: obstore.store.ObjectStore) -> Sequence[obstore.ObjectMeta]:
+            return [meta for page in obstore.list(store, prefix, chunk_size=1000) for meta in page]
+
+        try:
+            found = retried(lambda: self._ask(folder, question))
+        except FileNotFoundError:
+            return []
+        named = [(meta["path"].removeprefix(f"{prefix}/"), meta) for meta in found]
+        return [
+            StoredObject(f"{folder}/{name}", meta["size"], meta["last_modified"], self._version(meta))
+            for name, meta in named
+            if "/" not in name
+        ]
 
     def read(self, key: str) -> VerifiedReader:
         """See `ObjectStore.read`."""

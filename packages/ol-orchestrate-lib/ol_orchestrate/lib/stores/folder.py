@@ -22,7 +22,7 @@ from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_ke
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -84,6 +84,20 @@ class FolderStore(ObjectStore):
                 if not name.startswith(".") and key.startswith(prefix):
                     with suppress(FileNotFoundError):
                         yield _stored_object(key, path.stat(), {})
+
+    def list_folder(self, folder: str) -> Sequence[StoredObject]:
+        """See `ObjectStore.list_folder`."""
+        found = []
+        with (
+            self._errors(folder),
+            suppress(FileNotFoundError),
+            os.scandir(f"{self._root}/{checked_key(folder)}") as files,
+        ):
+            for each in files:
+                with suppress(FileNotFoundError):
+                    if not each.name.startswith(".") and each.is_file():
+                        found.append(_stored_object(f"{folder}/{each.name}", each.stat(), {}))
+        return found
 
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         """See `ObjectStore.write`."""
