@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.measure import Measurement, measured
 from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.archive.worker import Orders
 from edxorg.samples.archive import write_sample_archive
 from ol_orchestrate.lib.archives import gunzip
@@ -107,7 +108,8 @@ def _csv_loop(folder: Path) -> None:
 def _ingest(folder: Path, lake: Path) -> None:
     source = open_store(f"file://{folder}").read(NAME)
     with Deliveries() as deliveries:
-        result = ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, deliveries)
+        result = ingest_archive(source, Orders(f"file://{lake}"), NothingRecorded(), deliveries)
+        result.finish([])
     if result.account.failed:
         raise SystemExit(result.account.sum_of_fates())
 

@@ -10,6 +10,7 @@ import pytest
 from edxorg.lib.archive.account import Fate
 from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.archive.worker import Orders
 from edxorg_tests.archives import ARCHIVE, landed, write_archive
 from ol_orchestrate.lib.stores import open_store
@@ -31,7 +32,7 @@ def test_every_row_of_every_table_lands_on_both_sites(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     source = open_store(f"file://{archive.parent}").read(archive.name)
     with Deliveries() as to_record:
-        account = ingest_archive(source, Orders(f"file://{lake}"), lambda _: {}, to_record).account
+        account = ingest_archive(source, Orders(f"file://{lake}"), NothingRecorded(), to_record).account
     assert account.sum_of_fates().startswith(f"{len(members)} members = ")
     assert account.fates[Fate.FAILED] == account.fates[Fate.UNRECOGNISED] == 0
     objects = landed(lake)

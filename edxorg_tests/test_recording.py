@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from edxorg.ops import recording
 from edxorg.ops.recording import add_partitions, record
@@ -103,6 +105,48 @@ def test_a_batch_leaves_in_sqlite_what_dagster_leaves_there_itself(
     assert in_batches == stored(tmp_path / "itself", one_by_one=True)
 
 
+@pytest.mark.parametrize("part", ["_store_asset_event", "run_connection"], ids=["the index", "the run's log"])
+def test_a_batch_that_fails_half_way_is_stored_once_in_each_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    undisturbed = stored(tmp_path / "undisturbed", one_by_one=False)
+    store_batch, whole_part = recording._store_batch_on_sqlite, getattr(SqliteEventLogStorage, part)  # noqa: SLF001
+    failures = []
+
+    def failing_once(*arguments: Any) -> None:  # noqa: ANN401
+        def fail(*_: object) -> None:
+            monkeypatch.setattr(SqliteEventLogStorage, part, whole_part)
+            failures.append(part)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        if not failures:
+            monkeypatch.setattr(SqliteEventLogStorage, part, fail)
+        store_batch(*arguments)
+
+    monkeypatch.setattr(recording, "_store_batch_on_sqlite", failing_once)
+    home = tmp_path / "disturbed"
+    home.mkdir()
+    with dg.instance_for_test(temp_dir=str(home)) as instance:
+        for version in ("first", "second"):
+            config = {"ops": {"record_all": {"config": version}}}
+            assert recording_job.execute_in_process(instance=instance, run_config=config).success
+    assert failures == [part]
+    assert in_databases(home) == undisturbed
+
+
+def test_a_log_of_a_run_that_cannot_be_written_fails_the_run_and_records_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(recording, "_store_in_log_of_run", fail)
+    with dg.instance_for_test() as instance:
+        config = {"ops": {"record_all": {"config": "first"}}}
+        result = recording_job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
+        assert not result.success
+        recorded = instance.fetch_materializations(ASSETS[0], limit=1000).records
+    assert sorted(record.partition_key or "" for record in recorded) == sorted(PARTITIONS)
+
+
 LAST_PARTITION = "$.event_log_entry.dagster_event.event_specific_data.materialization.partition"
 STORED = {
     "run": ["SELECT dagster_event_type, step_key, asset_key, partition FROM event_logs WHERE asset_key IS NOT NULL"],
@@ -120,11 +164,19 @@ def stored(home: Path, *, one_by_one: bool) -> dict[str, list[list[object]]]:
     home.mkdir()
     with dg.instance_for_test(temp_dir=str(home)) as instance:
         check_recording(instance, one_by_one=one_by_one)
+    return in_databases(home)
+
+
+def in_databases(home: Path) -> dict[str, list[list[object]]]:
+    """What Dagster's databases on SQLite hold of materializations, all runs together."""
     found: dict[str, list[list[object]]] = {}
     for database in (home / "history" / "runs").glob("*.db"):
         kind = "index" if database.stem == "index" else "run"
         with closing(sqlite3.connect(database)) as connection:
-            found[kind] = [sorted(connection.execute(query)) for query in STORED[kind]]
+            rows = [sorted(connection.execute(query)) for query in STORED[kind]]
+        found[kind] = [
+            sorted([*before, *now]) for before, now in zip(found.get(kind, [[]] * len(rows)), rows, strict=True)
+        ]
         assert all(found[kind])
     return found
 

@@ -98,8 +98,10 @@ def show_account(account: Account) -> None:
     if account.ambiguous:
         names = ", ".join(list(account.ambiguous)[:LISTED])
         out.print(f"{len(account.ambiguous):,} course names can be read in more than one way: {names}")
-    if account.claimed_twice:
-        out.print(f"{len(account.claimed_twice):,} members have a name that an earlier one had; the last one counts")
+    if account.claimed_twice.total:
+        out.print(
+            f"{account.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
+        )
     out.print(account.sum_of_fates(), soft_wrap=True)
     if account.problem:
         out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)

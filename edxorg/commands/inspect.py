@@ -14,6 +14,7 @@ from edxorg.commands import console, course_xml, runs
 from edxorg.commands.ingest import json_option
 from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogAccount, normalize_log
@@ -72,7 +73,7 @@ def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: S
     orders = Orders(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
     with console.progress_bar(source.name, quiet=as_json) as bar, Deliveries() as none:
         naming = settings.member_naming
-        ingested = ingest_archive(reader, orders, lambda _: {}, none, naming=naming, progress=bar.progress)
+        ingested = ingest_archive(reader, orders, NothingRecorded(), none, naming=naming, progress=bar.progress)
     if as_json:
         click.echo(json.dumps({"url": source.url, **ingested.account.as_json()}))
     else:

@@ -18,23 +18,25 @@ RAW_DATA_ARCHIVE = "edxorg/raw_data_archive"
 RAW_TRACKING_LOGS = "edxorg/raw_tracking_logs"
 TRACKING_LOGS = "edxorg/raw_data/tracking_logs"
 
+RUN_MARKS = "edxorg/unfinished"
+"""Folder of the marks of archive runs that are not over, or died."""
+
 _REJECTED_LINES = "edxorg/rejects/tracking_logs"
 
-_EXTENSIONS = {
-    MemberKind.TABLE: "tsv",
-    MemberKind.COURSE_STRUCTURE: "json",
-    MemberKind.COURSE_XML: "xml.tar.gz",
-    MemberKind.FORUM: "mongo",
-}
+_TABLES = "edxorg/raw_data/db_table/"
+_FORUM = "edxorg/raw_data/forum_mongo"
+
+_EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", _FORUM: "mongo"}
+"""Of the objects of each asset that is no table."""
 
 
 def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
     """The asset that a member of an archive is a partition of."""
     match kind:
         case MemberKind.TABLE:
-            return f"edxorg/raw_data/db_table/{table}"
+            return f"{_TABLES}{table}"
         case MemberKind.FORUM:
-            return "edxorg/raw_data/forum_mongo"
+            return _FORUM
         case MemberKind.COURSE_STRUCTURE:
             return COURSE_STRUCTURE
         case MemberKind.COURSE_XML:
@@ -45,7 +47,42 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
 
 def raw_data_key(member: Member, sha256: str) -> str:
     """Where a member lands, by the SHA-256 of what lands."""
-    return f"{raw_data_asset(member.kind, member.table)}/{_place(member.course)}/{sha256}.{_EXTENSIONS[member.kind]}"
+    return versioned_raw_data_key(raw_data_asset(member.kind, member.table), _course(member.course).key(), sha256)
+
+
+def is_raw_data_asset(asset: str) -> bool:
+    """Whether members of archives are recorded as partitions of this asset."""
+    return asset.startswith(_TABLES) or asset in _EXTENSIONS
+
+
+def versioned_raw_data_key(asset: str, partition: str, sha256: str) -> str:
+    """Where a version of a partition of such an asset lands."""
+    course_id, _, site = partition.rpartition("|")
+    return f"{asset}/{site}/{course_id}/{sha256}.{_extension(asset)}"
+
+
+def raw_data_version(asset: str, key: str) -> tuple[str, str] | None:
+    """The partition and the version of an object of such an asset; `None` for a key that is none of its own."""
+    extension = f".{_extension(asset)}"
+    site, _, rest = key.removeprefix(f"{asset}/").partition("/")
+    course_id, _, name = rest.partition("/")
+    if not name.endswith(extension) or "/" in name:
+        return None
+    return f"{course_id}|{site}", name.removesuffix(extension)
+
+
+def _extension(asset: str) -> str:
+    return _EXTENSIONS.get(asset, "tsv")
+
+
+def run_mark_key(run: str, attempt: int) -> str:
+    """Where the mark of a run lies, by its id and the number of its attempt."""
+    return f"{RUN_MARKS}/{run}.{attempt}.json"
+
+
+def run_of_mark(key: str) -> str:
+    """The id of the run whose mark this is."""
+    return key.rpartition("/")[2].partition(".")[0]
 
 
 def rejected_rows_key(member: Member, sha256: str) -> str:
@@ -93,6 +130,11 @@ def _rejects(member: Member) -> str:
 
 
 def _place(course: CoursePartition | None) -> str:
+    course = _course(course)
+    return f"{course.site}/{course.course_id}"
+
+
+def _course(course: CoursePartition | None) -> CoursePartition:
     if course is None:
         raise ValueError("only what belongs to a course has a key")
-    return f"{course.site}/{course.course_id}"
+    return course

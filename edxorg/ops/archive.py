@@ -10,6 +10,7 @@ from upath import UPath
 from edxorg.lib.archive.account import Account, Delivery, Fate
 from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, raw_data_asset
 from edxorg.lib.progress import watcher_of_this_run
@@ -20,12 +21,11 @@ from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.lib import markdown
-from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
-from ol_orchestrate.lib.stores import SourceInfo, join_url
+from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
-from ol_orchestrate.recording import latest_recorded, metadata_of, tags_of
+from ol_orchestrate.recording import metadata_of, tags_of
 
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -61,13 +61,16 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
         """Deliver an archive's members to the landing zone, and record what is new."""
         with failures_for_people(context):
-            orders = _orders(context, config.model_dump(), settings)
-            yield from _process(context, archive, orders, settings)
+            if not isinstance(archive, StorePath):
+                raise TypeError(f"{archive!r} is no path of a store")
+            source = archive.store.read(archive.key)
+            orders = _orders(context, source.info, config.model_dump(), settings)
+            yield from _process(context, source, orders, settings)
 
     return process_edxorg_archive
 
 
-def _orders(context: dg.OpExecutionContext, config: dict[str, Any], settings: Settings) -> Orders:
+def _orders(context: dg.OpExecutionContext, source: SourceInfo, config: dict[str, Any], settings: Settings) -> Orders:
     landing_zone: FileObjectIOManager = context.resources.s3file_io_manager
     url = landing_zone.base_url()
     try:
@@ -82,37 +85,36 @@ def _orders(context: dg.OpExecutionContext, config: dict[str, Any], settings: Se
         escapes=Escapes(config["escapes"]),
         row_hash=RowHash(config["row_hash"]),
         dialect=dialect,
+        mark=RunMark(context.run_id, context.retry_number, context.partition_key, source.version),
     )
 
 
 def _process(
-    context: dg.OpExecutionContext, archive: UPath, orders: Orders, settings: Settings
+    context: dg.OpExecutionContext, source: VerifiedReader, orders: Orders, settings: Settings
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
-    if not isinstance(archive, StorePath) or orders.landing_zone is None:
-        raise TypeError(f"{archive!r} is no path of a store")
     landing_zone = orders.landing_zone
-    source = archive.store.read(archive.key)
-
-    def recorded(asset: str) -> dict[str, Recorded]:
-        return latest_recorded(context.instance, recording.asset_key(asset), landing_zone)
-
+    if landing_zone is None:
+        raise ValueError("the job writes to a landing zone")
+    records = recording.RunRecords(context.instance, landing_zone, context.run_id)
     with Deliveries() as deliveries:
         progress = reporter(context.log, "members")
-        ingested = ingest_archive(
-            source, orders, recorded, deliveries, naming=settings.member_naming, progress=progress
-        )
+        ingested = ingest_archive(source, orders, records, deliveries, naming=settings.member_naming, progress=progress)
         watcher_of_this_run().account(ingested.account)
         context.log.info("%s", ingested.account.sum_of_fates())
         courses = list(deliveries.partitions())
         added = recording.add_partitions(context.instance, course_and_source_partitions, courses)
         context.log.info("%d objects of %d courses to record, %d of them new", len(deliveries), len(courses), added)
         describe = _Description(context.partition_key, source.info, landing_zone, orders)
-        for of_asset in deliveries.by_asset().values():
-            yield from recording.record(context, map(describe.materialization, of_asset))
-    yield from archive_evaluations(recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.account)
+        by_asset = deliveries.by_asset()
+        for asset, of_asset in by_asset.items():
+            still_to_record = ingested.still_to_record(asset, of_asset)
+            yield from recording.record(context, map(describe.materialization, still_to_record))
+        ingested.finish(by_asset)
+    if not ingested.is_refused:
+        yield from archive_evaluations(recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.account)
     yield dg.Output(None, metadata=account_metadata(ingested.account, source.info))
     if ingested.problem is not None or ingested.account.failed:
-        raise failure(ingested.account, ingested.problem)
+        raise failure(ingested.account, ingested.problem, is_refused=ingested.is_refused)
 
 
 class _Description:
@@ -179,8 +181,8 @@ def account_metadata(account: Account, source: SourceInfo) -> dict[str, Any]:
             metadata[name] = dg.MetadataValue.md(_not_delivered(listed, account.fates[fate]))
     if account.ambiguous:
         metadata["ambiguous courses"] = list(account.ambiguous)[:LISTED_IN_UI]
-    if account.claimed_twice:
-        metadata["members with one name"] = account.claimed_twice[:LISTED_IN_UI]
+    if account.claimed_twice.total:
+        metadata["members with one name"] = account.claimed_twice.first[:LISTED_IN_UI]
     if account.tables:
         metadata["what landed"] = dg.MetadataValue.md(_landed(account))
     if account.problem:
@@ -204,14 +206,17 @@ def _landed(account: Account) -> str:
     )
 
 
-def failure(account: Account, problem: PipelineError | None) -> dg.Failure:
+def failure(account: Account, problem: PipelineError | None, *, is_refused: bool) -> dg.Failure:
     """The failure of a run that delivered what it could, naming what it could not."""
     lines = [str(problem)] if problem else []
     listed = account.listed.get(Fate.FAILED, [])
     lines += [f"{path}: {why}" for path, _, why in listed[:LISTED_IN_UI]]
-    if account.failed > LISTED_IN_UI:
+    if is_refused:
+        lines.append("Nothing of this archive is recorded, and what was written of it was taken back")
+    elif account.failed > LISTED_IN_UI:
         lines.append(f"and {account.failed - LISTED_IN_UI:,} more")
-    if account.failed:
+    if account.failed and not is_refused:
         lines.insert(0, f"{account.failed:,} of {account.members:,} members failed; the others were delivered")
-    may_pass = account.failed_for_now > 0 or (problem is not None and problem.may_pass)
+    may_pass = problem is not None and problem.may_pass
+    may_pass |= account.failed_for_now > 0 and not is_refused
     return dg.Failure("\n".join(lines), allow_retries=may_pass)

@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.lib.object_keys import is_raw_data_asset
+from ol_orchestrate.lib.errors import ServiceError
+from ol_orchestrate.recording import latest_recorded
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    from ol_orchestrate.lib.delivery import Recorded
 
 PARTITIONS_AT_ONCE = 10_000
 """SQLite refuses longer lists."""
@@ -23,9 +29,59 @@ PARTITIONS_AT_ONCE = 10_000
 EVENTS_AT_ONCE = 500
 
 
+class HalfRecordedError(ServiceError):
+    """Events that one of Dagster's two databases on SQLite has taken, and the other has not."""
+
+
 def asset_key(asset: str) -> dg.AssetKey:
     """From an asset's name to its key."""
     return dg.AssetKey(asset.split("/"))
+
+
+class RunRecords:
+    """Dagster's records, as one run of the archive job sees them; see `edxorg.lib.archive.reconciling.Records`."""
+
+    def __init__(self, instance: dg.DagsterInstance, landing_zone: str, run_id: str) -> None:
+        """Records of objects in a landing zone.
+
+        Args:
+            instance: Where they are kept.
+            landing_zone: Its URL.
+            run_id: The run that looks at them.
+        """
+        self._instance = instance
+        self._landing_zone = landing_zone
+        self._run_id = run_id
+        self._seen: dict[str, int | None] = {}
+
+    def latest(self, asset: str) -> Mapping[str, Recorded]:
+        """The latest recorded version of each partition of an asset."""
+        self._seen[asset], _ = self._last(asset)
+        return latest_recorded(self._instance, asset_key(asset), self._landing_zone)
+
+    def changed(self, asset: str) -> bool:
+        """Whether another run has recorded anything for an asset since `latest` was last asked for it."""
+        last, run_id = self._last(asset)
+        return last != self._seen.get(asset) and run_id != self._run_id
+
+    def assets(self) -> Iterator[str]:
+        """All assets that archive runs have ever recorded anything for."""
+        names = (key.to_user_string() for key in self._instance.all_asset_keys())
+        return (name for name in names if is_raw_data_asset(name))
+
+    def is_over(self, run: str) -> bool:
+        """Whether a run is known to be over; an earlier attempt of this one is."""
+        if run == self._run_id:
+            return True
+        found = self._instance.get_run_by_id(run)
+        return found is not None and found.is_finished
+
+    def _last(self, asset: str) -> tuple[int | None, str | None]:
+        """The number of the last materialization of an asset, and the run that recorded it."""
+        for record in self._instance.get_asset_records([asset_key(asset)]):
+            event = record.asset_entry.last_materialization
+            return record.asset_entry.last_materialization_storage_id, event.run_id if event else None
+        return None, None
 
 
 def add_partitions(
@@ -55,6 +111,8 @@ def record(
     while batch := list(islice(materializations, EVENTS_AT_ONCE)):
         try:
             _store_batch(context, batch)
+        except HalfRecordedError:
+            raise
         except Exception as error:  # noqa: BLE001 - not a public interface: any change in it may raise anything
             context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
             yield from batch
@@ -95,12 +153,32 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
 
 
 def _store_batch_on_sqlite(storage: SqliteEventLogStorage, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
-    """What Dagster does for each event, with both databases opened once: its own batch opens them for each."""
-    with storage.run_connection(run_id) as connection:
-        for event in events:
-            connection.execute(storage.prepare_insert_event(event))
+    """What Dagster does for each event, with both databases opened once: its own batch opens them for each.
+
+    Each database takes all events or none. The index, which says what is recorded, is first: where it takes none,
+    nothing is written, and the events can be stored in another way. After that they must not be.
+
+    Raises:
+        HalfRecordedError: The events are recorded, and the run's own log lacks them.
+    """
     with storage.index_transaction() as connection:
         numbers = [connection.execute(storage.prepare_insert_event(event)).lastrowid for event in events]
         storage._store_asset_event_tags(connection, events, numbers)  # noqa: SLF001
         # The asset's own row tells of its last event.
         storage._store_asset_event(connection, events[-1], numbers[-1])  # noqa: SLF001
+    try:
+        _store_in_log_of_run(storage, run_id, events)
+    except Exception:  # noqa: BLE001 - whatever it was, it left nothing behind
+        try:
+            _store_in_log_of_run(storage, run_id, events)
+        except Exception as error:
+            raise HalfRecordedError(
+                f"{len(events):,} materializations are recorded, but Dagster's log of this run cannot be written "
+                f"({error}): make room for it, and run again"
+            ) from error
+
+
+def _store_in_log_of_run(storage: SqliteEventLogStorage, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
+    with storage.run_connection(run_id) as connection:
+        for event in events:
+            connection.execute(storage.prepare_insert_event(event))

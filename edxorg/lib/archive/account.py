@@ -13,6 +13,8 @@ from ol_orchestrate.lib.delivery import NO_TABLE, Shape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ol_orchestrate.lib.errors import PipelineError
+
 LISTED = 200
 """Members of one kind that are listed by name; the others are counted."""
 
@@ -30,6 +32,9 @@ class Fate(StrEnum):
     FAILED = "failed"
 
 
+_LANDED = {Fate.DELIVERED, Fate.UNCHANGED}
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What a worker made of one member.
@@ -41,6 +46,8 @@ class Delivery:
         object_key: Where that is, below the landing zone.
         size: Bytes of the object.
         record: Whether this is to be recorded as a materialization.
+        wrote: Whether this run wrote the object.
+        settle: Whether the object that is to be current is there, and not known to be the newest of its folder.
         problem: Why it failed.
         may_pass: Whether running again can help it.
         unwritable: Whether it failed because the landing zone did.
@@ -58,6 +65,8 @@ class Delivery:
     object_key: str | None = None
     size: int = 0
     record: bool = False
+    wrote: bool = False
+    settle: bool = False
     problem: str | None = None
     may_pass: bool = False
     unwritable: bool = False
@@ -96,7 +105,7 @@ class Account:
     """Path, size in the archive and reason of those that people must look at."""
     ambiguous: dict[str, None] = field(default_factory=dict)
     """Course ids with more than one reading, in order of appearance."""
-    claimed_twice: list[str] = field(default_factory=list)
+    claimed_twice: Listing = field(default_factory=Listing)
     """Paths that an earlier member of the archive had claimed the place of."""
     new_with_rejects: Listing = field(default_factory=Listing)
     """Tables of which this archive brought another version, with rejected records."""
@@ -129,12 +138,31 @@ class Account:
         if delivery.fate is Fate.FAILED:
             self.failed_for_now += delivery.may_pass
             self._list(Fate.FAILED, delivery.member, size, delivery.problem or "")
-        name = delivery.member.table or delivery.member.kind.value
-        self.tables.setdefault(name, TableAccount()).add(delivery)
+        self._table(delivery).add(delivery)
         if is_new and delivery.rejected:
             self.new_with_rejects.add(f"{delivery.member.label}: {sum(delivery.rejected.values()):,}")
         if delivery.fate in {Fate.DELIVERED, Fate.UNCHANGED, Fate.EMPTY}:
             self._compare(delivery)
+
+    def change(self, delivery: Delivery, fate: Fate, *, problem: PipelineError | None = None) -> None:
+        """Count a member otherwise than it was counted before.
+
+        Args:
+            delivery: As it was added.
+            fate: What became of it in the end.
+            problem: Why it failed, if it is to be listed as failed.
+        """
+        self.fates = self.fates + Counter({fate: 1}) - Counter({delivery.fate: 1})
+        self._table(delivery).change(delivery, fate)
+        if delivery.fate is Fate.DELIVERED:
+            self.rows_delivered -= delivery.shape.rows or 0
+        if problem is not None:
+            self.failed_for_now += problem.may_pass
+            self._list(Fate.FAILED, delivery.member, delivery.size, str(problem))
+
+    def _table(self, delivery: Delivery) -> TableAccount:
+        name = delivery.member.table or delivery.member.kind.value
+        return self.tables.setdefault(name, TableAccount())
 
     def _compare(self, delivery: Delivery) -> None:
         before, now = delivery.before, delivery.shape
@@ -178,7 +206,7 @@ class Account:
             "rows": self.rows_delivered,
             "rows_rejected": dict(self.rows_rejected),
             "ambiguous": list(self.ambiguous),
-            "claimed_twice": self.claimed_twice,
+            "claimed_twice": self.claimed_twice.first,
             "listed": {
                 fate.name.lower(): [{"member": path, "size": size, "reason": why} for path, size, why in listed]
                 for fate, listed in self.listed.items()
@@ -201,9 +229,16 @@ class TableAccount:
         """Count what a worker made of one member."""
         self.fates[delivery.fate] += 1
         self.rejected.update(delivery.rejected)
-        if delivery.fate in {Fate.DELIVERED, Fate.UNCHANGED}:
+        if delivery.fate in _LANDED:
             self.rows += delivery.shape.rows or 0
             self.bytes += delivery.size
+
+    def change(self, delivery: Delivery, fate: Fate) -> None:
+        """Count a member otherwise than it was counted before."""
+        self.fates = self.fates + Counter({fate: 1}) - Counter({delivery.fate: 1})
+        if delivery.fate in _LANDED and fate not in _LANDED:
+            self.rows -= delivery.shape.rows or 0
+            self.bytes -= delivery.size
 
     def as_json(self) -> dict[str, object]:
         """The account for programs."""

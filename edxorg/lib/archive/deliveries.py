@@ -27,19 +27,42 @@ class Deliveries:
     """Deliveries, at most one for each place; a context manager."""
 
     def __init__(self) -> None:
-        """There are none."""
+        """An empty collection."""
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
         self._places: dict[Place, int] = {}
 
     def put(self, place: Place, delivery: Delivery) -> None:
-        """Record this one for a place, and none that was put there before."""
+        """Keep this one for a place, and none that was put there before."""
         self.drop(place)
         self._places[place] = self._file.seek(0, 2)
         pickle.dump(delivery, self._file, protocol=5)
 
     def drop(self, place: Place) -> None:
-        """Record nothing for a place."""
+        """Keep nothing for a place."""
         self._places.pop(place, None)
+
+    def get(self, place: Place) -> Delivery | None:
+        """The one of a place, if there is any."""
+        start = self._places.get(place)
+        return None if start is None else self._read(start)
+
+    def places(self) -> list[Place]:
+        """The places, in the order of the archive."""
+        return list(self._places)
+
+    def ever_put(self) -> Iterator[tuple[Delivery, bool]]:
+        """All deliveries that were ever put here, and whether they are still kept."""
+        kept = set(self._places.values())
+        start, end = 0, self._file.seek(0, 2)
+        while start < end:
+            delivery = self._read(start)
+            next_start = self._file.tell()
+            yield delivery, start in kept
+            start = next_start
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._places.clear()
 
     def partitions(self) -> dict[str, None]:
         """The partitions of all places, each once, in the order of the archive."""
@@ -68,5 +91,5 @@ class Deliveries:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give memory or disk space back."""
+        """Give memory and disk space back."""
         self._file.close()

@@ -9,25 +9,39 @@ from __future__ import annotations
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from edxorg.lib.archive.account import Account, Delivery, Fate
-from edxorg.lib.archive.deliveries import Place
+from edxorg.lib.archive.deliveries import Deliveries, Place
+from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.archive.worker import BROKEN_OFF, Deliverer, Orders, deliver_batch, deliver_stream
 from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, identify
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archives import ArchiveError, TruncatedArchiveError, gunzip, read_ahead
-from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError
+from ol_orchestrate.lib.archives import (
+    ArchiveError,
+    DamagedArchiveError,
+    TruncatedArchiveError,
+    gunzip,
+    read_ahead,
+)
+from ol_orchestrate.lib.delivery import is_superseded
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    MissingObjectError,
+    PipelineError,
+    ServiceError,
+    SourceChangedError,
+)
 from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from datetime import date
 
-    from edxorg.lib.archive.deliveries import Deliveries
+    from edxorg.lib.archive.reconciling import Records
     from ol_orchestrate.lib.delivery import Recorded
     from ol_orchestrate.lib.stores import VerifiedReader
     from ol_orchestrate.lib.tar import TarEntry
@@ -44,55 +58,106 @@ FAILURES_IN_A_ROW = 20
 
 _DELIVERED = {MemberKind.TABLE, MemberKind.COURSE_STRUCTURE, MemberKind.COURSE_XML, MemberKind.FORUM}
 
-RecordedVersions: TypeAlias = "Callable[[str], Mapping[str, Recorded]]"
-"""From an asset's name to the latest recorded version of each of its partitions."""
+CHECKED_EVERY = 500
+"""Deliveries of an asset that are recorded before it is asked again whether another run records there, too."""
 
 
 @dataclass
 class Ingested:
-    """What came of an archive.
+    """An archive whose objects are there, and are to be recorded.
 
     Attributes:
         account: Of every member.
-        problem: Why the archive could not be read to its end, if so.
+        problem: Why the archive could not be read to its end, or cannot be trusted, if so.
+        is_refused: Whether nothing of the archive may be recorded.
     """
 
     account: Account
-    problem: PipelineError | None = None
+    problem: PipelineError | None
+    is_refused: bool
+    _orders: Orders
+    _records: Records
+    _reconciler: Reconciler
+
+    def still_to_record(self, asset: str, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+        """Those deliveries of an asset that no other run has overtaken; to be recorded while they are asked for."""
+        latest: Mapping[str, Recorded] = {}
+        for number, delivery in enumerate(deliveries):
+            if number % CHECKED_EVERY == 0 and self._records.changed(asset):
+                latest = self._records.latest(asset)
+                self._reconciler.was_overtaken()
+            place = _place_of(delivery.member)
+            recorded = latest.get(place.partition) if place else None
+            date = self._orders.archive_date
+            if is_superseded(date, recorded, supersede=self._orders.supersede):
+                self.account.change(delivery, Fate.SUPERSEDED)
+            elif recorded is not None and recorded.came_with(delivery.version, date):
+                self.account.change(delivery, Fate.UNCHANGED)
+            else:
+                yield delivery
+
+    def finish(self, assets: Iterable[str]) -> None:
+        """End the run when all is recorded.
+
+        Args:
+            assets: Those that something was to be recorded for.
+
+        Raises:
+            PipelineError: The landing zone cannot be used, or a place cannot be settled.
+        """
+        if not self.is_refused:
+            self._reconciler.finish(assets)
 
 
 def ingest_archive(
     source: VerifiedReader,
     orders: Orders,
-    recorded: RecordedVersions,
+    records: Records,
     to_record: Deliveries,
     *,
     naming: MemberNaming = EDX_NAMING,
     progress: Callable[[Progress], None] = lambda _: None,
     workers: int | None = None,
+    pool_class: type[WorkerPool] = WorkerPool,
 ) -> Ingested:
     """Deliver all members of a `tar.gz`.
 
     Args:
         source: The archive.
         orders: Where to, and how.
-        recorded: Asked once for each asset that occurs.
+        records: What is recorded; the latest versions are asked for once for each asset that occurs.
         to_record: Gets what is to be recorded.
         naming: How the members are named.
         progress: Called now and then.
-        workers: How many processes, if not as many as `WorkerPool` starts by itself.
+        workers: How many processes, if not as many as the pool starts by itself.
+        pool_class: The pool of these processes.
 
     Returns:
-        The account. A damaged archive gives what came before the damage; its bytes were then compared with what the
-        store announced all the same.
+        The account, and what is left to do. A truncated archive gives what came before it breaks off. A damaged one, or
+        one whose bytes are not those that its store announced, is refused: what it brought is taken back.
 
     Raises:
-        SourceChangedError: The archive's bytes are not those that its store announced; nothing may be recorded.
         PipelineError: The source or the landing zone cannot be used.
     """
-    with WorkerPool(Deliverer, orders, workers=workers) as pool:
-        ingestion = _Ingestion(pool, orders.archive_date, recorded, to_record, naming)
-        problem: PipelineError | None = None
+    reconciler = Reconciler(orders, records)
+    with Deliveries() as to_settle:
+        with pool_class(Deliverer, orders, workers=workers) as pool:
+            ingestion = _Ingestion(pool, orders.archive_date, records, to_record, to_settle, naming)
+            problem = _read(source, ingestion, progress)
+        is_refused = isinstance(problem, (DamagedArchiveError, SourceChangedError))
+        if is_refused:
+            ingestion.refuse(reconciler)
+        else:
+            ingestion.settle(reconciler)
+    account = ingestion.account
+    account.problem = str(problem) if problem else None
+    return Ingested(account, problem, is_refused, orders, records, reconciler)
+
+
+def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Progress], None]) -> PipelineError | None:
+    """Have all members delivered; what is wrong with the archive, if anything is."""
+    problem: PipelineError | None = None
+    try:
         try:
             with closing(read_ahead(gunzip(source))) as blocks:
                 for entry in tar_entries(blocks):
@@ -102,13 +167,13 @@ def ingest_archive(
             after = f", after the member {ingestion.last}. What stands before was read" if ingestion.last else ""
             problem = type(error)(f"{source.info.url}: {error}{after}. Get the archive from its source again")
         source.drain()
-        ingestion.finish()
-        progress(ingestion.progress(source))
-    account = ingestion.account
-    if problem is None and not account.members:
+    except SourceChangedError as error:
+        problem = error
+    ingestion.finish()
+    progress(ingestion.progress(source))
+    if problem is None and not ingestion.account.members:
         problem = TruncatedArchiveError(f"{source.info.url}: the archive is empty")
-    account.problem = str(problem) if problem else None
-    return Ingested(account, problem)
+    return problem
 
 
 class _Ingestion:
@@ -118,22 +183,25 @@ class _Ingestion:
         self,
         pool: WorkerPool,
         archive_date: date | None,
-        recorded: RecordedVersions,
+        records: Records,
         to_record: Deliveries,
+        to_settle: Deliveries,
         naming: MemberNaming,
     ) -> None:
         self.account = Account()
         self.last = ""
         self._pool = pool
         self._archive_date = archive_date
-        self._recorded = recorded
+        self._records = records
         self._to_record = to_record
+        self._to_settle = to_settle
         self._naming = naming
         self._known: dict[str, Mapping[str, Recorded]] = {}
         self._batch: list[tuple[Member, Recorded | None, bytes]] = []
         self._batch_bytes = 0
         self._sizes: dict[str, int] = {}
         self._claimed: set[Place] = set()
+        self._claimed_twice: set[Place] = set()
         self._sent: deque[Future[list[Delivery]]] = deque()
         self._failures = 0
 
@@ -147,10 +215,8 @@ class _Ingestion:
             self.account.add_unread(member, entry.size)
             return
         if place in self._claimed:
-            # The earlier one must be written before the later one asks what is there.
-            self._send_batch()
-            self._settle(wait=True)
-            self.account.claimed_twice.append(member.label)
+            self._claimed_twice.add(place)
+            self.account.claimed_twice.add(member.label)
         self._claimed.add(place)
         recorded = self._versions_of(place.asset).get(place.partition)
         self._sizes[member.path] = entry.size
@@ -158,12 +224,44 @@ class _Ingestion:
             self._collect(entry, member, recorded)
         else:
             self._send_stream(entry, member, recorded)
-        self._settle(wait=False)
+        self._take_in(wait=False)
 
     def finish(self) -> None:
         """Wait for all that was sent."""
         self._send_batch()
-        self._settle(wait=True)
+        self._take_in(wait=True)
+
+    def settle(self, reconciler: Reconciler) -> None:
+        """Make what is to be recorded, or is recorded, the newest object of its place, where it may not be."""
+        versions = self._versions_to_settle()
+        for place, problem in reconciler.settle(versions):
+            delivery = self._to_record.get(place)
+            self._to_record.drop(place)
+            if delivery is None and isinstance(problem, MissingObjectError):
+                continue  # It was recorded, and was deleted from outside: nothing here can bring it back.
+            if delivery := delivery or self._to_settle.get(place):
+                self.account.change(delivery, Fate.FAILED, problem=problem)
+
+    def _versions_to_settle(self) -> Iterator[tuple[Place, str]]:
+        for place in self._to_settle.places():
+            to_record, recorded = self._to_record.get(place), self._versions_of(place.asset).get(place.partition)
+            version = to_record.version if to_record else recorded.version if recorded else None
+            if version is not None:
+                yield place, version
+
+    def refuse(self, reconciler: Reconciler) -> None:
+        """Take back what was written, and count it as failed."""
+        for delivery, is_kept in self._to_record.ever_put():
+            if is_kept or delivery.wrote:
+                self.account.change(delivery, Fate.FAILED)
+        reconciler.take_back(self._written())
+        self._to_record.clear()
+
+    def _written(self) -> Iterator[tuple[Place, str]]:
+        for delivery, _ in self._to_record.ever_put():
+            place = _place_of(delivery.member)
+            if delivery.wrote and place and delivery.version:
+                yield place, delivery.version
 
     def progress(self, source: VerifiedReader) -> Progress:
         """How far it is."""
@@ -172,13 +270,13 @@ class _Ingestion:
 
     def _versions_of(self, asset: str) -> Mapping[str, Recorded]:
         if asset not in self._known:
-            self._known[asset] = self._recorded(asset)
+            self._known[asset] = self._records.latest(asset)
         return self._known[asset]
 
     def _collect(self, entry: TarEntry, member: Member, recorded: Recorded | None) -> None:
         try:
             content = b"".join(entry.blocks)
-        except ArchiveError:
+        except (ArchiveError, SourceChangedError):
             self._account_for(Delivery(member, Fate.FAILED, problem=BROKEN_OFF))
             raise
         self._batch.append((member, recorded, content))
@@ -202,7 +300,7 @@ class _Ingestion:
             raise
         self._sent.append(stream.finish())
 
-    def _settle(self, *, wait: bool) -> None:
+    def _take_in(self, *, wait: bool) -> None:
         """Take in the answers that are there; with `wait`, all."""
         while self._sent and (wait or self._sent[0].done()):
             for delivery in self._sent.popleft().result():
@@ -217,11 +315,8 @@ class _Ingestion:
             is_new = is_new or recorded.came_with(delivery.version, self._archive_date)
             delivery = replace(delivery, before=recorded.replaced_by(delivery.version, self._archive_date))
         self.account.add(delivery, self._sizes.pop(member.path, 0), is_new=is_new)
-        # The last member that claims a place decides, whatever became of it.
-        if place and delivery.record:
-            self._to_record.put(place, delivery)
-        elif place:
-            self._to_record.drop(place)
+        if place and delivery.version is not None and delivery.fate is not Fate.FAILED:
+            self._keep(place, delivery)
         self._failures = self._failures + 1 if delivery.unwritable else 0
         if self._failures >= FAILURES_IN_A_ROW:
             kind = ServiceError if delivery.may_pass else AccessRefusedError
@@ -229,6 +324,18 @@ class _Ingestion:
                 f"{self._failures} members in a row could not be written. The last one, {member.label}: "
                 f"{delivery.problem}. Nothing of this run is recorded; the next one finds what was written"
             )
+
+    def _keep(self, place: Place, delivery: Delivery) -> None:
+        """The last member with content decides what is recorded of a place."""
+        earlier = self._to_record.get(place) if place in self._claimed_twice else None
+        if earlier is not None and not earlier.wrote:
+            self.account.change(earlier, Fate.UNCHANGED)
+        if delivery.record:
+            self._to_record.put(place, delivery)
+        else:
+            self._to_record.drop(place)
+        if delivery.settle or place in self._claimed_twice:
+            self._to_settle.put(place, delivery)
 
 
 def _place_of(member: Member) -> Place | None:

@@ -13,9 +13,11 @@ from fnmatch import fnmatchcase
 from functools import partial
 from hashlib import sha256
 from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from edxorg.lib.archive.account import Delivery, Fate
+from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
 from edxorg.lib.tables import (
@@ -29,7 +31,7 @@ from edxorg.lib.tables import (
     convert_table,
 )
 from edxorg.lib.workers import Deferred, TruncatedStreamError
-from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, Shape, deliver, is_superseded
+from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, Shape, decide, deliver, is_superseded
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
@@ -37,7 +39,7 @@ from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
-    from datetime import date
+    from datetime import date, datetime
 
 HELD = 8 << 20
 """Bytes of a table that are held until it is known whether it is the same as before."""
@@ -60,6 +62,7 @@ class Orders:
         escapes: Whether the tables' escapes are undone.
         row_hash: What the tables' row hash is made of.
         dialect: Readings to be forced, by table name or by the path of a member; both can have wildcards.
+        mark: The mark that the run leaves while it is not over.
     """
 
     landing_zone: str | None
@@ -69,6 +72,7 @@ class Orders:
     escapes: Escapes = Escapes.KEEP
     row_hash: RowHash = RowHash.RECORD
     dialect: Mapping[str, Reading] = field(default_factory=dict)
+    mark: RunMark = field(default_factory=RunMark)
 
     def options_for(self, member: Member) -> TableOptions:
         """How a table is to be read and written."""
@@ -130,6 +134,17 @@ class Deliverer:
         self.store = open_store(orders.landing_zone, orders.access) if orders.landing_zone else None
         at_once = self.store.writes_at_once if self.store else 1
         self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="write")
+        self._began: datetime | None = None
+        self._beginning = Lock()
+
+    def begin(self) -> datetime:
+        """Leave the run's mark, once, before anything is written; tells that moment by the store's clock."""
+        if self.store is None:
+            raise ValueError("nothing is written without a landing zone")
+        with self._beginning:
+            if self._began is None:
+                self._began = self.orders.mark.leave_in(self.store)
+            return self._began
 
     def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[Delivery]:
         """Convert a member now, unless it is known what becomes of it, and write it soon."""
@@ -150,21 +165,33 @@ class Deliverer:
         except OSError as error:
             problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
             return partial(_failed, member, problem, may_pass=True)
-        return partial(_write, self.store, self.orders, converted, recorded)
+        return partial(_write, self, converted, recorded)
 
     def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> Delivery:
         """What was recorded was made from the same bytes in the same way: only its object may be missing."""
-        unchanged = Delivery(member, Fate.UNCHANGED, version=recorded.version, shape=recorded.shape)
-        if is_superseded(self.orders.archive_date, recorded, supersede=self.orders.supersede):
-            return replace(unchanged, fate=Fate.SUPERSEDED)
-        key = raw_data_key(member, recorded.version)
+        delivery = Delivery(member, Fate.UNCHANGED, version=recorded.version, shape=recorded.shape)
+        if self.store is None:
+            return delivery
         try:
-            found = self.store.find(key) if self.store else None
+            there = _copies(self.store, member).there()
         except PipelineError as error:
-            return _unwritable(unchanged, error)
-        if found is None:
+            return _unwritable(delivery, error)
+        orders = self.orders
+        decision = decide(
+            recorded.version, orders.archive_date, recorded=recorded, there=there, supersede=orders.supersede
+        )
+        if decision.write:
             return self._made(member, recorded, source)()
-        return replace(unchanged, object_key=key, size=found.size)
+        delivery = replace(delivery, fate=_FATES[decision.outcome], settle=decision.settle is not None)
+        if decision.outcome is Outcome.SUPERSEDED:
+            return delivery
+        return replace(
+            delivery, object_key=raw_data_key(member, recorded.version), size=there.objects[recorded.version].size
+        )
+
+
+def _copies(store: ObjectStore, member: Member) -> Copies:
+    return Copies(store, partial(raw_data_key, member), by_content=True)
 
 
 def deliver_batch(state: Deliverer, batch: list[tuple[Member, Recorded | None, bytes]]) -> Deferred[list[Delivery]]:
@@ -212,29 +239,38 @@ def _convert(member: Member, source: Source, orders: Orders) -> _Converted:
     return _Converted(member, content if content.size else None)
 
 
-def _write(store: ObjectStore | None, orders: Orders, converted: _Converted, recorded: Recorded | None) -> Delivery:
-    delivery = _accounted(converted)
+def _write(state: Deliverer, converted: _Converted, recorded: Recorded | None) -> Delivery:
+    delivery, store, orders = _accounted(converted), state.store, state.orders
     try:
         if store is None:
             return delivery
+        has_content = delivery.version is not None and converted.content is not None
         if is_superseded(orders.archive_date, recorded, supersede=orders.supersede):
-            return replace(delivery, fate=Fate.SUPERSEDED)
-        # The rejects first: a table is recorded with the count of its rejected rows, so they must be there.
-        for spool, key in _rejected_objects(converted):
-            if store.find(key) is None:
-                store.write(key, spool.reader())
+            if not has_content:
+                return replace(delivery, fate=Fate.SUPERSEDED)
+        else:
+            # The rejects first: a table is recorded with the count of its rejected rows, so they must be there.
+            for spool, key in _rejected_objects(converted):
+                if store.find(key) is None:
+                    store.write(key, spool.reader())
         if delivery.version is None or converted.content is None:
             return delivery
-        member = converted.member
         decision = deliver(
             delivery.version,
             converted.content.reader(),
-            to=Copies(store, lambda version: raw_data_key(member, version)),
+            to=_copies(store, converted.member),
             recorded=recorded,
             source_date=orders.archive_date,
             supersede=orders.supersede,
+            begin=state.begin,
         )
-        return replace(delivery, fate=_FATES[decision.outcome], record=decision.record)
+        return replace(
+            delivery,
+            fate=_FATES[decision.outcome],
+            record=decision.record,
+            wrote=decision.write,
+            settle=decision.settle is not None,
+        )
     except PipelineError as error:
         return _unwritable(delivery, error)
     finally:

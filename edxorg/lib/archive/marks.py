@@ -1,0 +1,78 @@
+"""The mark that an archive run leaves in the landing zone before it writes, and removes when it is over.
+
+A mark that nobody removes tells the next run that objects may lie about that are not recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from edxorg.lib.object_keys import RUN_MARKS, run_mark_key, run_of_mark
+from ol_orchestrate.lib.errors import ServiceError
+from ol_orchestrate.lib.stores import join_url
+
+if TYPE_CHECKING:
+    from ol_orchestrate.lib.stores import ObjectStore
+
+LONGEST_RUN = timedelta(days=7)
+"""Age of a mark from which on its run counts as over, whatever is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunMark:
+    """The mark of one attempt of a run.
+
+    Attributes:
+        run: The run's id, without a dot.
+        attempt: Which attempt of the run this is, from 0 on.
+        archive: Name of the archive, for those who find the mark.
+        archive_version: What the archive's store calls its content; likewise.
+        started: When the attempt began; likewise.
+    """
+
+    run: str = field(default_factory=lambda: uuid4().hex)
+    attempt: int = 0
+    archive: str = ""
+    archive_version: str = ""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def key(self) -> str:
+        """Where the mark lies."""
+        return run_mark_key(self.run, self.attempt)
+
+    def leave_in(self, store: ObjectStore) -> datetime:
+        """Put the mark into a landing zone, and return the time by the store's clock."""
+        content = {
+            "run": self.run,
+            "archive": self.archive,
+            "archive_version": self.archive_version,
+            "started": self.started.isoformat(),
+        }
+        store.write(self.key, json.dumps(content).encode())
+        found = store.find(self.key)
+        if found is None:
+            raise ServiceError(f"{join_url(store.url, self.key)}: this mark was written, and is gone. Run again")
+        return found.modified
+
+
+class FoundMark(NamedTuple):
+    """A mark in a landing zone: the id of the run that left it, where it lies, and when it was left."""
+
+    run: str
+    key: str
+    left: datetime
+
+    @property
+    def is_old(self) -> bool:
+        """Whether no run takes that long."""
+        return datetime.now(UTC) - self.left > LONGEST_RUN
+
+
+def marks_in(store: ObjectStore) -> list[FoundMark]:
+    """The marks of all runs."""
+    return [FoundMark(run_of_mark(each.key), each.key, each.modified) for each in store.list_folder(RUN_MARKS)]
