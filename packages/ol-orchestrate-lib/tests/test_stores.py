@@ -90,6 +90,19 @@ class TestEveryStore:
         assert [each.key for each in store.list()] == ["a/b c/ü+.tsv"]
         assert content(store, "a/b c/ü+.tsv") == b"some bytes"
 
+    def test_a_folder_lists_its_own_objects_as_they_are_found(self, store: ObjectStore) -> None:
+        keys = ["a/b c/1.tsv", "a/b c/2.tsv"]
+        for key in (*keys, "a/b c/deeper/3.tsv", "a/b c4.tsv", "a/5.tsv"):
+            store.write(key, key.encode())
+        listed = {each.key: (each.size, each.modified.timestamp()) for each in store.list_folder("a/b c")}
+        found = [each for each in map(store.find, keys) if each]
+        assert listed.keys() == {each.key for each in found} == set(keys)
+        for each in found:
+            size, modified = listed[each.key]
+            assert size == each.size
+            assert abs(modified - each.modified.timestamp()) < 1
+        assert store.list_folder("nothing") == []
+
     def test_an_empty_object(self, store: ObjectStore) -> None:
         store.write("empty", b"")
         assert content(store, "empty") == b""
