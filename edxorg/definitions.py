@@ -20,14 +20,15 @@ from edxorg.jobs.archive import retrieve_edxorg_raw_data
 from edxorg.jobs.catalogue import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
-from edxorg.lib.settings import Settings
+from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.ops.program_reports import ReportsAccount
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from edxorg.sensors.source_files import source_files_sensor
-from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
+from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
 from ol_orchestrate.failed_partitions import failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
+from ol_orchestrate.lib.openedx import RatioLimit
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -40,6 +41,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     logs = raw_tracking_logs(settings)
     normalized_log = normalize_edxorg_tracking_log(logs, settings)
     catalogue = catalogue_assets(settings)
+    course_run = courserun_metadata(RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO))
     archive_job = retrieve_edxorg_raw_data(archives, settings)
     logs_job = refresh_edxorg_tracking_logs(normalized_log)
     reports_job = sync_edxorg_program_reports(settings)
@@ -59,15 +61,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             dummy_edxorg_course_structure,
             flatten_edxorg_course_structure,
             dummy_edxorg_course_xml,
-            extract_edxorg_courserun_metadata,
+            course_run,
             *catalogue,
         ],
         asset_checks=[
             raw_archive_checks(archives),
             raw_log_checks(logs),
-            failed_partitions_check(
-                [flatten_edxorg_course_structure, extract_edxorg_courserun_metadata, normalized_log]
-            ),
+            failed_partitions_check([flatten_edxorg_course_structure, course_run, normalized_log]),
         ],
         jobs=[archive_job, logs_job, reports_job],
         sensors=[

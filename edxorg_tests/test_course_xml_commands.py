@@ -88,6 +88,21 @@ def test_what_is_no_export_is_one_line(
     assert not (tmp_path / "home").exists()
 
 
+def test_an_export_of_high_ratio_is_refused_until_the_setting_that_the_error_names_is_raised(
+    edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = tmp_path / "x.tar.gz"
+    export.write_bytes(course_xml(more={"about/zeros.html": bytes(70 << 20)}))
+    ingest = ("ingest", "course-xml", export, "--landing-zone", tmp_path / "lake")
+    code, _, errors = edxorg(*ingest)
+    assert code == 1
+    assert errors.endswith("If it is a real course, raise EDXORG_COURSE_XML_MAX_RATIO\n")
+    monkeypatch.setenv("EDXORG_COURSE_XML_MAX_RATIO", "1100")
+    code, _, errors = edxorg(*ingest)
+    assert (code, errors) == (0, "")
+    assert any("course_static_assets/" in key for key in landed(tmp_path / "lake"))
+
+
 @pytest.mark.parametrize("landing_zone", ["ftp://host/x", "s3://"])
 def test_a_landing_zone_that_is_no_url_of_a_store_is_a_mistake(
     edxorg: Shell, tmp_path: Path, landing_zone: str

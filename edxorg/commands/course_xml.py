@@ -14,11 +14,12 @@ from rich.table import Column, Table
 from edxorg.commands import console, runs
 from edxorg.lib.members import CourseName, MemberKind, identify
 from edxorg.lib.progress import Progress
+from edxorg.lib.settings import COURSE_XML_MAX_RATIO
 from ol_orchestrate.lib.archives import gunzip
 from ol_orchestrate.lib.course_content_keys import COURSE_XML
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
-from ol_orchestrate.lib.openedx import Course, StaticAssets, course_outputs, read_course
+from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, read_course
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.tar import tar_entries
 
@@ -78,6 +79,7 @@ class Export(NamedTuple):
                 name=reader.info.url,
                 course_id=named.course_id if named else None,
                 static_assets=static_assets,
+                ratio_limit=RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO),
             )
             return cls(reader.info, named, digest.hexdigest(), course, static_assets.manifest()["file_count"])
 

@@ -51,6 +51,8 @@ _VAULTS = {
     Environment.PRODUCTION: "https://vault-production.odl.mit.edu",
 }
 
+COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
+
 _ARCHIVE_SOURCE = {"EDXORG_ARCHIVE_URL", "VAULT_ADDR", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"}
 """Variables any of which tells that there is an archive source to watch."""
 
@@ -110,6 +112,8 @@ class Settings:
     """The Discovery API allows 200."""
     escapes: Escapes = Escapes.KEEP
     row_hash: RowHash = RowHash.RECORD
+    course_xml_max_ratio: int = 200
+    """How many times larger than itself a course's export may be when it is unpacked: more is taken for a bomb."""
     archive_name: DatedFileName = DatedFileName(r"mitx-(?P<date>\d{4}-\d{2}-\d{2})\.tar\.gz", "mitx-2024-01-31.tar.gz")
     tracking_log_name: DatedFileName = DatedFileName(
         r"mitx-edx-events-(?P<date>\d{4}-\d{2}-\d{2})\.log\.gz", "mitx-edx-events-2024-01-31.log.gz"
@@ -151,6 +155,7 @@ class Settings:
             ),
             escapes=_choice(Escapes, given, "EDXORG_ESCAPES", Escapes.KEEP),
             row_hash=_choice(RowHash, given, "EDXORG_ROW_HASH", RowHash.RECORD),
+            course_xml_max_ratio=_positive(given, COURSE_XML_MAX_RATIO, defaults.course_xml_max_ratio),
         )
 
 
@@ -170,6 +175,13 @@ def _choice(kind: type[Choice], given: Mapping[str, str], name: str, default: Ch
         return kind(given.get(name, default))
     except ValueError:
         raise SettingsError(f"{name}={given[name]!r} is unknown: it can be {', '.join(kind)}") from None
+
+
+def _positive(given: Mapping[str, str], name: str, default: int) -> int:
+    text = given.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise SettingsError(f"{name}={text!r} is no limit: it can be a whole number, 1 or more")
+    return int(text)
 
 
 def _url(given: Mapping[str, str], name: str, default: str) -> str:

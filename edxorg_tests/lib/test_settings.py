@@ -61,12 +61,14 @@ def test_variables_win_and_an_empty_one_counts_as_not_set() -> None:
         EDXORG_ARCHIVE_URL="",
         EDXORG_ESCAPES="decode",
         EDXORG_ROW_HASH="concatenated",
+        EDXORG_COURSE_XML_MAX_RATIO="1000",
         VAULT_AUTH_METHOD="approle",
     )
     assert found.landing_zone_url == "gs://lake/below"
     assert found.archive_url == "gs://simeon-mitx-pipeline-main/COLD"
     assert not found.archive_source_configured
     assert (found.escapes, found.row_hash) == (Escapes.DECODE, RowHash.CONCATENATED)
+    assert found.course_xml_max_ratio == 1_000
     assert found.vault.auth_method == "approle"
 
 
@@ -99,6 +101,8 @@ def test_any_sign_of_an_archive_source_counts(name: str) -> None:
         ("DAGSTER_ENVIRONMENT", "staging", "dev, ci, qa, production"),
         ("EDXORG_ESCAPES", "undo", "keep, decode"),
         ("EDXORG_ROW_HASH", "md5", "record, concatenated"),
+        ("EDXORG_COURSE_XML_MAX_RATIO", "0", "a whole number, 1 or more"),
+        ("EDXORG_COURSE_XML_MAX_RATIO", "200:1", "a whole number, 1 or more"),
         ("VAULT_AUTH_METHOD", "ldap", "token, kubernetes, aws-iam, jwt, approle, github"),
         ("EDXORG_LANDING_ZONE_URL", "/a/folder", "file:///folder"),
         ("EDXORG_PROGRAM_REPORTS_URL", "ftp://x", "s3://bucket/prefix"),

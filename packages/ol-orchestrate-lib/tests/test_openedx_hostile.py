@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ol_orchestrate.lib.errors import BadInputError
-from ol_orchestrate.lib.openedx import CourseExportError, StaticAssets, course_outputs, read_course
+from ol_orchestrate.lib.openedx import CourseExportError, RatioLimit, StaticAssets, course_outputs, read_course
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -344,6 +344,15 @@ class TestBombs:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 16 << 20
+
+    def test_the_error_names_what_to_raise_for_a_real_course_and_that_helps(self) -> None:
+        unpacked = gzip.decompress(b"".join(self.bomb("c/about/zeros.html", 70 << 20))) + bytes(1_024)
+        archive = gzip.compress(unpacked)
+        with pytest.raises(
+            CourseExportError, match=r"more than 900 times its size.*If it is a real course, raise RATIO$"
+        ):
+            read_course(io.BytesIO(archive), ratio_limit=RatioLimit(900, "RATIO"))
+        assert len(read_course(io.BytesIO(archive), ratio_limit=RatioLimit(1_100, "RATIO")).blocks) == 1
 
     def test_a_bomb_after_the_end_of_the_tar_is_refused_too(self) -> None:
         data = tar_of(member("c/course.xml", POINTER)) + bytes(100 << 20)

@@ -10,7 +10,8 @@ from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
 from ol_orchestrate.lib.delivery import Copies, OneCopy
-from ol_orchestrate.lib.openedx import Course, StaticAssets, course_outputs, manifest_line, read_course
+from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
+from ol_orchestrate.lib.openedx.archive import DEFAULT_RATIO_LIMIT
 
 STATIC_ASSETS = "course_static_assets"
 MANIFEST = "course_static_assets_manifest"
@@ -27,26 +28,39 @@ OUTPUTS = {
 }
 
 
-@dg.multi_asset(
-    name="extract_edxorg_courserun_metadata",
-    specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks"),
-    retry_policy=RETRIES,
-)
-def extract_edxorg_courserun_metadata(
-    context: dg.AssetExecutionContext, s3file_io_manager: dg.ResourceParam[FileObjectIOManager]
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Metadata, videos, policies, signatories, blocks and static files of a course."""
-    with (
-        failures_for_people(context.op_execution_context),
-        CourseOutputs(context, s3file_io_manager, COURSE_XML) as outputs,
-        StaticAssets() as static_assets,
-    ):
-        with outputs.open() as (blocks, name):
-            course_id = outputs.course.course_id
-            course = read_course(blocks, name=name, course_id=course_id, static_assets=static_assets)
-        outputs.report(course.problems, course.missing)
-        _land(outputs, course, static_assets)
-        yield from outputs.new()
+def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.AssetsDefinition:
+    """The assets, for exports that unpack within this limit."""
+
+    @dg.multi_asset(
+        name="extract_edxorg_courserun_metadata",
+        specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks"),
+        retry_policy=RETRIES,
+    )
+    def extract_edxorg_courserun_metadata(
+        context: dg.AssetExecutionContext, s3file_io_manager: dg.ResourceParam[FileObjectIOManager]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        """Metadata, videos, policies, signatories, blocks and static files of a course."""
+        with (
+            failures_for_people(context.op_execution_context),
+            CourseOutputs(context, s3file_io_manager, COURSE_XML) as outputs,
+            StaticAssets() as static_assets,
+        ):
+            with outputs.open() as (blocks, name):
+                course = read_course(
+                    blocks,
+                    name=name,
+                    course_id=outputs.course.course_id,
+                    static_assets=static_assets,
+                    ratio_limit=ratio_limit,
+                )
+            outputs.report(course.problems, course.missing)
+            _land(outputs, course, static_assets)
+            yield from outputs.new()
+
+    return extract_edxorg_courserun_metadata
+
+
+extract_edxorg_courserun_metadata = courserun_metadata()
 
 
 def _land(outputs: CourseOutputs, course: Course, static_assets: StaticAssets) -> None:

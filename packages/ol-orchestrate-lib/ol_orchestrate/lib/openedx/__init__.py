@@ -17,6 +17,7 @@
 Knows nothing of Dagster.
 """
 
+from ol_orchestrate.lib.openedx.archive import RatioLimit
 from ol_orchestrate.lib.openedx.blocks import Block, BlockKey
 from ol_orchestrate.lib.openedx.olx import Course, read_course
 from ol_orchestrate.lib.openedx.outputs import JsonLines, course_outputs, manifest_line, structure_outputs
@@ -44,6 +45,7 @@ __all__ = [
     "ManifestFile",
     "Policies",
     "Problem",
+    "RatioLimit",
     "Reference",
     "StaticAssets",
     "StructureBlock",

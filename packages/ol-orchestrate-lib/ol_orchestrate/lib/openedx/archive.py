@@ -12,7 +12,7 @@ import tarfile
 import unicodedata
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ol_orchestrate.lib.archives import ArchiveError, TruncatedArchiveError, gunzip
 from ol_orchestrate.lib.openedx.problems import CourseExportError, ProblemList
@@ -36,9 +36,6 @@ MAX_DOCUMENTS_BYTES = 128 << 20
 MAX_NAME_LENGTH = 1_024
 """Characters of a name, with its folders; systems that export courses allow less."""
 
-MAX_RATIO = 200
-"""Unpacked bytes to one packed byte. Text reaches 20; a bomb of zeros has 1,000."""
-
 RATIO_COUNTS_FROM = 64 << 20
 """Unpacked bytes from which on the ratio is looked at: a small file of zeros harms nobody."""
 
@@ -49,6 +46,21 @@ _CHUNK = 256 << 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SETTINGS = re.compile(r"(?:.*/)?(?:policies/(?:[^/]+/)?(?!assets\.json)[^/]+|grading_policy)\.json\Z")
 _EXPORT_AGAIN = "Export the course again"
+
+
+class RatioLimit(NamedTuple):
+    """How much larger than itself an export may be when it is unpacked.
+
+    Attributes:
+        ratio: Unpacked bytes to one packed byte. Text reaches 20; a bomb of zeros has 1,000.
+        setting: The name of what to raise for a real course, as errors tell it.
+    """
+
+    ratio: int
+    setting: str
+
+
+DEFAULT_RATIO_LIMIT = RatioLimit(200, "ratio_limit")
 
 
 @dataclass(slots=True)
@@ -70,20 +82,23 @@ class ExportFiles:
     problems: ProblemList = field(default_factory=ProblemList)
 
 
-def read_export(source: BinaryIO | Iterable[bytes], name: str, static_assets: StaticAssets | None) -> ExportFiles:
+def read_export(
+    source: BinaryIO | Iterable[bytes], name: str, static_assets: StaticAssets | None, ratio_limit: RatioLimit
+) -> ExportFiles:
     """Read an archive to its end.
 
     Args:
         source: The bytes of a `.tar.gz`: an open file, or its chunks; read forward only.
         name: What to call the archive in errors.
         static_assets: Where files that are no documents go; without it they are passed over.
+        ratio_limit: How far it may unpack.
 
     Raises:
         CourseExportError: It is no `.tar.gz`, empty, truncated or damaged, or it passes one of the limits above.
     """
     files = ExportFiles()
     try:
-        _read_entries(tar_entries(_unpack(source, name)), name, files, static_assets)
+        _read_entries(tar_entries(_unpack(source, name, ratio_limit)), name, files, static_assets)
     except TruncatedArchiveError as error:
         raise CourseExportError(f"{name} is truncated: {error}. Fetch or export it again") from None
     except ArchiveError as error:
@@ -149,11 +164,13 @@ def _text(name: str) -> str:
         return raw.decode("latin-1")
 
 
-def _too_much(name: str, what: str) -> CourseExportError:
-    return CourseExportError(f"{name} is refused: {what}. If it is a real course, raise the limit in {__name__}")
+def _too_much(
+    name: str, what: str, remedy: str = "Export the course again without what it does not need"
+) -> CourseExportError:
+    return CourseExportError(f"{name} is refused: {what}. {remedy}")
 
 
-def _unpack(source: BinaryIO | Iterable[bytes], name: str) -> Iterator[bytes]:
+def _unpack(source: BinaryIO | Iterable[bytes], name: str, limit: RatioLimit) -> Iterator[bytes]:
     """Unpack an archive, but no bomb."""
     packed = unpacked = 0
 
@@ -165,8 +182,9 @@ def _unpack(source: BinaryIO | Iterable[bytes], name: str) -> Iterator[bytes]:
 
     for block in gunzip(counted()):
         unpacked += len(block)
-        if unpacked > RATIO_COUNTS_FROM and unpacked > MAX_RATIO * packed:
-            raise _too_much(name, f"it unpacks to more than {MAX_RATIO} times its size, as a bomb does")
+        if unpacked > RATIO_COUNTS_FROM and unpacked > limit.ratio * packed:
+            what = f"it unpacks to more than {limit.ratio:,} times its size, as a bomb does"
+            raise _too_much(name, what, f"If it is a real course, raise {limit.setting}")
         yield block
 
 

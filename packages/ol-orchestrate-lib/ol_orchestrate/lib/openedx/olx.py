@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ol_orchestrate.lib.openedx.archive import NOT_CONTENT, ExportFiles, read_export
+from ol_orchestrate.lib.openedx.archive import DEFAULT_RATIO_LIMIT, NOT_CONTENT, ExportFiles, RatioLimit, read_export
 from ol_orchestrate.lib.openedx.blocks import Block, BlockKey, definition_in, is_pointer
 from ol_orchestrate.lib.openedx.policies import Policies, read_policies
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, Problem, ProblemList
@@ -86,6 +86,7 @@ def read_course(
     name: str = "the export",
     course_id: str | None = None,
     static_assets: StaticAssets | None = None,
+    ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT,
 ) -> Course:
     """Read a course from an export, in one pass.
 
@@ -96,12 +97,13 @@ def read_course(
         name: What to call the export in errors, for example its object key.
         course_id: The course as the export's name or its partition spells it, `{org}-{number}-{run}`, if that is known.
         static_assets: Collects the files that are no XML; without it they are passed over.
+        ratio_limit: How far the archive may unpack.
 
     Raises:
         CourseExportError: The archive cannot be read to its end, holds no course, or passes a limit of `archive` or
             `tree`; or the file that names the course is broken.
     """
-    files = read_export(source, name, static_assets)
+    files = read_export(source, name, static_assets, ratio_limit)
     problems = files.problems
     root, entry = _find_course(files, name)
     for folder, path in files.passed_over.items():
