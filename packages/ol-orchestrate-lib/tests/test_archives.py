@@ -3,15 +3,27 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
 import tarfile
+import time
 import tracemalloc
+import zlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ol_orchestrate.lib.archives import BLOCK, ArchiveError, gunzip, read_ahead
+from ol_orchestrate.lib.archives import (
+    BLOCK,
+    ArchiveError,
+    DamagedArchiveError,
+    TrailingBytesError,
+    TruncatedArchiveError,
+    gunzip,
+    read_ahead,
+)
 from ol_orchestrate.lib.tar import LIMITS, tar_entries
 
 if TYPE_CHECKING:
@@ -88,6 +100,112 @@ class TestGunzip:
         _, error = unpack(bytes(packed), size)
         assert error is not None
         assert "the gzip data is damaged" in error
+
+
+TABLES = [
+    (f"t{number}", b"".join(b"%d\tlearner%d\t\n" % (row, row * row % 997) for row in range(number * 30)))
+    for number in range(1, 9)
+]
+
+
+def containers(tar: bytes) -> dict[str, bytes]:
+    """A tar in gzip, as several tools and settings pack it."""
+    middle = len(tar) // 2
+    fixed = zlib.compressobj(9, zlib.DEFLATED, 31, 9, zlib.Z_FIXED)
+    plain = gzip.compress(tar, mtime=0)
+    return {
+        "best": plain,
+        "fast": gzip.compress(tar, 1, mtime=0),
+        "stored": gzip.compress(tar, 0, mtime=0),
+        "fixed codes": fixed.compress(tar) + fixed.flush(),
+        "two members": gzip.compress(tar[:middle], mtime=0) + gzip.compress(tar[middle:], mtime=0),
+        "named": plain[:3] + b"\x08" + plain[4:10] + b"archive.tar\0" + plain[10:],
+        "padded": plain + bytes(3000),
+        "every field": plain[:3] + b"\x1e" + plain[4:10] + b"\3\0abc" + b"name\0" + b"comment\0" + b"xx" + plain[10:],
+    }
+
+
+class TestWhatFollows:
+    GOOD = gzip.compress(b"good", mtime=0)
+
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    @pytest.mark.parametrize("tail", [b"tail", b"x", b"\1" * 5000], ids=["tail", "x", "long"])
+    def test_other_bytes_are_counted(self, tail: bytes, size: int) -> None:
+        out: list[bytes] = []
+        with pytest.raises(TrailingBytesError, match=f"^the gzip data ends .*; {len(tail):,} bytes that are no gzip"):
+            out.extend(gunzip(pieces(self.GOOD + bytes(9) + tail, size)))
+        assert out == [b"good"]
+
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    @pytest.mark.parametrize("tail", [b"??" + GOOD, b"\x1f\x8a" + GOOD[2:], b"\x1e\x8b" + GOOD[2:]])
+    def test_more_members_behind_other_bytes_are_missing_content(self, tail: bytes, size: int) -> None:
+        with pytest.raises(DamagedArchiveError, match="bytes that are no gzip follow") as error:
+            list(gunzip(pieces(self.GOOD + tail, size)))
+        assert not isinstance(error.value, TrailingBytesError)
+
+    def test_many_short_members_take_linear_time(self) -> None:
+        spent = []
+        for number in (5_000, 20_000):
+            began = time.process_time()
+            assert not list(gunzip([gzip.compress(b"") * number]))
+            spent.append(time.process_time() - began)
+        assert spent[1] < 16 * spent[0]
+
+
+class TestFlippedBits:
+    @pytest.mark.parametrize("kind", containers(b""))
+    @pytest.mark.parametrize("entries", [TABLES, TABLES[:1]], ids=["many", "one"])
+    def test_no_changed_entry_is_left_without_damage(self, kind: str, entries: list[tuple[str, bytes]]) -> None:
+        packed = containers(tar_of(entries))[kind]
+        assert verdict(packed) == (entries, "whole")
+        choose = random.Random(kind)  # noqa: S311 - repeatable
+        bits = [choose.randrange(len(packed) * 8) for _ in range(60)]
+        near_the_end = len(packed.rstrip(b"\0")) * 8
+        bits += [choose.randrange(max(near_the_end - 400, 0), near_the_end) for _ in range(60)]
+        for bit in bits:
+            flipped = bytearray(packed)
+            flipped[bit // 8] ^= 1 << bit % 8
+            found, said = verdict(bytes(flipped))
+            if said == "whole":
+                assert found == entries, bit
+            elif said == "truncated":
+                assert found == entries[: len(found)], bit
+
+    @pytest.mark.parametrize("place", range(1, 20))
+    def test_a_gzip_that_seems_to_go_on_is_damaged(self, place: int) -> None:
+        packed = bytearray(gzip.compress(tar_of(TABLES), mtime=0))
+        said = set()
+        for bit in range(8):
+            flipped = packed.copy()
+            flipped[-8 - place] ^= 1 << bit
+            said.add(verdict(bytes(flipped))[1])
+        assert said <= {"damaged", "whole"}
+
+    @pytest.mark.parametrize("kind", containers(b""))
+    def test_a_cut_is_a_truncation(self, kind: str) -> None:
+        packed = containers(tar_of(TABLES))[kind].rstrip(b"\0")
+        said = Counter(verdict(packed[:cut])[1] for cut in range(20, len(packed) - 8, 41))
+        # Where the last bytes happen to look like the length, it is damage; zeros look like that of a small tar.
+        assert said["truncated"] > (0.4 if kind == "stored" else 0.95) * said.total()
+        assert not said["whole"]
+        for cut in range(1, 5):
+            found, of_the_end = verdict(packed[: -cut - 1])
+            assert (found, of_the_end) == (TABLES, "truncated")
+
+
+def verdict(packed: bytes) -> tuple[list[tuple[str, bytes]], str]:
+    """The complete entries, and what is said after them."""
+    complete = []
+    try:
+        for entry in tar_entries(gunzip(pieces(packed, 10_000))):
+            content = b"".join(entry.blocks)
+            if len(content) == entry.size:
+                complete.append((entry.name, content))
+    except TruncatedArchiveError:
+        return complete, "truncated"
+    except DamagedArchiveError:
+        return complete, "damaged"
+    return complete, "whole"
 
 
 class TestReadAhead:

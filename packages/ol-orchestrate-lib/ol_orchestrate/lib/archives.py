@@ -32,8 +32,9 @@ UNKNOWN_KIND: Final = "binary data of no known kind"
 START_BYTES = 512
 """Bytes from the start of a file that tell what it is."""
 
-NEAR = 1 << 20
-"""Bytes. A gzip that seems to break off is damaged if its last bytes, read as a length, are that near to the truth."""
+NEAR = (64 << 10, 1 << 20)
+"""Bytes. A gzip that seems to break off is damaged if its last bytes, read as a length, are that near to the truth:
+an eighth of it, within these bounds."""
 
 _GZIP_MARK = b"\x1f\x8b\x08"
 """The first bytes of a gzip member."""
@@ -113,9 +114,10 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Unpack gzip, of one member or several, with zero bytes after the last.
 
     A flipped bit near the end can make the unpacking run over the true end and ask for more. The length that ends
-    the file tells such a gzip from a truncated one: in the latter the last bytes are any. Of 60,000 flips in 42
-    archives none was taken for a truncation with changed content before it. What no reader can find out is a change
-    in a gzip that was truncated as well, since the checksum is gone.
+    the file tells such a gzip from a truncated one, in which the last bytes are any. Without this, 18 of 86,000 flipped
+    bits were taken for a truncation after changed content; with it, none of the 23,720 bits of six small archives,
+    where it is likeliest. Two things remain: a change in a gzip that was truncated as well, whose checksum is gone,
+    and about one truncated gzip in 2,000 that counts as damaged.
 
     Args:
         blocks: The compressed bytes, in pieces of any size.
@@ -291,7 +293,8 @@ class _PackedBlocks:
         """Whether the last bytes, before zero bytes that may follow, say about this length modulo 2**32."""
         ends = (self._tail + bytes(zeros) for zeros in range(min(self._zeros, 3) + 1))
         differences = (int.from_bytes(end[-4:], "little") - size for end in ends)
-        return any((difference + NEAR) % (1 << 32) <= 2 * NEAR for difference in differences)
+        near = min(max(size // 8, NEAR[0]), NEAR[1])
+        return any((difference + near) % (1 << 32) <= 2 * near for difference in differences)
 
     def _next(self) -> bytes:
         for block in self._blocks:

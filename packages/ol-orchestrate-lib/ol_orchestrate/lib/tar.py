@@ -11,7 +11,6 @@ store's checksum, and by nothing else.
 
 from __future__ import annotations
 
-import re
 import struct
 import tarfile
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from ol_orchestrate.lib.archives import (
     WrongFormatError,
     kind_of_file,
 )
+from ol_orchestrate.lib.tar_headers import damaged, decimal, is_header, number, pax_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -137,12 +137,6 @@ class _ForwardFile:
 
 
 _HEADER = struct.Struct("100s24x12s12x8sc100s6s82x155s12x")
-_CHECKSUM_FIELD = slice(148, 156)
-_MOST = 1 << 63
-"""No size in a header reaches it."""
-_OCTAL = re.compile(rb" *([0-7]*)[ \0]")
-_DECIMAL = re.compile(rb"[0-9]{1,19}")
-_PAX_RECORD = re.compile(rb"([0-9]{1,7}) ([^=]+)=")
 _PAX_TYPES = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _EXTENDED_TYPES = _PAX_TYPES | {tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 _TYPES_WITHOUT_DATA = frozenset(
@@ -169,9 +163,7 @@ class _Extensions:
         position: Where the first of them begins, or the entry's own header.
         room: How many bytes they may still have.
         count: How many there are.
-        long_name: From GNU's long name.
-        long_link: From GNU's long link name.
-        pax: The pax records by keyword; the last of several with one keyword counts.
+        pax: The last value of each keyword.
         sparse_numbers: The values of `GNU.sparse.offset` and `GNU.sparse.numbytes`, in order.
     """
 
@@ -186,11 +178,12 @@ class _Extensions:
     def spend(self, size: int) -> None:
         self.room -= size
         if self.room < 0:
-            raise _damaged("longer extended headers or a longer sparse map than any real entry has", self.position)
+            raise damaged("longer extended headers or a longer sparse map than any real entry has", self.position)
 
-    def number(self, keyword: bytes) -> int | None:
-        value = self.pax.get(keyword)
-        return None if value is None else _decimal(value, self.position)
+    def number(self, *keywords: bytes) -> int | None:
+        """The value of the first of some keywords that is there."""
+        values = (self.pax[keyword] for keyword in keywords if keyword in self.pax)
+        return next((decimal(value, self.position) for value in values), None)
 
 
 class _Headers:
@@ -211,38 +204,38 @@ class _Headers:
             extensions.count += 1
             if extensions.count > self._limits.extended_headers:
                 what = f"more than {self._limits.extended_headers} extended headers one after the other"
-                raise _damaged(what, extensions.position)
+                raise damaged(what, extensions.position)
             self._read_extension(header, extensions)
         if extensions.count:
-            raise _damaged("an extended header without an entry", extensions.position)
+            raise damaged("an extended header without an entry", extensions.position)
         return None
 
     def _next_header(self) -> _Header | None:
         position = self._file.position
         block = self._file.read(tarfile.BLOCKSIZE)
-        is_header, is_zero = _is_header(block), bool(block) and not block.strip(b"\0")
-        if not (position or is_header or is_zero) and (kind := kind_of_file(block)) != UNCOMPRESSED_TAR:
+        is_sound, is_zero = is_header(block), bool(block) and not block.strip(b"\0")
+        if not (position or is_sound or is_zero) and (kind := kind_of_file(block)) != UNCOMPRESSED_TAR:
             raise WrongFormatError(f"this is no tar archive, but {kind}")
         if len(block) < tarfile.BLOCKSIZE:
             raise TruncatedArchiveError(f"the tar ends at byte {self._file.position:,} without the mark of its end")
         if is_zero:
             return None
-        if not is_header:
-            raise _damaged("a wrong checksum", position)
+        if not is_sound:
+            raise damaged("a wrong checksum", position)
         name, size, _, type_, linkname, magic, prefix = _HEADER.unpack(block)
         name, linkname, prefix = (text.partition(b"\0")[0] for text in (name, linkname, prefix))
         # In the headers of GNU tar, the field holds other things.
         if magic == tarfile.POSIX_MAGIC[:6] and prefix:
             name = prefix + b"/" + name
-        if (length := _number(size)) is None:
-            raise _damaged("a size that is none", position)
+        if (length := number(size)) is None:
+            raise damaged("a size that is none", position)
         return _Header(block, position, type_, name, linkname, length)
 
     def _read_extension(self, header: _Header, extensions: _Extensions) -> None:
         if header.type == tarfile.XGLTYPE:
             self._global_room -= header.size
             if self._global_room < 0:
-                raise _damaged(f"over {self._limits.global_bytes:,} bytes of global headers", header.position)
+                raise damaged(f"over {self._limits.global_bytes:,} bytes of global headers", header.position)
         else:
             extensions.spend(header.size)
         content = b"".join(self._file.blocks(header.size))
@@ -253,11 +246,9 @@ class _Headers:
             extensions.long_link = content.partition(b"\0")[0]
         else:
             of_all = header.type == tarfile.XGLTYPE
-            for keyword, value in _pax_records(content, header.position):
-                if not (keyword in {b"path", b"linkpath", b"size"} or keyword.startswith(b"GNU.sparse.")):
-                    continue
+            for keyword, value in pax_records(content, header.position):
                 if of_all:
-                    raise _damaged(f"a global {keyword.decode('latin-1')!a}, as if all were one", header.position)
+                    raise damaged(f"a global {keyword.decode('latin-1')!a}, as if all were one", header.position)
                 if keyword in {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}:
                     extensions.sparse_numbers.append(value)
                 elif value:
@@ -292,48 +283,46 @@ class _Headers:
         reached = 0
         for offset, length in regions:
             if offset < reached:
-                raise _damaged("a sparse map out of order", header.position)
+                raise damaged("a sparse map out of order", header.position)
             reached = offset + length
         if reached > size or sum(length for _, length in regions) != stored:
-            raise _damaged("a sparse map that does not fit its entry", header.position)
+            raise damaged("a sparse map that does not fit its entry", header.position)
         self._hole_room -= size - stored
         if self._hole_room < 0:
-            what = f"sparse entries with over {self._limits.hole_bytes:,} bytes of holes"
-            raise _damaged(what, header.position)
+            raise damaged(f"sparse entries with over {self._limits.hole_bytes:,} bytes of holes", header.position)
         blocks = _with_holes(self._file, regions, size)
         return TarEntry(name, tarfile.REGTYPE, size, blocks), self._file.position + stored
 
     def _sparse_map(self, header: _Header, extensions: _Extensions) -> tuple[Regions, int]:
         if header.type == tarfile.GNUTYPE_SPARSE:
             return self._gnu_sparse_map(header, extensions)
-        size = extensions.number(b"GNU.sparse.realsize")
-        size = extensions.number(b"GNU.sparse.size") if size is None else size
+        size = extensions.number(b"GNU.sparse.realsize", b"GNU.sparse.size")
         if size is None:
-            raise _damaged("a sparse entry without a size", header.position)
+            raise damaged("a sparse entry without a size", header.position)
         version = extensions.pax.get(b"GNU.sparse.major", b"0") + b"." + extensions.pax.get(b"GNU.sparse.minor", b"0")
         if version not in {b"0.0", b"0.1", b"1.0"}:
-            raise _damaged("a sparse entry in an unknown format", header.position)
+            raise damaged("a sparse entry in an unknown format", header.position)
         if version == b"1.0":
             numbers = self._sparse_map_in_data(extensions)
         elif b"GNU.sparse.map" in extensions.pax:
             numbers = extensions.pax[b"GNU.sparse.map"].split(b",")
         else:
             numbers = extensions.sparse_numbers
-        return _pairs([_decimal(number, header.position) for number in numbers]), size
+        return _pairs([decimal(each, header.position) for each in numbers]), size
 
     def _gnu_sparse_map(self, header: _Header, extensions: _Extensions) -> tuple[Regions, int]:
         fields = [header.block[386 + 12 * index :][:12] for index in range(8)]
-        size = _number(header.block[483:495])
+        size = number(header.block[483:495])
         goes_on = header.block[482]
         while goes_on:
             extensions.spend(tarfile.BLOCKSIZE)
             block = b"".join(self._file.blocks(tarfile.BLOCKSIZE))
             fields += [block[12 * index :][:12] for index in range(42)]
             goes_on = block[504]
-        numbers = [_number(number) for number in fields]
-        known = [number for number in numbers if number is not None]
+        numbers = [number(text) for text in fields]
+        known = [each for each in numbers if each is not None]
         if size is None or len(known) < len(numbers):
-            raise _damaged("a sparse map with a number that is none", header.position)
+            raise damaged("a sparse map with a number that is none", header.position)
         return [region for region in _pairs(known) if any(region)], size
 
     def _sparse_map_in_data(self, extensions: _Extensions) -> list[bytes]:
@@ -344,51 +333,14 @@ class _Headers:
             extensions.spend(tarfile.BLOCKSIZE)
             block = b"".join(self._file.blocks(tarfile.BLOCKSIZE))
             if not text:
-                expected += 2 * _decimal(block.partition(b"\n")[0], extensions.position)
+                expected += 2 * decimal(block.partition(b"\n")[0], extensions.position)
             lines += block.count(b"\n")
             text += block
         return bytes(text).split(b"\n", expected)[1:expected]
 
 
-def _is_header(block: bytes) -> bool:
-    """Whether a block has the checksum of a header, over its bytes as unsigned or, as some wrote it, signed numbers."""
-    if len(block) < tarfile.BLOCKSIZE:
-        return False
-    checksum = _number(block[_CHECKSUM_FIELD])
-    rest = block[: _CHECKSUM_FIELD.start] + b" " * 8 + block[_CHECKSUM_FIELD.stop :]
-    unsigned = sum(rest)
-    return checksum == unsigned or checksum == unsigned - 256 * sum(byte >> 7 for byte in rest)
-
-
-def _number(text: bytes) -> int | None:
-    """A number of a header: octal digits, or binary with a mark before it; None if it is neither, or negative."""
-    if text[0] == 0x80:  # noqa: PLR2004 - the mark
-        number = int.from_bytes(text[1:], "big")
-        return number if number < _MOST else None
-    match = _OCTAL.match(text + b"\0")
-    return int(match[1] or b"0", 8) if match else None
-
-
-def _decimal(text: bytes, position: int) -> int:
-    if not _DECIMAL.fullmatch(text):
-        raise _damaged(f"{text[:20].decode('latin-1')!a} where a number belongs", position)
-    return int(text)
-
-
 def _pairs(numbers: list[int]) -> Regions:
     return list(zip(numbers[::2], numbers[1::2], strict=False))
-
-
-def _pax_records(content: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
-    """The records of a pax header, each `length keyword=value` and a line end."""
-    start = 0
-    while start < len(content) and content[start]:
-        match = _PAX_RECORD.match(content, start)
-        end = start + int(match[1]) if match else 0
-        if match is None or end <= match.end() or content[end - 1 : end] != b"\n":
-            raise _damaged("a malformed pax record", position)
-        yield match[2], content[match.end() : end - 1]
-        start = end
 
 
 def _with_holes(file: _ForwardFile, regions: Regions, size: int) -> Iterator[bytes]:
@@ -404,7 +356,3 @@ def _with_holes(file: _ForwardFile, regions: Regions, size: int) -> Iterator[byt
 
 def _text(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
-
-
-def _damaged(what: str, position: int) -> DamagedArchiveError:
-    return DamagedArchiveError(f"the tar data is damaged: {what}, in the header at byte {position:,}")

@@ -1,0 +1,67 @@
+"""Checksums, numbers and pax records, as the headers of a tar spell them."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from typing import TYPE_CHECKING
+
+from ol_orchestrate.lib.archives import DamagedArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHECKSUM_FIELD = slice(148, 156)
+_MOST = 1 << 63
+"""No size in a header reaches it."""
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]")
+_DECIMAL = re.compile(rb"[0-9]{1,19}")
+_PAX_KEYWORDS = (b"path=", b"linkpath=", b"size=", b"GNU.sparse.")
+_LONGEST_LENGTH = 20
+"""Bytes of the length of a pax record, with the space after it."""
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a block has the checksum of a header, over its bytes as unsigned or, as some wrote it, signed numbers."""
+    if len(block) < tarfile.BLOCKSIZE:
+        return False
+    checksum = number(block[_CHECKSUM_FIELD])
+    rest = block[: _CHECKSUM_FIELD.start] + b" " * 8 + block[_CHECKSUM_FIELD.stop :]
+    unsigned = sum(rest)
+    return checksum == unsigned or checksum == unsigned - 256 * sum(byte >> 7 for byte in rest)
+
+
+def number(text: bytes) -> int | None:
+    """A number of a header: octal digits, or binary with a mark before it; None if it is neither, or negative."""
+    if text[0] == 0x80:  # noqa: PLR2004 - the mark
+        binary = int.from_bytes(text[1:], "big")
+        return binary if binary < _MOST else None
+    match = _OCTAL.match(text + b"\0")
+    return int(match[1] or b"0", 8) if match else None
+
+
+def decimal(text: bytes, position: int) -> int:
+    """A number of a pax record or a sparse map of the header at `position`."""
+    if not _DECIMAL.fullmatch(text):
+        raise damaged(f"{text[:20].decode('latin-1')!a} where a number belongs", position)
+    return int(text)
+
+
+def pax_records(content: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a pax header that matter here; each record is `length keyword=value` and a line end."""
+    start = 0
+    while start < len(content) and content[start]:
+        space = content.find(b" ", start, start + _LONGEST_LENGTH)
+        length = content[start:space]
+        end = start + int(length) if space > 0 and length.isdigit() else 0
+        if end <= space + 1 or content[end - 1 : end] != b"\n":
+            raise damaged("a malformed pax record", position)
+        if content.startswith(_PAX_KEYWORDS, space + 1):
+            keyword, _, value = content[space + 1 : end - 1].partition(b"=")
+            yield keyword, value
+        start = end
+
+
+def damaged(what: str, position: int) -> DamagedArchiveError:
+    """Make the error for what is wrong with the header at `position`."""
+    return DamagedArchiveError(f"the tar data is damaged: {what}, in the header at byte {position:,}")
