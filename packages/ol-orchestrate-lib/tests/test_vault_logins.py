@@ -25,7 +25,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ol_orchestrate.lib.errors import AccessRefusedError, ServiceError
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    BadInputError,
+    PermanentServiceError,
+    PipelineError,
+    ServiceError,
+)
 from ol_orchestrate.lib.vault import RETRIES, AuthMethod, VaultClient
 
 if TYPE_CHECKING:
@@ -43,6 +49,7 @@ class PlayedVault(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), PlayedVaultHandler)
+        self.refused_handshakes = 0
         self.scheme = "http"
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
         self.answers: dict[str, Callable[[int], Answer]] = {}
@@ -50,6 +57,13 @@ class PlayedVault(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.server_port}"
+
+    def get_request(self) -> tuple[Any, Any]:
+        try:
+            return super().get_request()
+        except ssl.SSLError:  # the client does not trust the certificate
+            self.refused_handshakes += 1
+            raise
 
     def asked(self, path: str) -> int:
         return [asked for asked, _, _ in self.requests].count(path)
@@ -256,7 +270,7 @@ class TestFailures:
     ) -> None:
         monkeypatch.setenv("VAULT_JWT", "canary")
         played.answers["/v1/auth/jwt/login"] = lambda _: (200, answer)
-        with pytest.raises(ServiceError, match=r"no Vault\. Check VAULT_ADDR"):
+        with pytest.raises(PermanentServiceError, match=r"no Vault\. Check VAULT_ADDR"):
             VaultClient(address=played.address, auth_method=AuthMethod.JWT).read(SECRET)
 
     def test_an_address_where_nobody_listens_is_told(self, token: str) -> None:
@@ -265,6 +279,42 @@ class TestFailures:
         with pytest.raises(ServiceError, match=rf"{address} .*ConnectionError.*VAULT_ADDR") as caught:
             VaultClient(address=address).read(SECRET)
         assert token not in str(caught.value)
+
+    @pytest.mark.parametrize("redirected", ["/v1/auth/jwt/login", f"/v1/sys/internal/ui/mounts/{SECRET}", f"/v1/{SECRET}"])
+    @pytest.mark.parametrize("to_itself", [False, True])
+    def test_no_redirect_is_followed_with_a_token_or_a_login(
+        self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch, redirected: str, *, to_itself: bool
+    ) -> None:
+        monkeypatch.setenv("VAULT_JWT", "canary")
+        with serving(PlayedVault()) as other:
+            target = played if to_itself else other
+            played.answers[redirected] = lambda _: (307, f"http://u:hidden@127.0.0.1:{target.server_port}/v1/x?y=hidden")
+            with pytest.raises(PermanentServiceError, match=rf"redirects to {target.address}, .*Set VAULT_ADDR") as caught:
+                VaultClient(address=played.address, auth_method=AuthMethod.JWT).read(SECRET)
+            assert other.requests == []
+        assert played.asked(redirected) == 1
+        assert played.asked("/v1/x?y=hidden") == 0
+        assert not caught.value.may_pass
+        assert "hidden" not in str(caught.value)
+
+    @pytest.mark.parametrize(("status", "asked"), [(400, 1), (405, 1), (412, 1), (418, 1), (408, 3), (425, 3), (507, 3)])
+    def test_an_answer_is_final_or_may_pass_by_its_status(
+        self, played: PlayedVault, token: str, status: int, asked: int
+    ) -> None:
+        played.answers[f"/v1/{SECRET}"] = lambda _: (status, {"errors": [f"echo of {token}"]})
+        with pytest.raises(PipelineError, match=rf"Secret {SECRET} of Vault at {played.address}") as caught:
+            VaultClient(address=played.address).read(SECRET)
+        assert caught.value.may_pass == (asked > 1)
+        assert played.asked(f"/v1/{SECRET}") == asked
+        assert token not in str(caught.value)
+
+    def test_an_address_with_a_user_is_refused_and_not_asked(self, played: PlayedVault, token: str) -> None:
+        del token
+        address = played.address.replace("://", "://user:hidden@")
+        with pytest.raises(BadInputError, match=played.address.removeprefix("http://")) as caught:
+            VaultClient(address=address).read(SECRET)
+        assert "hidden" not in str(caught.value)
+        assert played.requests == []
 
     def test_an_address_without_a_scheme_is_told(self, token: str) -> None:
         del token
@@ -288,16 +338,17 @@ class TestCertificates:
             yield server
 
     def test_one_that_is_not_trusted_is_refused_until_it_is_named(self, encrypted: PlayedVault, file: Path) -> None:
-        with pytest.raises(AccessRefusedError, match="VAULT_CACERT"):
+        with pytest.raises(AccessRefusedError, match="is not trusted. Set VAULT_CACERT") as caught:
             VaultClient(address=encrypted.address).read(SECRET)
-        assert encrypted.requests == []
+        assert not caught.value.may_pass
+        assert (encrypted.requests, encrypted.refused_handshakes) == ([], 1)
         assert VaultClient(address=encrypted.address, cacert=str(file)).read(SECRET) == FIELDS
 
     def test_a_redirection_out_of_tls_is_not_followed(
         self, encrypted: PlayedVault, file: Path, played: PlayedVault
     ) -> None:
         encrypted.answers[f"/v1/{SECRET}"] = lambda _: (307, f"{played.address}/v1/{SECRET}")
-        with pytest.raises(ServiceError, match="cannot be reached"):
+        with pytest.raises(PermanentServiceError, match=f"redirects to {played.address}, where"):
             VaultClient(address=encrypted.address, cacert=str(file)).read(SECRET)
         assert played.requests == []
 

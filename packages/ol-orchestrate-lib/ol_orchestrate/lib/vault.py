@@ -2,7 +2,8 @@
 
 A `VaultClient` knows where Vault is and how to log in. What it logs in with stays where Vault's own programs look for
 it, in environment variables and files, and is read at the first use of a secret. No message of an error repeats
-anything of Vault's answers or of what was sent: either can hold a secret.
+anything of Vault's answers or of what was sent: either can hold a secret. What is read as a secret, to log in or from
+Vault, is remembered, so that it is taken out of all that is shown (`ol_orchestrate.lib.redaction`).
 """
 
 from __future__ import annotations
@@ -13,26 +14,46 @@ from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError, ServiceError
+from ol_orchestrate.lib.addresses import origin_of, refuse_credentials
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    BadInputError,
+    MissingObjectError,
+    PermanentServiceError,
+    PipelineError,
+    ServiceError,
+)
+from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import hvac
+    import requests
 
 TIMEOUT = (5, 15)
 """Seconds to connect, and to wait for the next bytes of an answer; for each attempt."""
 
 RETRIES = 2
-"""How often a request is sent again after a failed connection or a 5xx answer."""
+"""How often a request is sent again after a failed connection or an answer that may pass."""
+
+PUBLIC_FIELDS = frozenset({"type", "project_id", "universe_domain"})
+"""Fields of a Google service account that are no secrets, and occur in names of buckets and services."""
 
 KUBERNETES_TOKEN_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Where a pod finds the token of its service account."""
+
+BAD_REQUEST, TOO_MANY_REQUESTS = HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS
+
+READ_BY_HVAC = {BAD_REQUEST, TOO_MANY_REQUESTS, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+"""Refusals that mean different things for a login and for a secret."""
 
 STS_URL = "https://sts.amazonaws.com/"
 """Where Vault sends the signed request on, unless it was told of another endpoint."""
@@ -105,21 +126,29 @@ class VaultClient:
             AccessRefusedError: The login is refused or impossible, or it does not permit to read this secret.
             MissingObjectError: There is no such secret.
             BadInputError: What is mounted there keeps no secrets.
+            PermanentServiceError: What answers is not this Vault: it redirects, or speaks another protocol.
             ServiceError: Vault cannot be reached, or fails.
         """
-        from hvac.exceptions import Forbidden  # noqa: PLC0415 - 0.2 s that only those with a Vault pay
-
+        refuse_credentials(self.address or "")
         path = path.strip("/")
         with self._lock, self._errors(path):
-            if self._client is None:
-                self._client = self._logged_in()
-            try:
-                return self._read(self._client, path)
-            except Forbidden:
-                if self._token_is_good(self._client):
-                    raise AccessRefusedError(f"the login is good, but {NOT_PERMITTED}") from None
+            fields = self._fields(path)
+        remember_secrets([value for name, value in fields.items() if not _is_public(name, value)])
+        return fields
+
+    def _fields(self, path: str) -> dict[str, Any]:
+        """The secret's fields; logs in if that was not done yet, or Vault has forgotten the token."""
+        from hvac.exceptions import Forbidden  # noqa: PLC0415 - 0.2 s that only those with a Vault pay
+
+        if self._client is None:
             self._client = self._logged_in()
+        try:
             return self._read(self._client, path)
+        except Forbidden:
+            if self._token_is_good(self._client):
+                raise AccessRefusedError(f"the login is good, but {NOT_PERMITTED}") from None
+        self._client = self._logged_in()
+        return self._read(self._client, path)
 
     def _read(self, client: hvac.Client, path: str) -> dict[str, Any]:
         """The secret's fields; one question for the mount, one for the secret."""
@@ -164,6 +193,7 @@ class VaultClient:
             message = f"the login is refused ({type(error).__name__}). Check its method, mount, role and credentials"
             raise AccessRefusedError(message) from None
         client.token = _part(answer, "auth", "client_token")
+        remember_secrets(client.token)
         return client
 
     def _connection(self) -> hvac.Client:
@@ -179,18 +209,22 @@ class VaultClient:
             raise AccessRefusedError(f"there is no file {self.cacert}. Correct VAULT_CACERT")
         retries = Retry(
             RETRIES,
+            other=0,  # an untrusted certificate stays untrusted
             allowed_methods=None,  # all: a login that is sent twice only makes a second token
-            status_forcelist=(500, 502, 503, 504),
+            status_forcelist=[status for status in range(400, 600) if may_pass(status) and status != TOO_MANY_REQUESTS],
             backoff_factor=0.25,
             raise_on_status=False,
             respect_retry_after_header=False,  # it has no upper bound
         )
         session = Session()
         session.verify = self.cacert or True
-        session.adapters.clear()  # so that no redirection leads away from https, the token in clear
+        session.hooks["response"].append(_refuse_what_is_final)
         session.mount(f"{scheme}://", HTTPAdapter(max_retries=retries))
         # With None in place of an empty token, hvac would look for one by itself.
-        return hvac.Client(self.address, token="", session=session, timeout=TIMEOUT, namespace=self.namespace)
+        # A redirect is never followed: requests would send Vault's token along, whatever host it leads to.
+        return hvac.Client(
+            self.address, token="", session=session, timeout=TIMEOUT, namespace=self.namespace, allow_redirects=False
+        )
 
     @property
     def _mount(self) -> str:
@@ -220,7 +254,6 @@ class VaultClient:
         """
         from hvac.exceptions import Forbidden, RateLimitExceeded, VaultError  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
-        from requests.exceptions import SSLError  # noqa: PLC0415
 
         login = f"login by {self.auth_method}" + (f" as {self.role}" if self.role else "")
         if self.auth_method is not AuthMethod.TOKEN:
@@ -233,30 +266,55 @@ class VaultClient:
         except Forbidden:
             kind = AccessRefusedError
             problem = f"the token has expired or is unknown (`vault login` makes a new one), or {NOT_PERMITTED}"
-        except SSLError:
-            kind = AccessRefusedError
-            problem = "no connection over TLS that can be trusted. Set VAULT_CACERT, or correct VAULT_ADDR"
         except RequestException as error:
             problem = f"it cannot be reached ({type(error).__name__}). Check VAULT_ADDR and the network"
+            if is_untrusted_certificate(error):
+                kind = AccessRefusedError
+                problem = "its certificate is not trusted. Set VAULT_CACERT to a file with the certificates to trust"
         except RateLimitExceeded:
             problem = "it asks for fewer requests. Run again later"
         except VaultError as error:
-            problem = f"it failed ({type(error).__name__}). Check that it is up and unsealed"
+            kind = PermanentServiceError
+            problem = f"it refuses the request ({type(error).__name__}). Check the path and VAULT_ADDR"
         else:
             return
         where = f"Vault at {self.address}" if self.address else "Vault"
         raise kind(f"Secret {path} of {where} ({login}): {problem}") from None
 
 
+def _refuse_what_is_final(response: requests.Response, **_: object) -> None:
+    """Raise the errors of answers that hvac takes for no answer, or does not tell from those that may pass.
+
+    Raises:
+        PermanentServiceError: A redirect, or another answer that stays as it is.
+        ServiceError: Vault failed, at the last attempt too.
+    """
+    status = response.status_code
+    if status in range(300, 400):
+        response.close()
+        target = origin_of(response.headers.get("Location", ""))
+        message = f"it redirects to {target}, where the token is not sent. Set VAULT_ADDR to the address that answers"
+        raise PermanentServiceError(message)
+    if status not in READ_BY_HVAC and status >= BAD_REQUEST:
+        response.close()
+        hint = "Check that it is up and unsealed" if may_pass(status) else "Check VAULT_ADDR"
+        raise error_of_status(status)(f"it failed (status {status}). {hint}")
+
+
+def _is_public(name: str, value: object) -> bool:
+    """Whether a field of a secret may be shown: an address, which errors name, or one of `PUBLIC_FIELDS`."""
+    return name in PUBLIC_FIELDS or (isinstance(value, str) and value.startswith(("https://", "http://")))
+
+
 def _part(answer: object, *names: str) -> Any:  # noqa: ANN401 - JSON
     """A part of an answer of Vault's.
 
     Raises:
-        ServiceError: The answer is none of Vault's.
+        PermanentServiceError: The answer is none of Vault's.
     """
     for name in names:
         if not isinstance(answer, dict) or name not in answer:
-            raise ServiceError("what answers there is no Vault. Check VAULT_ADDR")
+            raise PermanentServiceError("what answers there is no Vault. Check VAULT_ADDR")
         answer = answer[name]
     return answer
 
@@ -299,6 +357,7 @@ def _sendable(value: str, source: str) -> str:
     """
     if not value or not value.isascii() or not value.isprintable():
         raise AccessRefusedError(f"what is in {source} is no token or key: it has to be one line of ASCII")
+    remember_secrets(value)
     return value
 
 
@@ -322,6 +381,7 @@ def _signed_question_who_am_i() -> dict[str, str]:
         raise AccessRefusedError(f"the AWS credentials cannot be used ({type(error).__name__})") from None
     if keys is None:
         raise AccessRefusedError("there are no AWS credentials here. Set AWS_PROFILE, or run where a role is attached")
+    remember_secrets(keys.secret_key, keys.token or "")
     body = "Action=GetCallerIdentity&Version=2011-06-15"
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8", "Host": "sts.amazonaws.com"}
     request = AWSRequest("POST", STS_URL, headers, body)
