@@ -7,12 +7,18 @@ value of another type than the documented one is an error, since what reads the 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-Key = Annotated[str, Field(min_length=1)]
+MAX_KEY = 255
+"""Characters of a key; the keys of all rows are held in memory."""
+
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 Number = int | float
+Part = TypeVar("Part")
+Many = Annotated[list[Part], FailFast()]
+"""A list of which the first part with an error is told: an error for each part takes more memory than the answer."""
 
 
 class Answered(BaseModel):
@@ -68,8 +74,8 @@ class CourseRun(Answered):
     status: str | None = None
     is_enrollable: bool | None = None
     image: Image | None = None
-    seats: list[dict[str, Any]] | None = None
-    staff: list[Person] | None = None
+    seats: Many[dict[str, Any]] | None = None
+    staff: Many[Person] | None = None
     weeks_to_complete: Number | None = None
     min_effort: Number | None = None
     max_effort: Number | None = None
@@ -82,18 +88,18 @@ class Course(Answered):
 
     key: Key
     title: str | None = None
-    owners: list[Organization] | None = None
+    owners: Many[Organization] | None = None
     short_description: str | None = None
     full_description: str | None = None
     level_type: str | None = None
     marketing_url: str | None = None
     image: Image | None = None
     course_type: str | None = None
-    subjects: list[Subject] | None = None
+    subjects: Many[Subject] | None = None
     prerequisites: list[Any] | None = None
     prerequisites_raw: str | None = None
     modified: str | None = None
-    course_runs: list[CourseRun] | None = None
+    course_runs: Many[CourseRun] | None = None
 
 
 class ProgramCourse(Answered):
@@ -113,6 +119,6 @@ class Program(Answered):
     subtitle: str | None = None
     type: str | None = None
     status: str | None = None
-    authoring_organizations: list[Organization] | None = None
+    authoring_organizations: Many[Organization] | None = None
     data_modified_timestamp: str | None = None
-    courses: list[ProgramCourse] | None = None
+    courses: Many[ProgramCourse] | None = None

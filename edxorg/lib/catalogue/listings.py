@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record", bound=BaseModel)
 
+MAX_ROWS = 200_000
+"""Rows of a listing with all its parts, whose keys are held in memory; edX has some 20,000."""
+
 
 class RecordRows(NamedTuple):
     """The rows of one record.
@@ -161,9 +164,10 @@ def collect(listing: Listing[Record], pages: Iterable[Page[Record]], *, retrieve
         SourceChangedError: Fewer records arrived than the API announced.
         BadInputError: There is no record at all, or none has a list of parts: more likely a permission that was
             lost, or a new form of the API, than a catalogue with nothing in it, and it must not replace a whole one.
+            Or there are more than `MAX_ROWS` rows.
     """
     with closing(_Arrivals()) as arrivals:
-        announced, records_repeated, parts_repeated, has_parts = 0, 0, 0, False
+        announced, records_repeated, parts_repeated, row_count, has_parts = 0, 0, 0, 0, False
         for page in pages:
             announced = max(announced, page.count)
             for record in page.results:
@@ -171,6 +175,10 @@ def collect(listing: Listing[Record], pages: Iterable[Page[Record]], *, retrieve
                 records_repeated += rows.key in arrivals.entries
                 parts_repeated += arrivals.keep(rows)
                 has_parts = has_parts or rows.parts is not None
+                row_count += 1 + len(rows.parts or [])
+                if row_count > MAX_ROWS:
+                    message = f"{listing.path}: over {MAX_ROWS:,} rows. Nothing is replaced; look at what answers there"
+                    raise BadInputError(message)
         arrived = len(arrivals.entries)
         if arrived < announced:
             message = (

@@ -7,6 +7,7 @@ import html
 import json
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
     MissingObjectError,
+    PermanentServiceError,
     PipelineError,
     ServiceError,
 )
@@ -376,12 +378,12 @@ class TestRetries:
     @pytest.mark.parametrize(
         ("status", "error"),
         [
-            (400, BadInputError),
+            (400, PermanentServiceError),
             (403, AccessRefusedError),
             (404, MissingObjectError),
-            (405, BadInputError),
+            (405, PermanentServiceError),
             (410, MissingObjectError),
-            (451, BadInputError),
+            (451, PermanentServiceError),
         ],
     )
     def test_what_a_retry_cannot_fix_is_tried_once(
@@ -459,18 +461,48 @@ class TestPages:
         [
             "https://evil.example/api/v1/things/?page=2",
             "//evil.example/?page=2",
-            "http://127.0.0.1:1/api/v1/things/?page=2",
-            "https://127.0.0.1/?page=2",
+            "https://127.0.0.1.evil.example/?page=2",
+            "https://127.0.0.1@evil.example/?page=2",
             "http://[broken",
             "file:///etc/passwd?page=2",
+            "ftp://127.0.0.1/?page=2",
         ],
     )
     def test_a_next_to_another_host_is_refused_and_named(self, server: LoopbackApi, api: OpenEdxApi, link: str) -> None:
         server.on(LISTING, page(["a"], 2, link))
-        with pytest.raises(BadInputError, match=f"away from {server.url}; it is not followed") as caught:
+        with pytest.raises(BadInputError, match=r"away from 127\.0\.0\.1; it is not followed") as caught:
             keys_of(api)
         assert ("evil.example" in link) == ("evil.example" in str(caught.value))
         assert len(server.asked(LISTING)) == 1
+
+    @pytest.mark.parametrize(
+        "link",
+        [
+            "https://LOCALHOST/api/v1/things/?page=2",
+            "http://localhost:8000/api/v1/things/?page=2",
+            "HTTP://LocalHost:1/api/v1/things/?page=2",
+            "http://localhost./?page=2",
+            "//localhost/api/v1/things/?page=2",
+            "/api/v1/things/?page=2",
+            "?page=2",
+        ],
+    )
+    def test_a_next_with_another_scheme_port_case_or_none_is_asked_of_the_configured_address(
+        self, server: LoopbackApi, link: str
+    ) -> None:
+        server.on(LISTING, page(["a"], 2, link), page(["b"], 2))
+        here = server.url.replace("127.0.0.1", "localhost")
+        with OpenEdxApi.connect(lambda: credentials(server, url=here)) as api:
+            assert keys_of(api) == ["a", "b"]
+        assert server.asked(LISTING)[1].query == {"page": ["2"]}
+
+    def test_a_next_whose_query_is_endless_is_refused_and_not_quoted(
+        self, server: LoopbackApi, api: OpenEdxApi
+    ) -> None:
+        server.on(LISTING, page(["a"], 2, f"?page={'9' * 5000}"))
+        with pytest.raises(BadInputError, match="over 2048 characters") as caught:
+            keys_of(api)
+        assert len(str(caught.value)) < 300
 
     def test_a_next_to_the_same_page_ends(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, page(["a"], 2, "?page=2"))
@@ -479,12 +511,22 @@ class TestPages:
         assert len(server.asked(LISTING)) == 2
 
     def test_an_error_names_page_record_and_field(self, server: LoopbackApi, api: OpenEdxApi) -> None:
-        second = Reply({"count": 3, "next": None, "results": [{"key": "b"}, {"id": "the third", "note": "no key"}]})
+        second = Reply({"count": 3, "next": None, "results": [{"key": "b"}, {"id": "hidden", "note": "hidden"}]})
         server.on(LISTING, page(["a"], 3, "?page=2"), second)
-        with pytest.raises(
-            BadInputError, match=r"\?page=2, page 2: record no\. 2 \('the third'\), key: Field required"
-        ):
+        with pytest.raises(BadInputError, match=r"\?page=2, page 2: record no\. 2, key: Field required$") as caught:
             keys_of(api)
+        assert caught.value.__suppress_context__, "pydantic's own error has the values"
+
+    def test_an_error_within_a_mapping_does_not_repeat_its_key(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+        class Tagged(BaseModel):
+            tags: dict[str, int]
+
+        results = [{"tags": {"hidden@learner.example": "seven"}}]
+        server.on(LISTING, Reply({"count": 1, "next": None, "results": results}))
+        with pytest.raises(BadInputError, match="page 1: record no. 1, tags, a key: Input should be a valid integer") as caught:
+            list(api.pages(LISTING, Page[Tagged]))
+        assert "hidden" not in str(caught.value)
+        assert "seven" not in str(caught.value)
 
     def test_a_listing_in_the_form_of_the_courses_api(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         def courses(*ids: str, next_link: str | None) -> Reply:
@@ -506,9 +548,44 @@ class TestWrongAnswers:
             keys_of(api)
 
     def test_json_that_ends_early_may_pass(self, server: LoopbackApi, api: OpenEdxApi) -> None:
-        server.on(LISTING, Reply(b'{"count": 1, "results": [{"ke'))
-        with pytest.raises(ServiceError, match="may have been cut short"):
+        server.on(LISTING, Reply(b'{"count": 1, "results": [{"key": "hidden", "no'))
+        with pytest.raises(ServiceError, match="46 bytes.*may have been cut short") as caught:
             keys_of(api)
+        assert "hidden" not in str(caught.value)
+
+    def test_broken_json_is_final(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+        server.on(LISTING, Reply(b'{"count": 1, "results": [{"key": }]}'))
+        with pytest.raises(BadInputError, match="status 200, but not a page of a listing in JSON"):
+            keys_of(api)
+
+    @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"count": 1, "results": [{"key": "a", "note": [[['])
+    @pytest.mark.parametrize("path", [LISTING, TOKEN_PATH])
+    def test_json_without_a_bottom_is_final(
+        self, server: LoopbackApi, api: OpenEdxApi, path: str, opening: bytes
+    ) -> None:
+        depth = 100_000
+        body = opening + b"[" * depth + b"]" * depth + b"}"
+        server.on(path, Reply(body))
+        with pytest.raises(BadInputError, match="status 200, but not a (page|token).*in JSON") as caught:
+            keys_of(api)
+        assert not caught.value.may_pass
+        assert len(server.asked(path)) == 1
+
+    @pytest.mark.parametrize("value", [b"{}", b"[]", b"1", b'{"a":1}'])
+    def test_an_answer_of_very_many_values_is_refused_unparsed(
+        self, server: LoopbackApi, api: OpenEdxApi, value: bytes
+    ) -> None:
+        body = b'{"count": 1, "results": [' + b",".join([value] * (MAX_BODY // (len(value) + 1) - 100)) + b"]}"
+        server.on(LISTING, Reply(body))
+        tracemalloc.start()
+        try:
+            with pytest.raises(BadInputError, match="JSON values, and 400,000 are read; ask for less at a time"):
+                keys_of(api)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 5 * MAX_BODY
+        assert len(server.asked(LISTING)) == 1
 
     @pytest.mark.parametrize("body", [[], "text", None, 3])
     def test_json_that_is_no_page(self, server: LoopbackApi, api: OpenEdxApi, body: object) -> None:
@@ -525,7 +602,7 @@ class TestWrongAnswers:
         with serving() as other:
             other.on(LISTING, page(["stolen"], 1))
             server.on(LISTING, Reply(status=302, headers={"Location": f"{other.url}{LISTING}?code=hidden"}))
-            with pytest.raises(BadInputError, match=f"a redirect to {other.url}, which is not followed") as caught:
+            with pytest.raises(PermanentServiceError, match=f"a redirect to {other.url}, which is not followed") as caught:
                 keys_of(api)
             assert other.seen == []
         assert "hidden" not in str(caught.value)
@@ -653,17 +730,23 @@ class TestCredentials:
             "discovery.edx.org",
             "ftp://a.example",
             "https://",
-            "https://u:canary@a.example",
-            "https://a.example/?canary",
-            "https://a.example/#canary",
             "https://a.example:x",
             "https://a.ex\nample",
             "https://[::1",
         ],
     )
     def test_an_address_that_is_none_is_refused_unseen(self, url: str) -> None:
-        with pytest.raises(BadInputError, match="The API address is not of the form") as caught:
+        with pytest.raises(BadInputError, match="The API address is not of the form"):
             ApiCredentials("i", "s", url)
+
+    @pytest.mark.parametrize("field", ["url", "token_url", "studio_url"])
+    @pytest.mark.parametrize(
+        "address", ["https://u:canary@a.example", "https://a.example/?canary", "https://a.example/#canary"]
+    )
+    def test_an_address_with_a_credential_is_refused_without_repeating_it(self, field: str, address: str) -> None:
+        addresses = {"url": "https://b.example", field: address}
+        with pytest.raises(BadInputError, match=r"The (API|token|Studio) address: .*a\.example.*is refused") as caught:
+            ApiCredentials("i", "s", **addresses)
         assert "canary" not in str(caught.value)
 
 

@@ -17,20 +17,22 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 _SIGNED = re.compile(rf"[?&;#]{CREDENTIAL_PARAMETER}=", re.IGNORECASE)
 
 
-def refuse_credentials(address: str) -> None:
+def refuse_credentials(address: str, name: str = "") -> None:
     """Check that an address holds no user, no password and no query that could be a signature.
 
     Args:
         address: Of a store or of a service, with or without a scheme.
+        name: Of the variable or the setting that it comes from, for the message.
 
     Raises:
         BadInputError: It does; the message shows the address without that part.
     """
     if _holds_credentials(address):
+        prefix = f"{name}: " if name else ""
         message = (
-            f"{_shown(address)!r} came with a user, a password or a query in it, and is refused. An address is shown "
-            "and stored with runs: take that part out, renew what it gave access to, and put credentials into the "
-            "variables, the profile or the Vault secret for them"
+            f"{prefix}the address {_shown(address)!r} was given with a user, a password or a query, and is refused, as "
+            "addresses are shown and stored. Take that part out, renew what it gave access to, and put credentials into "
+            "the variables, the profile or the Vault secret for them"
         )
         raise BadInputError(message)
 

@@ -129,7 +129,7 @@ class VaultClient:
             PermanentServiceError: What answers is not this Vault: it redirects, or speaks another protocol.
             ServiceError: Vault cannot be reached, or fails.
         """
-        refuse_credentials(self.address or "")
+        refuse_credentials(self.address or "", "VAULT_ADDR")
         path = path.strip("/")
         with self._lock, self._errors(path):
             fields = self._fields(path)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import AliasChoices, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import AliasChoices, AliasPath, BaseModel, FailFast, Field, TypeAdapter, ValidationError
 
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx_api.session import ApiSession
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_PAGES = 10_000
 """Pages after which a listing counts as endless."""
+
+MAX_QUERY = 2048
+"""Characters in the query of a page's address, which messages repeat."""
 
 Record = TypeVar("Record", bound=BaseModel)
 Parsed = TypeVar("Parsed")
@@ -37,7 +39,7 @@ class Page(BaseModel, Generic[Record]):
 
     count: int = Field(validation_alias=AliasChoices("count", AliasPath("pagination", "count")), ge=0)
     next: str | None = Field(default=None, validation_alias=AliasChoices("next", AliasPath("pagination", "next")))
-    results: list[Record]
+    results: Annotated[list[Record], FailFast()]  # one error is told, and a page of errors takes much memory
 
 
 class CourseSummary(BaseModel):
@@ -106,8 +108,8 @@ class OpenEdxApi:
             params: Query of the first page; the others have the query of the server's own `next`, and nothing else.
 
         Raises:
-            BadInputError: A record does not fit its model, with the page and the record; a `next` leads to another
-                host or to a page already read.
+            BadInputError: A record does not fit its model, with the page, the record's number and the field; a `next`
+                leads to another host or to a page already read.
         """
         url = self._session.credentials.url + path
         query = str(httpx.QueryParams(params))
@@ -127,25 +129,31 @@ class OpenEdxApi:
         try:
             return page_model.model_validate_json(answer.body)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             if not first["loc"]:  # no JSON object at all
                 raise self._session.misfit(answer, "a page of a listing", error) from None
-        problem = _describe(answer.body, first["loc"], first["msg"])
-        message = f"{answer.request}, page {number}: {problem}"
-        raise BadInputError(message)
+        place = _place(first["loc"], _names_of_fields(page_model))
+        message = f"{answer.request}, page {number}: {place}: {first['msg']}"
+        raise BadInputError(message) from None
 
     def _query_of_next(self, answer: Answer, link: str) -> str:
+        """The query part of `next`, which is asked of the configured address whatever scheme, port or path it has.
+
+        A proxy that ends TLS makes the server write `http`, or a port of its own.
+        """
         here = httpx.URL(self._session.credentials.url)
         try:
             there = here.join(link)
         except httpx.InvalidURL:
             there = httpx.URL()
-        if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
+        if there.scheme not in {"http", "https"} or there.host.rstrip(".") != here.host.rstrip("."):
             message = (
-                f"{answer.request}: its `next` leads to {there.scheme}://{there.host or '?'},"
-                f" away from {here.scheme}://{here.netloc.decode()}; it is not followed"
+                f"{answer.request}: its `next` leads to {there.host[:253] or 'an unreadable address'}, away from"
+                f" {here.host}; it is not followed"
             )
             raise BadInputError(message)
+        if len(there.query) > MAX_QUERY:
+            raise BadInputError(f"{answer.request}: its `next` has a query of over {MAX_QUERY} characters")
         return there.query.decode("ascii")
 
     def course_ids(self, page_size: int = 100) -> Iterator[str]:
@@ -203,20 +211,27 @@ class OpenEdxApi:
             raise self._session.misfit(answer, expected, error) from None
 
 
-def _describe(body: bytes, place: tuple[int | str, ...], problem: str) -> str:
-    """Turn `("results", 3, "course_runs", 0, "key")` into `record no. 4 ('MITx+6.00x'), course_runs no. 1, key: …`."""
-    match place:
+def _place(parts: tuple[int | str, ...], fields: set[str]) -> str:
+    """Turn `("results", 3, "course_runs", 0, "key")` into `record no. 4, course_runs no. 1, key`.
+
+    Names that are not those of a field come from the answer, and are not repeated.
+    """
+    where = ""
+    match parts:
         case ("results", int(index), *inner):
-            record = from_json(body)["results"][index]
-            names = (
-                [record[name] for name in ("key", "uuid", "id") if name in record] if isinstance(record, dict) else []
-            )
-            where = f"record no. {index + 1}" + (f" ({names[0]!r:.80})" if names else "")
+            where = f"record no. {index + 1}"
         case _:
-            where, inner = "", list(place)
+            inner = list(parts)
     for part in inner:
-        where += f" no. {part + 1}" if isinstance(part, int) else f", {part}"
-    return f"{where.removeprefix(', ')}: {problem}"
+        where += f" no. {part + 1}" if isinstance(part, int) else f", {part if part in fields else 'a key'}"
+    return where.removeprefix(", ")
+
+
+def _names_of_fields(model: type[BaseModel]) -> set[str]:
+    """The names of all fields of a model and of those within it."""
+    schema = model.model_json_schema()
+    objects = [schema, *schema.get("$defs", {}).values()]
+    return {name for each in objects for name in each.get("properties", {})}
 
 
 def _in_path(course_id: str) -> str:

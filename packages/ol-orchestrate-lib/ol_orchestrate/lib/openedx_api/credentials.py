@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError
+from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +34,17 @@ class ApiCredentials:
     studio_url: str = ""
 
     def __post_init__(self) -> None:
-        """Bring the addresses into their usual form.
+        """Bring the addresses into their usual form, and keep id and secret out of all that is shown.
 
         Raises:
             BadInputError: An address is not plain `http(s)://host[:port][/path]`.
         """
-        url = _address("API", self.url)
+        remember_secrets(self.client_id, self.client_secret)
+        url = service_address("API", self.url)
         object.__setattr__(self, "url", url)
-        object.__setattr__(self, "token_url", _address("token", self.token_url or f"{url}/oauth2/access_token"))
+        object.__setattr__(self, "token_url", service_address("token", self.token_url or f"{url}/oauth2/access_token"))
         if self.studio_url:
-            object.__setattr__(self, "studio_url", _address("Studio", self.studio_url))
+            object.__setattr__(self, "studio_url", service_address("Studio", self.studio_url))
 
     @classmethod
     def from_secret(cls, path: str, secret: Mapping[str, Any]) -> Self:
@@ -88,13 +91,18 @@ class ApiCredentials:
         )
 
 
-def _address(what: str, url: str) -> str:
-    """The address without a trailing slash; never shown in an error, since it may hold a password."""
+def service_address(what: str, url: str) -> str:
+    """The address without a trailing slash.
+
+    Raises:
+        BadInputError: It is not plain `http(s)://host[:port][/path]`; the message shows no part that can be secret.
+    """
+    refuse_credentials(url, f"The {what} address")
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL()
-    if parts.scheme not in {"http", "https"} or not parts.host or parts.userinfo or parts.query or parts.fragment:
+    if parts.scheme not in {"http", "https"} or not parts.host:
         message = f"The {what} address is not of the form https://host[:port][/path], without a user or a query"
         raise BadInputError(message)
     return url.rstrip("/")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
 import threading
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-from urllib.parse import quote, quote_plus
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
+from ol_orchestrate.lib.addresses import origin_of
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError, ServiceError
+from ol_orchestrate.lib.http_status import error_of_status
+from ol_orchestrate.lib.redaction import redact, remember_secrets
 from ol_orchestrate.lib.openedx_api.transport import Answer, Clock, Timeouts, Transport
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 EXCERPT = 200
 """Characters of an answer that an error quotes."""
 
+MAX_VALUES = 400_000
+"""JSON values of one answer. Parsing takes up to 300 bytes for each; a page of the catalogue has some 10,000."""
+
 EXPIRY_MARGIN = 30.0
 """Seconds before its end at which a token is no longer used, so that it does not expire on the way."""
 
-_TOKEN_LIKE = re.compile(r"""eyJ[\w-]{8,}(\.[\w-]*)*|\w*(token|secret)["']?\s*[:=]\s*["']?[^\s"'&<,}]+""")
-"""A JWT, or a field named like a secret: an answer can hold tokens that nobody here knows yet."""
+_TOKEN_LIKE = re.compile(r"""\w*(token|secret)["']?\s*[:=]\s*["']?[^\s"'&<,}]+""")
+"""A field named like a secret: an answer can hold tokens that nobody here knows yet."""
 
 
 class _TokenAnswer(BaseModel):
@@ -139,18 +142,24 @@ class ApiSession:
             token = _TokenAnswer.model_validate_json(self._accept(answer).body)
         except ValidationError as error:
             raise self.misfit(answer, "a token", error) from None
+        remember_secrets(token.access_token)
         return _Token(token.access_token, asked + max(token.expires_in - EXPIRY_MARGIN, token.expires_in / 2))
 
     def _accept(self, answer: Answer) -> Answer:
+        """The answer, if it is a success that can be parsed within the memory there is for it."""
         if httpx.codes.is_success(answer.status):
-            return answer._replace(request=self._redact(answer.request))
-        error: type[PipelineError] = BadInputError
+            # More than there are, as commas in texts count too; counting costs nothing beside parsing.
+            values = sum(answer.body.count(mark) for mark in (b",", b"{", b"["))
+            if values > MAX_VALUES:
+                problem = f"the answer may have {values:,} JSON values, and {MAX_VALUES:,} are read; ask for less at a time"
+                raise BadInputError(redact(f"{answer.request}: {problem}"))
+            return answer._replace(request=redact(answer.request))
+        error = error_of_status(answer.status)
         problem = f"status {answer.status}"
         if httpx.codes.is_redirect(answer.status):
-            problem += f", a redirect to {_host(answer.headers.get('Location', ''))}, which is not followed"
-            problem += "; check the address in the credentials"
-        elif answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            error = AccessRefusedError
+            problem += f", a redirect to {origin_of(answer.headers.get('Location', ''))}, which is not followed"
+            problem += "; set the address of the API to where it is"
+        elif error is AccessRefusedError:
             problem += "; this client's credentials do not open it"
         elif answer.status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             error = MissingObjectError
@@ -159,46 +168,23 @@ class ApiSession:
     def misfit(self, answer: Answer, expected: str, error: ValidationError) -> PipelineError:
         """The error for an answer that is not `expected`; JSON that breaks off may be whole the next time."""
         message = self._message(answer, f"status {answer.status}, but not {expected} in JSON")
-        kind = error.errors(include_url=False, include_context=False, include_input=False)[0]["type"]
-        if kind == "json_invalid" and "json" in answer.headers.get("Content-Type", ""):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        if is_json and first["type"] == "json_invalid" and "EOF while parsing" in first["msg"]:
             return ServiceError(f"{message}; it may have been cut short, run again")
         return BadInputError(message)
 
     def _message(self, answer: Answer, problem: str) -> str:
-        kind = answer.headers.get("Content-Type", "none")
+        kind = answer.headers.get("Content-Type", "none")[:60]
         text = answer.body[: 64 * EXCERPT].decode("utf-8", "replace")
-        excerpt = " ".join(_TOKEN_LIKE.sub("…", self._redact(text))[:EXCERPT].split())
-        return self._redact(f"{answer.request}: {problem}") + f" (content type {kind[:60]}; it begins {excerpt!r})"
-
-    def _redact(self, text: str) -> str:
-        """`text` without the secrets of this session."""
-        secrets = [self._token.value] if self._token else []
-        if self._credentials:
-            secrets += [self._credentials.client_secret, self._credentials.client_id]
-        for secret in secrets:
-            text = re.sub(_any_spelling(secret), "…", text, flags=re.IGNORECASE)
-        return text
+        if httpx.codes.is_success(answer.status) and text.lstrip()[:1] in {"{", "["}:
+            told = f"{len(answer.body):,} bytes"  # of records, which no message quotes
+        else:
+            excerpt = " ".join(_TOKEN_LIKE.sub("…", redact(text))[:EXCERPT].split())
+            told = f"it begins {excerpt!r}"
+        return redact(f"{answer.request}: {problem} (content type {kind}; {told})")
 
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
 
-
-def _any_spelling(secret: str) -> str:
-    """A pattern for the secret as it is, and as URLs, forms, JSON and HTML spell it, in any mixture of these."""
-
-    def of_character(character: str) -> str:
-        spellings = {character, quote(character, safe=""), quote_plus(character)}
-        spellings |= {json.dumps(character)[1:-1], html.escape(character)}
-        return f"(?:{'|'.join(map(re.escape, sorted(spellings)))})"
-
-    return "".join(map(of_character, secret))
-
-
-def _host(location: str) -> str:
-    """Scheme and host of a redirect; its path and query can hold secrets."""
-    try:
-        url = httpx.URL(location)
-    except httpx.InvalidURL:
-        return "an unreadable address"
-    return f"{url.scheme}://{url.netloc.decode()}" if url.host else "another path"

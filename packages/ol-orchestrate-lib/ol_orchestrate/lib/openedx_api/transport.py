@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
-from ol_orchestrate.lib.errors import BadInputError, ServiceError
+from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, ServiceError
+from ol_orchestrate.lib.http_status import is_untrusted_certificate, may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,11 +112,17 @@ class Transport:
         self._budget = RequestBudget(requests_per_hour, clock) if requests_per_hour else None
         self._timeouts = timeouts
         self._clock = clock
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
-            headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
-            follow_redirects=False,
-        )
+        try:
+            self._client = httpx.Client(
+                timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+                headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
+                follow_redirects=False,
+            )
+        except OSError as error:
+            message = f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used ({error.strerror or type(error).__name__}). Correct it"
+            raise BadInputError(message) from None
+        except (ValueError, httpx.InvalidURL):  # whose texts repeat the address, with a password that it may hold
+            raise BadInputError("A proxy's address cannot be used. Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY") from None
 
     def send(
         self,
@@ -126,12 +133,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         **body: Any,  # noqa: ANN401 - `data` or `json`, as httpx takes them
     ) -> Answer:
-        """Ask until there is an answer other than 429 or 5xx.
+        """Ask until there is an answer that is final.
 
         Asking again is harmless for all requests of this package, the start of an export included.
 
         Raises:
             ServiceError: There was none after five attempts, or the server asks to wait longer than `PATIENCE`.
+            AccessRefusedError: The server's certificate is not trusted.
             BadInputError: The answer is over `MAX_BODY`, or compressed in a way that was not asked for.
         """
         request = self._client.build_request(method, url, params=params, headers=headers, **body)
@@ -144,11 +152,15 @@ class Transport:
             try:
                 answer = self._attempt(shown, request)
             except (httpx.TransportError, httpx.DecodingError) as error:
+                if is_untrusted_certificate(error):
+                    remedy = "Set SSL_CERT_FILE to a file with the certificates to trust"
+                    message = f"{shown}: the server's certificate is not trusted. {remedy}"
+                    raise AccessRefusedError(message) from None
                 problem = f"no complete answer ({type(error).__name__})"
                 if isinstance(error, httpx.ConnectError):  # the texts of other errors can quote headers
                     problem += f", {error}"
             else:
-                if answer.status != httpx.codes.TOO_MANY_REQUESTS and answer.status < httpx.codes.INTERNAL_SERVER_ERROR:
+                if not may_pass(answer.status):
                     return answer
                 problem = f"status {answer.status}"
                 asked = retry_after(answer.headers)
