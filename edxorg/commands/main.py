@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from typing import Any, TextIO, cast
 
 import click
 
 from edxorg.lib.settings import SettingsError
 from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.redaction import redact
 
 COMMANDS = {
     "demo": "Try everything on this machine: sample inputs, no credentials.",
@@ -56,7 +60,29 @@ def edxorg() -> None:
     """  # noqa: D301 - \b is click's, for lines that are not to be joined
 
 
+class _Redacted:
+    """A stream whose text passes `redact`, whole as each caller writes it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(redact(text))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the stream
+        if name == "buffer":  # a way around `write`, which click takes where it finds one
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
 def main() -> None:
+    """Run the command. All that it prints, tracebacks included, is without the secrets that were read by then."""
+    out, err = _Redacted(sys.stdout), _Redacted(sys.stderr)
+    with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
+        _main()
+
+
+def _main() -> None:
     """Run the command; an error meant for people is one line, without a traceback."""
     try:
         edxorg(standalone_mode=False)
@@ -78,4 +104,7 @@ def main() -> None:
         sys.exit(1)
     except PipelineError as error:
         click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except Exception:  # noqa: BLE001 - printed here, where secrets are taken out, instead of by the interpreter
+        traceback.print_exc()
         sys.exit(1)

@@ -52,7 +52,7 @@ def as_url(place: str) -> str:
     Raises:
         click.UsageError: It is a URL of no store.
     """
-    is_url = re.match(r"[a-z][a-z0-9+.-]*:/", place)
+    is_url = re.match(r"[a-z][a-z0-9+.-]*:/", place, re.IGNORECASE)
     url = place if is_url else f"file://{Path(place).expanduser().absolute()}"
     try:
         split_url(url)

@@ -1,6 +1,7 @@
 """All that differs between environments, partners and machines, read once from the environment's variables.
 
-No secret is among the settings: those are read when a run needs them, by whoever needs them.
+No secret is among the settings: those are read when a run needs them, by whoever needs them. An address with a secret
+in it is refused, whether it is a setting or one that only a vendor's client reads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from edxorg.lib.members import EDX_NAMING, MemberNaming
 from edxorg.lib.tables import Escapes, RowHash
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.stores import split_url
 from ol_orchestrate.lib.vault import AuthMethod
@@ -52,6 +54,9 @@ _VAULTS = {
 }
 
 COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
+
+_ADDRESS = re.compile(r"EDXORG_\w*URL|VAULT_ADDR|AWS_ENDPOINT_URL\w*|STORAGE_EMULATOR_HOST")
+"""Variables whose values are addresses, those that only the vendors' clients read included."""
 
 _ARCHIVE_SOURCE = {"EDXORG_ARCHIVE_URL", "VAULT_ADDR", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"}
 """Variables any of which tells that there is an archive source to watch."""
@@ -132,6 +137,8 @@ class Settings:
             SettingsError: A value cannot be used. The message names the variable and what it can be.
         """
         given = {name: value for name, value in environ.items() if value}
+        for name in filter(_ADDRESS.fullmatch, given):
+            _refuse_credentials(given[name], name)
         environment = _choice(Environment, given, "DAGSTER_ENVIRONMENT", Environment.DEV)
         login = AuthMethod.TOKEN if environment is Environment.DEV else AuthMethod.KUBERNETES
         landing_zone, reports = _destinations(environment, folder or Path.cwd())
@@ -182,6 +189,13 @@ def _positive(given: Mapping[str, str], name: str, default: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
         raise SettingsError(f"{name}={text!r} is no limit: it can be a whole number, 1 or more")
     return int(text)
+
+
+def _refuse_credentials(address: str, name: str) -> None:
+    try:
+        refuse_credentials(address, name)
+    except BadInputError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _url(given: Mapping[str, str], name: str, default: str) -> str:

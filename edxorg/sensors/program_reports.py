@@ -11,6 +11,7 @@ from dagster_aws.s3 import S3Resource  # noqa: TC002 - Dagster reads the annotat
 from edxorg.lib.program_reports import batches
 from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
 from edxorg.sensors.limits import IN_PROGRESS, RUNS_A_TICK, is_under_way
+from ol_orchestrate.failures import errors_without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +38,9 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
         under_way = _requests_under_way(context.instance, job.name)
         if any(not keys for keys in under_way):
             return dg.SkipReason("A run that was started without keys, and finds them out itself, is under way")
-        reports = reports_of(settings, s3_download, s3_upload)
-        comparison = reports.compare()
+        with errors_without_secrets():
+            reports = reports_of(settings, s3_download, s3_upload)
+            comparison = reports.compare()
         if comparison.refused:
             shown = comparison.refused[:NAMED_IN_LOG]
             context.log.warning("%d reports are refused for their keys, such as %s", len(comparison.refused), shown)

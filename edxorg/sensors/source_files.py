@@ -14,7 +14,7 @@ import dagster as dg
 
 from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, need
 from edxorg.sensors.limits import RUNS_A_TICK, is_under_way
-from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
 from ol_orchestrate.lib.delivery import short_hash
 from ol_orchestrate.lib.stores import join_url
 
@@ -70,8 +70,9 @@ def source_files_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         source: FileObjectIOManager = context.resources.gcs_input
-        store = source.store()
-        listing = _Listing.of(store.list(), file_name, other_names)
+        with errors_without_secrets():
+            store = source.store()
+            listing = _Listing.of(store.list(), file_name, other_names)
         seen, result = _Tick(context.instance, files, job.name, store.url, listing).result()
         context.log.info("%s", seen)
         return result or dg.SensorResult(skip_reason=seen)

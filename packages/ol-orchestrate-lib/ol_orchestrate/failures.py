@@ -1,4 +1,4 @@
-"""From our errors to Dagster's failures, in one place: a retry only where a retry can help."""
+"""From our errors to Dagster's failures, in one place: a retry only where a retry can help, and no secret in a text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import dagster as dg
 
 from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.redaction import redact, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,20 +58,36 @@ def failures_for_people(context: RunContext) -> Iterator[None]:
     """Turn an error that is complete without its traceback into a failure that says it, and tag the run.
 
     What nobody foresaw is not retried either. Dagster's own retries of whole runs know nothing of the reason; a tag
-    tells them.
+    tells them. Dagster stores the texts of failures and of what caused them, so they are redacted here.
     """
     try:
         try:
             yield
         except PipelineError as error:
-            raise dg.Failure(str(error), allow_retries=error.may_pass) from None
+            raise dg.Failure(redact(str(error)), allow_retries=error.may_pass) from None
+        except dg.Failure as failure:
+            failure.description = redact(failure.description or "")
+            raise
+        except dg.RetryRequested:
+            raise
         except Exception as error:
-            if isinstance(error, (dg.Failure, dg.RetryRequested)):
-                raise
-            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+            description = redact(f"{type(error).__name__}: {error}")
+            raise dg.Failure(description, allow_retries=False) from without_secrets(error)
     except dg.Failure as failure:
         if not failure.allow_retries:
             context.instance.add_run_tags(
                 context.run_id, {PERMANENT_FAILURE: "true", "dagster/retry_on_asset_or_op_failure": "false"}
             )
         raise
+
+
+@contextmanager
+def errors_without_secrets() -> Iterator[None]:
+    """Raise what is raised inside with its text redacted: for sensors, whose errors Dagster stores as they are."""
+    try:
+        yield
+    except Exception as error:
+        shown = without_secrets(error)
+        if shown is error:
+            raise
+        raise shown from shown.__cause__

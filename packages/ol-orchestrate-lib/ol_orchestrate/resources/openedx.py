@@ -11,8 +11,9 @@ import threading
 from abc import abstractmethod
 
 from dagster import ConfigurableResource, InitResourceContext, ResourceDependency
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import AccessRefusedError
 from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi
 from ol_orchestrate.resources.secrets.vault import Vault
@@ -57,6 +58,12 @@ class OpenEdxApiClient(_OpenEdxResource):
     studio_url: str = Field(default="", description="Address of Studio, which courses are exported through.")
     client_id_variable: str = Field(description="Name of the environment variable that holds the OAuth client's id.")
     client_secret_variable: str = Field(description="Name of the one that holds its secret.")
+
+    @field_validator("base_url", "token_url", "studio_url")
+    @classmethod
+    def _holds_no_credentials(cls, address: str) -> str:
+        refuse_credentials(address)
+        return address
 
     def credentials(self) -> ApiCredentials:
         """Read the two variables.

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ def split_url(url: str) -> tuple[str, str, str]:
     """Scheme, bucket and prefix of a store's URL; of a folder: `file`, nothing, and the path.
 
     Raises:
-        BadInputError: The URL is of no known kind.
+        BadInputError: The URL is of no known kind, or holds credentials.
     """
+    refuse_credentials(url)
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "file" and rest.startswith("/"):
         return scheme, "", rest.rstrip("/") or "/"

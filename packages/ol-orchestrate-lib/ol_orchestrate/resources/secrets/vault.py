@@ -6,8 +6,9 @@ from threading import Lock
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.vault import AuthMethod, VaultClient
 
 
@@ -29,6 +30,12 @@ class Vault(dg.ConfigurableResource[None]):
 
     _client: VaultClient | None = PrivateAttr(default=None)
     _lock: Lock = PrivateAttr(default_factory=Lock)
+
+    @field_validator("address")
+    @classmethod
+    def _holds_no_credentials(cls, address: str | None) -> str | None:
+        refuse_credentials(address or "", "VAULT_ADDR")
+        return address
 
     def read(self, path: str) -> dict[str, Any]:
         """The fields of a secret, such as `secret-data/pipelines/edx/edxorg/edx-oauth-client`.

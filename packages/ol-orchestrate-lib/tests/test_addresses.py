@@ -1,0 +1,96 @@
+"""Addresses that hold credentials are refused, and not repeated."""
+
+from __future__ import annotations
+
+import pytest
+
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.lib.addresses import origin_of, refuse_credentials
+from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.stores import open_store, split_url
+from ol_orchestrate.resources.openedx import OpenEdxApiClient
+from ol_orchestrate.resources.secrets.vault import Vault
+
+CREDENTIALS = {
+    "https://user:hidden@vault.example:8200/x": "'https://…@vault.example:8200/x'",
+    "https://hidden@vault.example": "'https://…@vault.example'",
+    "HTTPS://user:hidden@vault.example": "'HTTPS://…@vault.example'",
+    "https:/user:hidden@vault.example": "'https:/…@vault.example'",
+    "https://user:hid?den@vault.example": "'https://…'",
+    "https://user:hid/den@vault.example": "'https://…@vault.example'",
+    "https://user:hid@den@vault.example": "'https://…@vault.example'",
+    "user:hidden@localhost:4443": "'…@localhost:4443'",
+    "https://bucket.example/a.tar.gz?X-Amz-Signature=hidden": "'https://bucket.example/a.tar.gz'",
+    "https://bucket.example/a?mail=a@b&sig=hidden": "'https://…'",
+    "https://bucket.example/a#hidden": "'https://bucket.example/a'",
+    "s3://AKIA:hidden@bucket/a": "'s3://…@bucket/a'",
+    "s3://AKIA:hid/den+@bucket/a": "'s3://…@bucket/a'",
+    "s3://AKIA:hidden/a": "'s3://…'",
+    "gs://hidden@bucket/a": "'gs://…@bucket/a'",
+    "s3://bucket/a?AWSAccessKeyId=x&Signature=hidden": "'s3://bucket/a'",
+    "gs://bucket/a?x=1&X-Goog-Signature=hidden": "'gs://bucket/a'",
+    "file://user:hidden@host/a": "'file://…@host/a'",
+    "file:///folder/a?access_token=hidden": "'file:///folder/a'",
+}
+
+
+@pytest.mark.parametrize("address", CREDENTIALS)
+def test_an_address_with_credentials_is_refused_without_repeating_them(address: str) -> None:
+    for refuse in (refuse_credentials, split_url, open_store):
+        with pytest.raises(BadInputError, match="a user, a password or a query, and is refused") as caught:
+            refuse(address)
+        assert CREDENTIALS[address] in str(caught.value)
+        assert not [part for part in ("hid", "den@", "AKIA", "user:") if part in str(caught.value)]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://vault.example:8200/path",
+        "http://127.0.0.1:4443",
+        "http://[::1]:4443",
+        "localhost:4443",
+        "s3://bucket/a@b/c?d=e#f",
+        "gs://bucket/prefix:x",
+        "file:///folder/user:name@host/c?d",
+        "",
+    ],
+)
+def test_an_address_without_credentials_passes(address: str) -> None:
+    refuse_credentials(address)
+
+
+def test_the_message_begins_with_the_name_of_the_variable() -> None:
+    with pytest.raises(BadInputError, match=r"^VAULT_ADDR: the address 'https://…@h'"):
+        refuse_credentials("https://u:p@h", "VAULT_ADDR")
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("https://user:hidden@h.example:8200/x?hidden", "https://h.example:8200"),
+        ("//h.example/hidden", "http://h.example"),
+        ("/path?hidden", "another path"),
+        ("http://[hidden", "an unreadable address"),
+        ("", "another path"),
+    ],
+)
+def test_a_redirects_target_is_shown_by_its_origin(target: str, shown: str) -> None:
+    assert origin_of(target) == shown
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda address: Vault(address=address),
+        lambda address: OpenEdxApiClient(base_url=address, client_id_variable="I", client_secret_variable="S"),
+        lambda address: OpenEdxApiClient(
+            base_url="https://h", token_url=address, client_id_variable="I", client_secret_variable="S"
+        ),
+        lambda address: FileObjectIOManager(url=address.replace("https", "s3")),
+    ],
+)
+def test_a_resource_with_credentials_in_its_address_cannot_be_made(build) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    with pytest.raises(BadInputError, match="is refused") as caught:
+        build("https://user:hidden@vault.example")
+    assert "hidden" not in repr(caught.value)

@@ -1,0 +1,139 @@
+"""Texts, errors and log records without the secrets that were read."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import secrets
+import time
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ol_orchestrate.lib.redaction import MASK, redact, remember_secrets, without_secrets
+
+SPELLINGS = {
+    "as it is": str,
+    "upper case": str.upper,
+    "a URL": lambda value: quote(value, safe=""),
+    "a URL in lower case": lambda value: quote(value, safe="").lower(),
+    "a form": quote_plus,
+    "JSON": lambda value: json.dumps(value)[1:-1],
+    "HTML": html.escape,
+    "a Python literal": lambda value: repr(value)[1:-1],
+    "Base64": lambda value: b64encode(value.encode()).decode(),
+    "Base64 after a user": lambda value: b64encode(f"user:{value}".encode()).decode(),
+    "Base64 before a host": lambda value: b64encode(f"{value}@host".encode()).decode(),
+    "Base64 for URLs": lambda value: urlsafe_b64encode(f"id:{value}".encode()).decode(),
+}
+
+
+def canary() -> str:
+    return f"{secrets.token_hex(6)}+/=\"'<ключ>&{secrets.token_hex(6)}"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_secret_is_taken_out_however_it_is_spelled(spelling: str) -> None:
+    value = canary()
+    spelled = SPELLINGS[spelling](value)
+    assert spelled in redact(f"echo of {spelled} here"), "nothing is hidden that was not read as a secret"
+    remember_secrets(value)
+    shown = redact(f"echo of {spelled} here")
+    assert value[:12].lower() not in shown.lower()
+    assert value[-12:].lower() not in shown.lower()
+    assert max(map(len, shown.split())) < 24, "of Base64, only what mixes with the text around it is left"
+    assert shown.startswith("echo of ")
+    assert shown.endswith(" here")
+
+
+@given(st.text(min_size=6, max_size=40).filter(lambda text: text.strip() == text and "\n" not in text and "\\" not in text))
+def test_any_text_of_six_characters_can_be_a_secret(value: str) -> None:
+    remember_secrets(value)
+    for spell in (str, json.dumps, lambda value: quote(value, errors="replace")):
+        assert value not in redact(f"({spell(value)})").replace(MASK, "")
+
+
+def test_every_field_of_a_mapping_and_each_line_of_a_key_is_secret() -> None:
+    lines = [secrets.token_urlsafe(48) for _ in range(3)]
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----", ""])
+    pin = secrets.randbelow(10**12) + 10**12
+    remember_secrets({"key": key, "inner": [{"pin": pin}]})
+    told = redact(f"-----BEGIN PRIVATE KEY----- {lines[1]} {key!r} {pin}")
+    assert not [line for line in [*lines, str(pin)] if line in told]
+    assert "-----BEGIN PRIVATE KEY-----" in told, "a line that all keys have is none of the secret"
+
+
+@pytest.mark.parametrize("short", ["", "abc", "12345", True, None])
+def test_what_is_too_short_to_be_told_from_words_stays(short: object) -> None:
+    remember_secrets(short)
+    assert redact(f"a word {short} abcdef 123456") == f"a word {short} abcdef 123456"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at https://user:hidden@host:8200/x", "at https://…@host:8200/x"),
+        ("at s3://AKIA:hid/den@bucket/x", "at s3://…@bucket/x"),
+        ("proxy http://hidden@proxy.example:3128", "proxy http://…@proxy.example:3128"),
+        ("https://h/x?X-Amz-Signature=hidden&b=1", "https://h/x?X-Amz-Signature=…&b=1"),
+        ("https://h/x?a=1&access_token=hidden", "https://h/x?a=1&access_token=…"),
+        ("token eyJhbGciOiJSUzI1.eyJzdWIi.c2lnbmF0dXJl end", "token … end"),
+        ("<Code>ExpiredToken</Code><Token-0>hidden</Token-0>", "<Code>ExpiredToken</Code><Token-0>…</Token-0>"),
+        ("http://127.0.0.1:8200/a@b, mail@example.org, ?page=2", "http://127.0.0.1:8200/a@b, mail@example.org, ?page=2"),
+    ],
+)
+def test_what_looks_like_a_credential_is_taken_out_unknown(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+def test_a_long_text_takes_no_long_time() -> None:
+    remember_secrets(*(secrets.token_hex(16) for _ in range(200)))
+    started = time.process_time()
+    for piece in ("://a:b", "eyJ", "?token=x", "://", "a@", "word "):
+        redact(piece * 40_000)
+    assert time.process_time() - started < 5
+
+
+def raise_in_a_chain(value: str) -> None:
+    try:
+        raise KeyError(value)
+    except KeyError as cause:
+        error = RuntimeError(f"echo of {value}")
+        error.add_note(f"note of {value}")
+        raise error from cause
+
+
+def test_an_error_has_its_name_and_traceback_and_no_secret_in_the_whole_chain() -> None:
+    value = canary()
+    remember_secrets(value)
+    with pytest.raises(RuntimeError) as caught:
+        raise_in_a_chain(value)
+    shown = without_secrets(caught.value)
+    assert (type(shown).__name__, str(shown)) == ("RuntimeError", f"echo of {MASK}")
+    assert type(shown.__cause__).__name__ == "KeyError"
+    assert shown.__traceback__ is caught.value.__traceback__
+    assert value[:12] not in f"{shown!r} {shown.__cause__!r} {shown.__notes__}"
+    harmless = ValueError("harmless")
+    assert without_secrets(harmless) is harmless
+
+
+def test_a_log_record_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    value = canary()
+    remember_secrets(value)
+    logger = logging.getLogger("somebody.elses.library")
+    with caplog.at_level("INFO"):
+        logger.warning("retrying %s of %d", value, 3)
+        logger.warning("arguments that do not fit: %d", value)
+        try:
+            raise_in_a_chain(value)
+        except RuntimeError:
+            logger.exception("failed")
+        logger.info("harmless %s", "text")
+    assert value[:12] not in caplog.text + repr([record.__dict__ for record in caplog.records])
+    assert f"retrying {MASK} of 3" in caplog.text
+    assert "RuntimeError: echo of" in caplog.text
+    assert "harmless text" in caplog.text
