@@ -16,6 +16,7 @@ import pytest
 from edxorg.commands import runs
 from edxorg_tests.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.errors import MissingObjectError
+from ol_orchestrate.lib.redaction import remember_secrets
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -205,3 +206,56 @@ def test_a_home_of_dagster_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
         assert instance.get_dynamic_partitions("files") == [NAME]
+
+
+ADDRESSES = ["https://user:hidden@h.example/", "S3://AKIA:hidden@bucket/", "gs://bucket/a?X-Goog-Signature=hidden&/"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest", "archive", "{}" + NAME],
+        ["ingest", "archive", NAME, "--landing-zone", "{}"],
+        ["ingest", "tracking-log", "{}mitx-edx-events-2024-01-31.log.gz"],
+        ["ingest", "course-xml", "{}course.tar.gz", "--json"],
+        ["inspect", "{}" + NAME],
+        ["inspect", NAME, "{}"],
+        ["{}"],
+    ],
+    ids=" ".join,
+)
+def test_a_credential_in_an_address_is_a_mistake_and_is_not_repeated(
+    edxorg: Shell, arguments: list[str], address: str
+) -> None:
+    code, out, err = edxorg(*(argument.replace("{}", address) for argument in arguments))
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert "hidden" not in out + err
+
+
+@pytest.mark.parametrize("variable", ["EDXORG_ARCHIVE_URL", "VAULT_ADDR", "AWS_ENDPOINT_URL", "EDXORG_API_TOKEN_URL"])
+def test_a_credential_in_an_address_of_the_environment_is_a_mistake_and_is_not_repeated(
+    edxorg: Shell, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "https://user:hidden@h.example")
+    for arguments in (["doctor"], ["inspect", NAME]):
+        code, out, err = edxorg(*arguments)
+        assert code == 2
+        assert err.startswith(f"Error: {variable}: the address 'https://…@h.example'")
+        assert "hidden" not in out + err
+
+
+def test_what_a_command_prints_holds_no_secret_that_was_read(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = "canary-0123456789"
+    remember_secrets(canary)
+
+    def fails(*_: object) -> None:
+        print("printed", canary)  # noqa: T201
+        raise RuntimeError(f"echo of {canary}")
+
+    monkeypatch.setattr(runs, "settings_for", fails)
+    code, out, err = edxorg("inspect", NAME)
+    assert (code, out) == (1, "printed …\n")
+    assert "RuntimeError: echo of …" in err
+    assert canary not in err

@@ -127,3 +127,29 @@ def test_a_value_that_cannot_be_used_is_named_with_what_can(name: str, value: st
 )
 def test_the_date_in_an_archives_name(name: str, expected: date | None) -> None:
     assert Settings().archive_name.date_in(name) == expected
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "EDXORG_ARCHIVE_URL",
+        "EDXORG_LANDING_ZONE_URL",
+        "EDXORG_PROGRAM_REPORTS_URL",
+        "EDXORG_PROGRAM_REPORTS_DESTINATION_URL",
+        "EDXORG_API_URL",
+        "EDXORG_API_TOKEN_URL",
+        "VAULT_ADDR",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "STORAGE_EMULATOR_HOST",
+    ],
+)
+@pytest.mark.parametrize("address", ["https://user:hidden@h.example/x", "https://h.example/x?X-Amz-Signature=hidden"])
+def test_an_address_with_credentials_is_refused_by_name_without_repeating_them(variable: str, address: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: .*h.example/x.*is refused") as caught:
+        settings(**{variable: address})
+    assert "hidden" not in repr(caught.value)
+
+
+def test_a_proxy_may_hold_credentials() -> None:
+    assert settings(HTTPS_PROXY="http://user:password@proxy.example:3128").vault.address == ""

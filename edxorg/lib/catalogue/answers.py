@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 MAX_KEY = 255
 """Characters of a key; the keys of all rows are held in memory."""
@@ -17,7 +17,7 @@ MAX_KEY = 255
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 Number = int | float
 Part = TypeVar("Part")
-Many = Annotated[list[Part], FailFast()]
+Many = Annotated[list[Part], Field(fail_fast=True)]
 """A list of which the first part with an error is told: an error for each part takes more memory than the answer."""
 
 

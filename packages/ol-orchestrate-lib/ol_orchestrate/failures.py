@@ -67,10 +67,11 @@ def failures_for_people(context: RunContext) -> Iterator[None]:
             raise dg.Failure(redact(str(error)), allow_retries=error.may_pass) from None
         except dg.Failure as failure:
             failure.description = redact(failure.description or "")
+            failure.args = (failure.description,)
             raise
         except dg.RetryRequested:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, as a failure
             description = redact(f"{type(error).__name__}: {error}")
             raise dg.Failure(description, allow_retries=False) from without_secrets(error)
     except dg.Failure as failure:
@@ -87,7 +88,6 @@ def errors_without_secrets() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        shown = without_secrets(error)
-        if shown is error:
-            raise
-        raise shown from shown.__cause__
+        if (shown := without_secrets(error)) is not error:
+            raise shown from shown.__cause__
+        raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -10,6 +12,8 @@ from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.stores import open_store, split_url
 from ol_orchestrate.resources.openedx import OpenEdxApiClient
 from ol_orchestrate.resources.secrets.vault import Vault
+
+VARIABLES: dict[str, Any] = {"client_id_variable": "ID", "client_secret_variable": "SECRET"}
 
 CREDENTIALS = {
     "https://user:hidden@vault.example:8200/x": "'https://…@vault.example:8200/x'",
@@ -83,10 +87,8 @@ def test_a_redirects_target_is_shown_by_its_origin(target: str, shown: str) -> N
     "build",
     [
         lambda address: Vault(address=address),
-        lambda address: OpenEdxApiClient(base_url=address, client_id_variable="I", client_secret_variable="S"),
-        lambda address: OpenEdxApiClient(
-            base_url="https://h", token_url=address, client_id_variable="I", client_secret_variable="S"
-        ),
+        lambda address: OpenEdxApiClient(base_url=address, **VARIABLES),
+        lambda address: OpenEdxApiClient(base_url="https://h", token_url=address, **VARIABLES),
         lambda address: FileObjectIOManager(url=address.replace("https", "s3")),
     ],
 )

@@ -1,12 +1,20 @@
+import json
+import logging
 import os
+import secrets
 import signal
 import time
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
 import pytest
+from dagster._utils.error import serializable_error_info_from_exc_info
 
-from ol_orchestrate.failures import RETRIES, FailureRetries, failures_for_people
-from ol_orchestrate.lib.errors import ServiceError
+from ol_orchestrate.failures import RETRIES, FailureRetries, errors_without_secrets, failures_for_people
+from ol_orchestrate.lib.errors import BadInputError, ServiceError
+from ol_orchestrate.lib.redaction import remember_secrets
 
 
 @pytest.mark.parametrize("terminated", [True, False])
@@ -49,3 +57,108 @@ def test_what_may_pass_is_tried_again() -> None:
 
     assert job.execute_in_process().success
     assert len(attempts) == 3
+
+
+class FailingJob:
+    """A job with an op for each way in which a text can leave a step, each with a secret of its own."""
+
+    NAMES = (
+        *("final", "passing", "unforeseen", "cause", "context", "note", "failure", "logged", "argument"),
+        *("logged_error", "library", "form", "json", "base64"),
+    )
+
+    def __init__(self) -> None:
+        self.canaries = {name: f"{name}+{secrets.token_hex(8)}" for name in self.NAMES}
+
+    def fail(self, context: dg.OpExecutionContext) -> None:
+        told = self.canaries
+        context.log.info(f"echo of {told['logged']}")  # noqa: G004 - as careless code has it
+        context.log.warning("echo of %s", told["argument"])
+        logging.getLogger("a.library").warning("echo of %s", told["library"])
+        try:
+            os.environ[told["logged_error"]]
+        except KeyError:
+            context.log.exception("echo")
+        match context.op.name:
+            case "final":
+                raise BadInputError(
+                    f"echo of {told['final']}, {quote(told['form'], safe='')}, {json.dumps(told['json'])}"
+                )
+            case "passing":
+                raise ServiceError(f"echo of {told['passing']}, {b64encode(told['base64'].encode()).decode()}")
+            case "failure":
+                raise dg.Failure(f"echo of {told['failure']}", allow_retries=False)
+            case _:
+                self.fail_in_a_chain()
+
+    def fail_in_a_chain(self) -> None:
+        try:
+            try:
+                raise OSError(self.canaries["context"])  # noqa: TRY301
+            except OSError:
+                raise KeyError(self.canaries["cause"])  # noqa: B904 - with a context, as careless code has it
+        except KeyError as cause:
+            error = ValueError(self.canaries["unforeseen"])
+            error.add_note(self.canaries["note"])
+            raise error from cause
+
+    def definition(self) -> dg.JobDefinition:
+        def op_named(name: str) -> dg.OpDefinition:
+            @dg.op(name=name, retry_policy=FailureRetries(max_retries=1, delay=0))
+            def work(context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - Dagster cannot read it as text
+                with failures_for_people(context):
+                    self.fail(context)
+
+            return work
+
+        ops = [op_named(name) for name in ("final", "passing", "failure", "unforeseen")]
+
+        @dg.job
+        def failing() -> None:
+            for op in ops:
+                op()
+
+        return failing
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["secret", "no secret"])
+def test_no_secret_is_stored_printed_or_logged_however_a_step_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], *, remembered: bool
+) -> None:
+    failing = FailingJob()
+    if remembered:
+        remember_secrets(failing.canaries)
+    overrides = {"python_logs": {"managed_python_loggers": ["a.library"]}}
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides=overrides) as instance:
+        job = failing.definition()
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        run = instance.get_run_by_id(result.run_id)
+        stored = [dg.serialize_value(each) for each in (run, job.get_job_snapshot(), *instance.all_logs(result.run_id))]
+    assert {event.step_key for event in result.get_step_failure_events()} == {
+        "final",
+        "passing",
+        "failure",
+        "unforeseen",
+    }
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(content.startswith(b"SQLite") for content in files)
+    told = "\n".join([*stored, *capfd.readouterr(), *(content.decode("latin-1") for content in files)])
+    spelled = {
+        name: [value, quote(value, safe=""), b64encode(value.encode()).decode()]
+        for name, value in failing.canaries.items()
+    }
+    shown = {name for name, spellings in spelled.items() if any(each in told for each in spellings)}
+    assert shown == (set() if remembered else set(failing.NAMES)), "each is shown where it is no secret"
+    assert ("echo of …" in told) == remembered
+    assert "ValueError: " in told
+
+
+def test_the_error_of_a_sensor_is_raised_without_secrets() -> None:
+    failing = FailingJob()
+    remember_secrets(failing.canaries)
+    with pytest.raises(Exception, match=r"^…") as caught, errors_without_secrets():
+        failing.fail_in_a_chain()
+    assert type(caught.value).__name__ == "ValueError"
+    told = serializable_error_info_from_exc_info((caught.type, caught.value, caught.tb)).to_string()
+    assert "KeyError" in told
+    assert not [value for value in failing.canaries.values() if value in told]

@@ -523,7 +523,9 @@ class TestPages:
 
         results = [{"tags": {"hidden@learner.example": "seven"}}]
         server.on(LISTING, Reply({"count": 1, "next": None, "results": results}))
-        with pytest.raises(BadInputError, match="page 1: record no. 1, tags, a key: Input should be a valid integer") as caught:
+        with pytest.raises(
+            BadInputError, match=r"page 1: record no\. 1, tags, a key: Input should be a valid integer"
+        ) as caught:
             list(api.pages(LISTING, Page[Tagged]))
         assert "hidden" not in str(caught.value)
         assert "seven" not in str(caught.value)
@@ -549,7 +551,7 @@ class TestWrongAnswers:
 
     def test_json_that_ends_early_may_pass(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, Reply(b'{"count": 1, "results": [{"key": "hidden", "no'))
-        with pytest.raises(ServiceError, match="46 bytes.*may have been cut short") as caught:
+        with pytest.raises(ServiceError, match=r"46 bytes.*may have been cut short") as caught:
             keys_of(api)
         assert "hidden" not in str(caught.value)
 
@@ -566,7 +568,7 @@ class TestWrongAnswers:
         depth = 100_000
         body = opening + b"[" * depth + b"]" * depth + b"}"
         server.on(path, Reply(body))
-        with pytest.raises(BadInputError, match="status 200, but not a (page|token).*in JSON") as caught:
+        with pytest.raises(BadInputError, match=r"status 200, but not a (page|token).*in JSON") as caught:
             keys_of(api)
         assert not caught.value.may_pass
         assert len(server.asked(path)) == 1
@@ -602,7 +604,9 @@ class TestWrongAnswers:
         with serving() as other:
             other.on(LISTING, page(["stolen"], 1))
             server.on(LISTING, Reply(status=302, headers={"Location": f"{other.url}{LISTING}?code=hidden"}))
-            with pytest.raises(PermanentServiceError, match=f"a redirect to {other.url}, which is not followed") as caught:
+            with pytest.raises(
+                PermanentServiceError, match=f"a redirect to {other.url}, which is not followed"
+            ) as caught:
                 keys_of(api)
             assert other.seen == []
         assert "hidden" not in str(caught.value)

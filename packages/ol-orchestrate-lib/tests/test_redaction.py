@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import json
 import logging
+import os
 import secrets
 import time
 from base64 import b64encode, urlsafe_b64encode
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -16,7 +18,10 @@ from hypothesis import strategies as st
 
 from ol_orchestrate.lib.redaction import MASK, redact, remember_secrets, without_secrets
 
-SPELLINGS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "upper case": str.upper,
     "a URL": lambda value: quote(value, safe=""),
@@ -50,7 +55,9 @@ def test_a_secret_is_taken_out_however_it_is_spelled(spelling: str) -> None:
     assert shown.endswith(" here")
 
 
-@given(st.text(min_size=6, max_size=40).filter(lambda text: text.strip() == text and "\n" not in text and "\\" not in text))
+@given(
+    st.text(min_size=6, max_size=40).filter(lambda text: text.strip() == text and "\n" not in text and "\\" not in text)
+)
 def test_any_text_of_six_characters_can_be_a_secret(value: str) -> None:
     remember_secrets(value)
     for spell in (str, json.dumps, lambda value: quote(value, errors="replace")):
@@ -83,7 +90,10 @@ def test_what_is_too_short_to_be_told_from_words_stays(short: object) -> None:
         ("https://h/x?a=1&access_token=hidden", "https://h/x?a=1&access_token=…"),
         ("token eyJhbGciOiJSUzI1.eyJzdWIi.c2lnbmF0dXJl end", "token … end"),
         ("<Code>ExpiredToken</Code><Token-0>hidden</Token-0>", "<Code>ExpiredToken</Code><Token-0>…</Token-0>"),
-        ("http://127.0.0.1:8200/a@b, mail@example.org, ?page=2", "http://127.0.0.1:8200/a@b, mail@example.org, ?page=2"),
+        (
+            "http://127.0.0.1:8200/a@b, mail@example.org, ?page=2",
+            "http://127.0.0.1:8200/a@b, mail@example.org, ?page=2",
+        ),
     ],
 )
 def test_what_looks_like_a_credential_is_taken_out_unknown(text: str, shown: str) -> None:
@@ -100,7 +110,7 @@ def test_a_long_text_takes_no_long_time() -> None:
 
 def raise_in_a_chain(value: str) -> None:
     try:
-        raise KeyError(value)
+        os.environ[value]
     except KeyError as cause:
         error = RuntimeError(f"echo of {value}")
         error.add_note(f"note of {value}")

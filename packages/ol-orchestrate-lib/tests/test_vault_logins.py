@@ -10,10 +10,8 @@ import json
 import ssl
 from base64 import b64decode
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +19,6 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
@@ -33,6 +28,7 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
 )
 from ol_orchestrate.lib.vault import RETRIES, AuthMethod, VaultClient
+from ol_orchestrate.testing.certificates import certify_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -280,7 +276,9 @@ class TestFailures:
             VaultClient(address=address).read(SECRET)
         assert token not in str(caught.value)
 
-    @pytest.mark.parametrize("redirected", ["/v1/auth/jwt/login", f"/v1/sys/internal/ui/mounts/{SECRET}", f"/v1/{SECRET}"])
+    @pytest.mark.parametrize(
+        "redirected", ["/v1/auth/jwt/login", f"/v1/sys/internal/ui/mounts/{SECRET}", f"/v1/{SECRET}"]
+    )
     @pytest.mark.parametrize("to_itself", [False, True])
     def test_no_redirect_is_followed_with_a_token_or_a_login(
         self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch, redirected: str, *, to_itself: bool
@@ -288,8 +286,13 @@ class TestFailures:
         monkeypatch.setenv("VAULT_JWT", "canary")
         with serving(PlayedVault()) as other:
             target = played if to_itself else other
-            played.answers[redirected] = lambda _: (307, f"http://u:hidden@127.0.0.1:{target.server_port}/v1/x?y=hidden")
-            with pytest.raises(PermanentServiceError, match=rf"redirects to {target.address}, .*Set VAULT_ADDR") as caught:
+            played.answers[redirected] = lambda _: (
+                307,
+                f"http://u:hidden@127.0.0.1:{target.server_port}/v1/x?y=hidden",
+            )
+            with pytest.raises(
+                PermanentServiceError, match=rf"redirects to {target.address}, .*Set VAULT_ADDR"
+            ) as caught:
                 VaultClient(address=played.address, auth_method=AuthMethod.JWT).read(SECRET)
             assert other.requests == []
         assert played.asked(redirected) == 1
@@ -297,7 +300,9 @@ class TestFailures:
         assert not caught.value.may_pass
         assert "hidden" not in str(caught.value)
 
-    @pytest.mark.parametrize(("status", "asked"), [(400, 1), (405, 1), (412, 1), (418, 1), (408, 3), (425, 3), (507, 3)])
+    @pytest.mark.parametrize(
+        ("status", "asked"), [(400, 1), (405, 1), (412, 1), (418, 1), (408, 3), (425, 3), (507, 3)]
+    )
     def test_an_answer_is_final_or_may_pass_by_its_status(
         self, played: PlayedVault, token: str, status: int, asked: int
     ) -> None:
@@ -332,13 +337,13 @@ class TestCertificates:
     def encrypted(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayedVault]:
         monkeypatch.setenv("VAULT_TOKEN", "s.canary")
         server = PlayedVault()
-        server.socket = self.certified(file).wrap_socket(server.socket, server_side=True)
+        server.socket = certify_loopback(file).wrap_socket(server.socket, server_side=True)
         server.scheme = "https"
         with serving(server):
             yield server
 
     def test_one_that_is_not_trusted_is_refused_until_it_is_named(self, encrypted: PlayedVault, file: Path) -> None:
-        with pytest.raises(AccessRefusedError, match="is not trusted. Set VAULT_CACERT") as caught:
+        with pytest.raises(AccessRefusedError, match=r"is not trusted\. Set VAULT_CACERT") as caught:
             VaultClient(address=encrypted.address).read(SECRET)
         assert not caught.value.may_pass
         assert (encrypted.requests, encrypted.refused_handshakes) == ([], 1)
@@ -355,24 +360,3 @@ class TestCertificates:
     def test_a_file_that_is_not_there_is_named(self) -> None:
         with pytest.raises(AccessRefusedError, match=r"no file /nowhere\.pem\. Correct VAULT_CACERT"):
             VaultClient(address="https://127.0.0.1:1", cacert="/nowhere.pem").read(SECRET)
-
-    def certified(self, file: Path) -> ssl.SSLContext:
-        """A server's context with a certificate of its own making for 127.0.0.1, which lands in the file."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
 
@@ -113,6 +114,12 @@ class FileObjectIOManager(_StoredFileIOManager):
         default=None,
         description="file:///folder, s3://bucket/prefix or gs://bucket/prefix; not needed to read what was recorded",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_credentials(cls, url: str | None) -> str | None:
+        refuse_credentials(url or "")
+        return url
 
     @property
     def can_write(self) -> bool:

@@ -31,8 +31,8 @@ def refuse_credentials(address: str, name: str = "") -> None:
         prefix = f"{name}: " if name else ""
         message = (
             f"{prefix}the address {_shown(address)!r} was given with a user, a password or a query, and is refused, as "
-            "addresses are shown and stored. Take that part out, renew what it gave access to, and put credentials into "
-            "the variables, the profile or the Vault secret for them"
+            "addresses are shown and stored. Take that part out, renew what it gave access to, and put credentials "
+            "into the variables, the profile or the Vault secret for them"
         )
         raise BadInputError(message)
 

@@ -44,7 +44,10 @@ CREDENTIAL_PARAMETER = (
 
 _LOOKS_SECRET = (
     # A user before a host; the second form is for a password with slashes, which is no port.
-    (re.compile(r"(?<=://)[^\s/?#@]{1,512}@|(?<=://)[^\s/?#@]{1,512}:(?!\d{1,5}(?:[/?#]|$))[^\s@]{0,512}@"), f"{MASK}@"),
+    (
+        re.compile(r"(?<=://)[^\s/?#@]{1,512}@|(?<=://)[^\s/?#@]{1,512}:(?!\d{1,5}(?:[/?#]|$))[^\s@]{0,512}@"),
+        f"{MASK}@",
+    ),
     (re.compile(rf"([?&;]{CREDENTIAL_PARAMETER}=)[^&;\s\"'<>]+", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*"), MASK),
     # S3 repeats an expired session token in its answer.
@@ -73,7 +76,11 @@ class _Secret:
         """The value as it is, and as URLs, forms, JSON, HTML and Python spell it, in any mixture of these."""
 
         def of_character(character: str) -> str:
-            spellings = {character, quote(character, safe="", errors="replace"), quote_plus(character, errors="replace")}
+            spellings = {
+                character,
+                quote(character, safe="", errors="replace"),
+                quote_plus(character, errors="replace"),
+            }
             spellings |= {json.dumps(character)[1:-1], html.escape(character), repr(character)[1:-1], f"\\{character}"}
             return f"(?:{'|'.join(map(re.escape, sorted(spellings, key=len, reverse=True)))})"
 
@@ -102,7 +109,8 @@ def remember_secrets(*values: object) -> None:
     lines = [line for value in values for line in _lines(value)]
     with _lock:
         for line in lines:
-            _known[line] = _known.pop(line, None) or _Secret(line)
+            _known.setdefault(line, _Secret(line))
+            _known.move_to_end(line)
         while len(_known) > MAX_KNOWN:
             _known.popitem(last=False)
         if lines and not _guard:

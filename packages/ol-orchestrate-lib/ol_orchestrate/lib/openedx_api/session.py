@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, ValidationError
 from ol_orchestrate.lib.addresses import origin_of
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError, ServiceError
 from ol_orchestrate.lib.http_status import error_of_status
-from ol_orchestrate.lib.redaction import redact, remember_secrets
 from ol_orchestrate.lib.openedx_api.transport import Answer, Clock, Timeouts, Transport
+from ol_orchestrate.lib.redaction import redact, remember_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,7 +151,9 @@ class ApiSession:
             # More than there are, as commas in texts count too; counting costs nothing beside parsing.
             values = sum(answer.body.count(mark) for mark in (b",", b"{", b"["))
             if values > MAX_VALUES:
-                problem = f"the answer may have {values:,} JSON values, and {MAX_VALUES:,} are read; ask for less at a time"
+                problem = (
+                    f"the answer may have {values:,} JSON values, and {MAX_VALUES:,} are read; ask for less at a time"
+                )
                 raise BadInputError(redact(f"{answer.request}: {problem}"))
             return answer._replace(request=redact(answer.request))
         error = error_of_status(answer.status)
@@ -187,4 +189,3 @@ class ApiSession:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
-

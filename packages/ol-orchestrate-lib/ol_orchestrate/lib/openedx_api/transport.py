@@ -119,10 +119,14 @@ class Transport:
                 follow_redirects=False,
             )
         except OSError as error:
-            message = f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used ({error.strerror or type(error).__name__}). Correct it"
+            message = (
+                f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used ({error.strerror or type(error).__name__}). Correct it"
+            )
             raise BadInputError(message) from None
         except (ValueError, httpx.InvalidURL):  # whose texts repeat the address, with a password that it may hold
-            raise BadInputError("A proxy's address cannot be used. Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY") from None
+            raise BadInputError(
+                "A proxy's address cannot be used. Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+            ) from None
 
     def send(
         self,
@@ -152,13 +156,7 @@ class Transport:
             try:
                 answer = self._attempt(shown, request)
             except (httpx.TransportError, httpx.DecodingError) as error:
-                if is_untrusted_certificate(error):
-                    remedy = "Set SSL_CERT_FILE to a file with the certificates to trust"
-                    message = f"{shown}: the server's certificate is not trusted. {remedy}"
-                    raise AccessRefusedError(message) from None
-                problem = f"no complete answer ({type(error).__name__})"
-                if isinstance(error, httpx.ConnectError):  # the texts of other errors can quote headers
-                    problem += f", {error}"
+                problem = _problem(shown, error)
             else:
                 if not may_pass(answer.status):
                     return answer
@@ -222,6 +220,20 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _problem(shown: str, error: Exception) -> str:
+    """What to say of an attempt without an answer.
+
+    Raises:
+        AccessRefusedError: The server's certificate is not trusted, and will not be at the next attempt.
+    """
+    if is_untrusted_certificate(error):
+        remedy = "Set SSL_CERT_FILE to a file with the certificates to trust"
+        raise AccessRefusedError(f"{shown}: the server's certificate is not trusted. {remedy}") from None
+    problem = f"no complete answer ({type(error).__name__})"
+    # The texts of other errors can quote headers.
+    return f"{problem}, {error}" if isinstance(error, httpx.ConnectError) else problem
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
