@@ -164,7 +164,9 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return whether all went well."""
     export = Export.read(open_source(source), settings, quiet=as_json)
-    partition = export.partition(settings).key()
+    summary, info, sha256 = export.summary(settings), export.info, export.sha256
+    partition = summary["partition"]
+    del export  # the run reads the course again, and two of them may be more than the memory holds
 
     from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
     from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata  # noqa: PLC0415
@@ -172,22 +174,22 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys))
     with runs.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
-        _register(instance, export, partition, settings)
+        _register(instance, info, sha256, partition, settings)
         reasons = runs.run_job(outputs, instance, partition)
         landed = {} if reasons else _landed(instance, list(extract_edxorg_courserun_metadata.keys), partition)
     if as_json:
         result = {"succeeded": not reasons, "reasons": reasons, "objects": landed}
-        click.echo(json.dumps({**export.summary(settings), **result}))
+        click.echo(json.dumps({**summary, **result}))
         return not reasons
     for key in landed.values():
         console.out.print(key, markup=False, highlight=False, soft_wrap=True)
-    _show_problems([str(problem) for problem in export.course.problems])
+    _show_problems(summary["problems"])
     for reason in reasons:
         click.echo(f"Error: {reason}", err=True)
     return not reasons
 
 
-def _register(instance: dg.DagsterInstance, export: Export, partition: str, settings: Settings) -> None:
+def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, partition: str, settings: Settings) -> None:
     """Record the export where it is, as the course's XML, unless that is what was recorded last."""
     import dagster as dg  # noqa: PLC0415
 
@@ -199,15 +201,15 @@ def _register(instance: dg.DagsterInstance, export: Export, partition: str, sett
     asset, landing_zone = dg.AssetKey.from_user_string(COURSE_XML), settings.landing_zone_url
     add_partitions(instance, course_and_source_partitions, [partition])
     known = latest_recorded(instance, asset, landing_zone, [partition]).get(partition)
-    same_version = known is not None and known.version == export.sha256
-    if same_version and recorded_path(instance, asset, partition) == export.info.url:
+    same_version = known is not None and known.version == sha256
+    if same_version and recorded_path(instance, asset, partition) == info.url:
         return
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             asset,
             partition=partition,
-            metadata={"path": export.info.url, "size": export.info.size, "source": "edxorg ingest course-xml"},
-            tags=tags_of(export.sha256, landing_zone),
+            metadata={"path": info.url, "size": info.size, "source": "edxorg ingest course-xml"},
+            tags=tags_of(sha256, landing_zone),
         )
     )
 
