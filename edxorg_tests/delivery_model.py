@@ -88,8 +88,14 @@ def dying_after(changes: int | None, *, before_the_last: bool = False) -> Iterat
 class InThisProcess(WorkerPool):
     """A pool of one worker, which is this process."""
 
-    def __init__(self, setup: Callable[..., Any], *args: object, workers: int | None = None) -> None:
-        del workers
+    def __init__(
+        self,
+        setup: Callable[..., Any],
+        *args: object,
+        workers: int | None = None,
+        descriptors: tuple[int, ...] = (),
+    ) -> None:
+        del workers, descriptors
         self._state = setup(*args)
 
     def submit(self, function: Callable[..., Any], /, *args: object, **_: object) -> Future[Any]:

@@ -104,13 +104,19 @@ _ABORT = b"\0the rest of this stream cannot be read\0"
 class _Worker:
     """One subprocess, a thread that waits for its answers, and the answers it owes."""
 
-    def __init__(self, setup: Callable[..., Any], args: tuple[object, ...], changed: threading.Condition) -> None:
+    def __init__(
+        self,
+        setup: Callable[..., Any],
+        args: tuple[object, ...],
+        changed: threading.Condition,
+        descriptors: tuple[int, ...],
+    ) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-P", "-c", _START.format(path=sys.path, descriptor=theirs.fileno())],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *descriptors],
                 env=_ONE_HEAP | os.environ,
             )
         self._connection = Frames(ours)
@@ -175,11 +181,24 @@ class WorkerPool:
     worker's state first.
     """
 
-    def __init__(self, setup: Callable[..., Any], *args: object, workers: int | None = None) -> None:
-        """Start the processes; by default one for each processor that this process may use, up to `MOST_WORKERS`."""
+    def __init__(
+        self,
+        setup: Callable[..., Any],
+        *args: object,
+        workers: int | None = None,
+        descriptors: tuple[int, ...] = (),
+    ) -> None:
+        """Start the processes.
+
+        Args:
+            setup: Makes a worker's state.
+            args: Of `setup`.
+            workers: How many; by default one for each processor that this process may use, up to `MOST_WORKERS`.
+            descriptors: Open files that `args` are about.
+        """
         self._changed = threading.Condition()
         count = workers or min(available_processors(), MOST_WORKERS)
-        self._workers = [_Worker(setup, args, self._changed) for _ in range(count)]
+        self._workers = [_Worker(setup, args, self._changed, descriptors) for _ in range(count)]
 
     @overload
     def submit(

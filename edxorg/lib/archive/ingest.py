@@ -34,6 +34,7 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
     SourceChangedError,
 )
+from ol_orchestrate.lib.stores import UploadBudget
 from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ SMALL = 1 << 20
 BATCH_BYTES = 4 << 20
 BATCH_MEMBERS = 64
 """A batch is sent when it has either. Each costs about a millisecond of its own, whatever is in it."""
+
+PARTS_AT_ONCE = 8
+"""Parts of uploads, 8 MiB each, that all workers together have in memory; enough for 1 GB/s at 60 ms a part."""
 
 FAILURES_IN_A_ROW = 20
 """Members that fail one after the other for a reason that lies in the landing zone, before the run gives up."""
@@ -141,7 +145,10 @@ def ingest_archive(
     """
     reconciler = Reconciler(orders, records)
     with Deliveries() as to_settle:
-        with pool_class(Deliverer, orders, workers=workers) as pool:
+        with (
+            UploadBudget(PARTS_AT_ONCE) as budget,
+            pool_class(Deliverer, orders, budget, workers=workers, descriptors=budget.descriptors) as pool,
+        ):
             ingestion = _Ingestion(pool, orders.archive_date, records, to_record, to_settle, naming)
             problem = _read(source, ingestion, progress)
         is_refused = isinstance(problem, (DamagedArchiveError, SourceChangedError))

@@ -34,7 +34,7 @@ from edxorg.lib.workers import Deferred, TruncatedStreamError
 from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, Shape, decide, deliver, is_superseded
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.spool import Spool
-from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, UploadBudget, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -128,10 +128,10 @@ def _emptying(blocks: deque[bytes]) -> Iterator[bytes]:
 class Deliverer:
     """A worker's state: its store and its threads."""
 
-    def __init__(self, orders: Orders) -> None:
-        """Made once in each process."""
+    def __init__(self, orders: Orders, budget: UploadBudget | None = None) -> None:
+        """Made once in each process; `budget` is the run's."""
         self.orders = orders
-        self.store = open_store(orders.landing_zone, orders.access) if orders.landing_zone else None
+        self.store = open_store(orders.landing_zone, orders.access, budget=budget) if orders.landing_zone else None
         at_once = self.store.writes_at_once if self.store else 1
         self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="write")
         self._began: datetime | None = None

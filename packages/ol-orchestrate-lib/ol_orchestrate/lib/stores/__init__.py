@@ -11,10 +11,14 @@ Making a store connects to nothing and reads no credentials; the first request d
 - `base.py`: what all stores do, and the names of what they give;
 - `path.py`: the path object, `StorePath`;
 - `folder.py`, `s3.py`, `gcs.py`: a module for each kind;
-- `reading.py`: verified reading; `checksums.py`: the checksums that stores announce.
+- `cloud.py`: what S3 and Cloud Storage have in common; `opening.py`: from a URL to its store;
+- `reading.py`: verified reading; `checksums.py`: the checksums that stores announce;
+- `answers.py`: errors for what stores answer; `retrying.py`: the one bound on repeated requests;
+- `certificates.py`: the authorities that an operator trusts; `budget.py`: the memory that uploads share.
 """
 
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, join_url, split_url
+from ol_orchestrate.lib.stores.budget import UploadBudget
 from ol_orchestrate.lib.stores.opening import StoreAccess, open_store
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 
@@ -23,6 +27,7 @@ __all__ = [
     "SourceInfo",
     "StoreAccess",
     "StoredObject",
+    "UploadBudget",
     "VerifiedReader",
     "join_url",
     "open_store",

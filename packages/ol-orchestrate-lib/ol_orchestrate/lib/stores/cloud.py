@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
 from ol_orchestrate.lib.errors import SourceChangedError
 from ol_orchestrate.lib.stores.answers import Variables, WrongRegionError, error_of_obstore, incomplete
@@ -17,9 +17,12 @@ from ol_orchestrate.lib.stores.retrying import retried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import obstore
     import obstore.store
+
+    from ol_orchestrate.lib.stores.budget import UploadBudget
 
 T = TypeVar("T")
 
@@ -40,6 +43,9 @@ RANGE = 32 << 20
 
 BLOCK = 1 << 20
 
+SMALL = 1 << 20
+"""Bytes of an upload for which the budget is not asked."""
+
 
 class CloudStore(ObjectStore):
     """Objects in a bucket."""
@@ -50,8 +56,9 @@ class CloudStore(ObjectStore):
     version_header: ClassVar[str]
     """By which the store tells one version of an object from another."""
 
-    def __init__(self, url: str) -> None:
-        """A store at `scheme://bucket/prefix`."""
+    def __init__(self, url: str, budget: UploadBudget | None = None) -> None:
+        """A store at `scheme://bucket/prefix`; `budget` is what uploads share with those of other processes."""
+        self._budget = budget
         self.url = join_url(url)
         _, self.bucket, self._prefix = split_url(url)
 
@@ -99,6 +106,11 @@ class CloudStore(ObjectStore):
                 raise
         with self._errors(key):
             return question(self._store)
+
+    def _budgeted(self, size: int, most: int = 1) -> AbstractContextManager[int]:
+        """Hold as many parts of the budget as there are, up to `most`, for an upload of so many bytes."""
+        # Small objects are held by the batches they came in, which are few.
+        return nullcontext(most) if self._budget is None or size <= SMALL else self._budget.take(most)
 
     def _path(self, key: str) -> str:
         return join_url(self._prefix, checked_key(key)) if self._prefix else checked_key(key)
@@ -201,3 +213,11 @@ class CloudStore(ObjectStore):
     def _trust(self, bundle: str | None) -> dict[str, Any]:
         """Options by which obstore trusts the certificates of a file or folder, too."""
         return {"root_certificate": certificates_in(bundle)} if bundle else {}
+
+
+def bytes_left(file: BinaryIO) -> int:
+    """The bytes from where a file stands to its end."""
+    here = file.tell()
+    end = file.seek(0, 2)
+    file.seek(here)
+    return end - here

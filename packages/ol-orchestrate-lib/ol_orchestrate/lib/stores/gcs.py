@@ -28,7 +28,7 @@ from ol_orchestrate.lib.stores.answers import GOOGLE, IncompleteAnswerError, err
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.certificates import ca_bundle
 from ol_orchestrate.lib.stores.checksums import announced_by_gcs
-from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore
+from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo
 from ol_orchestrate.lib.stores.retrying import PAUSE
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.auth.credentials import Credentials
     from google.cloud.storage import Blob, Client
+
+    from ol_orchestrate.lib.stores.budget import UploadBudget
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
@@ -63,14 +65,21 @@ class GCSStore(CloudStore):
     version_header = "x-goog-generation"
     upload_check = "crc32c"
 
-    def __init__(self, url: str, *, service_account: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        service_account: Mapping[str, str] | None = None,
+        budget: UploadBudget | None = None,
+    ) -> None:
         """A store at `gs://bucket/prefix`.
 
         Args:
             url: Where.
             service_account: Fields of a service account's key file; `None` for what `google.auth` finds by itself.
+            budget: What uploads share with those of other processes.
         """
-        super().__init__(url)
+        super().__init__(url, budget)
         self._service_account = service_account
         self._emulator = emulator()
 
@@ -127,7 +136,8 @@ class GCSStore(CloudStore):
 
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         """See `ObjectStore.write`. The client compares the CRC32C in the answer with that of what it sent."""
-        with self._google_errors(key, self.missing_bucket()):
+        size = len(content) if isinstance(content, bytes) else bytes_left(content)
+        with self._budgeted(size), self._google_errors(key, self.missing_bucket()):
             blob = self._client.bucket(self.bucket).blob(self._path(key), chunk_size=CHUNK)
             blob.metadata = dict(metadata) if metadata else None
             file = BytesIO(content) if isinstance(content, bytes) else content

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ol_orchestrate.lib.stores.base import ObjectStore
+    from ol_orchestrate.lib.stores.budget import UploadBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,13 @@ class StoreAccess:
     google_service_account: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def open_store(url: str, access: StoreAccess | None = None) -> ObjectStore:
+def open_store(url: str, access: StoreAccess | None = None, *, budget: UploadBudget | None = None) -> ObjectStore:
     """The store at `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`. Connects to nothing yet.
+
+    Args:
+        url: Where.
+        access: How to get in.
+        budget: What uploads share with those of other processes; without one, each upload has a bound of its own.
 
     Raises:
         BadInputError: The URL is of no known kind.
@@ -51,8 +57,8 @@ def open_store(url: str, access: StoreAccess | None = None) -> ObjectStore:
         case "s3":
             from ol_orchestrate.lib.stores.s3 import S3Store  # noqa: PLC0415
 
-            return S3Store(url, access)
+            return S3Store(url, access, budget)
         case _:
             from ol_orchestrate.lib.stores.gcs import GCSStore  # noqa: PLC0415
 
-            return GCSStore(url, service_account=access.google_service_account)
+            return GCSStore(url, service_account=access.google_service_account, budget=budget)

@@ -18,9 +18,10 @@ from ol_orchestrate.lib.errors import (
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.stores.answers import AWS, error_of_answer, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
+from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
 from ol_orchestrate.lib.stores.checksums import announced_by_s3, expected_e_tag
-from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore
+from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo
 from ol_orchestrate.lib.stores.retrying import RETRIES, retried
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from botocore.session import Session
     from fsspec import AbstractFileSystem
 
+    from ol_orchestrate.lib.stores.budget import UploadBudget
     from ol_orchestrate.lib.stores.opening import StoreAccess
 
 T = TypeVar("T")
@@ -40,11 +42,9 @@ T = TypeVar("T")
 CREDENTIALS_LIVE = timedelta(minutes=5)
 """How long credentials are used before the session is asked again; it renews them 10 minutes before they expire."""
 
-PART = 8 << 20
-"""Bytes of one part of a large upload. S3 allows 10,000 parts, so beyond 80 GB they grow."""
-
 PARTS_IN_FLIGHT = 4
 MOST_PARTS = 10_000
+"""What S3 allows; the parts of an upload beyond 80 GB are larger than `PART`."""
 
 ETAG_OR_READ_BACK = "etag, or read back"
 """The check of an upload to a store that gets no checksum."""
@@ -60,9 +60,9 @@ class S3Store(CloudStore):
     variables = AWS
     version_header = "ETag"
 
-    def __init__(self, url: str, access: StoreAccess) -> None:
+    def __init__(self, url: str, access: StoreAccess, budget: UploadBudget | None = None) -> None:
         """A store at `s3://bucket/prefix`."""
-        super().__init__(url)
+        super().__init__(url, budget)
         self._access = access
         self._bucket_region: str | None = None
         self._clients: dict[str | None, BaseClient] = {}
@@ -210,11 +210,12 @@ class S3Store(CloudStore):
         """See `ObjectStore.write`. Each request carries the SHA-256 of its bytes, which S3 compares."""
         path = self._path(key)
         attributes = dict(metadata) if metadata else None
-        size = len(content) if isinstance(content, bytes) else _size(content)
+        size = len(content) if isinstance(content, bytes) else bytes_left(content)
         try:
             if size > PART:
                 self._write_in_parts(key, path, content, size, attributes)
-            else:
+                return
+            with self._budgeted(size):
                 self._write_at_once(key, path, content if isinstance(content, bytes) else content.read(), attributes)
         except FileNotFoundError:
             raise self.missing_bucket() from None
@@ -238,7 +239,7 @@ class S3Store(CloudStore):
         part = max(PART, -(-size // MOST_PARTS))
         file = BytesIO(content) if isinstance(content, bytes) else content
         start = file.tell()
-        with self._errors(key):
+        with self._budgeted(size, PARTS_IN_FLIGHT) as at_once, self._errors(key):
             written = obstore.put(
                 self._uploads,
                 path,
@@ -246,7 +247,7 @@ class S3Store(CloudStore):
                 attributes=attributes,
                 use_multipart=True,
                 chunk_size=part,
-                max_concurrency=PARTS_IN_FLIGHT,
+                max_concurrency=at_once,
             )
         if not self._sends_checksums:
             file.seek(start)
@@ -361,10 +362,3 @@ def _timestamp(value: Any) -> datetime:  # noqa: ANN401 - text or a number, by w
 
 def _listed(found: Mapping[str, Any]) -> StoredObject:
     return StoredObject(found["Key"], found["Size"], found["LastModified"], found["ETag"].strip('"'))
-
-
-def _size(file: BinaryIO) -> int:
-    here = file.tell()
-    end = file.seek(0, 2)
-    file.seek(here)
-    return end - here
