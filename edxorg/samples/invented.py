@@ -1,19 +1,20 @@
-"""Invented people, prose and times for sample data: no name, address or sentence is anybody's."""
+"""Invented names, prose and ids for sample data: no name, address or sentence is a real person's."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from random import Random
+import hashlib
+from random import Random
+from typing import Final
 
 _CONSONANTS: Final = "bdfgklmnrstv"
 _VOWELS: Final = "aeio"
 _ACCENTED: Final = ("é", "ü", "ø", "ñ", "ž", "я", "東", "ن")
 _VOCABULARY: Final = 400
-_BEGINNING: Final = datetime(2014, 9, 1, tzinfo=UTC)
-_YEARS_OF_SECONDS: Final = 9 * 365 * 86_400
+
+
+def seeded(*parts: str | int) -> Random:
+    """Random numbers that follow from these parts alone."""
+    return Random(" ".join(map(str, parts)))  # noqa: S311 - sample data
 
 
 def names(rng: Random, count: int) -> list[str]:
@@ -33,16 +34,6 @@ def sentences(rng: Random, count: int, *, words: int) -> list[str]:
     return [" ".join(rng.choices(vocabulary, k=length)).capitalize() + "." for length in lengths]
 
 
-def times(rng: Random, count: int) -> list[str]:
-    """Times of the years from 2014 on as MySQL prints them, `YYYY-MM-DD HH:MM:SS`; one in four with microseconds."""
-    moments = []
-    for _ in range(count):
-        moment = _BEGINNING + timedelta(seconds=int(rng.random() * _YEARS_OF_SECONDS))
-        fraction = f".{int(rng.random() * 999_999) + 1:06d}" if rng.random() < 1 / 4 else ""
-        moments.append(f"{moment:%Y-%m-%d %H:%M:%S}{fraction}")
-    return moments
-
-
 def hex_ids(rng: Random, count: int, *, digits: int = 32) -> list[str]:
     """Lower-case hexadecimal numbers, as edX uses for blocks and anonymous ids."""
     return [f"{rng.getrandbits(4 * digits):0{digits}x}" for _ in range(count)]
@@ -50,7 +41,17 @@ def hex_ids(rng: Random, count: int, *, digits: int = 32) -> list[str]:
 
 def uuids(rng: Random, count: int) -> list[str]:
     """UUIDs, written with hyphens."""
-    return [f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" for h in hex_ids(rng, count)]
+    return [as_uuid(digits) for digits in hex_ids(rng, count)]
+
+
+def as_uuid(digits: str) -> str:
+    """The 32 hexadecimal digits with the hyphens of a UUID."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def hex_of(*parts: str | int) -> str:
+    """32 hexadecimal digits that follow from these parts."""
+    return hashlib.blake2b(" ".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
 def _word(rng: Random, syllables: int = 3) -> str:

@@ -1,0 +1,244 @@
+"""What a learner does in a course: enrolls, comes back for sessions, answers, posts, earns a certificate, leaves.
+
+A learner goes through the verticals of a course in their order; the n-th session covers the n-th few of them. So each
+session follows from the enrollment and its number alone, in no need of those before, and a day of a large university
+is told without its past.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from edxorg.samples import times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from edxorg.samples.courses import Block, Course, Page
+    from edxorg.samples.learners import Learner
+
+LATEST_DELAY: Final = 14
+"""Days after which the mobile app still delivers events that it kept while it was offline."""
+
+PASSING: Final = 0.6
+
+_STARTS_BEFORE: Final = 22 * times.HOUR
+_FIRST_VISIT_AFTER: Final = 5 * 60 * times.SECOND
+_ENROLLS_BEFORE: Final = 12 * times.HOUR
+
+
+class Session(NamedTuple):
+    """One visit to a course, within a day.
+
+    Attributes:
+        number: Counts the sessions of an enrollment from 0.
+        at: When it begins.
+        arrives: When its first event reaches the log: at once, or days later for a mobile app that was offline.
+    """
+
+    number: int
+    at: int
+    arrives: int
+
+    @property
+    def offline(self) -> bool:
+        """Whether the app was offline, so that the learner could only watch."""
+        return self.arrives > self.at
+
+
+class Milestone(NamedTuple):
+    """Something that happens once to an enrollment: `enroll`, `upgrade`, `leave` or `certificate`."""
+
+    at: int
+    kind: str
+
+
+class Enrollment(NamedTuple):
+    """A learner in a course.
+
+    Attributes:
+        id: Unique in the university.
+        created: When the learner enrolled.
+        mode: The mode at last; before `upgraded` it was `audit`.
+        left: When the learner unenrolled, or never.
+        pace: Verticals in each session.
+        skill: The chance of a right answer.
+        sessions: All of them, in the order of time.
+        staff: Whether this is the instructor, who enrolled long before and has no sessions.
+        retired: When the learner was retired by the platform, or never.
+    """
+
+    id: int
+    course: Course
+    learner: Learner
+    created: int
+    mode: str
+    upgraded: int | None
+    left: int | None
+    pace: int
+    skill: float
+    sessions: tuple[Session, ...]
+    staff: bool = False
+    retired: int | None = None
+
+    @property
+    def user_id(self) -> int:
+        """The learner's account on the course's site."""
+        return self.learner.user_id(self.course.site)
+
+    def mode_at(self, until: int) -> str:
+        """The mode before a time."""
+        return self.mode if self.upgraded is None or self.upgraded < until else "audit"
+
+    def is_active_at(self, until: int) -> bool:
+        """Whether the learner had not unenrolled before a time."""
+        return self.left is None or self.left >= until
+
+    def learner_at(self, until: int) -> Learner:
+        """The learner as the platform knew one before a time."""
+        return self.learner.retired() if self.retired is not None and self.retired < until else self.learner
+
+    def pages(self, session: Session) -> tuple[Page, ...]:
+        """The verticals that a session covers; none after the course's last."""
+        start = session.number * self.pace
+        return self.course.pages[start : start + self.pace]
+
+    def certified_at(self) -> int | None:
+        """When certificates are decided on: the night after the last vertical, or never."""
+        for session in self.sessions:
+            if (session.number + 1) * self.pace >= len(self.course.pages):
+                return session.at - session.at % times.DAY + times.DAY + 3 * times.HOUR + self.id % times.SECOND
+        return None
+
+
+class Action(NamedTuple):
+    """One thing that a learner does in a session.
+
+    Attributes:
+        at: When.
+        kind: `visit`, `open`, `read`, `watch`, `check`, `submit` or `post`.
+        page: The vertical.
+        block: What it is done to; of a visit, the course.
+        detail: Of `watch` the second from and to; of `check` the number of the attempt from 1, whether it is right,
+            and the number of an answer; of `post` a random number.
+    """
+
+    at: int
+    kind: str
+    page: Page
+    block: Block
+    detail: tuple[int, ...] = ()
+
+
+def enroll(
+    rng: Random, course: Course, learner: Learner, *, number: int, first: int, days: int, retired: int | None
+) -> Enrollment:
+    """What becomes of a learner in a course.
+
+    Args:
+        rng: Random numbers of this enrollment.
+        course: The course.
+        learner: The learner.
+        number: The id.
+        first: The midnight at which the story begins; nobody has a session before.
+        days: The story's length.
+        retired: When the platform retires the learner, or never.
+    """
+    early = rng.random() < 0.4  # noqa: PLR2004
+    day = -1 - int(rng.random() * 20) if early else int(rng.random() * days)
+    if retired is not None:
+        day = 0
+    created = first + day * times.DAY + int(rng.random() * _ENROLLS_BEFORE)
+    created -= created % times.SECOND
+    wanted, finishes = _sessions_wanted(rng.random())
+    pace = 1 + int(rng.random() * 3)
+    if finishes:
+        wanted = -(-len(course.pages) // pace)
+    if retired is not None:
+        wanted = max(wanted, 2)
+    sessions = tuple(_sessions(rng, learner, created, wanted, first, days, retired))
+    paying = not course.slashes and rng.random() < (2 / 3 if finishes else 1 / 5)
+    upgraded = None
+    if paying and len(sessions) > 1 and rng.random() < 1 / 2:
+        upgraded = sessions[1].at - 60 * times.SECOND
+    left = retired
+    leaves_on = (sessions[-1].arrives if sessions else max(created, first)) // times.DAY * times.DAY + times.DAY
+    if left is None and not finishes and rng.random() < 0.08 and leaves_on < first + days * times.DAY:  # noqa: PLR2004
+        left = leaves_on + int(rng.random() * _STARTS_BEFORE)
+    mode = "honor" if course.slashes else "verified" if paying else "audit"
+    skill = 0.85 if finishes else 0.6
+    return Enrollment(
+        number, course, learner, created, mode, upgraded, left, pace, skill, sessions, retired=retired
+    )
+
+
+def enroll_instructor(course: Course, learner: Learner, *, number: int, first: int) -> Enrollment:
+    """The instructor's own enrollment, 30 days before the story begins."""
+    mode = "honor" if course.slashes else "audit"
+    return Enrollment(number, course, learner, first - 30 * times.DAY, mode, None, None, 1, 1.0, (), staff=True)
+
+
+def _sessions_wanted(draw: float) -> tuple[int, bool]:
+    """The number of sessions that a learner would like to have, and whether rather all that it takes."""
+    if draw < 0.15:  # noqa: PLR2004
+        return 0, False
+    if draw < 0.8:  # noqa: PLR2004
+        return 1 + int(draw * 1_000) % 3, False
+    return 0, True
+
+
+def _sessions(
+    rng: Random, learner: Learner, created: int, wanted: int, first: int, days: int, retired: int | None
+) -> Iterator[Session]:
+    """One session a day at most, until the story ends."""
+    end = first + days * times.DAY if retired is None else retired - times.DAY
+    midnight = max(first, created - created % times.DAY)
+    earliest = created + _FIRST_VISIT_AFTER
+    for number in range(wanted):
+        start = midnight + int(rng.random() * _STARTS_BEFORE)
+        if start < earliest:
+            start = earliest + start % times.HOUR
+        if start >= end:
+            return
+        offline = learner.mobile and number % 2 == 1 and retired is None
+        yield Session(number, start, start + (1 + start % LATEST_DELAY) * times.DAY if offline else start)
+        midnight += times.DAY * (1 + (rng.random() < 1 / 4))
+
+
+def actions(rng: Random, enrollment: Enrollment, session: Session) -> Iterator[Action]:
+    """All that a learner does in a session, in the order of time; it takes less than an hour and three quarters.
+
+    Args:
+        rng: Random numbers of this session.
+        enrollment: The enrollment.
+        session: The session.
+    """
+    at = session.at
+    draw = rng.random
+    for page in enrollment.pages(session):
+        if not session.offline:
+            yield Action(at, "visit", page, enrollment.course.root)
+            at += 2_000_000 + int(draw() * 9_000_000)
+            yield Action(at, "open", page, page.sequential)
+        for block in page.vertical.children:
+            at += 5_000_000 + int(draw() * 55_000_000)
+            if block.category == "video":
+                stop = int(draw() * block.seconds) + 1
+                yield Action(at, "watch", page, block, (0, stop))
+                at += stop * times.SECOND
+            elif session.offline:
+                continue
+            elif block.category == "problem":
+                for attempt in (1, 2, 3):
+                    right = draw() < enrollment.skill
+                    yield Action(at, "check", page, block, (attempt, right, int(draw() * 1_000_000)))
+                    at += 10_000_000 + int(draw() * 80_000_000)
+                    if right or draw() < 1 / 2:
+                        break
+            elif block.category == "html":
+                yield Action(at, "read", page, block)
+            elif block.category == "openassessment":
+                yield Action(at, "submit", page, block)
+            elif draw() < 1 / 4:
+                yield Action(at, "post", page, block, (int(draw() * 1_000_000_000),))
