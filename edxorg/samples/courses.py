@@ -28,6 +28,7 @@ _EDGE, _EDGE_EVERY = 2, 12
 _UNDER_OLDER_EDGE_NAME: Final = 14
 _SLASHES, _SLASHES_EVERY = 3, 8
 _CCX_SECTION: Final = 4
+_WITH_ASSESSMENT: Final = (0, 3)
 _WITH_ASSESSMENT_EVERY: Final = 5
 
 
@@ -159,6 +160,15 @@ class Course:
         return sum(block.category == "problem" for block in self.blocks)
 
     @cached_property
+    def problems_by_sequential(self) -> dict[str, int]:
+        """The number of problems in each sequential, by its name."""
+        return {
+            sequential.name: sum(block.category == "problem" for block in sequential.walk())
+            for chapter in self.root.children
+            for sequential in chapter.children
+        }
+
+    @cached_property
     def videos(self) -> int:
         """The number of its videos."""
         return sum(block.category == "video" for block in self.blocks)
@@ -263,14 +273,15 @@ def course_of(index: int, *, seed: int, organization: str, first_day: date, chap
 def _copy(original: Course, index: int) -> Course:
     fields = {name: getattr(original, name) for name in Course.__dataclass_fields__} | {"index": index}
     if index == _CCX_SECTION:
-        return Course(**fields | {"ccx": 12})
+        (coach,) = invented.names(invented.seeded(original.instructor, "coach"), 1)
+        return Course(**fields | {"ccx": 12, "instructor": coach})
     older = index == _UNDER_OLDER_EDGE_NAME
     environment = "prod-edge-analytics" if older else "edge-analytics"
     return Course(**fields | {"site": Site.EDGE, "environment": environment})
 
 
 def _tree(rng: Random, index: int, root_name: str, chapters: int) -> Block:
-    """The blocks of a course; every fifth course has an open response assessment at its end."""
+    """The blocks of a course; two of five courses have an open response assessment at its end."""
     titles = iter(invented.sentences(rng, (chapters + 1) * _BLOCKS_IN_CHAPTER, words=4))
 
     def block(category: str, *children: Block) -> Block:
@@ -283,7 +294,7 @@ def _tree(rng: Random, index: int, root_name: str, chapters: int) -> Block:
         first, last = (vertical(), vertical()), (vertical(), vertical(*at_its_end))
         return block("chapter", block("sequential", *first), block("sequential", *last))
 
-    assessed = index % _WITH_ASSESSMENT_EVERY == 0
+    assessed = index % _WITH_ASSESSMENT_EVERY in _WITH_ASSESSMENT
     ends = [("discussion",)] * (chapters - 1) + [("discussion", "openassessment") if assessed else ("discussion",)]
     title = f"Introduction to {_SUBJECTS[index % len(_SUBJECTS)]}"
     return Block("course", root_name, title, tuple(chapter(*end) for end in ends))

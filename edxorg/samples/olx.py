@@ -1,4 +1,4 @@
-"""The XML archive of an invented course, laid out as in edX's research exports: no folder `static/`.
+"""The XML archive of a course, laid out as in edX's research exports: no folder `static/`.
 
 The gzip inside stores its data uncompressed, so that the bytes, and the hashes taken of them, are the same with
 every compression library.
@@ -14,28 +14,49 @@ import zlib
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from edxorg.samples.courses import LTI_PASSPORT, Block, SampleCourse
+from edxorg.samples.courses import LTI_PASSPORT, Block, Course
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 MODIFIED: Final = 1_704_585_600
-"""When everything in a sample was last modified: 2024-01-07 00:00 UTC."""
+"""The time of last change of all members: 2024-01-07 00:00 UTC."""
+
+APPLE_DOUBLE: Final = b"\0\x05\x16\x07\0\x02\0\0Mac OS X        " + bytes(139)
+"""A file that macOS puts beside each file that has attributes."""
 
 _STORED_BLOCK: Final = 0xFFFF
 
 
-def course_xml(course: SampleCourse) -> bytes:
+def course_xml(course: Course, hazards: Collection[str] = ()) -> bytes:
     """The `.xml.tar.gz` of a course."""
     buffer = io.BytesIO()
     root = f"{course.organization}-{course.number}-{course.run}"
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path, text in _files(course):
-            data = text.encode()
-            member = tarfile.TarInfo(f"{root}/{path}")
-            member.size, member.mtime = len(data), MODIFIED
-            tar.addfile(member, io.BytesIO(data))
+        if "apple-double" in hazards:
+            _add(tar, f"._{root}", APPLE_DOUBLE)
+        folders: set[str] = set()
+        for path, text in sorted(_files(course, hazards)):
+            _add_folders(tar, f"{root}/{path}", folders)
+            _add(tar, f"{root}/{path}", text.encode())
     return _stored_gzip(buffer.getvalue())
+
+
+def _add(tar: tarfile.TarFile, path: str, data: bytes) -> None:
+    member = tarfile.TarInfo(path)
+    member.size, member.mtime = len(data), MODIFIED
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _add_folders(tar: tarfile.TarFile, path: str, added: set[str]) -> None:
+    """Add the folders of a path that are not there yet, outer ones first."""
+    parts = path.split("/")[:-1]
+    for folder in ("/".join(parts[: depth + 1]) for depth in range(len(parts))):
+        if folder not in added:
+            added.add(folder)
+            member = tarfile.TarInfo(folder)
+            member.type, member.mtime, member.mode = tarfile.DIRTYPE, MODIFIED, 0o755
+            tar.addfile(member)
 
 
 def _stored_gzip(data: bytes) -> bytes:
@@ -49,27 +70,31 @@ def _stored_gzip(data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _files(course: SampleCourse) -> Iterator[tuple[str, str]]:
+def _files(course: Course, hazards: Collection[str]) -> Iterator[tuple[str, str]]:
     """Each file's path below the course's folder, and its text."""
-    run, year = course.run, 2012 + course.index % 12
+    run = "course" if "old-olx" in hazards and course.index == 0 else course.run
     yield "course.xml", _element("course", {"url_name": run, "org": course.organization, "course": course.number})
     attributes = {
         "advanced_modules": json.dumps(["poll", "lti_consumer"]),
         "display_name": course.root.title,
-        "start": json.dumps(f"{year}-09-05T00:00:00Z"),
-        "end": json.dumps(f"{year}-12-20T00:00:00Z"),
-        "enrollment_start": f"{year}-06-01T00:00:00Z",
-        "enrollment_end": f"{year}-12-01T00:00:00Z",
+        "start": json.dumps(f"{course.start}T00:00:00Z"),
+        "end": json.dumps(f"{course.end}T00:00:00Z"),
+        "enrollment_start": f"{course.start}T00:00:00Z",
+        "enrollment_end": f"{course.end}T00:00:00Z",
         "instructor_info": json.dumps({"instructors": [{"name": course.instructor, "title": "Professor"}]}),
         "language": "en",
         "lti_passports": json.dumps([LTI_PASSPORT]),
-        "self_paced": "true" if course.index % 2 else "false",
+        "self_paced": str(course.self_paced).lower(),
     }
     chapters = [_element("chapter", {"url_name": chapter.name}) for chapter in course.root.children]
     yield f"course/{run}.xml", _element("course", attributes, [*chapters, _element("wiki", {"slug": course.number})])
+    broken = broken_problem(course) if "broken-olx" in hazards else None
     for block in course.blocks[1:]:
-        if not _inline(block):
-            yield from _block_files(block)
+        if not is_inline(block):
+            files = dict(_block_files(block))
+            if block == broken:
+                files = {path: text.replace("</problem>", "") for path, text in files.items()}
+            yield from files.items()
     yield f"policies/{run}/policy.json", _json({f"course/{run}": _policy(course)})
     yield f"policies/{run}/grading_policy.json", _json(_GRADING)
     yield "policies/assets.json", _json({})
@@ -80,7 +105,14 @@ def _files(course: SampleCourse) -> Iterator[tuple[str, str]]:
     yield "tags.csv", f"Name,Type,ID,Subject\n{course.root.title},course,{course.course_key},Sample\n"
 
 
-def _inline(block: Block) -> bool:
+def broken_problem(course: Course) -> Block | None:
+    """The problem whose file the hazard `broken-olx` breaks: the first with a file of its own, in the first course."""
+    if course.index:
+        return None
+    return next(block for block in course.blocks if block.category == "problem" and not is_inline(block))
+
+
+def is_inline(block: Block) -> bool:
     """Whether a block stands in full inside its parent, as about one in twenty does in real courses."""
     return block.category == "problem" and block.name.startswith("0")
 
@@ -100,9 +132,14 @@ def _body(block: Block) -> str:
             return _problem(title)
         case "video":
             return _video(block, title)
+        case "discussion":
+            topic = {"discussion_id": block.name, "discussion_category": "Week", "discussion_target": block.title}
+            return _element("discussion", {**title, **topic, "url_name": block.name})
+        case "openassessment":
+            return _assessment(block, title)
     children = [
         _problem({"url_name": child.name, "display_name": child.title})
-        if _inline(child)
+        if is_inline(child)
         else _element(child.category, {"url_name": child.name})
         for child in block.children
     ]
@@ -121,10 +158,9 @@ def _problem(attributes: dict[str, str]) -> str:
 
 
 def _video(block: Block, title: dict[str, str]) -> str:
-    video_id = f"{block.name[:8]}-{block.name[8:12]}-{block.name[12:16]}-{block.name[16:20]}-{block.name[20:]}"
-    seconds = f"{60 + int(block.name[:2], 16)}.0"
+    video_id = block.video_id
     link = {"profile": "desktop_mp4", "url": f"https://video.example.com/{video_id}.mp4", "file_size": "0"}
-    asset = {"client_video_id": f"{block.name[:6]}.mp4", "duration": seconds, "image": ""}
+    asset = {"client_video_id": f"{block.name[:6]}.mp4", "duration": f"{block.seconds}.0", "image": ""}
     return _element(
         "video",
         {**title, "url_name": block.name, "edx_video_id": video_id, "html5_sources": "[]", "transcripts": "{}"},
@@ -132,7 +168,18 @@ def _video(block: Block, title: dict[str, str]) -> str:
     )
 
 
-def _policy(course: SampleCourse) -> dict[str, Any]:
+def _assessment(block: Block, title: dict[str, str]) -> str:
+    return _element(
+        "openassessment",
+        {**title, "url_name": block.name},
+        [
+            f"<title>{escape(block.title)}</title>\n",
+            '<assessments>\n<assessment name="staff-assessment"/>\n</assessments>\n',
+        ],
+    )
+
+
+def _policy(course: Course) -> dict[str, Any]:
     signatory = {
         "id": 1_000 + course.index,
         "name": course.instructor,
@@ -149,7 +196,7 @@ def _policy(course: SampleCourse) -> dict[str, Any]:
         "display_coursenumber": course.number,
         "display_name": course.root.title,
         "lti_passports": [LTI_PASSPORT],
-        "self_paced": course.index % 2 == 1,
+        "self_paced": course.self_paced,
         "tabs": [{"course_staff_only": False, "name": name, "type": kind} for kind, name in tabs],
         "tags": {"subject": ["sample"]},
     }

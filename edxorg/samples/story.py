@@ -105,11 +105,11 @@ class Enrollment(NamedTuple):
         return self.course.pages[start : start + self.pace]
 
     def certified_at(self) -> int | None:
-        """When certificates are decided on: the night after the last vertical, or never."""
-        for session in self.sessions:
-            if (session.number + 1) * self.pace >= len(self.course.pages):
-                return session.at - session.at % times.DAY + times.DAY + 3 * times.HOUR + self.id % times.SECOND
-        return None
+        """When a certificate is decided on: the night after all of the course has arrived, or never."""
+        if len(self.sessions) * self.pace < len(self.course.pages):
+            return None
+        last = max(session.arrives for session in self.sessions)
+        return last - last % times.DAY + times.DAY + 3 * times.HOUR + self.id % times.SECOND
 
 
 class Action(NamedTuple):
@@ -168,9 +168,7 @@ def enroll(
         left = leaves_on + int(rng.random() * _STARTS_BEFORE)
     mode = "honor" if course.slashes else "verified" if paying else "audit"
     skill = 0.85 if finishes else 0.6
-    return Enrollment(
-        number, course, learner, created, mode, upgraded, left, pace, skill, sessions, retired=retired
-    )
+    return Enrollment(number, course, learner, created, mode, upgraded, left, pace, skill, sessions, retired=retired)
 
 
 def enroll_instructor(course: Course, learner: Learner, *, number: int, first: int) -> Enrollment:

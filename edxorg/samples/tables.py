@@ -1,248 +1,134 @@
-"""The tables of a package, with the columns that edX's exporter selects, and how samples of their rows are made up."""
+"""The tables of a package, with the columns that edX's exporter selects."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STUDENT_MODULE: Final = "courseware_studentmodule"
+"""Written by a program of its own, in a dialect of its own."""
 
 
 class Table(NamedTuple):
     """A table of the package.
 
     Attributes:
-        name: As in file names; those of open response assessments are in the folder `ora`.
-        rows: How many for each learner.
-        columns: `name=value` for each. A value is text around `{pool}` places: `{id}` counts rows, `{user}` and
-            `{handle}` go through the learners, any other pool is picked from at random, once a row.
-        needs: What a course must use for the table to have any rows; nothing, if all courses have them.
+        name: As in file names.
+        columns: The columns' names.
+        template: A row as a `%` format of the values by column; columns with a fixed value have it here.
     """
 
     name: str
-    rows: float
-    columns: str
-    needs: str = ""
+    columns: tuple[str, ...]
+    template: str
 
     @property
     def header(self) -> bytes:
         """The first line, with its end."""
-        return "\t".join(column.partition("=")[0] for column in self.columns.split()).encode() + b"\n"
+        return "\t".join(self.columns).encode() + b"\n"
 
     @property
     def folder(self) -> str:
-        """Where in the package the table is."""
+        """The folder of the package; tables of open response assessments have one of their own."""
         return "ora/" if self.name.startswith(("assessment_", "submissions_", "workflow_")) else ""
 
+    def row(self, values: Mapping[str, object]) -> str:
+        """A row without its line end.
 
-STUDENT_MODULE: Final = "courseware_studentmodule"
+        Raises:
+            KeyError: A column has neither a value nor a fixed one.
+        """
+        return self.template % values
 
-TABLES: Final = (
-    Table(
-        "auth_user",
-        1,
-        "id={user} username={handle} first_name= last_name= email={handle}@example.com password= is_staff=0 "
-        "is_active=1 is_superuser=0 last_login={time} date_joined={time} status=NULL email_key=NULL avatar_type=NULL "
-        "country=NULL show_country=0 date_of_birth=NULL interesting_tags=NULL ignored_tags=NULL "
-        "email_tag_filter_strategy=0 display_tag_filter_strategy=0 consecutive_days_visit_count=0",
+
+_COLUMNS: Final = {
+    "auth_user": (
+        "id username first_name= last_name= email password= is_staff=0 is_active=1 is_superuser=0 last_login "
+        "date_joined status=NULL email_key=NULL avatar_type=NULL country=NULL show_country=0 date_of_birth=NULL "
+        "interesting_tags=NULL ignored_tags=NULL email_tag_filter_strategy=0 display_tag_filter_strategy=0 "
+        "consecutive_days_visit_count=0"
     ),
-    Table(
-        "auth_userprofile",
-        1,
-        "id={user} user_id={user} name={name} language={language} location=NULL meta={meta} courseware=course.xml "
-        "gender={gender} mailing_address=NULL year_of_birth={year} level_of_education={education} goals={short} "
-        "country={country} city=NULL bio={prose} profile_image_uploaded_at=NULL state=NULL",
+    "auth_userprofile": (
+        "id user_id name language location=NULL meta courseware=course.xml gender mailing_address=NULL "
+        "year_of_birth level_of_education goals country city=NULL bio profile_image_uploaded_at=NULL state=NULL"
     ),
-    Table(
-        "student_courseenrollment",
-        1,
-        "id={id} user_id={user} course_id={course} created={time} is_active={bit} mode={mode}",
+    "student_courseenrollment": "id user_id course_id created is_active mode",
+    "student_courseaccessrole": "org course_id user_id role",
+    "certificates_generatedcertificate": (
+        "id user_id download_url= grade course_id key distinction=0 status verify_uuid download_uuid= name "
+        "created_date modified_date error_reason= mode"
     ),
-    Table("student_courseaccessrole", 0.004, "org=MITx course_id={course} user_id={user} role={role}"),
-    Table(
-        "certificates_generatedcertificate",
-        0.12,
-        "id={id} user_id={user} download_url= grade={grade} course_id={course} key={hash} distinction=0 "
-        "status={certificate} verify_uuid={hash} download_uuid= name={name} created_date={time} modified_date={time} "
-        "error_reason= mode={mode}",
+    "grades_persistentcoursegrade": (
+        "course_id user_id grading_policy_hash=Zm9vYmFyYmF6cXV4 percent_grade letter_grade= passed_timestamp "
+        "created modified"
     ),
-    Table(
-        "grades_persistentcoursegrade",
-        0.7,
-        "course_id={course} user_id={user} grading_policy_hash=Zm9vYmFyYmF6cXV4 percent_grade={grade} letter_grade= "
-        "passed_timestamp=NULL created={time} modified={time}",
+    "grades_persistentsubsectiongrade": (
+        "course_id user_id usage_key earned_all possible_all earned_graded possible_graded first_attempted "
+        "created modified"
     ),
-    Table(
-        "grades_persistentsubsectiongrade",
-        3,
-        "course_id={course} user_id={user} usage_key={sequential} earned_all={points} possible_all=4.0 "
-        "earned_graded={points} possible_graded=4.0 first_attempted={time} created={time} modified={time}",
+    "courseware_studentmodule": (
+        "id module_type module_id student_id state grade created modified max_grade done=na course_id"
     ),
-    Table(
-        STUDENT_MODULE,
-        7,
-        "id={id} module_type={module_type} module_id={module} student_id={user} state={state} grade={points} "
-        "created={time} modified={time} max_grade=1.0 done=na course_id={course}",
+    "user_id_map": "hash_id user_id username",
+    "student_languageproficiency": "id user_profile_id code",
+    "student_anonymoususerid": "id user_id anonymous_user_id course_id",
+    "user_api_usercoursetag": "id user_id course_id key=xblock.partition_service.partition_0 value",
+    "credit_crediteligibility": "id created modified username deadline course_id",
+    "course_groups_cohortmembership": "user_id course_id group_type=cohort name",
+    "django_comment_client_role_users": "course_id user_id name",
+    "teams": (
+        "id team_id name course_id topic_id date_created description country= language= discussion_topic_id "
+        "last_activity_at team_size"
     ),
-    Table("user_id_map", 1, "hash_id={hash} id={user} username={handle}"),
-    Table("student_languageproficiency", 0.1, "id={id} user_profile_id={user} code={language}"),
-    Table("student_anonymoususerid", 1, "id={id} user_id={user} anonymous_user_id={hash} course_id={course}"),
-    Table(
-        "user_api_usercoursetag",
-        0.3,
-        "id={id} user_id={user} course_id={course} key=xblock.partition_service.partition_0 value={bit}",
-        needs="experiments",
+    "teams_membership": "id user_id team_id date_joined last_activity_at",
+    "wiki_article": (
+        "id current_revision_id created modified owner_id group_id=NULL group_read=1 group_write=1 other_read=1 "
+        "other_write=1"
     ),
-    Table(
-        "credit_crediteligibility",
-        0.02,
-        "id={id} created={time} modified={time} username={handle} deadline={time} course_id={course}",
-        needs="credit",
+    "wiki_articlerevision": (
+        "id revision_number=1 user_message= automatic_log= ip_address=NULL user_id modified created "
+        "previous_revision_id=NULL deleted=0 locked=0 article_id content title"
     ),
-    Table(
-        "course_groups_cohortmembership",
-        0.8,
-        "user_id={user} course_id={course} group_type=cohort name={cohort}",
-        needs="cohorts",
+    "verify_student_verificationstatus": "timestamp status course_id checkpoint_location user_id",
+    "assessment_assessment": "id submission_uuid scored_at scorer_id score_type=ST feedback rubric_id",
+    "assessment_assessmentfeedback": "id submission_uuid feedback_text",
+    "assessment_assessmentfeedback_assessments": "id assessmentfeedback_id assessment_id",
+    "assessment_assessmentfeedback_options": "id assessmentfeedback_id assessmentfeedbackoption_id",
+    "assessment_assessmentfeedbackoption": "id text",
+    "assessment_assessmentpart": "id feedback assessment_id criterion_id option_id",
+    "assessment_criterion": "id name label order_num prompt rubric_id",
+    "assessment_criterionoption": "id order_num points name label explanation criterion_id",
+    "assessment_peerworkflow": (
+        "id student_id item_id course_id submission_uuid created_at completed_at=NULL grading_completed_at=NULL "
+        "cancelled_at=NULL"
     ),
-    Table("django_comment_client_role_users", 1, "course_id={course} user_id={user} name=Student"),
-    Table(
-        "teams",
-        0.02,
-        "id={id} team_id={hash} name={short} course_id={course} topic_id={short} date_created={time} "
-        "description={prose} country= language= discussion_topic_id={hash} last_activity_at={time} team_size=5",
-        needs="teams",
+    "assessment_peerworkflowitem": "id submission_uuid started_at scored=1 assessment_id author_id scorer_id",
+    "assessment_rubric": "id content_hash structure_hash",
+    "assessment_studenttrainingworkflow": "id submission_uuid student_id item_id course_id",
+    "assessment_studenttrainingworkflowitem": (
+        "id order_num=0 started_at completed_at=NULL training_example_id workflow_id"
     ),
-    Table(
-        "teams_membership",
-        0.1,
-        "id={id} user_id={user} team_id={points} date_joined={time} last_activity_at={time}",
-        needs="teams",
+    "assessment_trainingexample": "id raw_answer content_hash rubric_id",
+    "assessment_trainingexample_options_selected": "id trainingexample_id criterionoption_id",
+    "submissions_score": "id points_earned points_possible created_at reset=0 student_item_id submission_id",
+    "submissions_scoresummary": "id highest_id latest_id student_item_id",
+    "submissions_studentitem": "id student_id course_id item_id item_type=openassessment",
+    "submissions_submission": ("id uuid attempt_number=1 submitted_at created_at raw_answer student_item_id status=A"),
+    "workflow_assessmentworkflow": ("id created modified status status_changed submission_uuid uuid course_id item_id"),
+    "workflow_assessmentworkflowstep": (
+        "id name=staff submitter_completed_at assessment_completed_at order_num=0 workflow_id"
     ),
-    Table(
-        "wiki_article",
-        0.005,
-        "id={id} current_revision_id={id} created={time} modified={time} owner_id={user} group_id=NULL group_read=1 "
-        "group_write=1 other_read=1 other_write=1",
-    ),
-    Table(
-        "wiki_articlerevision",
-        0.02,
-        "id={id} revision_number=1 user_message= automatic_log= ip_address=NULL user_id={user} modified={time} "
-        "created={time} previous_revision_id=NULL deleted=0 locked=0 article_id={id} content={article} title={short}",
-    ),
-    Table(
-        "verify_student_verificationstatus",
-        0.05,
-        "timestamp={time} status=approved course_id={course} checkpoint_location={sequential} user_id={user}",
-        needs="verification",
-    ),
-    # Open response assessments, as the tables of edx-submissions and edx-ora2 are.
-    Table(
-        "assessment_assessment",
-        0.3,
-        "id={id} submission_uuid={uuid} scored_at={time} scorer_id={hash} score_type=PE feedback={prose} rubric_id=1",
-        needs="ora",
-    ),
-    Table("assessment_assessmentfeedback", 0.1, "id={id} submission_uuid={uuid} feedback_text={prose}", needs="ora"),
-    Table(
-        "assessment_assessmentfeedback_assessments",
-        0.1,
-        "id={id} assessmentfeedback_id={id} assessment_id={id}",
-        needs="ora",
-    ),
-    Table(
-        "assessment_assessmentfeedback_options",
-        0.05,
-        "id={id} assessmentfeedback_id={id} assessmentfeedbackoption_id=1",
-        needs="ora",
-    ),
-    Table("assessment_assessmentfeedbackoption", 0.002, "id={id} text={short}", needs="ora"),
-    Table(
-        "assessment_assessmentpart",
-        0.6,
-        "id={id} feedback={prose} assessment_id={id} criterion_id=1 option_id={bit}",
-        needs="ora",
-    ),
-    Table(
-        "assessment_criterion",
-        0.003,
-        "id={id} name={hash} label={short} order_num=0 prompt={prose} rubric_id=1",
-        needs="ora",
-    ),
-    Table(
-        "assessment_criterionoption",
-        0.01,
-        "id={id} order_num=0 points={bit} name={hash} label={short} explanation={prose} criterion_id=1",
-        needs="ora",
-    ),
-    Table(
-        "assessment_peerworkflow",
-        0.15,
-        "id={id} student_id={hash} item_id={sequential} course_id={course} submission_uuid={uuid} created_at={time} "
-        "completed_at=NULL grading_completed_at=NULL cancelled_at=NULL",
-        needs="ora",
-    ),
-    Table(
-        "assessment_peerworkflowitem",
-        0.3,
-        "id={id} submission_uuid={uuid} started_at={time} scored=1 assessment_id={id} author_id={id} scorer_id={id}",
-        needs="ora",
-    ),
-    Table("assessment_rubric", 0.001, "id={id} content_hash={hash} structure_hash={hash}", needs="ora"),
-    Table(
-        "assessment_studenttrainingworkflow",
-        0.05,
-        "id={id} submission_uuid={uuid} student_id={hash} item_id={sequential} course_id={course}",
-        needs="training",
-    ),
-    Table(
-        "assessment_studenttrainingworkflowitem",
-        0.05,
-        "id={id} order_num=0 started_at={time} completed_at=NULL training_example_id=1 workflow_id={id}",
-        needs="training",
-    ),
-    Table(
-        "assessment_trainingexample",
-        0.002,
-        "id={id} raw_answer={raw_answer} content_hash={hash} rubric_id=1",
-        needs="ora",
-    ),
-    Table(
-        "assessment_trainingexample_options_selected",
-        0.004,
-        "id={id} trainingexample_id={id} criterionoption_id=1",
-        needs="ora",
-    ),
-    Table(
-        "submissions_score",
-        0.15,
-        "id={id} points_earned={bit} points_possible=1 created_at={time} reset=0 student_item_id={id} "
-        "submission_id={id}",
-        needs="ora",
-    ),
-    Table("submissions_scoresummary", 0.15, "id={id} highest_id={id} latest_id={id} student_item_id={id}", needs="ora"),
-    Table(
-        "submissions_studentitem",
-        0.15,
-        "id={id} student_id={hash} course_id={course} item_id={sequential} item_type=openassessment",
-        needs="ora",
-    ),
-    Table(
-        "submissions_submission",
-        0.15,
-        "id={id} uuid={uuid} attempt_number=1 submitted_at={time} created_at={time} raw_answer={raw_answer} "
-        "student_item_id={id} status=A",
-        needs="ora",
-    ),
-    Table(
-        "workflow_assessmentworkflow",
-        0.15,
-        "id={id} created={time} modified={time} status=done status_changed={time} submission_uuid={uuid} uuid={uuid} "
-        "course_id={course} item_id={sequential}",
-        needs="ora",
-    ),
-    Table(
-        "workflow_assessmentworkflowstep",
-        0.3,
-        "id={id} name=peer submitter_completed_at={time} assessment_completed_at={time} order_num=0 workflow_id={id}",
-        needs="ora",
-    ),
-)
+}
+"""The columns of each table; `name=value` where all rows have the same value."""
+
+
+def _table(name: str, columns: str) -> Table:
+    fields = [column.partition("=") for column in columns.split()]
+    template = "\t".join(value if fixed else f"%({column})s" for column, fixed, value in fields)
+    return Table(name, tuple(column for column, _, _ in fields), template)
+
+
+TABLES: Final = {name: _table(name, columns) for name, columns in _COLUMNS.items()}
+"""All tables by their names, in the order of the package."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
@@ -102,7 +102,7 @@ class University:
 
     def instructor(self, course: Course) -> Learner:
         """The instructor, who has an account as learners have."""
-        return self.learner(self.learners + course.index)
+        return replace(self.learner(self.learners + course.index), name=course.instructor)
 
     @cached_property
     def rosters(self) -> list[array[int]]:

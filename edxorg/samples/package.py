@@ -1,0 +1,334 @@
+"""The members of a weekly package, whatever container they are put into: one after the other, never held whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from edxorg.samples import times
+from edxorg.samples.courses import Site
+from edxorg.samples.forum import Forum
+from edxorg.samples.hazards import STRUCK_TABLES, strike_row
+from edxorg.samples.olx import APPLE_DOUBLE, course_xml
+from edxorg.samples.progress import Progress, progress_of
+from edxorg.samples.table_rows import CourseRows, certificate_of
+from edxorg.samples.tables import STUDENT_MODULE, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import date
+
+    from edxorg.samples.courses import Course
+    from edxorg.samples.story import Enrollment
+    from edxorg.samples.tables import Table
+    from edxorg.samples.university import University
+
+_IN_MEMORY: Final = 1 << 20
+_PIECE: Final = 1 << 18
+_ROWS_HELD: Final = 500
+
+_FAILED_COURSE: Final = 1
+_FAILED_AGAIN_AFTER: Final = 30
+_FAILED_TABLE: Final = "student_languageproficiency"
+_TRACEBACK: Final = b"""Traceback (most recent call last):
+  File "exporter/main.py", line 1, in run_task
+MySQLdb.OperationalError: (2013, 'Lost connection to MySQL server during query')
+"""
+_SHRUNKEN_TABLE: Final = "user_api_usercoursetag"
+_OPT_IN_COLUMNS: Final = (
+    "user_id",
+    "username",
+    "email",
+    "full_name",
+    "course_id",
+    "is_opted_in_for_email",
+    "preference_set_datetime",
+)
+
+
+class PackageMember(NamedTuple):
+    """A file of a package.
+
+    Attributes:
+        name: Its path.
+        size: Its bytes.
+        pieces: Its content; to be read before the next member is asked for.
+    """
+
+    name: str
+    size: int
+    pieces: Iterator[bytes]
+
+
+@dataclass
+class TableTruth:
+    """The truth about one table of a course: its records, and those to reject, by reason."""
+
+    rows: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class CourseTruth:
+    """The truth about one course in one archive, counted from the story.
+
+    Attributes:
+        course_key: The key in the tables.
+        ambiguous: Whether the file names can be taken apart in more than one way.
+        blocks, videos: Of the course.
+        tables: By name; those that are empty or could not be exported have no rows.
+        enrollments: By mode.
+        active: Enrollments that were not given up.
+        certificates: By status.
+        posts: By `_type`.
+        forum_rejected: Lines of the forum to reject.
+    """
+
+    course_key: str
+    ambiguous: bool
+    blocks: int
+    videos: int
+    tables: dict[str, TableTruth] = field(default_factory=dict)
+    enrollments: Counter[str] = field(default_factory=Counter)
+    active: int = 0
+    certificates: Counter[str] = field(default_factory=Counter)
+    posts: Counter[str] = field(default_factory=Counter)
+    forum_rejected: int = 0
+
+
+@dataclass
+class ArchiveTruth:
+    """The truth about one archive, counted while it was written.
+
+    Attributes:
+        by_course: The courses, by course id and site (`MITx-6.00x-2012_Fall|prod`).
+        members: All members: the sum of the next six.
+        objects: Members of courses to deliver: tables with rows, course structures, course XML and forums.
+        email_opt_in: Files with an organization's e-mail preferences.
+        empty_tables: Tables with a header only.
+        missing_at_source: Notes that a table could not be exported.
+        unrecognised: Members that fit no known name.
+        ignored: Members that are no data.
+        ambiguous: Members whose course id has more than three parts.
+        rows: Records of all tables, without headers.
+        rejected_rows: Those among them to reject.
+        bytes_unpacked, bytes_compressed: Sizes of the file.
+    """
+
+    by_course: dict[str, CourseTruth] = field(default_factory=dict)
+    members: int = 0
+    objects: int = 0
+    email_opt_in: int = 0
+    empty_tables: int = 0
+    missing_at_source: int = 0
+    unrecognised: int = 0
+    ignored: int = 0
+    ambiguous: int = 0
+    rows: int = 0
+    rejected_rows: int = 0
+    bytes_unpacked: int = 0
+    bytes_compressed: int = 0
+
+    @property
+    def courses(self) -> int:
+        """The number of courses."""
+        return len(self.by_course)
+
+
+class Spool:
+    """The content of a member while it grows; on disk, if it becomes large."""
+
+    def __init__(self) -> None:
+        self._file = cast("IO[bytes]", SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - closed by `pieces`
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        self._file.write(data)
+        self.size += len(data)
+
+    def pieces(self, repeats: int = 1) -> Iterator[bytes]:
+        """All of it, so many times; it is gone afterwards."""
+        with self._file as file:
+            for _ in range(repeats):
+                file.seek(0)
+                while piece := file.read(_PIECE):
+                    yield piece
+
+
+class _TableFile:
+    """A table of a course while it grows."""
+
+    def __init__(self, table: Table, truth: TableTruth, hazard: str | None, most_rows: int | None) -> None:
+        self.table, self.truth, self.body = table, truth, Spool()
+        self._hazard, self._most_rows = hazard, most_rows
+        self._held: list[str] = []
+
+    def add(self, row: str) -> None:
+        """Append a row."""
+        number = self.truth.rows
+        if number == self._most_rows:
+            return
+        self.truth.rows += 1
+        if self._hazard is not None:
+            self.body.write(strike_row(self._hazard, number, row, self.truth.rejected))
+            return
+        self._held.append(row)
+        if len(self._held) == _ROWS_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held:
+            self.body.write(("\n".join(self._held) + "\n").encode())
+            self._held.clear()
+
+
+class Package:
+    """One weekly package of a university.
+
+    Args:
+        university: The story.
+        day: The package has what happened before.
+        huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
+            it has at least this size.
+    """
+
+    def __init__(self, university: University, day: date, *, huge_table_bytes: int = 0) -> None:
+        self._university, self._until = university, times.midnight(day)
+        self._huge_table_bytes = huge_table_bytes
+        self._hazards = university.hazards
+        self._last = day == university.archive_days[-1]
+        self.truth = ArchiveTruth()
+        """What has been given out so far; whole when the members are."""
+
+    def members(self) -> Iterator[PackageMember]:
+        """All members, in the order of the package."""
+        yield from self._strays()
+        for course in self._university.all_courses():
+            vanished = (
+                "vanished-course" in self._hazards and self._last and course.index == self._university.courses - 1
+            )
+            if not vanished:
+                yield from self._course_members(course)
+
+    def _strays(self) -> Iterator[PackageMember]:
+        organization = self._university.organization
+        if "apple-double" in self._hazards:
+            self.truth.ignored += 1
+            yield self._whole(f"._{organization}-email_opt_in-prod-analytics.csv", APPLE_DOUBLE)
+        if "stray-member" in self._hazards:
+            self.truth.unrecognised += 1
+            yield self._whole("README.txt", b"Nothing that this package was made for.\n")
+        self.truth.email_opt_in += 1
+        opt_in = Spool()
+        for line in self._opt_in():
+            opt_in.write(line)
+        yield self._member(f"{organization}-email_opt_in-prod-analytics.csv", opt_in.size, opt_in.pieces())
+
+    def _opt_in(self) -> Iterator[bytes]:
+        """The preferences that learners gave when they enrolled."""
+        yield _csv_line(_OPT_IN_COLUMNS)
+        for enrollment in self._university.site_enrollments(Site.PROD):
+            learner = enrollment.learner_at(self._until)
+            if enrollment.created < self._until and not enrollment.staff and learner is enrollment.learner:
+                opted_in = str(enrollment.id % 2 == 0)
+                about = (learner.username, learner.email, learner.name, enrollment.course.course_key)
+                yield _csv_line((enrollment.user_id, *about, opted_in, times.mysql(enrollment.created)))
+
+    def _course_members(self, course: Course) -> Iterator[PackageMember]:
+        before = self.truth.members
+        told = CourseTruth(course.course_key, course.ambiguous, len(course.blocks), course.videos)
+        self.truth.by_course[course.partition] = told
+        files = self._tables(course, told)
+        forum = Forum(self._university, course, self._until)
+        posts = Spool()
+        rows = CourseRows(self._university, course, self._until, lambda table, row: files[table].add(row))
+        rows.add_course()
+        for enrollment in self._university.enrollments(course, self._until):
+            progress = progress_of(self._university, enrollment, self._until)
+            rows.add(enrollment, progress)
+            self._tell(told, enrollment, progress)
+            for line in forum.lines(enrollment, progress):
+                posts.write(line)
+        rows.end()
+        for line in forum.end():
+            posts.write(line)
+        told.posts = forum.posts
+        if "forum-garbage" in self._hazards and course.index == 0:
+            posts.write(b"2024-01-17T03:00:00.000+0000\tconnected to: localhost\n")
+            told.forum_rejected += 1
+        yield from self._table_members(course, files)
+        structure, xml = course.structure(), course_xml(course, self._hazards)
+        yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
+        yield self._whole(f"{course.course_id}-course-{course.environment}.xml.tar.gz", xml)
+        yield self._member(f"{course.course_id}-{course.site}.mongo", posts.size, posts.pieces())
+        self.truth.objects += 3
+        if course.ambiguous:
+            self.truth.ambiguous += self.truth.members - before
+
+    def _tell(self, told: CourseTruth, enrollment: Enrollment, progress: Progress) -> None:
+        told.enrollments[enrollment.mode_at(self._until)] += 1
+        told.active += enrollment.is_active_at(self._until)
+        if certificate := certificate_of(enrollment, progress, self._until):
+            told.certificates[certificate[1]] += 1
+
+    def _tables(self, course: Course, told: CourseTruth) -> dict[str, _TableFile]:
+        # Nothing was verified in this way after 2018, and half of the courses do not have the table any more.
+        names = [name for name in TABLES if name != "verify_student_verificationstatus" or course.index % 2 == 0]
+        files = {}
+        for name in names:
+            hazard = STRUCK_TABLES.get(name) if course.index == 0 else None
+            shrunken = (
+                "shrunken-table" in self._hazards and self._last and course.index == 0 and name == _SHRUNKEN_TABLE
+            )
+            told.tables[name] = TableTruth()
+            files[name] = _TableFile(
+                TABLES[name], told.tables[name], hazard if hazard in self._hazards else None, 1 if shrunken else None
+            )
+        return files
+
+    def _table_members(self, course: Course, files: dict[str, _TableFile]) -> Iterator[PackageMember]:
+        failed = course.index % _FAILED_AGAIN_AFTER == _FAILED_COURSE
+        for name, file in files.items():
+            path = f"{file.table.folder}{course.course_id}-{name}-{course.environment}.sql"
+            file.flush()
+            repeats = 1
+            if failed and name == _FAILED_TABLE:
+                self.truth.missing_at_source += 1
+                file.truth.rows = 0
+                yield self._whole(f"{path}.failed", _TRACEBACK)
+                continue
+            if name == STUDENT_MODULE and course.index == 0 and self._huge_table_bytes and file.body.size:
+                repeats = -(-self._huge_table_bytes // file.body.size)
+            file.truth.rows *= repeats
+            if file.truth.rows:
+                self.truth.objects += 1
+            else:
+                self.truth.empty_tables += 1
+            self.truth.rows += file.truth.rows
+            self.truth.rejected_rows += file.truth.rejected.total()
+            header = file.table.header
+            yield self._member(path, len(header) + file.body.size * repeats, _with_header(header, file.body, repeats))
+
+    def _whole(self, name: str, content: bytes) -> PackageMember:
+        return self._member(name, len(content), iter([content]))
+
+    def _member(self, name: str, size: int, pieces: Iterator[bytes]) -> PackageMember:
+        self.truth.members += 1
+        return PackageMember(name, size, pieces)
+
+
+def _with_header(header: bytes, body: Spool, repeats: int) -> Iterator[bytes]:
+    yield header
+    yield from body.pieces(repeats)
+
+
+def _csv_line(values: tuple[Any, ...]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue().encode()
