@@ -115,9 +115,13 @@ class LogHazards:
         """The hazard that strikes a line, counted from 0."""
         return self._turns.get(number % self._every)
 
-    def time(self, at: int, number: int) -> str | int:
-        """A spelling of a time; one after the other, as lines are struck."""
+    def time(self, name: str | None, at: int, number: int) -> str | int:
+        """The time of an event as its line spells it; if that is struck, in one way after the other."""
         text = times.event_time(at)
+        if name == "bad-times":
+            return "300-01-01"
+        if name != "time-spellings":
+            return text
         spellings: tuple[str | int, ...] = (
             text.removesuffix("+00:00"),
             times.zulu(at),

@@ -19,7 +19,7 @@ from edxorg.samples.table_rows import CourseRows, certificate_of
 from edxorg.samples.tables import STUDENT_MODULE, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import date
 
     from edxorg.samples.courses import Course
@@ -203,6 +203,8 @@ class Package:
         self._huge_table_bytes = huge_table_bytes
         self._hazards = university.hazards
         self._last = day == university.archive_days[-1]
+        self._opt_in = Spool()
+        self._opt_in.write(_csv_line(_OPT_IN_COLUMNS))
         self.truth = ArchiveTruth()
         """What has been given out so far; whole when the members are."""
 
@@ -215,6 +217,9 @@ class Package:
             )
             if not vanished:
                 yield from self._course_members(course)
+        self.truth.email_opt_in += 1
+        name = f"{self._university.organization}-email_opt_in-prod-analytics.csv"
+        yield self._member(name, self._opt_in.size, self._opt_in.pieces())
 
     def _strays(self) -> Iterator[PackageMember]:
         organization = self._university.organization
@@ -224,21 +229,14 @@ class Package:
         if "stray-member" in self._hazards:
             self.truth.unrecognised += 1
             yield self._whole("README.txt", b"Nothing that this package was made for.\n")
-        self.truth.email_opt_in += 1
-        opt_in = Spool()
-        for line in self._opt_in():
-            opt_in.write(line)
-        yield self._member(f"{organization}-email_opt_in-prod-analytics.csv", opt_in.size, opt_in.pieces())
 
-    def _opt_in(self) -> Iterator[bytes]:
-        """The preferences that learners gave when they enrolled."""
-        yield _csv_line(_OPT_IN_COLUMNS)
-        for enrollment in self._university.site_enrollments(Site.PROD):
-            learner = enrollment.learner_at(self._until)
-            if enrollment.created < self._until and not enrollment.staff and learner is enrollment.learner:
-                opted_in = str(enrollment.id % 2 == 0)
-                about = (learner.username, learner.email, learner.name, enrollment.course.course_key)
-                yield _csv_line((enrollment.user_id, *about, opted_in, times.mysql(enrollment.created)))
+    def _note_preference(self, enrollment: Enrollment) -> None:
+        """What a learner chose about e-mail when enrolling; the platform forgets it when it retires the learner."""
+        learner = enrollment.learner_at(self._until)
+        if enrollment.course.site is Site.PROD and not enrollment.staff and learner is enrollment.learner:
+            about = (learner.username, learner.email, learner.name, enrollment.course.course_key)
+            preference = (str(enrollment.id % 2 == 0), times.mysql(enrollment.created))
+            self._opt_in.write(_csv_line((enrollment.user_id, *about, *preference)))
 
     def _course_members(self, course: Course) -> Iterator[PackageMember]:
         before = self.truth.members
@@ -247,12 +245,13 @@ class Package:
         files = self._tables(course, told)
         forum = Forum(self._university, course, self._until)
         posts = Spool()
-        rows = CourseRows(self._university, course, self._until, lambda table, row: files[table].add(row))
+        rows = CourseRows(self._university, course, self._until, {name: file.add for name, file in files.items()})
         rows.add_course()
         for enrollment in self._university.enrollments(course, self._until):
             progress = progress_of(self._university, enrollment, self._until)
             rows.add(enrollment, progress)
             self._tell(told, enrollment, progress)
+            self._note_preference(enrollment)
             for line in forum.lines(enrollment, progress):
                 posts.write(line)
         rows.end()

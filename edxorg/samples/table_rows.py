@@ -12,7 +12,7 @@ from edxorg.samples.story import PASSING
 from edxorg.samples.tables import STUDENT_MODULE, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edxorg.samples.courses import Course
     from edxorg.samples.learners import Learner
@@ -37,10 +37,12 @@ class CourseRows:
         university: The story.
         course: The course.
         until: Only what had happened before this time.
-        add: Takes the name of a table, and a row without its line end.
+        add: For each table, takes a row without its line end.
     """
 
-    def __init__(self, university: University, course: Course, until: int, add: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, university: University, course: Course, until: int, add: Mapping[str, Callable[[str], None]]
+    ) -> None:
         self._course, self._until, self._prose = course, until, university.prose
         self._add_text = add
         self._instructor = university.instructor(course)
@@ -52,7 +54,7 @@ class CourseRows:
         self._starts = university.first
 
     def _add(self, table: str, **values: object) -> None:
-        self._add_text(table, TABLES[table].row(values))
+        self._add_text[table](TABLES[table].row(values))
 
     def add_course(self) -> None:
         """Rows that do not come from learners."""
@@ -166,25 +168,18 @@ class CourseRows:
             self._add("user_api_usercoursetag", **both, id=enrollment.id, value=learner.number % 2)
 
     def _add_modules(self, enrollment: Enrollment, progress: Progress) -> None:
-        row, keys = TABLES[STUDENT_MODULE].row, self._course.usage_keys
-        course_key, user = self._course.course_key, enrollment.user_id
+        """Most rows of a package are these, so they are not put together by the names of their columns."""
+        add, keys, texts = self._add_text[STUDENT_MODULE], self._course.usage_keys, _Texts()
+        first_id = enrollment.id * _MODULES_IN_COURSE
+        user, course_key = enrollment.user_id, self._course.course_key
         for name, module in progress.modules.items():
-            number = self._numbers[name]
-            problem = module.block.category == "problem"
-            values = {
-                "id": enrollment.id * _MODULES_IN_COURSE + number,
-                "module_type": module.block.category,
-                "module_id": keys[name],
-                "student_id": user,
-                "state": self._state(enrollment, module, indented=(enrollment.id + number) % _INDENTED_EVERY == 0),
-                "grade": f"{float(module.right)}" if problem else NULL,
-                "created": times.mysql(module.created),
-                "modified": times.mysql(module.modified),
-                "max_grade": "1.0" if problem else NULL,
-                "done": "na",
-                "course_id": course_key,
-            }
-            self._add_text(STUDENT_MODULE, row(values))
+            number, category = self._numbers[name], module.block.category
+            state = self._state(enrollment, module, indented=(enrollment.id + number) % _INDENTED_EVERY == 0)
+            grade, most = (f"{float(module.right)}", "1.0") if category == "problem" else (NULL, NULL)
+            add(
+                f"{first_id + number}\t{category}\t{keys[name]}\t{user}\t{state}\t{grade}\t"
+                f"{texts[module.created]}\t{texts[module.modified]}\t{most}\tna\t{course_key}"
+            )
 
     def _state(self, enrollment: Enrollment, module: Module, *, indented: bool) -> str:
         block = module.block
@@ -199,7 +194,7 @@ class CourseRows:
             case _:
                 state = f'{{"position": {module.value}}}'
         if indented:
-            state = json.dumps(json.loads(state), indent=1)
+            state = f"{{\n {state[1:-1]}\n}}"
         return piped(state) if indented or "\\" in state else state
 
     def _problem_state(self, module: Module) -> str:
@@ -301,6 +296,14 @@ class CourseRows:
         self._add(
             "wiki_articlerevision", **values, user_id=user, article_id=number, content=exported(article), title=title
         )
+
+
+class _Texts(dict[int, str]):
+    """Times as the tables print them; many are asked for twice."""
+
+    def __missing__(self, at: int) -> str:
+        text = self[at] = times.mysql(at)
+        return text
 
 
 DOWNLOADABLE: Final = "downloadable"

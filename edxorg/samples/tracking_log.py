@@ -1,331 +1,221 @@
-"""A made-up day of tracking events, as edX's daily files look: for demos, tests and measurements.
+"""A day's tracking log of a site: the events that arrived on that day, in the order of their arrival.
 
-The events follow the public description of edX's tracking logs (docs.openedx.org, "Events in the Tracking Logs") and
-keep the oddities of real ones: `event` as an object, a JSON string, a list or nothing; syslog prefixes; lines cut off
-at a fixed length; times in several spellings; keys that turn up late in the day. Everybody in them is invented.
+Most happened on the same day. Events that the mobile app kept while it was offline arrive up to two weeks late.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import random
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import date
+from heapq import heappop, heappush, merge
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from edxorg.samples import times
+from edxorg.samples.courses import Site
+from edxorg.samples.events import (
+    EVENTS_OF,
+    Arrival,
+    anonymous_request,
+    milestone_event,
+    milestones,
+    session_events,
+)
+from edxorg.samples.hazards import LATE_FROM, ORDINARY_LOG_HAZARDS, REJECTING, LogHazards, LogTruth
+from edxorg.samples.university import University
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Event = dict[str, Any]
+    from edxorg.samples.story import Enrollment
 
-DAY = datetime(2024, 5, 6, tzinfo=UTC)
-CUT_AT = (2_043, 10_000)
-"""Characters after which some writers of tracking logs cut a line off."""
+DAY: Final = date(2024, 5, 6)
+"""The day of a log that is not of a longer story."""
 
-LATE_FROM = 0.6
-"""The share of the day after which the keys `label` and `nonInteraction` turn up."""
-
-_LINES_A_WRITE = 1_000
-_SUBJECTS = ("6.00.1x", "8.01x", "14.740x", "18.6501x", "CTL.SC1x", "7.00x")
-_RUNS = ("1T2024", "2T2023")
-_COUNTRIES = ("10.12", "10.40", "192.168", "172.16", "172.20")
-_HOSTS = ("courses.edx.example", "preview.edx.example")
-_AGENTS = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605",
-    "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:125.0) Gecko/20100101 Firefox/125.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
-)
-_NAMES = ("learner", "learner", "learner", "étudiant")
-_LANGUAGES = ("en-US,en;q=0.9", "es-419,es;q=0.8,en;q=0.6", "zh-CN,zh;q=0.9", "")
+_COURSES: Final = 12
+_EVENTS_PER_LEARNER: Final = 60
+_LINES_A_WRITE: Final = 1_000
+_HAZARDS_EVERY: Final = 97
+_SELDOM: Final = 4_001
 
 
-@dataclass
-class SampleLogSummary:
-    """What `write_sample_log` wrote."""
+@dataclass(frozen=True)
+class TrackingLog:
+    """One day of one site.
 
-    events: int = 0
-    lines: int = 0
-    """Lines of the file: the events, and the blank lines between them."""
-    blank: int = 0
-    syslog_prefixes: int = 0
-    truncated: int = 0
-    unreadable_times: int = 0
-    bytes_unpacked: int = 0
-    bytes_compressed: int = 0
+    Attributes:
+        university: The story.
+        site: The site.
+        day: The day.
+        visitors: Requests by visitors who have no account; if none is given, one for ten learners.
+        hazards_every: Each hazard strikes one of so many lines.
+    """
+
+    university: University
+    site: Site
+    day: date
+    visitors: int | None = None
+    hazards_every: int = _HAZARDS_EVERY
+
+    @property
+    def name(self) -> str:
+        """The name of the file: as MIT keeps it, or for another organization as edX makes it."""
+        organization = self.university.organization.lower()
+        site = "edx" if organization == "mitx" and self.site is Site.PROD else self.site
+        return f"{organization}-{site}-events-{self.day}.log.gz"
+
+    def story_events(self) -> int:
+        """The number of events that come from learners."""
+        university, count = self.university, 0
+        for unit in self._units():
+            enrollment = unit.enrollment(university)
+            if unit.milestone:
+                count += milestone_event(university, enrollment, unit.at, unit.milestone) is not None
+            else:
+                done = university.actions(enrollment, enrollment.sessions[unit.session])
+                count += sum(EVENTS_OF[action.kind] for action in done)
+        return count
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """All events of the day, by the time of their arrival."""
+        units = sorted(self._units())
+        return merge(_merged((unit.at, self._events(unit)) for unit in units), self._visits(), key=itemgetter(0))
+
+    def _units(self) -> Iterator[_Unit]:
+        """All that arrives on this day, in no order."""
+        start, university = times.midnight(self.day), self.university
+        end = start + times.DAY
+        for enrollment in university.site_enrollments(self.site):
+            course, learner = enrollment.course.index, enrollment.learner.number
+            for session in enrollment.sessions:
+                if start <= session.arrives < end:
+                    yield _Unit(session.arrives, course, learner, session.number)
+            for at, kind in milestones(university, enrollment):
+                if start <= at < end:
+                    yield _Unit(at, course, learner, milestone=kind)
+
+    def _events(self, unit: _Unit) -> Iterator[Arrival]:
+        enrollment = unit.enrollment(self.university)
+        if not unit.milestone:
+            yield from session_events(self.university, enrollment, enrollment.sessions[unit.session])
+        elif event := milestone_event(self.university, enrollment, unit.at, unit.milestone):
+            yield Arrival(unit.at, unit.at, event)
+
+    def _visits(self) -> Iterator[Arrival]:
+        count = 1 + self.university.learners // 10 if self.visitors is None else self.visitors
+        for number in range(count):
+            at = times.midnight(self.day) + (2 * number + 1) * times.DAY // (2 * count)
+            yield Arrival(at, at, anonymous_request(self.university, self.site, number))
 
 
-def write_sample_log(
-    out: Path, *, events: int, seed: int, progress: Callable[[SampleLogSummary], None] | None = None
-) -> SampleLogSummary:
-    """Write a gzip file of about 1,100 bytes an event (about 120 when compressed), the same for the same arguments.
+class _Unit(NamedTuple):
+    """A session or a milestone, small enough to hold all of a day."""
+
+    at: int
+    course: int
+    learner: int
+    session: int = 0
+    milestone: str = ""
+
+    def enrollment(self, university: University) -> Enrollment:
+        """The enrollment that it belongs to."""
+        return university.enrollment(university.course(self.course), self.learner)
+
+
+def _merged(sources: Iterable[tuple[int, Iterator[Arrival]]]) -> Iterator[Arrival]:
+    """Merge sources that come in the order of their starts, holding only those that have begun."""
+    begun: list[tuple[int, int, Arrival, Iterator[Arrival]]] = []
+
+    def take() -> Arrival:
+        _, number, arrival, source = heappop(begun)
+        begin(number, source)
+        return arrival
+
+    def begin(number: int, source: Iterator[Arrival]) -> None:
+        if arrival := next(source, None):
+            heappush(begun, (arrival.arrives, number, arrival, source))
+
+    for number, (start, source) in enumerate(sources):
+        while begun and begun[0][0] < start:
+            yield take()
+        begin(number, source)
+    while begun:
+        yield take()
+
+
+def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], None] | None = None) -> LogTruth:
+    """Write a log as gzip, the same bytes for the same log.
 
     Args:
         out: The file; replaced if it exists.
-        events: How many events the day has, at least 1.
-        seed: Of the random numbers.
+        log: The day and the site.
         progress: Called now and then with what was written so far.
 
     Raises:
         OSError: The file cannot be written.
     """
-    summary = SampleLogSummary()
-    day = _Day(random.Random(seed), events)  # noqa: S311 - sample data, no secrets
+    truth = LogTruth()
     with out.open("wb") as file:
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
-            while summary.events < events:
-                lines = [day.line(summary) for _ in range(min(_LINES_A_WRITE, events - summary.events))]
-                summary.bytes_unpacked += packed.write("".join(lines).encode())
+            for lines in _batched(_lines(log, truth)):
+                truth.bytes_unpacked += packed.write("".join(lines).encode())
                 if progress is not None:
-                    progress(summary)
-        summary.bytes_compressed = file.tell()
-    return summary
+                    progress(truth)
+        truth.bytes_compressed = file.tell()
+    return truth
 
 
-@dataclass(frozen=True)
-class _Learner:
-    username: str
-    user_id: int
-    session: str
-    ip: str
-    agent: str
-    language: str
-    course: _Course
+def write_sample_log(
+    out: Path, *, events: int, seed: int, progress: Callable[[LogTruth], None] | None = None
+) -> LogTruth:
+    """Write the log of a university of one day, about 1,100 bytes an event, 120 when compressed.
 
+    Args:
+        out: The file; replaced if it exists.
+        events: The number of events, at least 1; visitors without an account make up what learners leave.
+        seed: The seed of the university.
+        progress: Called now and then with what was written so far.
 
-@dataclass(frozen=True)
-class _Course:
-    key: str
-    problems: list[str]
-    videos: list[tuple[str, str]]
-    pages: list[str]
-
-    def usage_key(self, kind: str, name: str) -> str:
-        return f"{self.key.replace('course-', 'block-', 1)}+type@{kind}+block@{name}"
-
-
-class _Day:
-    """Draws one line after the other."""
-
-    def __init__(self, rng: random.Random, events: int) -> None:
-        self._rng = rng
-        self._step = timedelta(days=1) / events
-        self._events = events
-        self._courses = [self._course(f"course-v1:MITx+{s}+{r}") for s in _SUBJECTS for r in _RUNS]
-        self._learners = [self._learner(n) for n in range(400)]
-        makers = (
-            (self._request, 30),
-            (self._video, 36),
-            (self._navigation, 15),
-            (self._problem_check, 7),
-            (self._problem_check_browser, 4),
-            (self._problem_graded, 3),
-            (self._mobile_video, 4),
-            (self._enrollment, 1),
+    Raises:
+        OSError: The file cannot be written.
+    """
+    learners = events // _EVENTS_PER_LEARNER
+    while True:
+        university = University(
+            seed=seed, courses=_COURSES, learners=learners, first_day=DAY, days=1, hazards=ORDINARY_LOG_HAZARDS
         )
-        self._makers = [maker for maker, weight in makers for _ in range(weight)]
+        log = TrackingLog(university, Site.PROD, DAY, hazards_every=_SELDOM)
+        missing = events - log.story_events()
+        if missing >= 0:
+            return write_log(out, replace(log, visitors=missing), progress=progress)
+        learners //= 2
 
-    def line(self, summary: SampleLogSummary) -> str:
-        """The next line with its line end, and a blank one before it now and then."""
-        rng = self._rng
-        now = DAY + summary.events * self._step
-        learner = rng.choice(self._learners)
-        event = rng.choice(self._makers)(learner, now)
-        oddity = rng.randrange(20_000)
-        event["time"] = self._time(now, oddity, summary)
-        if summary.events >= LATE_FROM * self._events and oddity % 50 == 0:
+
+def _batched(lines: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(lines, _LINES_A_WRITE)):
+        yield batch
+
+
+def _lines(log: TrackingLog, truth: LogTruth) -> Iterator[str]:
+    """The lines of a day, each with its line end; some have a blank line before them."""
+    hazards = LogHazards(log.university.hazards, log.hazards_every)
+    midnight = times.midnight(log.day)
+    late_from = midnight + int(LATE_FROM * times.DAY)
+    for number, (arrives, at, event) in enumerate(log.arrivals()):
+        hazard = hazards.of_line(number)
+        event["time"] = hazards.time(hazard, at, number)
+        if hazard == "late-keys" and arrives >= late_from:
             event |= {"label": event["event_type"][:40], "nonInteraction": 1}
-        text = json.dumps(event)
-        summary.events += 1
-        summary.lines += 1
-        if oddity in range(10):
-            summary.syslog_prefixes += 1
-            text = f"{now:%b} {now.day:2} {now:%H:%M:%S} localhost {text}"
-        elif oddity in range(10, 14):
-            summary.truncated += 1
-            text = text[: CUT_AT[len(text) > CUT_AT[1]]].removesuffix("}")
-        elif oddity in range(14, 17):
-            summary.blank += 1
-            summary.lines += 1
-            text = f"\n{text}"
-        return f"{text}\n"
-
-    def _time(self, now: datetime, oddity: int, summary: SampleLogSummary) -> str | int | float:
-        """How the event says when it was; mostly as Python's `isoformat` does."""
-        if oddity in range(17, 19):
-            summary.unreadable_times += 1
-            return "300-01-01"
-        if oddity in range(20, 220):
-            return now.replace(tzinfo=None).isoformat()
-        if oddity in range(220, 420):
-            return f"{now:%Y-%m-%dT%H:%M:%S}Z"
-        if oddity in range(420, 620):
-            return now.astimezone(timezone(timedelta(hours=-5))).isoformat()
-        if oddity in range(620, 640):
-            return int(now.timestamp())
-        if oddity in range(640, 660):
-            return int(now.timestamp() * 1_000)
-        return now.isoformat(timespec="microseconds")
-
-    def _course(self, key: str) -> _Course:
-        return _Course(
-            key,
-            problems=[self._name() for _ in range(40)],
-            videos=[(self._name(), self._name()[:11]) for _ in range(30)],
-            pages=[f"{self._name()}/{self._name()}" for _ in range(20)],
-        )
-
-    def _learner(self, number: int) -> _Learner:
-        rng = self._rng
-        return _Learner(
-            username=f"{rng.choice(_NAMES)}_{number:05}",
-            user_id=4_000_000 + number,
-            session=self._name(),
-            ip=f"{rng.choice(_COUNTRIES)}.{rng.randrange(256)}.{rng.randrange(256)}",
-            agent=rng.choice(_AGENTS),
-            language=rng.choice(_LANGUAGES),
-            course=rng.choice(self._courses),
-        )
-
-    def _name(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
-
-    def _base(self, learner: _Learner, source: str, event_type: str, path: str) -> Event:
-        return {
-            "username": learner.username,
-            "event_source": source,
-            "name": event_type,
-            "accept_language": learner.language,
-            "time": None,
-            "agent": learner.agent,
-            "page": None,
-            "host": _HOSTS[0],
-            "session": learner.session,
-            "referer": f"https://{_HOSTS[0]}/courses/{learner.course.key}/courseware/",
-            "context": {
-                "user_id": learner.user_id,
-                "org_id": "MITx",
-                "course_id": learner.course.key,
-                "path": path,
-                "course_user_tags": {},
-            },
-            "ip": learner.ip,
-            "event": "",
-            "event_type": event_type,
-        }
-
-    def _browser(self, learner: _Learner, event_type: str) -> Event:
-        event = self._base(learner, "browser", event_type, "/event")
-        event["page"] = f"{event['referer']}{self._rng.choice(learner.course.pages)}/"
-        return event
-
-    def _request(self, learner: _Learner, _now: datetime) -> Event:
-        """A page that the server delivered: its path is the event's type."""
-        course = learner.course
-        usage = course.usage_key("problem", self._rng.choice(course.problems))
-        path = f"/courses/{course.key}/xblock/{usage}/handler/xmodule_handler/problem_get"
-        event = self._base(learner, "server", path, path)
-        event["event"] = '{"POST": {}, "GET": {}}'
-        return event
-
-    def _video(self, learner: _Learner, _now: datetime) -> Event:
-        rng = self._rng
-        name, code = rng.choice(learner.course.videos)
-        event_type = rng.choice(("play_video", "pause_video", "load_video", "stop_video"))
-        event = self._browser(learner, event_type)
-        event["event"] = json.dumps(
-            {"duration": 431.2, "code": code, "id": name, "currentTime": rng.randrange(431_000) / 1_000}
-        )
-        return event
-
-    def _navigation(self, learner: _Learner, _now: datetime) -> Event:
-        rng = self._rng
-        event_type = rng.choice(("seq_next", "seq_goto", "page_close"))
-        event = self._browser(learner, event_type)
-        if event_type != "page_close":
-            usage = learner.course.usage_key("sequential", rng.choice(learner.course.pages)[:32])
-            old = rng.randrange(12)
-            event["event"] = json.dumps({"current_tab": old, "tab_count": 12, "id": usage, "target_tab": old + 1})
-        return event
-
-    def _problem_check(self, learner: _Learner, _now: datetime) -> Event:
-        rng = self._rng
-        name = rng.choice(learner.course.problems)
-        usage = learner.course.usage_key("problem", name)
-        event = self._base(learner, "server", "problem_check", f"/courses/{learner.course.key}/xblock/{usage}/handler")
-        event["context"]["module"] = {"usage_key": usage, "display_name": f"Problem {name[:2]}: “forces”"}
-        inputs = [f"{name}_{part}_1" for part in range(2, rng.randrange(4, 8))]
-        answers = {part: rng.choice(("choice_0", "choice_1", "3.14", "x^2 + 1")) for part in inputs}
-        event["event"] = {
-            "submission": {
-                part: {
-                    "question": "What is the acceleration of the block?",
-                    "answer": answers[part],
-                    "response_type": "multiplechoiceresponse",
-                    "input_type": "choicegroup",
-                    "correct": rng.choice((True, True, False)),
-                    "variant": "",
-                    "group_label": "",
-                }
-                for part in inputs
-            },
-            "success": "incorrect",
-            "grade": rng.randrange(5),
-            "correct_map": {
-                part: {
-                    "hint": "",
-                    "hintmode": None,
-                    "correctness": rng.choice(("correct", "incorrect")),
-                    "msg": "",
-                    "answervariable": None,
-                    "npoints": None,
-                    "queuestate": None,
-                }
-                for part in inputs
-            },
-            "state": {"student_answers": {}, "seed": 1, "done": None, "correct_map": {}, "input_state": {}},
-            "answers": answers,
-            "attempts": rng.randrange(1, 5),
-            "max_grade": len(inputs),
-            "problem_id": usage,
-        }
-        return event
-
-    def _problem_check_browser(self, learner: _Learner, _now: datetime) -> Event:
-        event = self._browser(learner, "problem_check")
-        name = self._rng.choice(learner.course.problems)
-        event["event"] = f"input_{name}_2_1=choice_{self._rng.randrange(4)}&input_{name}_3_1="
-        return event
-
-    def _problem_graded(self, learner: _Learner, _now: datetime) -> Event:
-        event = self._browser(learner, "problem_graded")
-        name = self._rng.choice(learner.course.problems)
-        event["event"] = [
-            f"input_{name}_2_1=choice_{self._rng.randrange(4)}",
-            f'<div class="problem"><p id="{name}">A block slides\n\tdown a slope of 30°.</p></div>',
-        ]
-        return event
-
-    def _mobile_video(self, learner: _Learner, now: datetime) -> Event:
-        rng = self._rng
-        name, code = rng.choice(learner.course.videos)
-        event = self._base(learner, "mobile", "edx.video.played", "/segmentio/event")
-        event["context"] |= {
-            "application": {"name": "edx.mobileapp.iOS", "version": "4.0.2"},
-            "client": {"os": {"name": "iOS", "version": "17.4"}, "timezone": "America/New_York", "ip": learner.ip},
-            "component": "videoplayer",
-            "received_at": (now + timedelta(seconds=rng.randrange(3_600))).isoformat(),
-        }
-        event["event"] = json.dumps({"current_time": rng.randrange(431), "module_id": name, "code": code})
-        return event
-
-    def _enrollment(self, learner: _Learner, _now: datetime) -> Event:
-        event = self._base(learner, "server", "edx.course.enrollment.activated", "/change_enrollment")
-        event["event"] = {
-            "course_id": learner.course.key,
-            "user_id": learner.user_id,
-            "mode": self._rng.choice(("audit", "verified")),
-        }
-        return event
+        truth.events += 1
+        if hazard not in REJECTING:
+            event_type = event["event_type"]
+            truth.by_type["request" if event_type.startswith("/") else event_type] += 1
+            truth.by_source[event["event_source"]] += 1
+            truth.by_course[event["context"]["course_id"]] += 1
+            truth.late += at < midnight
+        yield hazards.strike(hazard, json.dumps(event), arrives, truth) + "\n"
+        truth.lines = truth.events + truth.blank
