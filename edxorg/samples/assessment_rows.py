@@ -27,13 +27,15 @@ _TRAINED_EVERY: Final = 2
 class AddRow(Protocol):
     """Takes a row of a table by its values."""
 
-    def __call__(self, table: str, /, **values: object) -> None: ...
+    def __call__(self, table: str, **values: object) -> None:
+        """Add it."""
 
 
 class AssessmentRows:
     """Writes the rows of one course."""
 
     def __init__(self, course: Course, instructor: Learner, until: int, prose: Prose, add: AddRow) -> None:
+        """Write rows with `add`, of what had happened before a time."""
         self._course, self._until, self._prose, self._add = course, until, prose, add
         self._rubric = 1 + course.index
         self._scorer = anonymous_id(instructor.user_id(course.site), course)

@@ -253,7 +253,7 @@ class _Visitor:
         graded["event"] = {
             "submission": {
                 part: {
-                    "question": "Which of these is even?",
+                    "question": self._university.prose.remarks[answer % len(self._university.prose.remarks)],
                     "answer": text,
                     "response_type": "multiplechoiceresponse",
                     "input_type": "choicegroup",
@@ -282,10 +282,11 @@ class _Visitor:
             "problem_id": self._course.usage_keys[block.name],
         }
         yield at + 300_000, graded
+        explanation = " ".join(self._university.prose.articles[answer % len(self._university.prose.articles)][:2])
         shown = self._browser("problem_graded", page)
         shown["event"] = [
             f"input_{part}=choice_{answer % 4}",
-            f'<div class="problem"><p id="{block.name}">{block.title}\n\tis {correctness}.</p></div>',
+            f'<div class="problem"><p id="{block.name}">{block.title}\n\tis {correctness}.</p>{explanation}</div>',
         ]
         yield at + 600_000, shown
 

@@ -67,15 +67,10 @@ def post_of(university: University, enrollment: Enrollment, action: Action) -> P
 
 
 class Forum:
-    """Writes the forum of one course, one learner after the other.
-
-    Args:
-        university: The story.
-        course: The course.
-        until: Only posts from before this time.
-    """
+    """Writes the forum of one course, one learner after the other."""
 
     def __init__(self, university: University, course: Course, until: int) -> None:
+        """Write the posts from before a time."""
         self._university, self._course, self._until = university, course, until
         self._comments: Counter[str] = Counter()
         self.posts: Counter[str] = Counter()

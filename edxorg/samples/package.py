@@ -143,6 +143,7 @@ class Spool:
     """The content of a member while it grows; on disk, if it becomes large."""
 
     def __init__(self) -> None:
+        """Begin with nothing."""
         self._file = cast("IO[bytes]", SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - closed by `pieces`
         self.size = 0
 
@@ -189,16 +190,17 @@ class _TableFile:
 
 
 class Package:
-    """One weekly package of a university.
-
-    Args:
-        university: The story.
-        day: The package has what happened before.
-        huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
-            it has at least this size.
-    """
+    """One weekly package of a university."""
 
     def __init__(self, university: University, day: date, *, huge_table_bytes: int = 0) -> None:
+        """Pack what happened before a day.
+
+        Args:
+            university: The story.
+            day: The date of the package.
+            huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows
+                until it has at least this size.
+        """
         self._university, self._until = university, times.midnight(day)
         self._huge_table_bytes = huge_table_bytes
         self._hazards = university.hazards

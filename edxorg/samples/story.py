@@ -22,6 +22,9 @@ LATEST_DELAY: Final = 14
 """Days after which the mobile app still delivers events that it kept while it was offline."""
 
 PASSING: Final = 0.6
+"""The share of the points that passes."""
+
+_KINDS: Final = {"html": "read", "openassessment": "submit", "discussion": "post"}
 
 _STARTS_BEFORE: Final = 22 * times.HOUR
 _FIRST_VISIT_AFTER: Final = 5 * 60 * times.SECOND
@@ -213,30 +216,32 @@ def actions(rng: Random, enrollment: Enrollment, session: Session) -> Iterator[A
         session: The session.
     """
     at = session.at
-    draw = rng.random
     for page in enrollment.pages(session):
         if not session.offline:
             yield Action(at, "visit", page, enrollment.course.root)
-            at += 2_000_000 + int(draw() * 9_000_000)
+            at += 2 * times.SECOND + int(rng.random() * 9 * times.SECOND)
             yield Action(at, "open", page, page.sequential)
         for block in page.vertical.children:
-            at += 5_000_000 + int(draw() * 55_000_000)
+            at += 5 * times.SECOND + int(rng.random() * 55 * times.SECOND)
             if block.category == "video":
-                stop = int(draw() * block.seconds) + 1
+                stop = int(rng.random() * block.seconds) + 1
                 yield Action(at, "watch", page, block, (0, stop))
                 at += stop * times.SECOND
-            elif session.offline:
-                continue
-            elif block.category == "problem":
-                for attempt in (1, 2, 3):
-                    right = draw() < enrollment.skill
-                    yield Action(at, "check", page, block, (attempt, right, int(draw() * 1_000_000)))
-                    at += 10_000_000 + int(draw() * 80_000_000)
-                    if right or draw() < 1 / 2:
-                        break
-            elif block.category == "html":
-                yield Action(at, "read", page, block)
-            elif block.category == "openassessment":
-                yield Action(at, "submit", page, block)
-            elif draw() < 1 / 4:
-                yield Action(at, "post", page, block, (int(draw() * 1_000_000_000),))
+            elif block.category == "problem" and not session.offline:
+                for action in _attempts(rng, enrollment.skill, Action(at, "check", page, block)):
+                    yield action
+                    at = action.at
+            elif not session.offline and (block.category != "discussion" or rng.random() < 1 / 4):
+                detail = (int(rng.random() * 1_000_000_000),) if block.category == "discussion" else ()
+                yield Action(at, _KINDS[block.category], page, block, detail)
+
+
+def _attempts(rng: Random, skill: float, first: Action) -> Iterator[Action]:
+    """Up to three attempts at a problem, until it is solved or given up."""
+    at = first.at
+    for attempt in (1, 2, 3):
+        right = rng.random() < skill
+        yield first._replace(at=at, detail=(attempt, right, int(rng.random() * 1_000_000)))
+        at += 10 * times.SECOND + int(rng.random() * 80 * times.SECOND)
+        if right or rng.random() < 1 / 2:
+            return

@@ -31,18 +31,19 @@ _INDENTED_EVERY: Final = 12
 
 
 class CourseRows:
-    """Writes the rows of one course, one enrollment after the other.
-
-    Args:
-        university: The story.
-        course: The course.
-        until: Only what had happened before this time.
-        add: For each table, takes a row without its line end.
-    """
+    """Writes the rows of one course, one enrollment after the other."""
 
     def __init__(
         self, university: University, course: Course, until: int, add: Mapping[str, Callable[[str], None]]
     ) -> None:
+        """Write what had happened before a time.
+
+        Args:
+            university: The story.
+            course: The course.
+            until: The time.
+            add: For each table, takes a row without its line end.
+        """
         self._course, self._until, self._prose = course, until, university.prose
         self._add_text = add
         self._instructor = university.instructor(course)

@@ -37,7 +37,7 @@ DAY: Final = date(2024, 5, 6)
 """The day of a log that is not of a longer story."""
 
 _COURSES: Final = 12
-_EVENTS_PER_LEARNER: Final = 60
+_EVENTS_PER_LEARNER: Final = 44
 _LINES_A_WRITE: Final = 1_000
 _HAZARDS_EVERY: Final = 97
 _SELDOM: Final = 4_001
@@ -192,7 +192,7 @@ def write_sample_log(
         missing = events - log.story_events()
         if missing >= 0:
             return write_log(out, replace(log, visitors=missing), progress=progress)
-        learners //= 2
+        learners = learners * 9 // 10
 
 
 def _batched(lines: Iterator[str]) -> Iterator[list[str]]:
