@@ -14,7 +14,7 @@ import pytest
 from edxorg.definitions import build_definitions
 from edxorg.lib.catalogue import COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_COURSE_METADATA, PROGRAM_METADATA
 from edxorg.lib.settings import Settings
-from edxorg.samples.catalogue import serve_sample_catalogue
+from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.archives import landed, times
 from ol_orchestrate.failures import PERMANENT_FAILURE, FailureRetries
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edxorg.samples.catalogue import SampleCatalogue
+    from edxorg.samples.catalogue_server import SampleCatalogue
 
 JOB = "edxorg_api_daily_job"
 OUTPUTS = [COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_COURSE_METADATA, PROGRAM_METADATA]

@@ -10,7 +10,7 @@ import hvac
 import pytest
 
 from edxorg.commands.main import main
-from edxorg.samples.catalogue import serve_sample_catalogue
+from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.archives import landed
 
 if TYPE_CHECKING:

@@ -117,7 +117,7 @@ class _Demo:
         return reasons
 
     def catalogue(self) -> Sequence[str]:
-        from edxorg.samples.catalogue import serve_sample_catalogue  # noqa: PLC0415
+        from edxorg.samples.catalogue_server import serve_sample_catalogue  # noqa: PLC0415
 
         with serve_sample_catalogue(programs=5, courses=30) as catalogue:
             console.heading("The edX catalogue", f"from a small server on this machine, {catalogue.url}")

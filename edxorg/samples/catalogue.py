@@ -1,184 +1,161 @@
-"""An invented catalogue, and a small server on this machine that answers like the Discovery API."""
+"""The catalogue of the university, as the Discovery API describes courses, their runs and programs.
+
+Courses of the packages come first. The others ended more than three years ago, so the exporter leaves them out.
+"""
 
 from __future__ import annotations
 
-import json
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from random import Random
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from edxorg.samples import invented
+from edxorg.samples import invented, times
+from edxorg.samples.courses import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from random import Random
 
-CATALOGUE: Final = 10
-"""Number of the one catalogue that is served; MITx has this number at edX."""
+    from edxorg.samples.courses import Course
+    from edxorg.samples.university import University
 
-PAGE_SIZE: Final = 20
+Record = dict[str, Any]
 
-_TOKEN_PATH: Final = "/oauth2/access_token"  # noqa: S105 - a path
-_PROGRAMS_PATH: Final = "/api/v1/programs/"
-_COURSES_PATH: Final = f"/api/v1/catalogs/{CATALOGUE}/courses/"
 _SUBJECTS: Final = ("Physics", "Economics & Finance", "Computer Science", "Biology & Life Sciences", "Energy")
 _LEVELS: Final = ("Introductory", "Intermediate", "Advanced")
-_OWNERS: Final = ("MITx", "MITxT", "MITProfessionalX")
 _MOST_RUNS: Final = 6
+_YEARS_AGO: Final = 10
+_DATED_YEARS: Final = 9
+_COURSES_BESIDES: Final = 25
+_PROGRAMS: Final = 5
+_COURSES_OF_PROGRAM: Final = 3
+_BEGINNING: Final = 1_409_529_600 * times.SECOND
+"""2014-09-01: nothing in the catalogue is older."""
 
 
-@dataclass
-class SampleCatalogue:
-    """A catalogue that is being served.
+@dataclass(frozen=True)
+class Catalogue:
+    """The catalogue of a university.
 
     Attributes:
-        url: Address of the server, without a trailing slash; tokens are issued at `{url}/oauth2/access_token`.
-        client_id: The one OAuth client's id.
-        client_secret: Its secret.
-        programs: What `/api/v1/programs/` lists; changes show in the next answer.
-        courses: What `/api/v1/catalogs/10/courses/` lists; changes show in the next answer.
+        university: The story.
+        course_count: The number of courses; those of the packages first, as far as it goes.
+        program_count: The number of programs; those with courses of the packages first.
     """
 
-    url: str
-    client_id: str
-    client_secret: str
-    programs: list[dict[str, Any]]
-    courses: list[dict[str, Any]]
+    university: University
+    course_count: int
+    program_count: int
+
+    @classmethod
+    def of(cls, university: University) -> Catalogue:
+        """The whole catalogue: all that is in the packages, and some more."""
+        own = sum(1 for _ in _listed(university))
+        return cls(university, own + _COURSES_BESIDES, _PROGRAMS)
+
+    @cached_property
+    def courses(self) -> list[Record]:
+        """Answers of `/api/v1/catalogs/…/courses/`."""
+        listed = list(_listed(self.university))
+        return [
+            self._course(number, listed[number] if number < len(listed) else None)
+            for number in range(self.course_count)
+        ]
+
+    @cached_property
+    def programs(self) -> list[Record]:
+        """Answers of `/api/v1/programs/`."""
+        return [self._program(number) for number in range(self.program_count)]
+
+    @cached_property
+    def courses_of_programs(self) -> list[list[Course]]:
+        """The courses of the packages that each program has."""
+        listed = list(_listed(self.university))
+        starts = range(0, len(listed), _COURSES_OF_PROGRAM)
+        chunks = [listed[start : start + _COURSES_OF_PROGRAM] for start in starts][: self.program_count]
+        return chunks + [[]] * (self.program_count - len(chunks))
+
+    def _rng(self, kind: str, number: int) -> Random:
+        return invented.seeded(self.university.seed, "catalogue", kind, number)
+
+    def _course(self, number: int, packed: Course | None) -> Record:
+        rng, organization = self._rng("course", number), self.university.organization
+        title, short, *full = invented.sentences(rng, 6, words=12)
+        (uuid,) = invented.uuids(rng, 1)
+        number_in_key = f"{rng.randint(1, 24)}.{number:04d}x" if packed is None else packed.number
+        course: Record = {
+            "key": f"{organization}+{number_in_key}",
+            "uuid": uuid,
+            "title": " ".join(title.rstrip(".").split()[:4]) if packed is None else packed.root.title,
+            "owners": [_organization(owner) for owner in _owners(rng, organization)],
+            "short_description": f"<p>{short}</p>",
+            "full_description": f"<p>{' '.join(full)}</p>",
+            "level_type": rng.choice((*_LEVELS, None)),
+            "marketing_url": f"https://www.edx.example/course/{uuid}",
+            "image": rng.choice((None, _image(uuid))),
+            "course_type": rng.choice(("verified-audit", "audit", "professional")),
+            "subjects": [{"name": name, "slug": name.lower()} for name in rng.sample(_SUBJECTS, 2)],
+            "prerequisites": [],
+            "prerequisites_raw": rng.choice(("", "<p>Calculus.</p>")),
+            "modified": _time(rng),
+        }
+        course["course_runs"] = list(self._runs(rng, course, packed))
+        return course
+
+    def _runs(self, rng: Random, course: Record, packed: Course | None) -> Iterator[Record]:
+        first_year = self.university.first_day.year - _YEARS_AGO
+        for year in range(first_year, first_year + 1 + rng.randrange(_MOST_RUNS)):
+            yield _run(rng, course, f"course-v1:{course['key']}+1T{year}")
+        if packed is not None:
+            dates = {"start": f"{packed.start}T00:00:00Z", "end": f"{packed.end}T00:00:00Z"}
+            over = packed.end <= self.university.first_day
+            yield (
+                _run(rng, course, packed.course_key)
+                | dates
+                | {
+                    "pacing_type": "self_paced" if packed.self_paced else "instructor_paced",
+                    "availability": "Archived" if over else "Current",
+                    "is_enrollable": True,
+                    "staff": [_person(rng, packed.instructor)],
+                }
+            )
+
+    def _program(self, number: int) -> Record:
+        rng, organization = self._rng("program", number), self.university.organization
+        own = {course.course_key for course in self.courses_of_programs[number]}
+        chosen = [course for course in self.courses if own & {run["key"] for run in course["course_runs"]}]
+        chosen += rng.sample(self.courses, min(len(self.courses), rng.randint(2, 5)))
+        title, subtitle = invented.sentences(rng, 2, words=5)
+        (uuid,) = invented.uuids(rng, 1)
+        fields = ("key", "uuid", "title", "short_description", "course_type", "owners", "image")
+        unique = {course["key"]: {field: course[field] for field in fields} for course in chosen}
+        return {
+            "uuid": uuid,
+            "title": title.rstrip("."),
+            "subtitle": rng.choice((subtitle, "")),
+            "type": rng.choice(("MicroMasters", "XSeries", "Professional Certificate", None)),
+            "status": rng.choice(("active", "active", "retired", "unpublished")),
+            "marketing_slug": f"{organization.lower()}-{uuid[:8]}",
+            "hidden": False,
+            "courses": list(unique.values()),
+            "authoring_organizations": [_organization(key) for key in _owners(rng, organization)],
+            "data_modified_timestamp": _time(rng),
+        }
 
 
-@contextmanager
-def serve_sample_catalogue(programs: int, courses: int, seed: int = 0) -> Iterator[SampleCatalogue]:
-    """Serve an invented catalogue on a free port of the loopback address.
-
-    Args:
-        programs: Number of programs.
-        courses: Number of courses, each with one to six runs.
-        seed: The same numbers and seed give the same records.
-    """
-    listed = [_course(Random(f"{seed}/course/{number}"), number) for number in range(courses)]  # noqa: S311 - sample data
-    offered = [_program(Random(f"{seed}/program/{number}"), listed) for number in range(programs)]  # noqa: S311 - sample data
-    catalogue = SampleCatalogue("", "sample-client", f"sample-secret-{seed}", offered, listed)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(catalogue))
-    catalogue.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield catalogue
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def _listed(university: University) -> Iterator[Course]:
+    """Courses of the packages that the catalogue lists: not those on Edge, and no CCX sections."""
+    for course in university.all_courses():
+        if course.site is Site.PROD and course.ccx is None:
+            yield course
 
 
-def _handler_of(catalogue: SampleCatalogue) -> type[BaseHTTPRequestHandler]:
-    token = f"sample-token-of-{catalogue.client_id}"
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # headers and body are two writes, and a client waits 40 ms between them
-
-        def do_POST(self) -> None:
-            form = dict(parse_qsl(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()))
-            client = (form.get("client_id"), form.get("client_secret"))
-            if self.path.rstrip("/") != _TOKEN_PATH:
-                self._answer(HTTPStatus.NOT_FOUND, {"detail": "Not found."})
-            elif client != (catalogue.client_id, catalogue.client_secret):
-                self._answer(HTTPStatus.UNAUTHORIZED, {"error": "invalid_client"})
-            else:
-                self._answer(HTTPStatus.OK, {"access_token": token, "expires_in": 3600, "token_type": "JWT"})
-
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            records = {_PROGRAMS_PATH: catalogue.programs, _COURSES_PATH: catalogue.courses}.get(parts.path)
-            if self.headers.get("Authorization") != f"JWT {token}":
-                self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "Authentication credentials were not provided."})
-            elif records is None:
-                self._answer(HTTPStatus.NOT_FOUND, {"detail": "Not found."})
-            else:
-                self._answer(HTTPStatus.OK, _page(records, catalogue.url + parts.path, parse_qs(parts.query)))
-
-        def _answer(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's signature
-            """Say nothing: the demo has its own progress."""
-
-    return Handler
-
-
-def _page(records: list[dict[str, Any]], url: str, query: dict[str, list[str]]) -> dict[str, Any]:
-    """A page by `limit` and `offset`, as the Discovery API makes them where no page number is asked for."""
-    limit, offset = (int(query.get(name, [str(default)])[0]) for name, default in (("limit", PAGE_SIZE), ("offset", 0)))
-
-    def link(start: int) -> str:
-        return f"{url}?{urlencode({'limit': limit, 'offset': start})}"
-
-    return {
-        "count": len(records),
-        "next": link(offset + limit) if offset + limit < len(records) else None,
-        "previous": link(max(0, offset - limit)) if offset else None,
-        "results": records[offset : offset + limit],
-    }
-
-
-def _program(rng: Random, courses: list[dict[str, Any]]) -> dict[str, Any]:
-    chosen = rng.sample(courses, min(len(courses), rng.randint(2, 5)))
-    title, subtitle = invented.sentences(rng, 2, words=5)
-    (uuid,) = invented.uuids(rng, 1)
-    fields = ("key", "uuid", "title", "short_description", "course_type", "owners", "image")
-    return {
-        "uuid": uuid,
-        "title": title.rstrip("."),
-        "subtitle": rng.choice((subtitle, "")),
-        "type": rng.choice(("MicroMasters", "XSeries", "Professional Certificate", None)),
-        "status": rng.choice(("active", "active", "retired", "unpublished")),
-        "marketing_slug": f"mitx-{uuid[:8]}",
-        "hidden": False,
-        "courses": [{field: course[field] for field in fields} for course in chosen],
-        "authoring_organizations": [_organization(rng, key) for key in rng.sample(_OWNERS, rng.randint(1, 2))],
-        "data_modified_timestamp": _time(rng),
-    }
-
-
-def _course(rng: Random, number: int) -> dict[str, Any]:
-    key = f"MITx+{rng.randint(1, 24)}.{number:04d}x"
-    title, short, *full = invented.sentences(rng, 6, words=12)
-    (uuid,) = invented.uuids(rng, 1)
-    course: dict[str, Any] = {
-        "key": key,
-        "uuid": uuid,
-        "title": " ".join(title.rstrip(".").split()[:4]),
-        "owners": [_organization(rng, owner) for owner in rng.sample(_OWNERS, rng.randint(1, 2))],
-        "short_description": f"<p>{short}</p>",
-        "full_description": f"<p>{' '.join(full)}</p>",
-        "level_type": rng.choice((*_LEVELS, None)),
-        "marketing_url": f"https://www.edx.example/course/{uuid}",
-        "image": rng.choice((None, _image(uuid))),
-        "course_type": rng.choice(("verified-audit", "audit", "professional")),
-        "subjects": [{"name": name, "slug": name.lower()} for name in rng.sample(_SUBJECTS, 2)],
-        "prerequisites": [],
-        "prerequisites_raw": rng.choice(("", "<p>Calculus.</p>")),
-        "modified": _time(rng),
-    }
-    course["course_runs"] = [_run(rng, course, year) for year in range(2015, 2016 + rng.randrange(_MOST_RUNS))]
-    return course
-
-
-def _run(rng: Random, course: dict[str, Any], year: int) -> dict[str, Any]:
+def _run(rng: Random, course: Record, key: str) -> Record:
     start, end, deadline = sorted(_time(rng) for _ in range(3))
     inherited = ("title", "short_description", "full_description", "marketing_url", "level_type", "image")
     return {
         **{field: course[field] for field in inherited},
-        "key": f"course-v1:{course['key']}+1T{year}",
+        "key": key,
         "uuid": invented.uuids(rng, 1)[0],
         "content_language": rng.choice(("en-us", "es-419", None)),
         "start": start,
@@ -188,7 +165,7 @@ def _run(rng: Random, course: dict[str, Any], year: int) -> dict[str, Any]:
         "announcement": None,
         "pacing_type": rng.choice(("instructor_paced", "self_paced")),
         "type": rng.choice(("verified", "audit", "professional")),
-        "availability": rng.choice(("Archived", "Current", "Starting Soon", "Upcoming")),
+        "availability": "Archived",
         "status": "published",
         "is_enrollable": rng.random() < 1 / 2,
         "seats": [_seat(rng, "verified", "150.00", deadline), _seat(rng, "audit", "0.00", None)],
@@ -201,7 +178,7 @@ def _run(rng: Random, course: dict[str, Any], year: int) -> dict[str, Any]:
     }
 
 
-def _seat(rng: Random, kind: str, price: str, deadline: str | None) -> dict[str, Any]:
+def _seat(rng: Random, kind: str, price: str, deadline: str | None) -> Record:
     return {
         "type": kind,
         "price": price,
@@ -215,7 +192,7 @@ def _seat(rng: Random, kind: str, price: str, deadline: str | None) -> dict[str,
     }
 
 
-def _person(rng: Random, name: str) -> dict[str, Any]:
+def _person(rng: Random, name: str) -> Record:
     given, family = name.split(" ")
     return {
         "uuid": invented.uuids(rng, 1)[0],
@@ -225,13 +202,19 @@ def _person(rng: Random, name: str) -> dict[str, Any]:
     }
 
 
-def _organization(rng: Random, key: str) -> dict[str, Any]:
-    return {"uuid": invented.uuids(rng, 1)[0], "key": key, "name": f"{key}, an invented institution"}
+def _owners(rng: Random, organization: str) -> list[str]:
+    """The organization, and now and then another one of its house."""
+    return [organization, f"{organization}T"] if rng.random() < 1 / 3 else [organization]
 
 
-def _image(uuid: str) -> dict[str, Any]:
+def _organization(key: str) -> Record:
+    uuid = invented.as_uuid(invented.hex_of("organization", key))
+    return {"uuid": uuid, "key": key, "name": f"{key}, an invented institution"}
+
+
+def _image(uuid: str) -> Record:
     return {"src": f"https://media.edx.example/{uuid}.jpg", "description": None, "width": None, "height": None}
 
 
 def _time(rng: Random) -> str:
-    return invented.times(rng, 1)[0].replace(" ", "T") + "Z"
+    return times.zulu(_BEGINNING + int(rng.random() * _DATED_YEARS * 365 * times.DAY))

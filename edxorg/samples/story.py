@@ -155,7 +155,7 @@ def enroll(
     created = first + day * times.DAY + int(rng.random() * _ENROLLS_BEFORE)
     created -= created % times.SECOND
     wanted, finishes = _sessions_wanted(rng.random())
-    pace = 1 + int(rng.random() * 3)
+    pace = int(rng.random() * 2) + (2 if finishes else 1)
     if finishes:
         wanted = -(-len(course.pages) // pace)
     if retired is not None:
@@ -182,9 +182,9 @@ def enroll_instructor(course: Course, learner: Learner, *, number: int, first: i
 
 def _sessions_wanted(draw: float) -> tuple[int, bool]:
     """The number of sessions that a learner would like to have, and whether rather all that it takes."""
-    if draw < 0.15:  # noqa: PLR2004
+    if draw < 0.2:  # noqa: PLR2004
         return 0, False
-    if draw < 0.8:  # noqa: PLR2004
+    if draw < 0.85:  # noqa: PLR2004
         return 1 + int(draw * 1_000) % 3, False
     return 0, True
 
@@ -194,8 +194,10 @@ def _sessions(
 ) -> Iterator[Session]:
     """One session a day at most, until the story ends."""
     end = first + days * times.DAY if retired is None else retired - times.DAY
-    midnight = max(first, created - created % times.DAY)
+    midnight = max(first, created - created % times.DAY) + int(rng.random() * min(days, 5)) * times.DAY
     earliest = created + _FIRST_VISIT_AFTER
+    if retired is not None:
+        midnight = first
     for number in range(wanted):
         start = midnight + int(rng.random() * _STARTS_BEFORE)
         if start < earliest:

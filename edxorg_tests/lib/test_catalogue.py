@@ -28,7 +28,7 @@ from edxorg.lib.catalogue import (
     courses_of,
 )
 from edxorg.lib.catalogue.listings import MAX_ROWS
-from edxorg.samples.catalogue import CATALOGUE, PAGE_SIZE, SampleCatalogue, serve_sample_catalogue
+from edxorg.samples.catalogue_server import CATALOGUE, PAGE_SIZE, SampleCatalogue, serve_sample_catalogue
 from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
 from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi, Page
 
