@@ -173,7 +173,7 @@ def test_the_demo_shows_everything_without_any_credentials(user: User, tmp_path:
         "edxorg/processed_data/course_metadata",
         "edxorg/api_data/program_metadata",
         "edxorg/api_data/course_run_metadata",
-        "edxorg-program-credentials/cohort 1",
+        "edxorg-program-credentials/2024-01-31",
     }
     assert "http://localhost:3000" in printed
     assert "delivered unchanged empty" in printed, "the numbers' columns are whole on a narrow screen, too"

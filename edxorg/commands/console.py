@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
@@ -17,7 +24,7 @@ from edxorg.lib.archive.account import Fate
 from edxorg.lib.progress import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edxorg.lib.archive.account import Account
@@ -66,6 +73,19 @@ def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
     )
     with Bars(*columns, console=err, disable=quiet or not sys.stderr.isatty()) as bars:
         yield Bar(bars, name)
+
+
+@contextmanager
+def counting(things: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error that counts; what it yields is called with the name of each thing as it begins."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=err, disable=not sys.stderr.isatty()) as bars:
+        task = bars.add_task(things, total=total, completed=-1)
+
+        def started(name: str) -> None:
+            bars.update(task, description=name, advance=1)
+
+        yield started
 
 
 @contextmanager

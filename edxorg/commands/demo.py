@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from edxorg.components.source_files import SourceFiles
+    from edxorg.samples.university import University
 
 ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
 """Two weeks: the second shows what happens to what has not changed."""
 
-LOG = "mitx-edx-events-2024-01-31.log.gz"
-REPORTS = ("cohort 1/report.csv", "cohort 2/report.csv")
+LOG = "mitx-edx-events-2024-01-30.log.gz"
+COURSES = 10
 COURSES_SHOWN = 2
 """Courses whose content is taken apart here; the others wait for Dagster's automation, or a backfill."""
 
@@ -66,19 +67,20 @@ def command(folder: Path) -> None:
 
 
 def _make_inputs(inputs: Path) -> None:
-    from edxorg.samples.archive import write_sample_archive  # noqa: PLC0415
-    from edxorg.samples.tracking_log import write_sample_log  # noqa: PLC0415
+    from edxorg.samples.files import files_of, write_university  # noqa: PLC0415
 
-    (inputs / "reports").mkdir(parents=True, exist_ok=True)
-    with console.err.status("Making sample inputs …"):
-        for number, name in enumerate(ARCHIVES):
-            write_sample_archive(inputs / name, courses=10 + number, rows_per_course=1000, seed=0)
-        write_sample_log(inputs / LOG, events=5000, seed=0)
-        for name in REPORTS:
-            path = inputs / "reports" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text("username,course run key,letter grade\nsample_learner,course-v1:MITx+1.00x+2024,Pass\n")
-    console.heading("Sample inputs", f"everybody and everything in them is made up; they are in {inputs}")
+    university = _university()
+    with console.counting("Sample inputs", sum(1 for _ in files_of(university)) + 1) as started:
+        write_university(inputs, university, started=started)
+    console.heading("Sample inputs", f"two weeks of an invented university; they are in {inputs}")
+
+
+def _university() -> University:
+    from edxorg.samples.hazards import ORDINARY_LOG_HAZARDS  # noqa: PLC0415
+    from edxorg.samples.university import University  # noqa: PLC0415
+
+    hazards = ORDINARY_LOG_HAZARDS | {"ragged", "not-utf8", "apple-double"}
+    return University(courses=COURSES, learners=300, hazards=hazards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,14 @@ class _Demo:
     def program_reports(self) -> Sequence[str]:
         console.heading("Program reports", self.settings.program_reports_destination_url)
         reasons = runs.run_job(self.defs.resolve_job_def("sync_edxorg_program_reports"), self.instance)
-        self._say(f"{len(REPORTS)} reports", reasons)
+        self._say("all reports", reasons)
         return reasons
 
     def catalogue(self) -> Sequence[str]:
-        from edxorg.samples.catalogue_server import serve_sample_catalogue  # noqa: PLC0415
+        from edxorg.samples.catalogue import Catalogue  # noqa: PLC0415
+        from edxorg.samples.catalogue_server import serve_catalogue  # noqa: PLC0415
 
-        with serve_sample_catalogue(programs=5, courses=30) as catalogue:
+        with serve_catalogue(Catalogue.of(_university())) as catalogue:
             console.heading("The edX catalogue", f"from a small server on this machine, {catalogue.url}")
             os.environ |= {
                 "EDXORG_API_URL": catalogue.url,

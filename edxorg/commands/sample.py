@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -10,7 +11,10 @@ import click
 from edxorg.commands import console
 from edxorg.samples.archive import scale_for, write_sample_archive
 from edxorg.samples.course_xml import write_sample_course_xml
+from edxorg.samples.files import TRUTH, files_of, write_university
+from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
 from edxorg.samples.tracking_log import write_sample_log
+from edxorg.samples.university import FIRST_DAY, University
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -35,6 +39,31 @@ class Size(click.ParamType[int]):
         return int(float(match[1]) * UNITS[unit])
 
 
+class Hazards(click.ParamType[frozenset[str]]):
+    """Names of hazards, such as `ragged,late-keys`."""
+
+    name = "names"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        """From a list to a set."""
+        try:
+            return hazards_named(str(value))
+        except UnknownHazardError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Organization(click.ParamType[str]):
+    """The first part of course keys, such as `MITx`."""
+
+    name = "name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, if it can be one."""
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,40}", str(value)):
+            self.fail(f"{value!r} is no organization: use letters, digits and underscores", param, ctx)
+        return str(value)
+
+
 out_option = click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write."
 )
@@ -45,6 +74,69 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 @click.group()
 def command() -> None:
     """Write sample inputs of any size. All people and courses in them are made up."""
+
+
+@command.command()
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write the files to."
+)
+@click.option("--days", type=click.IntRange(1, 3_650), default=14, show_default=True, help="Length of the story.")
+@click.option("--courses", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Course runs.")
+@click.option("--learners", type=click.IntRange(min=1), default=300, show_default=True, help="Learners.")
+@seed_option
+@click.option("--org", type=Organization(), default="MITx", show_default=True, help="Organization in course keys.")
+@click.option(
+    "--first-day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=str(FIRST_DAY),
+    show_default=True,
+    help="Day of the first log; archives follow every seven days.",
+)
+@click.option(
+    "--hazard", "hazards", type=Hazards(), default="", help="Oddities to put in: a list of names (see below), or all."
+)
+def university(
+    *,
+    out: Path,
+    days: int,
+    courses: int,
+    learners: int,
+    seed: int,
+    org: str,
+    first_day: datetime,
+    hazards: frozenset[str],
+) -> None:
+    """Write all that edX would send about one invented university.
+
+    All files tell one story: an enrollment in a table has its event in a log, a post in the forum has its thread, a
+    grade is the sum of the answers. They are: an archive for each week, a tracking log for each day and site,
+    program reports, and the catalogue. The file truth.json says what is in them and what must come of it.
+
+    \b
+    First steps:
+      edxorg sample university --out univ --hazard ragged,late-keys
+      edxorg ingest archive univ/mitx-2024-01-24.tar.gz --landing-zone lake
+      python -m json.tool univ/truth.json | less
+    """  # noqa: D301 - \b is click's, for lines that are not to be joined
+    story = University(
+        seed=seed,
+        organization=org,
+        courses=courses,
+        learners=learners,
+        first_day=first_day.replace(tzinfo=UTC).date(),
+        days=days,
+        hazards=hazards,
+    )
+    with console.writing_to(out), console.counting("files", sum(1 for _ in files_of(story)) + 1) as started:
+        truth = write_university(out, story, started=started)
+    archives, logs = truth["archives"].values(), truth["logs"].values()
+    events = sum(log["events"] for log in logs)
+    console.out.print(
+        f"{out}: {len(archives):,} archives with {sum(archive['rows'] for archive in archives):,} rows, {len(logs):,} "
+        f"tracking logs with {events:,} events, {len(truth['program_reports']):,} program reports and the catalogue; "
+        f"{TRUTH} says what is in them",
+        soft_wrap=True,
+    )
 
 
 @command.command()
@@ -81,8 +173,8 @@ def tracking_log(out: Path, size: int, seed: int) -> None:
         summary = write_sample_log(out, events=max(1, size // BYTES_PER_EVENT), seed=seed)
     console.out.print(
         f"{out}: {summary.events:,} events, {summary.bytes_unpacked:,} bytes unpacked, "
-        f"{summary.bytes_compressed:,} compressed; {summary.truncated:,} lines are cut off on purpose, "
-        f"{summary.unreadable_times:,} have times that nobody can read",
+        f"{summary.bytes_compressed:,} compressed; {summary.rejected['no_json_object']:,} lines are cut off on "
+        f"purpose, {summary.rejected['unreadable_time']:,} have unreadable times",
         soft_wrap=True,
     )
 
@@ -107,3 +199,6 @@ def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
         f"{summary.bytes_unpacked:,} bytes unpacked",
         soft_wrap=True,
     )
+
+
+university.epilog = "\b\nHazards:\n" + "\n".join(f"  {name:16} {what}" for name, what in HAZARDS.items())

@@ -100,11 +100,10 @@ def milestone_event(university: University, enrollment: Enrollment, at: int, kin
 
 
 def anonymous_request(university: University, site: Site, number: int) -> Event:
-    """A visitor without an account, or a crawler, at the page about a course."""
-    course = university.course(number % university.courses)
-    if course.site is not site:
-        course = university.course(0)
-    path = f"/courses/{course.course_key}/about"
+    """A visitor without an account, or a crawler, at the page about a course, or at the list of courses."""
+    keys = university.course_keys(site)
+    key = keys[number % len(keys)] if keys else ""
+    path = f"/courses/{key}/about" if key else "/courses"
     digits = invented.hex_of("visitor", university.seed, number)
     return {
         "username": "",
@@ -119,8 +118,8 @@ def anonymous_request(university: University, site: Site, number: int) -> Event:
         "referer": "",
         "context": {
             "user_id": "" if number % 2 else None,
-            "org_id": course.organization,
-            "course_id": course.course_key,
+            "org_id": university.organization if key else "",
+            "course_id": key,
             "path": path,
         },
         "ip": f"10.99.{int(digits[:2], 16)}.{int(digits[2:4], 16)}",

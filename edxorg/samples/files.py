@@ -121,7 +121,7 @@ def _write_answer(path: Path, records: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _plain(truth: Any) -> Any:  # noqa: ANN401 - any truth
-    """The same as JSON has it. (`dataclasses.asdict` makes nonsense of a `Counter`.)"""
+    """The same in the types of JSON; `dataclasses.asdict` makes nonsense of a `Counter`."""
     if is_dataclass(truth):
         return {each.name: _plain(getattr(truth, each.name)) for each in fields(truth)}
     if isinstance(truth, dict):

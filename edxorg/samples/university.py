@@ -22,6 +22,7 @@ FIRST_DAY: Final = date(2024, 1, 17)
 _SIZES: Final = (0.4, 0.7, 1.0, 1.2, 1.7)
 """Courses differ in size: learners are drawn to them by these weights, one course after the other."""
 
+_SIZE_ON_EDGE: Final = 0.3
 _ENROLLMENTS: Final = (1, 1, 2, 2, 3)
 _FIRST_ENROLLMENT_ID: Final = 5_000_000
 _WEEK: Final = 7
@@ -96,6 +97,15 @@ class University:
         """All courses, in the order of their indexes."""
         return map(self.course, range(self.courses))
 
+    def course_keys(self, site: Site) -> tuple[str, ...]:
+        """The keys of the courses on a site."""
+        return self._course_keys[site]
+
+    @cached_property
+    def _course_keys(self) -> dict[Site, tuple[str, ...]]:
+        courses = list(self.all_courses())
+        return {site: tuple(course.course_key for course in courses if course.site is site) for site in Site}
+
     def learner(self, number: int) -> Learner:
         """The learner, or from the number of learners on the instructor, with this number."""
         return learner_of(number, seed=self.seed, prose=self.prose)
@@ -109,7 +119,10 @@ class University:
         """The numbers of each course's learners."""
         rosters = [array("L") for _ in range(self.courses)]
         indexes = range(self.courses)
-        weights = [_SIZES[index % len(_SIZES)] for index in indexes]
+        weights = [
+            _SIZE_ON_EDGE if course.site is Site.EDGE else _SIZES[course.index % len(_SIZES)]
+            for course in self.all_courses()
+        ]
         rng = invented.seeded(self.seed, "rosters")
         for number in range(self.learners):
             # Each course has a learner, as far as there are learners.
