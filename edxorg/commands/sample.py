@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 
 import click
@@ -23,6 +23,10 @@ BYTES_PER_EVENT = 1_100
 
 BYTES_PER_BLOCK = 1_400
 """Of a sample course, unpacked, its share of the rest of the course included."""
+
+
+_FIRST_YEAR = 2012
+_LAST_YEAR = 2100
 
 
 class Size(click.ParamType[int]):
@@ -50,6 +54,22 @@ class Hazards(click.ParamType[frozenset[str]]):
             return hazards_named(str(value))
         except UnknownHazardError as error:
             self.fail(str(error), param, ctx)
+
+
+class FirstDay(click.ParamType[date]):
+    """A day such as `2024-01-17`; edX began in 2012."""
+
+    name = "date"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """From text to a day."""
+        try:
+            day = date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no day: write for example {FIRST_DAY}", param, ctx)
+        if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            self.fail(f"{value!r} is before {_FIRST_YEAR} or after {_LAST_YEAR}", param, ctx)
+        return day
 
 
 class Organization(click.ParamType[str]):
@@ -87,7 +107,7 @@ def command() -> None:
 @click.option("--org", type=Organization(), default="MITx", show_default=True, help="Organization in course keys.")
 @click.option(
     "--first-day",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=FirstDay(),
     default=str(FIRST_DAY),
     show_default=True,
     help="Day of the first log; archives follow every seven days.",
@@ -103,7 +123,7 @@ def university(
     learners: int,
     seed: int,
     org: str,
-    first_day: datetime,
+    first_day: date,
     hazards: frozenset[str],
 ) -> None:
     """Write all that edX would send about one invented university.
@@ -123,7 +143,7 @@ def university(
         organization=org,
         courses=courses,
         learners=learners,
-        first_day=first_day.replace(tzinfo=UTC).date(),
+        first_day=first_day,
         days=days,
         hazards=hazards,
     )

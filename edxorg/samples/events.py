@@ -214,9 +214,9 @@ class _Visitor:
         end = at + (stop - start) * times.SECOND
         last = "stop_video" if stop == block.seconds else "pause_video"
         yield at, make("load_video", at, page, block, 0)
-        yield at + 700_000, make("play_video", at, page, block, start)
+        yield at + 700_000, make("play_video", at + 700_000, page, block, start)
         yield end, make("pause_video", end, page, block, stop)
-        yield end + 200_000, make(last, end, page, block, stop)
+        yield end + 200_000, make(last, end + 200_000, page, block, stop)
 
     def _browser_video(self, event_type: str, at: int, page: Page, block: Block, second: int) -> Event:
         del at

@@ -144,7 +144,7 @@ class Spool:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._file = cast("IO[bytes]", SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - closed by `pieces`
+        self._file = cast("IO[bytes]", SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - see `close`
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -153,12 +153,15 @@ class Spool:
         self.size += len(data)
 
     def pieces(self, repeats: int = 1) -> Iterator[bytes]:
-        """All of it, so many times; it is gone afterwards."""
-        with self._file as file:
-            for _ in range(repeats):
-                file.seek(0)
-                while piece := file.read(_PIECE):
-                    yield piece
+        """All of it, so many times."""
+        for _ in range(repeats):
+            self._file.seek(0)
+            while piece := self._file.read(_PIECE):
+                yield piece
+
+    def close(self) -> None:
+        """Forget it."""
+        self._file.close()
 
 
 class _TableFile:
@@ -213,15 +216,19 @@ class Package:
     def members(self) -> Iterator[PackageMember]:
         """All members, in the order of the package."""
         yield from self._strays()
-        for course in self._university.all_courses():
-            vanished = (
-                "vanished-course" in self._hazards and self._last and course.index == self._university.courses - 1
-            )
-            if not vanished:
-                yield from self._course_members(course)
-        self.truth.email_opt_in += 1
-        name = f"{self._university.organization}-email_opt_in-prod-analytics.csv"
-        yield self._member(name, self._opt_in.size, self._opt_in.pieces())
+        try:
+            for course in self._university.all_courses():
+                if not self._vanished(course):
+                    yield from self._course_members(course)
+            self.truth.email_opt_in += 1
+            name = f"{self._university.organization}-email_opt_in-prod-analytics.csv"
+            yield self._member(name, self._opt_in.size, self._opt_in.pieces())
+        finally:
+            self._opt_in.close()
+
+    def _vanished(self, course: Course) -> bool:
+        last_course = course.index == self._university.courses - 1
+        return "vanished-course" in self._hazards and self._last and last_course
 
     def _strays(self) -> Iterator[PackageMember]:
         organization = self._university.organization
@@ -244,10 +251,26 @@ class Package:
         before = self.truth.members
         told = CourseTruth(course.course_key, course.ambiguous, len(course.blocks), course.videos)
         self.truth.by_course[course.partition] = told
-        files = self._tables(course, told)
+        files, posts = self._tables(course, told), Spool()
+        try:
+            self._fill(course, told, files, posts)
+            yield from self._table_members(course, files)
+            structure, xml = course.structure(), course_xml(course, self._hazards)
+            yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
+            yield self._whole(f"{course.course_id}-course-{course.environment}.xml.tar.gz", xml)
+            yield self._member(f"{course.course_id}-{course.site}.mongo", posts.size, posts.pieces())
+        finally:
+            for spool in (posts, *(file.body for file in files.values())):
+                spool.close()
+        self.truth.objects += 3
+        if course.ambiguous:
+            self.truth.ambiguous += self.truth.members - before
+
+    def _fill(self, course: Course, told: CourseTruth, files: dict[str, _TableFile], posts: Spool) -> None:
+        """Write the tables and the forum of a course."""
         forum = Forum(self._university, course, self._until)
-        posts = Spool()
-        rows = CourseRows(self._university, course, self._until, {name: file.add for name, file in files.items()})
+        adders = {name: file.add for name, file in files.items()}
+        rows = CourseRows(self._university, course, self._until, adders)
         rows.add_course()
         for enrollment in self._university.enrollments(course, self._until):
             progress = progress_of(self._university, enrollment, self._until)
@@ -263,14 +286,6 @@ class Package:
         if "forum-garbage" in self._hazards and course.index == 0:
             posts.write(b"2024-01-17T03:00:00.000+0000\tconnected to: localhost\n")
             told.forum_rejected += 1
-        yield from self._table_members(course, files)
-        structure, xml = course.structure(), course_xml(course, self._hazards)
-        yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
-        yield self._whole(f"{course.course_id}-course-{course.environment}.xml.tar.gz", xml)
-        yield self._member(f"{course.course_id}-{course.site}.mongo", posts.size, posts.pieces())
-        self.truth.objects += 3
-        if course.ambiguous:
-            self.truth.ambiguous += self.truth.members - before
 
     def _tell(self, told: CourseTruth, enrollment: Enrollment, progress: Progress) -> None:
         told.enrollments[enrollment.mode_at(self._until)] += 1

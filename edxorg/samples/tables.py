@@ -61,7 +61,7 @@ _COLUMNS: Final = {
         "created_date modified_date error_reason= mode"
     ),
     "grades_persistentcoursegrade": (
-        "course_id user_id grading_policy_hash=Zm9vYmFyYmF6cXV4 percent_grade letter_grade= passed_timestamp "
+        "course_id user_id grading_policy_hash=Zm9vYmFyYmF6cXV4 percent_grade letter_grade passed_timestamp "
         "created modified"
     ),
     "grades_persistentsubsectiongrade": (

@@ -1,0 +1,106 @@
+"""The same university has the same bytes in every process, and shares no code with what reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edxorg.samples.files import write_university
+from edxorg.samples.hazards import HAZARDS
+from edxorg.samples.university import University
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edxorg_tests.shell import Shell
+
+SMALL = "University(seed={seed}, courses=5, learners=30, days=8, hazards=frozenset(HAZARDS))"
+SCRIPT = f"""
+import sys
+from pathlib import Path
+from edxorg.samples.files import write_university
+from edxorg.samples.hazards import HAZARDS
+from edxorg.samples.university import University
+write_university(Path(sys.argv[1]), {SMALL.format(seed=4)})
+"""
+IMPORTS = """
+import pkgutil, sys
+from importlib import import_module
+import edxorg.samples
+for module in pkgutil.iter_modules(edxorg.samples.__path__):
+    import_module(f"edxorg.samples.{module.name}")
+print(*sorted(n for n in sys.modules if n.startswith(("edxorg", "ol_orchestrate")) and "samples" not in n))
+"""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write(folder: Path, seed: int) -> dict[str, str]:
+    folder.mkdir()
+    university = University(seed=seed, courses=5, learners=30, days=8, hazards=frozenset(HAZARDS))
+    write_university(folder, university)
+    return digests(folder)
+
+
+def test_another_process_with_other_hashes_writes_the_same_bytes(tmp_path: Path) -> None:
+    here = write(tmp_path / "here", seed=4)
+    for hash_seed in ("1", "2"):
+        folder = tmp_path / hash_seed
+        folder.mkdir()
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+        subprocess.run([sys.executable, "-c", SCRIPT, folder], check=True, env=environment)  # noqa: S603 - our own
+        assert digests(folder) == here
+
+
+def test_another_seed_writes_other_bytes(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "first", seed=4), write(tmp_path / "second", seed=5)
+    same = {name for name in first.keys() & second.keys() if first[name] == second[name]}
+    assert same == set()
+
+
+def test_the_generator_imports_nothing_of_what_reads() -> None:
+    output = subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True).stdout  # noqa: S603
+    assert output.split() == ["edxorg"]
+
+
+def test_the_command_writes_a_university_and_its_truth(edxorg: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "univ"
+    code, printed, _ = edxorg(
+        *("sample", "university", "--out", out, "--days", "2", "--courses", "1", "--learners", "5", "--org", "DelftX"),
+        *("--first-day", "2025-02-03", "--hazard", "blank-lines"),
+    )
+    assert code == 0
+    assert "1 archives with" in printed
+    truth = json.loads((out / "truth.json").read_text())
+    assert list(truth["archives"]) == ["delftx-2025-02-05.tar.gz"]
+    assert list(truth["courses"]) == ["DelftX-1.100x-1T2025|prod"]
+    assert "delftx-prod-events-2025-02-03.log.gz" in truth["logs"]
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    kinds = ("archives", "logs", "program_reports", "catalogue")
+    assert written == {"truth.json"} | {name for kind in kinds for name in truth[kind]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--hazard", "ragged,nope"], "'nope' is no hazard: choose from ragged, "),
+        (["--org", "M/x"], "'M/x' is no organization: use letters, digits and underscores"),
+        (["--first-day", "0001-01-01"], "is before 2012"),
+        (["--days", "0"], "0 is not in the range"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(edxorg: Shell, tmp_path: Path, arguments: list[str], said: str) -> None:
+    code, _, errors = edxorg("sample", "university", "--out", tmp_path / "univ", *arguments)
+    assert code == 2
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+    assert not (tmp_path / "univ").exists()

@@ -1,0 +1,191 @@
+"""The truth that a university tells about its files is what plain readers find, and what the pipeline delivers."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections import Counter
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edxorg.lib.archive.deliveries import Deliveries
+from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.worker import Orders
+from edxorg.lib.tracking_log import normalize_log
+from edxorg.lib.workers import WorkerPool
+from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
+from edxorg_tests.archives import landed
+from edxorg_tests.tracking_logs import rows
+from ol_orchestrate.lib.openedx import read_course, read_course_structure
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edxorg.lib.archive.account import Account
+    from edxorg_tests.samples.conftest import Written
+
+
+def test_the_truth_about_an_archive_is_in_it(plain: Written) -> None:
+    for truth, archive in zip(plain.truth["archives"].values(), plain.archives, strict=True):
+        assert truth["members"] == len(archive.names)
+        assert truth["by_course"].keys() == archive.courses.keys()
+        for partition, told in truth["by_course"].items():
+            course = archive.courses[partition]
+            enrollments = course.tables["student_courseenrollment"]
+            assert Counter(row["mode"] for row in enrollments) == told["enrollments"]
+            assert sum(row["is_active"] == "1" for row in enrollments) == told["active"]
+            assert Counter(course.column("certificates_generatedcertificate", "status")) == told["certificates"]
+            assert Counter(post["_type"] for post in course.forum) == told["posts"]
+            assert len(course.structure) == told["blocks"]
+            assert sum(block["category"] == "video" for block in course.structure.values()) == told["videos"]
+            for table, about in told["tables"].items():
+                assert about["rows"] == len(course.tables.get(table, ()))
+                assert not about["rejected"]
+
+
+def test_the_truth_about_a_log_is_in_it(plain: Written) -> None:
+    for name, truth in plain.truth["logs"].items():
+        events = plain.logs[name]
+        types = Counter("request" if event["event_type"].startswith("/") else event["event_type"] for event in events)
+        assert types == truth["by_type"]
+        assert Counter(event["event_source"] for event in events) == truth["by_source"]
+        assert truth["lines"] == truth["events"] == len(events)
+        assert not truth["rejected"]
+
+
+def delivered(written: Written, lake: Path) -> Iterator[tuple[dict[str, Any], Account, dict[str, bytes]]]:
+    """Each archive's truth, and what was delivered of it alone."""
+    for name, truth in written.truth["archives"].items():
+        folder = lake / name
+        orders = Orders(f"file://{folder}", archive_date=date(2024, 1, 31))
+        source = open_store(f"file://{written.folder}").read(name)
+        with Deliveries() as to_record:
+            result = ingest_archive(source, orders, lambda _: {}, to_record, workers=1)
+        assert result.problem is None
+        yield truth, result.account, landed(folder)
+
+
+def read_table(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline=""), delimiter="\t"))
+
+
+def test_the_pipeline_delivers_the_archives_as_the_truth_says(hazardous: Written, tmp_path: Path) -> None:
+    for truth, account, objects in delivered(hazardous, tmp_path):
+        fates = {str(fate): count for fate, count in account.fates.items()}
+        # Whether e-mail preferences have a place is not decided here.
+        unknown = fates.pop("unrecognised")
+        fates["delivered"] += unknown - truth["unrecognised"]
+        assert fates == {
+            "delivered": truth["objects"] + truth["email_opt_in"],
+            "empty": truth["empty_tables"],
+            "missing at the source": truth["missing_at_source"],
+            "ignored": truth["ignored"],
+        }
+        assert sum(account.rows_rejected.values()) >= truth["rejected_rows"] > 0
+        tables = {key: content for key, content in objects.items() if "/db_table/" in key and "/raw_data/" in key}
+        for partition, told in truth["by_course"].items():
+            course_id, site = partition.split("|")
+            for table, about in told["tables"].items():
+                found = [content for key, content in tables.items() if f"/{table}/{site}/{course_id}/" in key]
+                landed_rows = [row for content in found for row in read_table(content)]
+                assert len(landed_rows) == about["rows"] - sum(about["rejected"].values()), (partition, table)
+                rejects = [
+                    json.loads(line)["reason"]
+                    for key, content in objects.items()
+                    if f"rejects/db_table/{table}/{site}/{course_id}/" in key
+                    for line in content.splitlines()
+                ]
+                assert Counter(rejects) == about["rejected"]
+                if table == "student_courseenrollment":
+                    assert Counter(row["mode"] for row in landed_rows) == told["enrollments"]
+                if table == "certificates_generatedcertificate":
+                    assert Counter(row["status"] for row in landed_rows) == told["certificates"]
+
+
+def test_the_pipeline_reads_the_courses_as_the_truth_says(hazardous: Written, tmp_path: Path) -> None:
+    truth, _, objects = next(delivered(hazardous, tmp_path))
+    seen = 0
+    for partition, told in truth["by_course"].items():
+        course_id, site = partition.split("|")
+        for key, content in objects.items():
+            if f"course_structure/{site}/{course_id}/" in key:
+                structure = read_course_structure(io.BytesIO(content))
+                assert len(structure.blocks) == told["blocks"]
+            if f"course_xml/{site}/{course_id}/" in key:
+                seen += 1
+                course = read_course(io.BytesIO(content))
+                broken = partition == "MITx-1.100x-1T2024|prod"
+                videos = sum(block.key.block_type == "video" for block in course.blocks)
+                assert videos == told["videos"]
+                assert len(course.blocks) == told["blocks"] - broken
+                assert bool(course.problems) == broken
+    assert seen == 5
+
+
+def test_the_pipeline_normalizes_the_logs_as_the_truth_says(hazardous: Written) -> None:
+    with WorkerPool(object, workers=1) as pool:
+        for name, truth in hazardous.truth["logs"].items():
+            packed = (hazardous.folder / name).read_bytes()
+            log = normalize_log([packed], name=name, pool=pool, progress=lambda _: None)
+            try:
+                report, events = log.report, rows(log)
+            finally:
+                log.close()
+            assert report.lines_in == truth["lines"]
+            assert report.blank == truth["blank"]
+            assert report.rejected == truth["rejected"]
+            types = Counter(
+                "request" if (event["event_type"] or "").startswith("/") else event["event_type"] for event in events
+            )
+            assert types == truth["by_type"]
+            assert Counter(event["event_source"] for event in events) == truth["by_source"]
+            courses = Counter(json.loads(event["context"] or "")["course_id"] for event in events)
+            assert courses == truth["by_course"]
+            day = re.findall(r"\d{4}-\d\d-\d\d", name)[0]
+            assert sum((event["time"] or "")[:10] < day for event in events) == truth["late"]
+
+
+def test_each_hazard_is_in_the_files(hazardous: Written, plain: Written) -> None:
+    """What has no number in the truth is looked for here."""
+    log = gzip.decompress((hazardous.folder / "mitx-edx-events-2024-01-19.log.gz").read_bytes())
+    assert b"\n" + b"\0" * 64 + b"{" in log
+    assert b" localhost {" in log
+    assert re.search(rb'"time": "[^"]+Z"', log)
+    assert re.search(rb'"time": "[^"]+-05:00"', log)
+    assert re.search(rb'"time": \d{10},', log)
+    assert re.search(rb'"time": \d{13},', log)
+    half = len(log) // 2
+    assert b'"nonInteraction"' not in log[: half // 2]
+    assert b'"nonInteraction"' in log[half:]
+    first, second = hazardous.archives
+    assert len(first.courses) - len(second.courses) == 1
+    assert len(second.courses["MITx-1.100x-1T2024|prod"].tables["user_api_usercoursetag"]) == 1
+    assert len(first.courses["MITx-1.100x-1T2024|prod"].tables["user_api_usercoursetag"]) > 2
+    assert "course/course.xml" in first.courses["MITx-1.100x-1T2024|prod"].olx_files
+    assert first.others.keys() - plain.archives[0].others.keys() == {
+        "._MITx-email_opt_in-prod-analytics.csv",
+        "README.txt",
+    }
+    totals = Counter[str]()
+    for truth in hazardous.truth["logs"].values():
+        totals.update(truth["rejected"])
+    assert totals.keys() == {"no_json_object", "unreadable_time", "repeated_key", "lone_surrogate"}
+    (told,) = [
+        x for x in hazardous.truth["archives"]["mitx-2024-01-24.tar.gz"]["by_course"].values() if x["forum_rejected"]
+    ]
+    assert told["forum_rejected"] == 1
+
+
+def test_hazards_are_chosen_by_name() -> None:
+    assert hazards_named("ragged, late-keys") == {"ragged", "late-keys"}
+    assert hazards_named("all") == set(HAZARDS)
+    assert hazards_named("") == frozenset()
+    with pytest.raises(UnknownHazardError, match="'raged' is no hazard: choose from ragged, "):
+        hazards_named("late-keys,raged")
