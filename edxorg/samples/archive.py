@@ -7,6 +7,7 @@ of the compression library.
 from __future__ import annotations
 
 import tarfile
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from isal import igzip
@@ -116,8 +117,9 @@ def write_archive(
                 igzip.IGzipFile(filename="", fileobj=file, mode="wb", compresslevel=_COMPRESSION, mtime=0),  # type: ignore[no-untyped-call]
             ) as packed:
                 tar = _Tar(packed, package.truth, progress)
-                for member in package.members():
-                    tar.add(member)
+                with closing(package.members()) as members:
+                    for member in members:
+                        tar.add(member)
                 tar.end()
             package.truth.bytes_compressed = file.tell()
         partial.replace(out)

@@ -19,7 +19,7 @@ from edxorg.samples.table_rows import CourseRows, certificate_of
 from edxorg.samples.tables import STUDENT_MODULE, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from datetime import date
 
     from edxorg.samples.courses import Course
@@ -213,10 +213,10 @@ class Package:
         self.truth = ArchiveTruth()
         """What has been given out so far; whole when the members are."""
 
-    def members(self) -> Iterator[PackageMember]:
+    def members(self) -> Generator[PackageMember]:
         """All members, in the order of the package."""
-        yield from self._strays()
         try:
+            yield from self._strays()
             for course in self._university.all_courses():
                 if not self._vanished(course):
                     yield from self._course_members(course)

@@ -228,7 +228,7 @@ def actions(rng: Random, enrollment: Enrollment, session: Session) -> Iterator[A
             if block.category == "video":
                 stop = int(rng.random() * block.seconds) + 1
                 yield Action(at, "watch", page, block, (0, stop))
-                at += stop * times.SECOND
+                at += (1 + stop) * times.SECOND
             elif block.category == "problem" and not session.offline:
                 for action in _attempts(rng, enrollment.skill, Action(at, "check", page, block)):
                     yield action

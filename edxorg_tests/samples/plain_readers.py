@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, str]
 
-TABLE = re.compile(r"(?:ora/)?(?P<course>.+)-(?P<table>[a-z_]+)-(?P<site>prod|edge|prod-edge)-analytics\.sql")
+TABLE = re.compile(r"(?:ora/)?(?P<course>.+)-(?!prod-)(?P<table>[a-z_]+)-(?P<site>prod|edge|prod-edge)-analytics\.sql")
 STRUCTURE = re.compile(r"(?P<course>.+)-course_structure-(?P<site>prod|edge|prod-edge)-analytics\.json")
 OLX = re.compile(r"(?P<course>.+)-course-(?P<site>prod|edge|prod-edge)-analytics\.xml\.tar\.gz")
 FORUM = re.compile(r"(?P<course>.+)-(?P<site>prod|edge)\.mongo")
@@ -97,15 +96,17 @@ def add(course: PlainCourse, pattern: re.Pattern[str], found: re.Match[str], dat
 def records(table: str, data: bytes) -> list[list[bytes]]:
     """The header and the rows of a table, told apart as the writer of that table did."""
     if table == "auth_userprofile" and b'"{""' in data:
-        lines = io.StringIO(data.decode(), newline="")
-        reader = csv.reader(lines, delimiter="\t", strict=True)
-        return [[value.encode() for value in row] for row in reader]
+        return [[unquoted(value) for value in line.split(b"\t")] for line in data.removesuffix(b"\n").split(b"\n")]
     end = rb"(?<!\\)((?:\\\\)*)\n" if table == "courseware_studentmodule" else rb"()\n"
     *parts, rest = re.split(end, data)
     assert rest == b""
     lines_of = [line + slashes for line, slashes in zip(parts[::2], parts[1::2], strict=True)]
     split = rb"(?<!\\)\t" if table == "courseware_studentmodule" else rb"\t"
     return [[unescaped(value) for value in re.split(split, line)] for line in lines_of]
+
+
+def unquoted(value: bytes) -> bytes:
+    return value[1:-1].replace(b'""', b'"') if value.startswith(b'"') else value
 
 
 def unescaped(value: bytes) -> bytes:

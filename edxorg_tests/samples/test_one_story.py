@@ -154,7 +154,7 @@ def test_each_enrollment_of_these_days_has_its_event_and_earlier_ones_have_none(
             for event in plain.events(site)
             if event["event_type"] == "edx.course.enrollment.activated"
         }
-        told = {}
+        told: dict[tuple[str, str], dict[str, str]] = {}
         for partition, course in last(plain).courses.items():
             if partition.endswith(site):
                 told |= {(row["course_id"], row["user_id"]): row for row in course.tables["student_courseenrollment"]}
