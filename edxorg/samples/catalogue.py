@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from edxorg.samples import invented, times
@@ -99,7 +100,7 @@ class Catalogue:
             "prerequisites_raw": rng.choice(("", "<p>Calculus.</p>")),
             "modified": _time(rng),
         }
-        course["course_runs"] = list(self._runs(rng, course, packed))
+        course["course_runs"] = sorted(self._runs(rng, course, packed), key=itemgetter("key"))
         return course
 
     def _runs(self, rng: Random, course: Record, packed: Course | None) -> Iterator[Record]:

@@ -208,23 +208,23 @@ class Package:
         self._huge_table_bytes = huge_table_bytes
         self._hazards = university.hazards
         self._last = day == university.archive_days[-1]
-        self._opt_in = Spool()
-        self._opt_in.write(_csv_line(_OPT_IN_COLUMNS))
         self.truth = ArchiveTruth()
         """What has been given out so far; whole when the members are."""
 
     def members(self) -> Generator[PackageMember]:
         """All members, in the order of the package."""
+        opt_in = Spool()
+        opt_in.write(_csv_line(_OPT_IN_COLUMNS))
         try:
             yield from self._strays()
             for course in self._university.all_courses():
                 if not self._vanished(course):
-                    yield from self._course_members(course)
+                    yield from self._course_members(course, opt_in)
             self.truth.email_opt_in += 1
             name = f"{self._university.organization}-email_opt_in-prod-analytics.csv"
-            yield self._member(name, self._opt_in.size, self._opt_in.pieces())
+            yield self._member(name, opt_in.size, opt_in.pieces())
         finally:
-            self._opt_in.close()
+            opt_in.close()
 
     def _vanished(self, course: Course) -> bool:
         last_course = course.index == self._university.courses - 1
@@ -239,21 +239,21 @@ class Package:
             self.truth.unrecognised += 1
             yield self._whole("README.txt", b"Nothing that this package was made for.\n")
 
-    def _note_preference(self, enrollment: Enrollment) -> None:
+    def _note_preference(self, enrollment: Enrollment, opt_in: Spool) -> None:
         """What a learner chose about e-mail when enrolling; the platform forgets it when it retires the learner."""
         learner = enrollment.learner_at(self._until)
         if enrollment.course.site is Site.PROD and not enrollment.staff and learner is enrollment.learner:
             about = (learner.username, learner.email, learner.name, enrollment.course.course_key)
             preference = (str(enrollment.id % 2 == 0), times.mysql(enrollment.created))
-            self._opt_in.write(_csv_line((enrollment.user_id, *about, *preference)))
+            opt_in.write(_csv_line((enrollment.user_id, *about, *preference)))
 
-    def _course_members(self, course: Course) -> Iterator[PackageMember]:
+    def _course_members(self, course: Course, opt_in: Spool) -> Iterator[PackageMember]:
         before = self.truth.members
         told = CourseTruth(course.course_key, course.ambiguous, len(course.blocks), course.videos)
         self.truth.by_course[course.partition] = told
         files, posts = self._tables(course, told), Spool()
         try:
-            self._fill(course, told, files, posts)
+            self._fill(course, told, files, posts, opt_in)
             yield from self._table_members(course, files)
             structure, xml = course.structure(), course_xml(course, self._hazards)
             yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
@@ -266,8 +266,10 @@ class Package:
         if course.ambiguous:
             self.truth.ambiguous += self.truth.members - before
 
-    def _fill(self, course: Course, told: CourseTruth, files: dict[str, _TableFile], posts: Spool) -> None:
-        """Write the tables and the forum of a course."""
+    def _fill(
+        self, course: Course, told: CourseTruth, files: dict[str, _TableFile], posts: Spool, opt_in: Spool
+    ) -> None:
+        """Write the tables and the forum of a course, and its learners' e-mail preferences."""
         forum = Forum(self._university, course, self._until)
         adders = {name: file.add for name, file in files.items()}
         rows = CourseRows(self._university, course, self._until, adders)
@@ -276,7 +278,7 @@ class Package:
             progress = progress_of(self._university, enrollment, self._until)
             rows.add(enrollment, progress)
             self._tell(told, enrollment, progress)
-            self._note_preference(enrollment)
+            self._note_preference(enrollment, opt_in)
             for line in forum.lines(enrollment, progress):
                 posts.write(line)
         rows.end()
