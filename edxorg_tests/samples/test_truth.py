@@ -15,6 +15,7 @@ import pytest
 
 from edxorg.lib.archive.deliveries import Deliveries
 from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.archive.worker import Orders
 from edxorg.lib.tracking_log import normalize_log
 from edxorg.lib.workers import WorkerPool
@@ -67,7 +68,8 @@ def delivered(written: Written, lake: Path) -> Iterator[tuple[dict[str, Any], Ac
         orders = Orders(f"file://{folder}", archive_date=date(2024, 1, 31))
         source = open_store(f"file://{written.folder}").read(name)
         with Deliveries() as to_record:
-            result = ingest_archive(source, orders, lambda _: {}, to_record, workers=1)
+            result = ingest_archive(source, orders, NothingRecorded(), to_record, workers=1)
+            result.finish([])
         assert result.problem is None
         yield truth, result.account, landed(folder)
 
