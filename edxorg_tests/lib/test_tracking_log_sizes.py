@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edxorg.lib.tracking_log import lines, normalize_log
+from edxorg.lib.tracking_log import limits, lines, normalize_log
+from edxorg.lib.tracking_log import normalize as normalize_module
 from edxorg.lib.tracking_log.block import normalize_block
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.workers import WorkerPool
@@ -116,9 +117,75 @@ class TestLongLines:
         assert second.data
         assert (first.lines + second.lines, second.first_line) == (block.lines, 1 + first.lines)
 
+    def test_a_block_has_no_more_lines_than_a_worker_reads_in_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lines, "BLOCK_LINES", 3)
+        blocks = [item for item in lines.cut_lines([b"a\n" * 7 + b"\nb"]) if isinstance(item, lines.Block)]
+        assert [(block.data, block.first_line, block.lines) for block in blocks] == [
+            *((b"a\na\na\n", 1, 3), (b"a\na\na\n", 4, 3), (b"a\n\nb", 7, 3))
+        ]
+
     def test_a_file_of_long_lines_only_is_no_log(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
         monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
         log = normalize(*[b"x" * 101] * 40)
-        assert "33 of the first 33 lines have over" in str(log.problem)
+        assert "33 of its first 33 lines have over" in str(log.problem)
         assert (log.output, log.rejects, log.oversized) == (None, None, [])
+
+
+class TestLimits:
+    """A file that is no log ends early, with its reason, and what was read of it adds up."""
+
+    @pytest.mark.parametrize(
+        ("line", "most_lines", "reason"),
+        [
+            (b"\n", 180_000, "too few for as many events"),
+            (b"x\n", 180_000, "too few for as many events"),
+            (b"{}\n", 180_000, "too few for as many events"),
+            (b"x" * 100 + b"\n", 180_000, "bytes, hold no event, as in no tracking log (0 blank, "),
+            (b'{"a": "%b"}\n\n\n' % (b"x" * 100), 300_000, "bytes, hold no event, as in no tracking log (1"),
+        ],
+    )
+    def test_lines_without_events_end_it(self, line: bytes, most_lines: int, reason: str, normalize: Normalize) -> None:
+        packed = gzip.compress(line * (40 * MIB // len(line)), 1)
+        log = normalize(packed=packed, block=1 << 12)
+        assert reason in str(log.problem)
+        assert (log.output, log.rejects, log.oversized, log.whole) == (None, None, [], False)
+        report = log.report
+        assert 100_000 < report.lines_in < most_lines
+        assert report.lines_in == report.lines_out + report.rejected_lines + report.blank
+
+    @pytest.mark.parametrize(
+        "line", [b'{"event": "cut %b\n' % (b"x" * 150), b'{"event": "%b"}\n\n' % (b"x" * 150), b"x" * 130 + b"\n"]
+    )
+    def test_events_that_cannot_be_read_do_not(
+        self, line: bytes, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "MAX_LINES_WITHOUT_EVENT", 1_000)
+        monkeypatch.setattr(limits, "MAX_SHORT_LINES", 1_000)
+        monkeypatch.setattr(lines, "BLOCK_BYTES", 10_000)
+        log = normalize(*[line.removesuffix(b"\n")] * 3_000)
+        assert log.whole
+        assert log.report.lines_in == 3_000 * line.count(b"\n")
+
+    @pytest.mark.parametrize("is_late", [True, False])
+    def test_a_few_kilobytes_do_not_become_eight_gigabytes(self, is_late: bool, normalize: Normalize) -> None:  # noqa: FBT001
+        all_keys = json.dumps({f"{number:03}{'k' * 250}": 1 for number in range(500)}).encode()
+        events = [b'{"event": "%b"}' % (b"x" * 40)] * 65_536
+        packed = gzip.compress(b"\n".join([*events, all_keys] if is_late else [all_keys, *events]), 9)
+        assert len(packed) < 20_000
+        log = normalize(packed=packed)
+        assert "Its keys are too many or too long" in str(log.problem)
+        assert (log.output, log.rejects, log.whole) == (None, None, False)
+        assert log.report.bytes_out < 8 * MIB
+        report = log.report
+        assert report.lines_in == report.lines_out + report.rejected_lines + report.blank
+
+    def test_what_a_log_will_become_is_known_before_it_is_written(
+        self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lines, "BLOCK_BYTES", 300)
+        seen: list[int] = []
+        monkeypatch.setattr(normalize_module, "check_limits", lambda report, _: seen.append(report.bytes_normalized))
+        log = normalize(*[json.dumps({f"k{n // 9}": n, "z": None}).encode() for n in range(100)])
+        assert len(seen) > 10
+        assert seen[-1] == log.report.bytes_normalized == len(gzip.decompress(log.output.reader().read()))  # type: ignore[union-attr]

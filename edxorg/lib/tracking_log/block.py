@@ -36,6 +36,8 @@ class NormalizedBlock:
     """A gzip member of lines, or nothing if there is no good one."""
     rejects: bytes = b""
     """The same of the rejects."""
+    bytes_normalized: int = 0
+    """Of the lines before compression."""
     new_columns: list[str] = field(default_factory=list)
     """Keys that the block brought, in order of first appearance; all its lines have them."""
     lines_out: int = 0
@@ -97,6 +99,7 @@ class _BlockWriter:
 
     def finish(self, new_columns: list[str]) -> NormalizedBlock:
         """What became of them."""
+        self._result.bytes_normalized = self._output.bytes_written
         self._result.output = self._output.finish()
         self._result.rejects = self._rejects.finish()
         self._result.new_columns = new_columns

@@ -63,20 +63,23 @@ def read_event(line: bytes) -> Reading:
     before = prefix[0].strip(b" \t") if prefix else b""
     if before and prefix:
         content = content[prefix.end() :]
-    found = read_quickly([content.strip(b" \t\r") + b"\n"])
+    content = content.strip(b" \t\r")
+    if not content.startswith(b"{"):
+        # Whatever it is, it is not worth a parser's time.
+        raise RejectedLineError(Reason.NO_OBJECT if _is_utf8(content) else Reason.INVALID_UTF8)
+    found = read_quickly([content + b"\n"])
     event = found[0] if found else _read_exactly(content)
     return Reading(event, exact=not found, nul_bytes=nul_bytes, syslog_prefix=bool(before))
 
 
 def _read_exactly(line: bytes) -> Events:
+    if not _is_utf8(line):
+        raise RejectedLineError(Reason.INVALID_UTF8)
     try:
-        line.decode()
         found = top_level_members(line)
         # One more than can be is enough to see that there are too many; the rest must still be JSON.
         members = list(islice(found, MAX_KEYS + 1))
         deque(found, maxlen=0)
-    except UnicodeDecodeError as error:
-        raise RejectedLineError(Reason.INVALID_UTF8) from error
     except NotAnObjectError as error:
         raise RejectedLineError(Reason.NO_OBJECT) from error
     values: dict[str, str | None] = {}
@@ -98,6 +101,14 @@ def _read_exactly(line: bytes) -> Events:
     if len("{}") + length - 1 > MAX_LINE_BYTES:
         raise RejectedLineError(Reason.TOO_LONG)
     return Events([0], tuple(values), [[text] for text in texts])
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _string(text: bytes) -> str:

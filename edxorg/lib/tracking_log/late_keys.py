@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+def bytes_of_nulls(keys: Sequence[str]) -> int:
+    """What `null` for each of some keys adds to a line that has others."""
+    return sum(len(_member(key)) + len(",") for key in keys)
+
+
+def _member(key: str) -> bytes:
+    return orjson.dumps(key) + b":null"
+
+
 def with_late_keys(packed: bytes, keys: Sequence[str], width: int) -> Iterator[bytes]:
     """Unpack lines, with `null` for each of some keys at their ends.
 
@@ -28,7 +37,7 @@ def with_late_keys(packed: bytes, keys: Sequence[str], width: int) -> Iterator[b
     if not keys:
         yield from gunzip([packed])
         return
-    members = b",".join(orjson.dumps(key) + b":null" for key in keys)
+    members = b",".join(map(_member, keys))
     ending = (b"," if width else b"") + members + b"}\n"
     most_lines = max(PIECE_BYTES // len(ending), 1)
     rest = b""

@@ -28,6 +28,9 @@ TIME = "time"
 MAX_KEYS = 500
 """Distinct top-level keys of a day, and so of a line."""
 
+MAX_ODD_LINES = 64
+"""Lines that are found not to be like the others with the same keys."""
+
 QUICK_BYTES = 1 << 20
 """Longer lines are never handed to a parser that holds the whole of them."""
 
@@ -97,6 +100,9 @@ def _read_alike(
 ) -> list[Events]:
     """Read the lines that have the same keys, but for those that have to be read exactly.
 
+    Another writer's lines are set apart, then the odd ones are looked for by halves. After `MAX_ODD_LINES` of them no
+    more are looked for: where all lines are odd, each would be looked at as often as the lines can be halved.
+
     Args:
         lines: All of them.
         keys: Of these lines.
@@ -104,18 +110,45 @@ def _read_alike(
         texts: What the parser found in these lines: all values of the first one, and so on.
     """
     width = len(keys)
+    found: list[Events] = []
+    odd = 0
+    waiting = [(places, texts)]
+    while waiting and odd < MAX_ODD_LINES:
+        places, texts = waiting.pop()
+        events = _read_if_alike(lines, keys, places, texts)
+        if events is not None:
+            found.append(events)
+        elif len(places) == 1:
+            odd += 1
+        else:
+            waiting += [
+                (
+                    [places[number] for number in part],
+                    [text for number in part for text in texts[number * width : (number + 1) * width]],
+                )
+                for part in reversed(_parts(lines, keys, places))
+            ]
+    return found
+
+
+def _read_if_alike(
+    lines: Sequence[bytes], keys: tuple[str, ...], places: list[int], texts: list[msgspec.Raw]
+) -> Events | None:
+    width = len(keys)
     columns = [texts[number::width] for number in range(width)]
     text = b"".join([lines[place] for place in places])
     try:
         if _layout(keys, spaced=_is_spaced(lines[places[0]], keys)).lines(columns) == text:
             if not text.isascii():
                 text.decode()  # the parser does not look into strings
-            return [Events(places, keys, list(map(_written, keys, columns)))]
+            return Events(places, keys, list(map(_written, keys, columns)))
     except ValueError:
         pass  # there is a byte that is no UTF-8, a lone surrogate or no time in one of them
-    if len(places) == 1:
-        return []
-    # Another writer's lines are set apart, then the odd ones are looked for by halves.
+    return None
+
+
+def _parts(lines: Sequence[bytes], keys: tuple[str, ...], places: list[int]) -> list[Sequence[int]]:
+    """Lines that are not all alike, by their writers or else by halves, as numbers of their places."""
     styles = [_is_spaced(lines[place], keys) for place in places]
     parts: list[Sequence[int]] = [
         [number for number, style in enumerate(styles) if style == one] for one in dict.fromkeys(styles)
@@ -123,11 +156,7 @@ def _read_alike(
     if len(parts) == 1:
         middle = len(places) // 2
         parts = [range(middle), range(middle, len(places))]
-    found: list[Events] = []
-    for part in parts:
-        texts_of_part = [text for number in part for text in texts[number * width : (number + 1) * width]]
-        found += _read_alike(lines, keys, [places[number] for number in part], texts_of_part)
-    return found
+    return parts
 
 
 def _is_spaced(line: bytes, keys: tuple[str, ...]) -> bool:

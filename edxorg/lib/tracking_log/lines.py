@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 4 << 20
 """Of a block, unless a single line is longer."""
 
-BLOCK_LINES = 1 << 15
-"""Of a block. One of events has a tenth of that; a block of line ends alone would take a worker a minute."""
+BLOCK_LINES = 1 << 14
+"""Of a block. One of events has half of that at the most; a block of line ends alone would take a worker a minute."""
 
 _NUL = b"\0"
 

@@ -11,9 +11,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tracking_log.block import NormalizedBlock, normalize_block
-from edxorg.lib.tracking_log.event import MAX_LINE_BYTES
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.late_keys import with_late_keys
+from edxorg.lib.tracking_log.late_keys import bytes_of_nulls, with_late_keys
+from edxorg.lib.tracking_log.limits import NoLogError, check_limits
 from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
 from edxorg.lib.tracking_log.rejects import Reason
 from edxorg.lib.tracking_log.report import LogReport
@@ -61,9 +61,6 @@ class NormalizedLog:
 Progress = Callable[[LogReport], None]
 """Called with the report as it grows, for every few megabytes."""
 
-MAX_OVERSIZED_LINES = 32
-"""A file with more lines that are too long to be events is no tracking log; each takes memory until the end."""
-
 
 def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progress: Progress) -> NormalizedLog:
     """Normalise a day of tracking events.
@@ -93,13 +90,8 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
             damage = error
 
     try:
-        for item in cut_lines(pieces()):
-            log.add(item)
-            progress(report)
-            if len(log.oversized) > MAX_OVERSIZED_LINES:
-                break
-        log.take_all()
-        problem: PipelineError | None = _broken_file(name, damage, log)
+        problem: PipelineError | None = _read(cut_lines(pieces()), log, name, progress)
+        problem = problem or _broken_file(name, damage, report)
         if problem is not None:
             log.close()
             return NormalizedLog(None, None, [], "", report, problem)
@@ -134,16 +126,30 @@ def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:
         yield block
 
 
-def _broken_file(name: str, damage: ArchiveError | None, log: _Assembly) -> BadInputError | None:
-    report = log.report
-    remedy = "Nothing of it is delivered; get the whole file from its source again"
-    if damage is not None and not isinstance(damage, TrailingBytesError):
-        place = f", after line {report.lines_in:,} of its content" if report.lines_in else ""
-        return BadInputError(f"{name}: {damage}{place}. {remedy}")
-    if len(log.oversized) > MAX_OVERSIZED_LINES:
-        lines = f"{len(log.oversized)} of the first {report.lines_in:,} lines"
-        return BadInputError(f"{name}: {lines} have over {MAX_LINE_BYTES >> 20} MiB, as in no tracking log. {remedy}")
+def _read(
+    items: Iterable[Block | OversizedLine], log: _Assembly, name: str, progress: Progress
+) -> BadInputError | None:
+    """Read all of a log; returns why it was not read to its end, if it was not."""
+    try:
+        for item in items:
+            log.add(item)
+            progress(log.report)
+        log.take_all()
+    except NoLogError as error:
+        return BadInputError(
+            f"{name}: {error}. It was not read any further, and nothing of it is delivered; look at the file, and "
+            "whether it is the right one"
+        )
     return None
+
+
+def _broken_file(name: str, damage: ArchiveError | None, report: LogReport) -> BadInputError | None:
+    if damage is None or isinstance(damage, TrailingBytesError):
+        return None
+    place = f", after line {report.lines_in:,} of its content" if report.lines_in else ""
+    return BadInputError(
+        f"{name}: {damage}{place}. Nothing of it is delivered; get the whole file from its source again"
+    )
 
 
 class _Part(NamedTuple):
@@ -219,6 +225,7 @@ class _Assembly:
         """
         parts, self.output = self.output, Spool()
         digest = hashlib.sha256()
+        self.report.bytes_normalized = 0
         with (
             closing(parts),
             closing(read_ahead(self._with_all_keys(parts))) as pieces,
@@ -257,6 +264,7 @@ class _Assembly:
         member = GzipMember()
         member.write(line.reject_row())
         self.rejects.write(member.finish())
+        check_limits(self.report, len(self.oversized))
 
     def _submit(self, block: Block) -> _Pending:
         columns = tuple(self.report.columns)
@@ -277,6 +285,9 @@ class _Assembly:
         report = self.report
         report.lines_in += pending.block.lines
         report.bytes_unpacked += pending.block.size
+        late = report.columns[pending.width :]
+        report.bytes_normalized += block.bytes_normalized + block.lines_out * bytes_of_nulls(late)
+        report.bytes_normalized += report.lines_out * bytes_of_nulls(block.new_columns)
         report.columns += block.new_columns
         report.lines_out += block.lines_out
         report.rejected += block.rejected
@@ -289,3 +300,4 @@ class _Assembly:
             self._parts.append(_Part(len(block.output), pending.width + len(block.new_columns)))
             self.output.write(block.output)
             report.bytes_out = self.output.size
+        check_limits(report, len(self.oversized))

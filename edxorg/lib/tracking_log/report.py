@@ -34,7 +34,7 @@ class LogReport:
     """Of the compressed input."""
     bytes_unpacked: int = 0
     bytes_normalized: int = 0
-    """Of the output before compression."""
+    """Of the output before compression; of what is read so far with all keys known so far."""
     bytes_out: int = 0
     """Of the compressed output."""
 
