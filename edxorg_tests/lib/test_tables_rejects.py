@@ -6,12 +6,17 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tables import Reading, cutting, delivery, output
+from edxorg.lib.tables import Reading, convert_table, cutting, delivery, grammar, output
 from edxorg.lib.tables import convert as tables_convert
-from edxorg_tests.tables import convert, raw
+from edxorg_tests.tables import COURSE, convert, raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import SupportsIndex
 
 REAL_TABLES = sorted((Path(__file__).parents[3] / "shared/data/edx-package").glob("*.sql"))
 GOOD = b"1\ta\tx\n"
@@ -89,14 +94,14 @@ class TestRejects:
 class TestTooMany:
     @pytest.fixture(autouse=True)
     def few_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tables_convert, "MOST_REJECTS", 100)
+        monkeypatch.setattr(tables_convert, "MOST_REJECTS", ((9, 100), (1, 1000)))
         monkeypatch.setattr(tables_convert, "WINDOW", 50)
         monkeypatch.setattr(cutting, "CHUNK", 50)
 
     def test_reading_ends_where_a_disk_would_be_filled(self) -> None:
         got = convert(table(b"1\ta\tx", *[b""] * 100_000))
         assert got.report.records_in == sum(got.report.rejected.values()) < 200
-        assert "had been set aside. Look at the rejects" in (got.problem or "")
+        assert "records had been set aside (" in (got.problem or "")
         assert len(got.rejects) == got.report.records_in
         assert got.rows == []
 
@@ -104,6 +109,75 @@ class TestTooMany:
         got = convert(table(*[b"1\ta\tx", b"1\ta\tx", b"1\ta\tx\ty"] * 1000))
         assert got.problem is None
         assert (len(got.rows), len(got.rejects)) == (2000, 1000)
+
+    def test_a_table_of_which_every_fifth_record_is_good_is_read_until_there_are_many_more_rejects(self) -> None:
+        fifth = [b"1\ta\tx", *[b"1\ta\tx\ty"] * 4]
+        whole = convert(table(*fifth * 240))
+        assert whole.problem is None
+        assert (len(whole.rows), len(whole.rejects)) == (240, 960)
+        ended = convert(table(*fifth * 2000))
+        assert "records had been set aside (1,0" in (ended.problem or "")
+        assert (ended.output, ended.report.records_in) == (None, ended.report.rows_out + len(ended.rejects))
+
+
+class TestHostile:
+    """Hundreds of megabytes of nothing end after some hundred thousand records, and work grows with them only."""
+
+    @pytest.mark.parametrize(
+        "unit",
+        [
+            *(b"\n", b"x\n", b"\r\n", b"\\\n", b"\t\n", b'"\n', b'""\n', b'1\t"a""b\n', b"\0\n", b"\xff\n"),
+            b'1\t"a""b"\tc\n' + b"x\n" * 20,
+        ],
+    )
+    def test_a_table_of_bad_lines_ends_early(self, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables_convert, "MOST_REJECTS", ((9, 5_000), (1, 50_000)))
+        monkeypatch.setattr(tables_convert, "WINDOW_LINES", 3_000)
+        monkeypatch.setattr(cutting, "CHUNK", 8 << 10)
+        megabyte = unit * ((1 << 20) // len(unit))
+        read = 0
+
+        def blocks() -> Iterator[bytes]:
+            nonlocal read
+            yield b"id\ttext\tlast\n"
+            for read in range(1, 201):  # noqa: B007 - how many were asked for
+                yield megabyte
+
+        converted = convert_table(blocks(), course=COURSE)
+        report = converted.report
+        converted.close()
+        assert read <= 3
+        assert "records had been set aside" in (converted.problem or "")
+        assert converted.rows is None
+        assert 5_000 < report.rejected.total() < 20_000
+        assert report.records_in == report.rows_out + report.rejected.total()
+
+    def test_half_of_the_rows_of_five_megabytes_may_be_bad(self) -> None:
+        got = convert(table(*[b"1\ta%b\tx" % (b"a" * 40), b"2\tb%b\tx\ty" % (b"b" * 40)] * 55_000))
+        assert got.problem is None
+        assert (got.report.rows_out, got.report.rejected.total()) == (55_000, 55_000)
+
+    @pytest.mark.parametrize("line", [b'1\t"a""b', b'"', b'"x'])
+    def test_lines_with_an_open_quote_are_looked_at_once(self, line: bytes) -> None:
+        lines = CountingList([line] * 2_000)
+        for start in range(len(lines)):
+            grammar.quoted_span(lines, start, crlf=False)
+        assert lines.looked_at <= 2 * len(lines)
+
+
+class CountingList(list[bytes]):
+    """Lines that count how often they are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, place: SupportsIndex) -> bytes:  # type: ignore[override] # no slices here
+        self.looked_at += 1
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in super().__iter__():
+            self.looked_at += 1
+            yield line
 
 
 class TestOversized:

@@ -169,7 +169,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("is_late", [True, False])
     def test_a_few_kilobytes_do_not_become_eight_gigabytes(self, is_late: bool, normalize: Normalize) -> None:  # noqa: FBT001
-        all_keys = json.dumps({f"{number:03}{'k' * 250}": 1 for number in range(500)}).encode()
+        all_keys = json.dumps({f"{number:03}{'k' * 250}": 1 for number in range(499)}).encode()
         events = [b'{"event": "%b"}' % (b"x" * 40)] * 65_536
         packed = gzip.compress(b"\n".join([*events, all_keys] if is_late else [all_keys, *events]), 9)
         assert len(packed) < 20_000
@@ -187,5 +187,5 @@ class TestLimits:
         seen: list[int] = []
         monkeypatch.setattr(normalize_module, "check_limits", lambda report, _: seen.append(report.bytes_normalized))
         log = normalize(*[json.dumps({f"k{n // 9}": n, "z": None}).encode() for n in range(100)])
-        assert len(seen) > 10
+        assert len(seen) > 5
         assert seen[-1] == log.report.bytes_normalized == len(gzip.decompress(log.output.reader().read()))  # type: ignore[union-attr]

@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 WINDOW: Final = 8 << 20
 """Bytes that are held and counted before a reading is chosen."""
 
-MOST_REJECTS: Final = 1_000_000
-"""Rejected records that are read at least, whatever the rows; each takes some 20 µs and 60 bytes."""
+WINDOW_LINES: Final = 1 << 17
+"""Lines after which it is chosen, too. They are as good evidence, and 8 MiB of line ends alone would take minutes."""
+
+MOST_REJECTS: Final = ((9, 100_000), (1, 1_000_000))
+"""How many rejected records there may be for each row, and how many whatever the rows; each takes some 20 µs and 60
+bytes. A table of which every tenth record is good, or that has fewer records, is read to its end, as is one of any size
+of which half the records are good."""
 
 _SHORT_LINE: Final = 64
 """Bytes. Lists of shorter lines take more room than the lines."""
@@ -52,8 +57,8 @@ def convert_table(
 
     A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
     header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
-    all; too many oversized ones; more than `MOST_REJECTS` set aside, and fewer rows, where reading ends. What was set
-    aside until then is there to be delivered.
+    all; too many oversized ones; more set aside than `MOST_REJECTS` allows, where reading ends. What was set aside
+    until then is there to be delivered, and the counts of records add up to what was read; nothing else lands.
 
     Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
 
@@ -94,6 +99,7 @@ class _Conversion:
         self._forced = options.dialect
         self._tally = Tally(layout)
         self._held: list[Piece] = []
+        self._held_lines = 0
         self._other_pair = False
         versions = 2 if options.escapes is Escapes.DECODE else 1
         self._writers = [RowWriter(layout.columns, course, options.row_hash) for _ in range(versions)]
@@ -122,14 +128,15 @@ class _Conversion:
             if len(piece.data) < _SHORT_LINE * piece.line_count:
                 piece.forget()
             self._held.append(piece)
-            if sum(len(held.data) for held in self._held) >= WINDOW:
+            self._held_lines += piece.line_count
+            if sum(len(held.data) for held in self._held) >= WINDOW or self._held_lines >= WINDOW_LINES:
                 self._choose()
 
     @property
     def is_hopeless(self) -> bool:
         """Whether most records were set aside, and so many that this is no table, or was made to fill a disk."""
-        rejected = self._rejects.counts.total()
-        return rejected > MOST_REJECTS and rejected > self._writers[0].rows
+        rejected, rows = self._rejects.counts.total(), self._writers[0].rows
+        return any(rejected > most and rejected > share * rows for share, most in MOST_REJECTS)
 
     def end(self) -> ConvertedTable:
         """There is no more. The spools that land are the caller's from here on."""
@@ -172,7 +179,7 @@ class _Conversion:
         self._choice = choice
         self._delivery.choose(choice)
         held, self._held = self._held, []
-        while held:
+        while held and not self.is_hopeless:
             self._deliver(held.pop(0))
         return choice
 
@@ -184,7 +191,8 @@ class _Conversion:
         """Why the table fails, if it does."""
         if self.is_hopeless:
             return (
-                f"Read until {self._rejects.counts.total():,} of its {report.records_in:,} records had been set aside. "
+                f"Read until {self._rejects.counts.total():,} of its first {report.records_in:,} records had been set "
+                f"aside ({_reasons(report)}). "
                 "Look at the rejects, and at the file: this may be no table"
             )
         now = self._tally.choose()
@@ -201,9 +209,12 @@ class _Conversion:
                 f"{self._rejects.lost:,} of them were not kept whole. Look at the file: its line ends may be lost"
             )
         if report.records_in and not report.rows_out:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.rejected.items())
             return (
-                f"None of its {report.records_in:,} records could be read as {chosen.reading} ({reasons}). Look at "
-                "the rejects; `dialect` in the job's config forces another reading"
+                f"None of its {report.records_in:,} records could be read as {chosen.reading} ({_reasons(report)}). "
+                "Look at the rejects; `dialect` in the job's config forces another reading"
             )
         return None
+
+
+def _reasons(report: TableReport) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in report.rejected.items())

@@ -77,8 +77,9 @@ def quoted_span(lines: Sequence[bytes], start: int, *, crlf: bool) -> int:
         return MALFORMED
     if match.lastgroup is None:
         return 1
-    for count, line in enumerate(islice(lines, start + 1, None), start=2):
-        match = _RESUME[crlf].match(line)
+    # Not `islice`, which goes through all lines before the first one, each time.
+    for count in range(2, len(lines) - start + 1):
+        match = _RESUME[crlf].match(lines[start + count - 1])
         if match is None:
             return MALFORMED
         if match.lastgroup is None:
