@@ -48,6 +48,13 @@ def loading(runs: int) -> None:
     import_module("benchmarks.loading").run(runs)
 
 
+@main.command()
+@click.option("--megabytes", default=200, show_default=True)
+def hostile(megabytes: int) -> None:
+    """Tables and logs of nothing but line ends, quotes or bad lines."""
+    import_module("benchmarks.hostile").run(megabytes)
+
+
 @main.command("small-objects")
 @click.option("--objects", default=3000, show_default=True)
 def small_objects(objects: int) -> None:
