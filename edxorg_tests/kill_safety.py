@@ -22,8 +22,10 @@ import click
 import dagster as dg
 
 from edxorg.definitions import build_definitions
+from edxorg.lib.object_keys import RUN_MARKS
 from edxorg.lib.settings import Settings
-from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
+from edxorg_tests import archives
+from edxorg_tests.archives import TABLE, table_name, write_archive
 from edxorg_tests.test_archive_job import Location
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
@@ -38,6 +40,16 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 SECONDS_TO_END = 10
 """How long the workers of a killed run may take to notice that it is gone."""
+
+
+def landed(lake: Path) -> dict[str, bytes]:
+    """Object keys and contents. Marks of runs are none: Dagster takes a killed run for one that is still at work."""
+    return {key: content for key, content in archives.landed(lake).items() if not key.startswith(f"{RUN_MARKS}/")}
+
+
+def times(lake: Path) -> dict[str, int]:
+    """When each of these objects was last written, in nanoseconds."""
+    return {key: when for key, when in archives.times(lake).items() if not key.startswith(f"{RUN_MARKS}/")}
 
 
 class State(NamedTuple):

@@ -13,6 +13,7 @@ import pytest
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
 from edxorg.lib.archive.account import Account
+from edxorg.lib.archive.ingest import _Ingestion
 from edxorg.lib.members import Member, MemberKind
 from edxorg.lib.settings import Settings
 from edxorg.ops.archive import account_metadata
@@ -24,6 +25,7 @@ from ol_orchestrate.recording import ROW_COUNT, SOURCE_DATE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edxorg.lib.archive.reconciling import Reconciler
     from ol_orchestrate.testing.servers import GCSServer, S3Server
 
 COURSE = "MITx-6.00x-2012_Fall"
@@ -221,3 +223,44 @@ def test_from_cloud_storage_to_s3(
     assert metadata_of(result)["checked_by"] == "crc32c"
     assert sum(1 for _ in open_store(f"s3://{s3_bucket}/lake").list()) == 4
     assert metadata_of(location.run(archive.name))["unchanged"] == 4
+
+
+def test_nothing_of_a_damaged_archive_is_recorded_or_left(location: Location) -> None:
+    name = "mitx-2024-01-31.tar.gz"
+    data = bytearray(write_archive(location.archives / name, MEMBERS).read_bytes())
+    data[-6] ^= 1
+    (location.archives / name).write_bytes(data)
+    result = location.run(name)
+    assert not result.success
+    (failure,) = result.get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data is not None
+    assert "Nothing of this archive is recorded" in (failure.step_failure_data.user_failure_data.description or "")
+    found = metadata_of(result)
+    assert (found["delivered"], found["rows"]) == (0, 0)
+    assert found["sum"].startswith(f"{found['members']} members =")
+    assert location.everything_recorded() == {}
+    assert landed(location.lake) == {}
+
+
+def test_of_two_archives_at_once_the_newer_one_is_current(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    older, newer = "mitx-2024-01-03.tar.gz", "mitx-2024-01-10.tar.gz"
+    write_archive(location.archives / older, {table_name(): TABLE, table_name("teams"): TABLE})
+    write_archive(location.archives / newer, {table_name(): TABLE + b"3\tBarbara\n", table_name("groups"): TABLE})
+    settle, results = _Ingestion.settle, []
+
+    def and_the_newer_one_runs(self: _Ingestion, reconciler: Reconciler) -> None:
+        settle(self, reconciler)
+        monkeypatch.undo()
+        results.append(location.run(newer))
+
+    monkeypatch.setattr(_Ingestion, "settle", and_the_newer_one_runs)
+    results.append(location.run(older))
+    assert [result.success for result in results] == [True, True]
+    found = metadata_of(results[1])
+    assert (found["delivered"], found["superseded"]) == (1, 1)
+    (recorded,) = location.recorded()
+    assert recorded.tags is not None
+    assert recorded.tags[SOURCE_DATE] == "2024-01-10"
+    of_place = {key: when for key, when in times(location.lake).items() if "/auth_user/" in key}
+    assert recorded.tags["dagster/data_version"] in max(of_place, key=of_place.__getitem__)
+    assert [key for key in landed(location.lake) if "/unfinished/" in key] == []

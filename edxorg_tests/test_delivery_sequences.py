@@ -16,11 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edxorg.lib.archive.account import Fate
 from edxorg_tests.delivery_model import BAD, EMPTY, Lake, dying_after, let_processes_die, memory_folder
+from ol_orchestrate.lib.stores import StoreAccess
 from ol_orchestrate.lib.stores.folder import FolderStore
 from ol_orchestrate.lib.stores.s3 import S3Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from ol_orchestrate.testing.servers import S3Server
 
 
 FIRST_DAY = date(2024, 1, 1)
@@ -147,3 +150,24 @@ class Sequences(RuleBasedStateMachine):
 
 Sequences.TestCase.settings = settings(max_examples=40, stateful_step_count=10, deadline=None)
 TestSequences = Sequences.TestCase
+
+
+def test_a_sequence_on_a_clock_of_whole_seconds(moto_server: S3Server, s3_bucket: str, tmp_path: Path) -> None:
+    keys = (moto_server.access_key_id, moto_server.secret_access_key, None)
+    access = StoreAccess(aws_keys=keys, aws_region=moto_server.region, aws_endpoint_url=moto_server.endpoint_url)
+    lake = Lake(f"s3://{s3_bucket}/lake", tmp_path, access)
+    course = COURSES[0]
+    weeks = [FIRST_DAY + timedelta(days=7 * week) for week in range(4)]
+    lake.run([(course, "a"), (course, "b"), (course, EMPTY)], weeks[0]).whole()
+    assert lake.not_newest() == []
+    dead = lake.run([(course, "c")], weeks[1])
+    dead.ingest()
+    dead.end()
+    assert len(lake.not_newest()) == 1
+    lake.run([(COURSES[1], "a")], weeks[2]).whole()
+    assert lake.not_newest() == []
+    lake.run([(course, "a"), (COURSES[1], "b")], weeks[3], damaged=True).whole()
+    assert lake.not_newest() == []
+    before = lake.objects()
+    assert lake.run([(course, "a"), (course, "b"), (course, EMPTY)], weeks[3]).whole().fates[Fate.UNCHANGED] == 2
+    assert lake.objects() == before
