@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from edxorg.samples import invented
 from edxorg.samples.courses import LTI_PASSPORT
+from edxorg.samples.olx import add_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,7 @@ def write_sample_course_xml(out: Path, *, blocks: int, seed: int, static_bytes: 
     """
     rng = random.Random(seed)  # noqa: S311 - sample data
     summary = SampleCourseSummary()
+    folders: set[str] = set()
     with out.open("wb") as file:
         with (
             gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed,
@@ -80,30 +82,33 @@ def write_sample_course_xml(out: Path, *, blocks: int, seed: int, static_bytes: 
         ):
             for path, text in _documents(rng, blocks, summary):
                 data = text.encode()
-                _add(tar, path, len(data), io.BytesIO(data))
+                _add(tar, path, len(data), io.BytesIO(data), folders)
                 summary.xml_files += path.endswith(".xml")
                 summary.static_assets += path.endswith((".html", ".csv"))
-            _add_static_files(tar, rng, static_bytes, summary)
+            _add_static_files(tar, rng, static_bytes, summary, folders)
             summary.bytes_unpacked = tar.offset
         summary.bytes_compressed = file.tell()
     return summary
 
 
-def _add(tar: tarfile.TarFile, path: str, size: int, content: BinaryIO) -> None:
-    member = tarfile.TarInfo(f"{_ROOT}/{path}")
+def _add(tar: tarfile.TarFile, path: str, size: int, content: BinaryIO, folders: set[str]) -> None:
+    """Add a file, and before it the folders that it is in, as far as they are not there yet."""
+    path = f"{_ROOT}/{path}"
+    add_folders(tar, path, folders)
+    member = tarfile.TarInfo(path)
     member.size = size
     tar.addfile(member, content)
 
 
 def _add_static_files(
-    tar: tarfile.TarFile, rng: random.Random, static_bytes: int, summary: SampleCourseSummary
+    tar: tarfile.TarFile, rng: random.Random, static_bytes: int, summary: SampleCourseSummary, folders: set[str]
 ) -> None:
     sizes = [_STATIC_FILE] * (static_bytes // _STATIC_FILE)
     if rest := static_bytes % _STATIC_FILE:
         sizes.append(rest)
     for number, size in enumerate(sizes):
         folder = ("handouts", "static")[number % 2]
-        _add(tar, f"{folder}/recording-{number:04d}.bin", size, io.BufferedReader(_Noise(rng), _PIECE))
+        _add(tar, f"{folder}/recording-{number:04d}.bin", size, io.BufferedReader(_Noise(rng), _PIECE), folders)
         summary.static_assets += folder == "handouts"
         summary.static_bytes += size
 

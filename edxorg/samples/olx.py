@@ -37,7 +37,7 @@ def course_xml(course: Course, hazards: Collection[str] = ()) -> bytes:
             _add(tar, f"._{root}", APPLE_DOUBLE)
         folders: set[str] = set()
         for path, text in sorted(_files(course, hazards)):
-            _add_folders(tar, f"{root}/{path}", folders)
+            add_folders(tar, f"{root}/{path}", folders)
             _add(tar, f"{root}/{path}", text.encode())
     return _stored_gzip(buffer.getvalue())
 
@@ -48,8 +48,8 @@ def _add(tar: tarfile.TarFile, path: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _add_folders(tar: tarfile.TarFile, path: str, added: set[str]) -> None:
-    """Add the folders of a path that are not there yet, outer ones first."""
+def add_folders(tar: tarfile.TarFile, path: str, added: set[str]) -> None:
+    """Add the folders of a path that are not among those added yet, outer ones first."""
     parts = path.split("/")[:-1]
     for folder in ("/".join(parts[: depth + 1]) for depth in range(len(parts))):
         if folder not in added:
