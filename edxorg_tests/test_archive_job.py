@@ -131,7 +131,7 @@ def test_names_in_an_archive_are_no_markup_in_what_the_run_shows() -> None:
     account = Account()
     account.add_unread(Member("o|d`d`<b>.csv", MemberKind.UNRECOGNISED, reason="[odd](https://evil.example)"), 12)
     source = SourceInfo("file:///a.tar.gz", 1, "1", datetime.now(UTC), checksum=None)
-    shown = account_metadata(account, source)["list of unrecognised"].value
+    shown = account_metadata(account, source, "fsync")["list of unrecognised"].value
     assert shown.splitlines()[2:] == [
         "| o&#124;d&#96;d&#96;&#60;b&#62;.csv | 12 | &#91;odd&#93;(https:&#8288;//evil.example) |"
     ]

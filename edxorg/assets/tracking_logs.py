@@ -57,6 +57,8 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
 def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settings: Settings) -> LogEvents:
     """All days of a run, mostly one: each succeeds or fails by itself, and those that fail are raised at the end."""
     days = context.partition_keys
+    if swept := _landing_zone(context).abort_old_uploads():
+        context.log.info("%s", swept)
     failed: list[PipelineError] = []
     for name in days:
         try:
@@ -122,7 +124,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
             recorded = land(
                 context.instance,
                 context.asset_key,
-                _made(log, day, raw.name, source.info, rejects),
+                _made(log, day, raw.name, source.info, rejects, landing_zone.upload_check),
                 to=OneCopy(landing_zone, normalized_log_key(raw.name)),
                 partition=raw.name,
             )
@@ -146,7 +148,7 @@ def _landing_zone(context: dg.AssetExecutionContext) -> ObjectStore:
     return io_manager.store()
 
 
-def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects: str | None) -> Made:
+def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects: str | None, upload_check: str) -> Made:
     if log.output is None:
         raise ValueError(f"{name} has no output")
     report = log.report
@@ -155,6 +157,7 @@ def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects:
         "archive": name,
         "archive_version": source.version,
         "checked_by": source.checked_by,
+        "uploads_checked_by": upload_check,
         "sum": report.sum_of_lines(),
         "lines_in": report.lines_in,
         "rejected": report.rejected_lines,

@@ -305,6 +305,8 @@ def _unsafe_in_keys(course_id: str) -> str | None:
         return f"{course_id!r} is no course: no edX course key has a {forbidden[0]!r}"
     if not course_id.isprintable():
         return f"{course_id!a} is no course: it has control characters or invisible ones"
+    if course_id.startswith("."):
+        return f"{course_id!r} is no course that can be stored: it begins with a dot, which hides files"
     if ".." in course_id:
         return f"{course_id!r} is no course that can be stored: it has two dots in a row"
     return None

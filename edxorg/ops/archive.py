@@ -22,7 +22,7 @@ from edxorg.ops.reporting import reporter
 from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
-from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
+from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from ol_orchestrate.recording import metadata_of, tags_of
@@ -95,6 +95,9 @@ def _process(
     landing_zone = orders.landing_zone
     if landing_zone is None:
         raise ValueError("the job writes to a landing zone")
+    store = open_store(landing_zone, orders.access)
+    if swept := store.abort_old_uploads():
+        context.log.info("%s", swept)
     records = recording.RunRecords(context.instance, landing_zone, context.run_id)
     with Deliveries() as deliveries:
         progress = reporter(context.log, "members")
@@ -112,7 +115,7 @@ def _process(
         ingested.finish(by_asset)
     if not ingested.is_refused:
         yield from archive_evaluations(recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.account)
-    yield dg.Output(None, metadata=account_metadata(ingested.account, source.info))
+    yield dg.Output(None, metadata=account_metadata(ingested.account, source.info, store.upload_check))
     if ingested.problem is not None or ingested.account.failed:
         raise failure(ingested.account, ingested.problem, is_refused=ingested.is_refused)
 
@@ -162,7 +165,7 @@ class _Description:
         )
 
 
-def account_metadata(account: Account, source: SourceInfo) -> dict[str, Any]:
+def account_metadata(account: Account, source: SourceInfo, upload_check: str) -> dict[str, Any]:
     """The account of an archive as the run shows it: sums first, then tables of what landed and what did not."""
     fates = [Fate.MISSING_AT_SOURCE, Fate.FAILED, Fate.UNRECOGNISED]
     metadata: dict[str, Any] = {
@@ -174,6 +177,7 @@ def account_metadata(account: Account, source: SourceInfo) -> dict[str, Any]:
         "source": source.url,
         "archive_version": source.version,
         "checked_by": source.checked_by,
+        "uploads_checked_by": upload_check,
     }
     for fate in fates:
         if listed := account.listed.get(fate):

@@ -140,6 +140,8 @@ def upload_op(settings: Settings) -> dg.OpDefinition:
         """Put the fetched reports below the destination; fail at the end if any report is not there."""
         with failures_for_people(context):
             reports = reports_of(settings, s3_download, s3_upload)
+            if swept := reports.destination.abort_old_uploads():
+                context.log.info("%s", swept)
             files = {file.key: file for file in downloaded.files}
             undelivered = each_alone(files, lambda key: deliver(reports, files[key]))
             failures = {**downloaded.failures, **undelivered}
@@ -151,6 +153,7 @@ def upload_op(settings: Settings) -> dg.OpDefinition:
                     "failed": len(failures),
                     "destination": reports.destination.url,
                     "checked_by": ", ".join(sorted({file.checked_by for file in delivered})),
+                    "uploads_checked_by": reports.destination.upload_check,
                 }
             )
             if failures:

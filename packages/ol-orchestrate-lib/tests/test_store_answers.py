@@ -640,3 +640,51 @@ def test_field_input_of_s3_behind_a_private_authority(
     monkeypatch.setenv("AWS_ENDPOINT_URL", field_server("fakes3tls.py", *files, certificate=authority / "ca.pem"))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority / "ca.pem"))
     assert b"".join(open_store("s3://bkt").read(object_file.name)) == object_file.read_bytes()
+
+
+class LeftUploads:
+    """A bucket with an upload of last week and one of this hour."""
+
+    def __init__(self) -> None:
+        self.aborted: list[str] = []
+
+    def __call__(self, request: Request) -> Answer:
+        if request.method == "DELETE":
+            self.aborted.append(f"{request.path}?{request.query['uploadId']}")
+            return Answer(204)
+        if "uploads" not in request.query or request.query["prefix"] != "lake/":
+            return s3_error(403, "AccessDenied")
+        now = datetime.now(UTC)
+        uploads = "".join(
+            f"<Upload><Key>lake/{name}</Key><UploadId>{name}</UploadId>"
+            f"<Initiated>{at:%Y-%m-%dT%H:%M:%S}.000Z</Initiated></Upload>"
+            for name, at in (("old", now - timedelta(days=7)), ("young", now - timedelta(hours=1)))
+        )
+        return Answer(200, f"<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>".encode())
+
+
+def test_old_uploads_of_killed_runs_are_aborted_and_young_ones_are_left(
+    s3_at: Callable[[ScriptedServer], ObjectStore],
+) -> None:
+    script = LeftUploads()
+    with serving(script) as server:
+        said = s3_at(server).abort_old_uploads()
+    assert said == "Uploads that killed runs left below s3://bucket/lake, aborted: 1"
+    assert script.aborted == ["/bucket/lake/old?old"]
+
+
+@pytest.mark.parametrize("status", [403, 501])
+def test_a_store_that_lists_no_uploads_is_asked_once_and_the_lifecycle_rule_is_named(
+    status: int, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: s3_error(status, "AccessDenied")) as server:
+        said = s3_at(server).abort_old_uploads()
+    assert said is not None
+    assert "AbortIncompleteMultipartUpload" in said
+    assert len(server.requests) == 1
+
+
+def test_a_bucket_without_left_uploads_has_nothing_to_say(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
+    listing = Answer(200, b"<ListMultipartUploadsResult/>")
+    with serving(lambda _: listing) as server:
+        assert s3_at(server).abort_old_uploads() is None

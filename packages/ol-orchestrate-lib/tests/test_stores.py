@@ -212,8 +212,8 @@ class TestEveryStore:
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(store.path("key"))
 
-    @pytest.mark.parametrize("key", ["../up", "a/../../b", "/absolute", "a//b", "a/./b", "a\nb", ""])
-    def test_a_key_that_leads_elsewhere_is_refused(self, store: ObjectStore, key: str) -> None:
+    @pytest.mark.parametrize("key", ["../up", "a/../../b", "/absolute", "a//b", "a/./b", "a\nb", "", ".hidden", "a/.b"])
+    def test_a_key_that_leads_elsewhere_or_is_hidden_is_refused(self, store: ObjectStore, key: str) -> None:
         with pytest.raises(BadInputError):
             store.write(key, b"1")
         with pytest.raises(BadInputError):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores.path import StorePath
     from ol_orchestrate.lib.stores.reading import VerifiedReader
 
-_SAFE_KEY = re.compile(r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f]+(?:/(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f]+)*")
+_SAFE_KEY = re.compile(r"(?!\.)[^/\x00-\x1f]+(?:/(?!\.)[^/\x00-\x1f]+)*")
 
 VERSION = "version"
 """Name of the metadata field in which an object with a fixed key carries the data version of its content."""
@@ -106,6 +106,16 @@ class ObjectStore(ABC):
     def filesystem(self) -> AbstractFileSystem:
         """The fsspec file system behind `path`."""
 
+    def abort_old_uploads(self) -> str | None:
+        """Abort the uploads in parts that killed runs left below the store's URL, as far as the store has such.
+
+        A run calls it once. Nothing fails because of it.
+
+        Returns:
+            A sentence about what was done, or why nothing could be; `None` where nothing was left.
+        """
+        return None
+
     def path(self, key: str) -> StorePath:
         """An object, there or not, as a path that streams when it is opened."""
         from ol_orchestrate.lib.stores.path import StorePath  # noqa: PLC0415 - half the time a worker takes to start
@@ -154,9 +164,11 @@ def checked_key(key: str) -> str:
     """The key itself, if it names one object below its store and nothing above or beside it.
 
     Raises:
-        BadInputError: It holds an empty part, `.`, `..` or a control character.
+        BadInputError: It holds an empty part, one that begins with a dot, or a control character. What begins with a
+            dot leads out of a folder or is hidden in it, where the folder store keeps what is its own.
     """
     if not _SAFE_KEY.fullmatch(key):
-        message = f"{key!r} is refused as an object key: it could name something outside its folder"
+        remedy = "no part of it may be empty, begin with a dot, or hold a control character. Rename the source"
+        message = f"{key!r} is refused as an object key: {remedy}"
         raise BadInputError(message)
     return key

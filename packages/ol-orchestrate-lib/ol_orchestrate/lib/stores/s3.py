@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from http import HTTPStatus
 from io import BytesIO
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
+    MissingObjectError,
     PipelineError,
     ServiceError,
 )
@@ -41,6 +42,9 @@ T = TypeVar("T")
 
 CREDENTIALS_LIVE = timedelta(minutes=5)
 """How long credentials are used before the session is asked again; it renews them 10 minutes before they expire."""
+
+LEFT_BEHIND = timedelta(days=1)
+"""Age of an upload in parts that no living run can be working on."""
 
 PARTS_IN_FLIGHT = 4
 MOST_PARTS = 10_000
@@ -277,6 +281,29 @@ class S3Store(CloudStore):
         """See `ObjectStore.delete`."""
         path = self._path(key)
         self._call(key, self.missing(key), lambda: self._client.delete_object(Bucket=self.bucket, Key=path))  # type: ignore[attr-defined]
+
+    def abort_old_uploads(self) -> str | None:
+        """See `ObjectStore.abort_old_uploads`."""
+        prefix = f"{self._prefix}/" if self._prefix else ""
+        before = datetime.now(UTC) - LEFT_BEHIND
+        aborted = 0
+        try:
+            with self._client_errors("", self.missing_bucket()):
+                pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
+                for page in pages:
+                    for upload in page.get("Uploads", []):
+                        if upload["Initiated"] < before:
+                            self._abort(upload["Key"], upload["UploadId"])
+                            aborted += 1
+        except (PipelineError, KeyError) as error:
+            rule = "Give the bucket the lifecycle rule AbortIncompleteMultipartUpload instead"
+            return f"Uploads that killed runs left below {self.url} cannot be aborted ({error}). {rule}"
+        return f"Uploads that killed runs left below {self.url}, aborted: {aborted:,}" if aborted else None
+
+    def _abort(self, path: str, upload: str) -> None:
+        # Another run may have been here first.
+        with suppress(MissingObjectError), self._client_errors("", self.missing("")):
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=path, UploadId=upload)  # type: ignore[attr-defined]
 
     def _describe(self, key: str) -> SourceInfo:
         path = self._path(key)
