@@ -104,6 +104,12 @@ class Sequences(RuleBasedStateMachine):
         for turn in turns:
             getattr(runs[turn], next(steps[turn]))()
         self.settled = True
+        dates: dict[tuple[str, str], date | None] = {}
+        for event in self.lake.events.events:
+            before = dates.get((event.asset, event.partition))
+            if event.run in {run.name for run in runs} and before and event.recorded.source_date:
+                assert event.recorded.source_date >= before, "an older archive never undoes a newer one"
+            dates[event.asset, event.partition] = event.recorded.source_date
         for run in runs:
             assert run.result is not None
             assert sum(run.result.account.fates.values()) == run.result.account.members
