@@ -27,6 +27,7 @@ HAZARDS: Final = {
     "vanished-course": "the last archive lacks the last course",
     "shrunken-table": "in the last archive, `user_api_usercoursetag` of the first course has lost all but a row",
     "time-spellings": "events have times without a zone, with another zone, with `Z`, or as numbers",
+    "newline-names": "events have a line end at the end of `username`, which stays",
     "late-keys": "keys `label` and `nonInteraction` turn up late in the day",
     "syslog-prefix": "event lines have a syslog prefix, which is dropped",
     "nul-run": "event lines have NUL bytes before them, which are dropped",

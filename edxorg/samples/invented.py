@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_T = TypeVar("_T")
 
 _CONSONANTS: Final = "bdfgklmnrstv"
 _VOWELS: Final = "aeio"
@@ -15,6 +20,11 @@ _VOCABULARY: Final = 400
 def seeded(*parts: str | int) -> Random:
     """Random numbers that follow from these parts alone."""
     return Random(" ".join(map(str, parts)))  # noqa: S311 - sample data
+
+
+def pick(rng: Random, values: Sequence[_T]) -> _T:
+    """One of some values, in a third of the time that `Random.choice` takes."""
+    return values[int(rng.random() * len(values))]
 
 
 def names(rng: Random, count: int) -> list[str]:

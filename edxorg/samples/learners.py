@@ -74,7 +74,7 @@ class Learner:
 def learner_of(number: int, *, seed: int, prose: Prose) -> Learner:
     """The learner with this number."""
     rng = invented.seeded(seed, "learner", number)
-    name = rng.choice(prose.names)
+    name = invented.pick(rng, prose.names)
     handle = name.split()[0].lower()
     username = f"{handle if handle.isascii() else 'étudiant' if number % 2 else 'learner'}_{number:05}"
     mobile = number % _MOBILE_EVERY == _MOBILE_EVERY - 1
@@ -83,17 +83,17 @@ def learner_of(number: int, *, seed: int, prose: Prose) -> Learner:
         username=username,
         name=name,
         email=f"learner.{number:05}@example.com",
-        gender=rng.choice(_GENDERS),
+        gender=invented.pick(rng, _GENDERS),
         year_of_birth=None if rng.random() < 1 / 4 else str(1950 + int(rng.random() * 57)),
-        education=rng.choice(_EDUCATION),
-        country=rng.choice(_COUNTRIES),
-        language=rng.choice(_LANGUAGES),
-        goals=rng.choice(prose.phrases),
-        bio=rng.choice(prose.remarks) if rng.random() < 1 / 2 else "",
+        education=invented.pick(rng, _EDUCATION),
+        country=invented.pick(rng, _COUNTRIES),
+        language=invented.pick(rng, _LANGUAGES),
+        goals=invented.pick(rng, prose.phrases),
+        bio=invented.pick(rng, prose.remarks) if rng.random() < 1 / 2 else "",
         meta=_meta(rng, prose),
-        ip=f"{rng.choice(_NETWORKS)}.{int(rng.random() * 256)}.{int(rng.random() * 256)}",
-        agent=_PHONE if mobile else rng.choice(_DESKTOPS),
-        accept_language=rng.choice(_ACCEPTED_LANGUAGES),
+        ip=f"{invented.pick(rng, _NETWORKS)}.{int(rng.random() * 256)}.{int(rng.random() * 256)}",
+        agent=_PHONE if mobile else invented.pick(rng, _DESKTOPS),
+        accept_language=invented.pick(rng, _ACCEPTED_LANGUAGES),
         mobile=mobile,
         joined=int(rng.random() * 5 * 365 * 86_400) + 40 * 86_400,
     )
@@ -103,5 +103,5 @@ def _meta(rng: Random, prose: Prose) -> str:
     """The JSON that the platform keeps about a profile beside its columns, or nothing."""
     draw = rng.random()
     if draw < 0.3:  # noqa: PLR2004
-        return json.dumps({"old_names": [[rng.choice(prose.names), "Married", "2015-03-18T04:55:31"]]})
+        return json.dumps({"old_names": [[invented.pick(rng, prose.names), "Married", "2015-03-18T04:55:31"]]})
     return json.dumps({"session_id": None}) if draw < 1 / 2 else ""

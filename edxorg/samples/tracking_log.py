@@ -210,6 +210,8 @@ def _lines(log: TrackingLog, truth: LogTruth) -> Iterator[str]:
         event["time"] = hazards.time(hazard, at, number)
         if hazard == "late-keys" and arrives >= late_from:
             event |= {"label": event["event_type"][:40], "nonInteraction": 1}
+        if hazard == "newline-names":
+            event["username"] += "\n"
         truth.events += 1
         if hazard not in REJECTING:
             event_type = event["event_type"]

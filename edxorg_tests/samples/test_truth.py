@@ -159,6 +159,7 @@ def test_each_hazard_is_in_the_files(hazardous: Written, plain: Written) -> None
     log = gzip.decompress((hazardous.folder / "mitx-edx-events-2024-01-19.log.gz").read_bytes())
     assert b"\n" + b"\0" * 64 + b"{" in log
     assert b" localhost {" in log
+    assert re.search(rb'"username": "\w*\\n"', log)
     assert re.search(rb'"time": "[^"]+Z"', log)
     assert re.search(rb'"time": "[^"]+-05:00"', log)
     assert re.search(rb'"time": \d{10},', log)
