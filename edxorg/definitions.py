@@ -92,7 +92,9 @@ def _resources(settings: Settings) -> dict[str, object]:
     )
     gcs = GCSConnection(vault=vault, secret_path=settings.google_secret)
     return {
-        "io_manager": dg.mem_io_manager,
+        "io_manager": FileObjectIOManager(
+            url=settings.landing_zone_url, vault=vault, vault_gcs_token_path=settings.google_secret
+        ),
         "s3file_io_manager": FileObjectIOManager(url=settings.landing_zone_url),
         "gcs_input": GCSFileIOManager(url=settings.archive_url, gcs=gcs),
         "gcp_gcs": gcs,

@@ -11,11 +11,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
+from pydantic import ValidationError
 
 from edxorg.definitions import build_definitions, defs
 from edxorg.lib.settings import Settings
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 
 ROOT = Path(__file__).parent.parent
+
+GOOGLE_SECRET = "secret-data/pipelines/edx/org/gcp-oauth-client"  # noqa: S105 - where it is, not what
 
 COUNT = """
 import json, os
@@ -113,6 +117,18 @@ def test_the_resources_for_s3_are_what_code_for_dagsters_takes() -> None:
     resources = defs.resources or {}
     assert all(isinstance(resources[name], S3Resource) for name in ("s3", "s3_download", "s3_upload"))
     assert resources["s3_download"].profile_name == "edxorg"
+
+
+def test_the_default_io_manager_is_one_for_files() -> None:
+    manager = (defs.resources or {})["io_manager"]
+    assert isinstance(manager, FileObjectIOManager)
+    assert (manager.url, manager.vault_gcs_token_path) == (Settings.from_environ({}).landing_zone_url, GOOGLE_SECRET)
+
+
+@pytest.mark.parametrize("name", ["s3_download", "s3_upload"])
+def test_an_argument_that_an_account_lacks_is_an_error(name: str) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        type((defs.resources or {})[name])(profil_name="edxorg")
 
 
 def test_dagster_finds_nothing_wrong() -> None:

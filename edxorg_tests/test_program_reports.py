@@ -10,6 +10,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +18,7 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
+from edxorg.definitions import build_definitions
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.lib import program_reports
 from edxorg.lib.program_reports import Needed, batches, needs_copy
@@ -196,7 +198,7 @@ def test_reports_land_under_their_whole_keys_each_account_with_its_own_credentia
     result = two.run()
     assert result.success
     assert two.landed() == {f"{PREFIX}/a.csv": b"a,b\n1,2\n", f"{PREFIX}/sub/b.csv": b"b"}
-    uploaded = outcome(result, "upload_files_to_s3")
+    uploaded = outcome(result, "copy_program_reports")
     assert (uploaded["reports"], uploaded["bytes"], uploaded["failed"]) == (2, 9, 0)
     assert uploaded["checked_by"] in {"md5", "sha256", "crc64nvme", "crc32"}
     assert two.left_on_disk() == []
@@ -302,7 +304,7 @@ def test_a_failure_that_passes_is_tried_again_in_the_same_run(two: Two, monkeypa
     assert two.run(f"{PREFIX}/a.csv", f"{PREFIX}/b.csv").success
     assert two.landed() == {f"{PREFIX}/a.csv": b"third", f"{PREFIX}/b.csv": b"b"}
     monkeypatch.setattr(program_reports, "ATTEMPTS", 1)
-    rewrites = iter([b"forth"])
+    rewrites = (f"{number:05}".encode() for number in count())
     result = two.run(f"{PREFIX}/a.csv", f"{PREFIX}/b.csv")
     assert not result.success
     assert "changed while it was read" in reason(result)
@@ -323,11 +325,11 @@ def test_a_change_between_download_and_upload_is_not_lost(two: Two) -> None:
 
 def test_a_report_that_never_rests_fails(two: Two) -> None:
     two.reports.write("a.csv", b"0")
-    count = iter(range(1, 1000))
+    numbers = count(1)
 
     def change_the_source(method: str, key: str) -> None:
         if method == "PUT" and key.endswith("a.csv"):
-            two.reports.write("a.csv", f"{next(count)}".encode())
+            two.reports.write("a.csv", f"{next(numbers)}".encode())
 
     two.destination.before = change_the_source
     result = two.run(f"{PREFIX}/a.csv")
@@ -370,6 +372,36 @@ def test_a_profile_that_nobody_set_up_is_named(tmp_path: Path) -> None:
     assert "edxorg" in reason(result)
 
 
+def job_of_several_processes() -> dg.JobDefinition:
+    """The job as another location might have it run: each step in a process of its own."""
+    definitions = build_definitions(Settings.from_environ(os.environ))
+    several = dg.Definitions(
+        jobs=[sync_edxorg_program_reports(Settings.from_environ(os.environ))],
+        resources=definitions.resources,
+        executor=dg.multiprocess_executor,
+    )
+    return several.resolve_job_def("sync_edxorg_program_reports")
+
+
+def test_steps_in_processes_of_their_own_deliver_too_and_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("home", "temporary"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setenv("EDXORG_PROGRAM_REPORTS_URL", f"file://{tmp_path}/reports")
+    monkeypatch.setenv("EDXORG_PROGRAM_REPORTS_DESTINATION_URL", f"file://{tmp_path}/copies")
+    monkeypatch.setenv("EDXORG_LANDING_ZONE_URL", f"file://{tmp_path}/lake")
+    open_store(f"file://{tmp_path}/reports").write("2024/a.csv", b"1")
+    with dg.instance_for_test(temp_dir=str(tmp_path / "home")) as instance:
+        result = dg.execute_job(dg.reconstructable(job_of_several_processes), instance, run_config=QUIET)
+        assert result.success
+    assert (tmp_path / "copies/2024/a.csv").read_bytes() == b"1"
+    assert not (tmp_path / "lake").exists()
+    assert [path for path in (tmp_path / "temporary").rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "copies" / ".unfinished").iterdir()) == []
+
+
 class TestNeed:
     NOW = datetime(2024, 1, 31, tzinfo=UTC)
 
@@ -397,15 +429,15 @@ class TestNeed:
 COPY = """
 import sys
 from pathlib import Path
-from edxorg.lib.program_reports import Reports, deliver, fetch
+from edxorg.lib.program_reports import Reports, copy
 from ol_orchestrate.lib.stores import StoreAccess
 source, destination, report = sys.argv[1:]
 access = [StoreAccess(aws_endpoint_url=url, aws_region="us-east-1", aws_keys=("AK", "secret", None))
           for url in (source, destination)]
 reports = Reports.between("s3://bucket/reports_v2", access[0], "s3://large-reports", access[1])
-deliver(reports, fetch(reports, "reports_v2/large.csv", Path(report)))
-copy = reports.destination.find("reports_v2/large.csv")
-print(copy.size, next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+copy(reports, "reports_v2/large.csv", Path(report))
+copied = reports.destination.find("reports_v2/large.csv")
+print(copied.size, next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 

@@ -25,6 +25,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin
 from dagster._grpc.impl import get_external_sensor_execution
 from google.auth import jwt
+from upath import UPath  # noqa: TC002 - Dagster reads the annotation
 
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
@@ -245,6 +246,33 @@ def test_the_sensor_finds_archives_and_the_run_reads_them(
     key_line = gate.private_key.splitlines()[1]
     assert ACCOUNT not in said
     assert [each for each in (key_line, gate.token, root.token, role["VAULT_SECRET_ID"]) if each in said] == []
+
+
+def test_the_default_io_manager_reads_a_bucket_with_the_secret_of_vault(
+    environ: dict[str, str],
+    openbao_server: OpenBaoServer,
+    gate: Gate,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", openbao_server.token)
+    manager = (Location(environ, instance).definitions.resources or {})["io_manager"]
+    url = f"{environ['EDXORG_ARCHIVE_URL']}/{ARCHIVE}"
+    instance.report_runless_asset_event(dg.AssetMaterialization("archive", metadata={"path": url}))
+
+    @dg.asset(ins={"archive": dg.AssetIn(input_manager_key="io_manager")}, io_manager_key="memory")
+    def reader(archive: UPath) -> bytes:
+        return archive.read_bytes()
+
+    result = dg.materialize(
+        [dg.AssetSpec("archive"), reader],
+        instance=instance,
+        resources={"io_manager": manager, "memory": dg.mem_io_manager},
+    )
+
+    assert result.output_for_node("reader") == (tmp_path / "made" / ARCHIVE).read_bytes()
+    assert gate.issued >= 1
 
 
 def without_vault(environ: dict[str, str], root: hvac.Client) -> dict[str, str]:

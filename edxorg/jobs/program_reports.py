@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.ops.program_reports import download_op, upload_op
+from edxorg.ops.program_reports import copy_op
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 def sync_edxorg_program_reports(settings: Settings) -> dg.JobDefinition:
     """Copy reports from edX's bucket, under their whole keys."""
-    download_files_from_s3 = download_op(settings)
-    upload_files_to_s3 = upload_op(settings)
+    copy_program_reports = copy_op(settings)
 
     @dg.job(name="sync_edxorg_program_reports", description=sync_edxorg_program_reports.__doc__)
     def job() -> None:
-        upload_files_to_s3(download_files_from_s3())
+        copy_program_reports()
 
     return job

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from ol_orchestrate.lib.stores import StoredObject
+    from ol_orchestrate.lib.stores import SourceInfo, StoredObject
 
 Item = TypeVar("Item")
 
 REPORTS_A_RUN = 500
 
 BYTES_A_RUN = 20 * 10**9
-"""What a run holds on its disk at most, unless a single report is larger."""
+"""What a run copies at most, unless a single report is larger."""
 
 ATTEMPTS = 3
 """For each report, where a failure may pass."""
@@ -128,53 +128,37 @@ def batches(needed: Iterable[Needed]) -> Iterator[list[Needed]]:
         yield batch
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A report on this machine's disk, as its store had it."""
-
-    key: str
-    path: Path
-    size: int
-    version: str
-    checked_by: str
-
-
-def fetch(reports: Reports, key: str, path: Path) -> Fetched:
-    """Download a report, pinned to one version and checked against the store's checksum.
-
-    Raises:
-        PipelineError: It is gone, is refused, changes while it is read, or does not arrive; nothing is left at `path`.
-    """
-    try:
-        source = reports.source.read(reports.key_in_source(key))
-        with _disk(key), path.open("wb") as file:
-            for block in source:
-                file.write(block)
-    except PipelineError:
-        path.unlink(missing_ok=True)
-        raise
-    return Fetched(key, path, source.info.size, source.info.version, source.info.checked_by)
-
-
-def deliver(reports: Reports, fetched: Fetched) -> None:
-    """Put a report where its copy belongs, checked by the store there, and free the disk.
+def copy(reports: Reports, key: str, path: Path) -> SourceInfo:
+    """Copy a report, pinned to one version and checked against the store's checksum, and say what it was.
 
     A report that changed meanwhile is copied once more: its copy is younger than the change and may be of the same
     size, so that no later comparison would notice.
 
+    Args:
+        reports: Where it comes from and where it goes.
+        key: Its whole key.
+        path: A file that holds it in between, and is gone afterwards.
+
     Raises:
-        PipelineError: It does not arrive, or does not come to rest. What was fetched stays, for another attempt.
+        PipelineError: It is gone, is refused, does not arrive, or does not come to rest.
     """
-    key = reports.key_in_source(fetched.key)
-    for _ in range(ATTEMPTS):
-        with _disk(fetched.key), fetched.path.open("rb") as file:
-            reports.destination.write(fetched.key, file)
-        now = reports.source.find(key)
-        if now is None or now.version == fetched.version:
-            fetched.path.unlink()
-            return
-        fetched = fetch(reports, fetched.key, fetched.path)
-    raise SourceChangedError(f"{join_url(reports.source.url, key)}: it changes faster than it is copied. Run again")
+    key_in_source = reports.key_in_source(key)
+    try:
+        for _ in range(ATTEMPTS):
+            source = reports.source.read(key_in_source)
+            with _disk(key), path.open("wb") as file:
+                for block in source:
+                    file.write(block)
+            with _disk(key), path.open("rb") as file:
+                reports.destination.write(key, file)
+            now = reports.source.find(key_in_source)
+            if now is None or now.version == source.info.version:
+                return source.info
+    finally:
+        path.unlink(missing_ok=True)
+    raise SourceChangedError(
+        f"{join_url(reports.source.url, key_in_source)}: it changes faster than it is copied. Run again"
+    )
 
 
 @contextmanager

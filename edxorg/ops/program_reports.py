@@ -1,30 +1,26 @@
-"""The two ops that copy program reports: one fetches them into the run's folder, the other delivers them.
+"""The op that copies program reports, one at a time through the run's folder."""
 
-Between the two, a run's folder holds all its reports: 20 GB at the most, unless a single report is larger. Both ops
-have to run in one process, as they do with this location's executor, since that folder is the process's own.
-"""
-
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from edxorg.lib.program_reports import Comparison, Fetched, Reports, batches, deliver, each_alone, fetch
+from edxorg.lib.program_reports import Comparison, Reports, batches, copy, each_alone
 from edxorg.lib.settings import Settings
 from ol_orchestrate.failures import RETRIES, failures_for_people
 from ol_orchestrate.lib.errors import PipelineError
-from ol_orchestrate.lib.stores import StoreAccess
+from ol_orchestrate.lib.stores import SourceInfo, StoreAccess
 from ol_orchestrate.resources.outputs import SimpleResultsDir
+from ol_orchestrate.resources.strict import Strict
 
 NAMED_IN_FAILURE = 50
 """Reports; the rest is counted, and each is in the log."""
 
-DOWNLOAD_OP = "download_files_from_s3"
+COPY_OP = "copy_program_reports"
 
 
-class ReportsAccount(S3Resource):
+class ReportsAccount(Strict, S3Resource):
     """An account that is looked for when it is first used, not when a run starts.
 
     So a run between folders needs none, and one without the profile says what it wanted it for.
@@ -33,14 +29,6 @@ class ReportsAccount(S3Resource):
     def get_object_to_set_on_execution_context(self) -> S3Resource:
         """The resource itself, where its base class makes a client."""
         return self
-
-
-@dataclass(frozen=True)
-class Downloaded:
-    """What one op hands to the other: the files that arrived, and the reports that did not."""
-
-    files: list[Fetched]
-    failures: dict[str, PipelineError]
 
 
 class ReportsConfig(dg.Config):
@@ -56,14 +44,14 @@ class ReportsConfig(dg.Config):
 def requested_keys(run_config: Any) -> list[str]:  # noqa: ANN401 - a run's config, as anybody wrote it
     """The keys in the config of a run, as the sensor writes it; none if the run finds them out itself."""
     keys = run_config
-    for part in ("ops", DOWNLOAD_OP, "config", "keys"):
+    for part in ("ops", COPY_OP, "config", "keys"):
         keys = keys.get(part) if isinstance(keys, dict) else None
     return [str(key) for key in keys or []]
 
 
 def run_config_for(keys: list[str]) -> dict[str, Any]:
     """The config of a run that copies these reports."""
-    return {"ops": {DOWNLOAD_OP: {"config": {"keys": keys}}}}
+    return {"ops": {COPY_OP: {"config": {"keys": keys}}}}
 
 
 def access_of(s3: S3Resource) -> StoreAccess:
@@ -91,30 +79,42 @@ def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resourc
     )
 
 
-def download_op(settings: Settings) -> dg.OpDefinition:
-    """The op that fetches."""
+def copy_op(settings: Settings) -> dg.OpDefinition:
+    """The op that copies."""
 
-    @dg.op(name=DOWNLOAD_OP, retry_policy=RETRIES)
-    def download_files_from_s3(
+    @dg.op(name=COPY_OP, out=dg.Out(dg.Nothing), retry_policy=RETRIES)
+    def copy_program_reports(
         context: dg.OpExecutionContext,
         config: ReportsConfig,
         s3_download: S3Resource,
         s3_upload: S3Resource,
         results_dir: SimpleResultsDir,
-    ) -> Downloaded:
-        """Fetch reports into the run's folder, each checked against the checksum of its store."""
+    ) -> dg.Output[None]:
+        """Copy reports, one after the other, each checked by both stores; fail at the end if any is not there."""
         with failures_for_people(context):
             reports = reports_of(settings, s3_download, s3_upload)
+            if swept := reports.destination.abort_old_uploads():
+                context.log.info("%s", swept)
             keys = list(dict.fromkeys(config.keys)) or _needed(context, reports.compare())
-            paths = {key: results_dir.path / f"{number:06}" for number, key in enumerate(keys)}
-            files: list[Fetched] = []
-            failures = each_alone(keys, lambda key: files.append(fetch(reports, key, paths[key])))
-            context.add_output_metadata(
-                {"reports": len(files), "bytes": sum(file.size for file in files), "failed": len(failures)}
-            )
-            return Downloaded(files, failures)
+            copied: dict[str, SourceInfo] = {}
 
-    return download_files_from_s3
+            def copy_one(key: str) -> None:
+                copied[key] = copy(reports, key, results_dir.path / "report")
+
+            failures = each_alone(keys, copy_one)
+            metadata: dict[str, Any] = {
+                "reports": len(copied),
+                "bytes": sum(source.size for source in copied.values()),
+                "failed": len(failures),
+                "destination": reports.destination.url,
+                "checked_by": ", ".join(sorted({source.checked_by for source in copied.values()})),
+                "uploads_checked_by": reports.destination.upload_check,
+            }
+            if failures:
+                raise _failure(context, failures, len(copied))
+            return dg.Output(None, metadata=metadata)
+
+    return copy_program_reports
 
 
 def _needed(context: dg.OpExecutionContext, comparison: Comparison) -> list[str]:
@@ -128,38 +128,6 @@ def _needed(context: dg.OpExecutionContext, comparison: Comparison) -> list[str]
     if comparison.refused:
         context.log.warning("Refused as object keys: %s", comparison.refused[:NAMED_IN_FAILURE])
     return [each.key for each in batch]
-
-
-def upload_op(settings: Settings) -> dg.OpDefinition:
-    """The op that delivers."""
-
-    @dg.op(name="upload_files_to_s3")
-    def upload_files_to_s3(
-        context: dg.OpExecutionContext, downloaded: Downloaded, s3_download: S3Resource, s3_upload: S3Resource
-    ) -> None:
-        """Put the fetched reports below the destination; fail at the end if any report is not there."""
-        with failures_for_people(context):
-            reports = reports_of(settings, s3_download, s3_upload)
-            if swept := reports.destination.abort_old_uploads():
-                context.log.info("%s", swept)
-            files = {file.key: file for file in downloaded.files}
-            undelivered = each_alone(files, lambda key: deliver(reports, files[key]))
-            failures = {**downloaded.failures, **undelivered}
-            delivered = [file for key, file in files.items() if key not in undelivered]
-            context.add_output_metadata(
-                {
-                    "reports": len(delivered),
-                    "bytes": sum(file.size for file in delivered),
-                    "failed": len(failures),
-                    "destination": reports.destination.url,
-                    "checked_by": ", ".join(sorted({file.checked_by for file in delivered})),
-                    "uploads_checked_by": reports.destination.upload_check,
-                }
-            )
-            if failures:
-                raise _failure(context, failures, len(delivered))
-
-    return upload_files_to_s3
 
 
 def _failure(context: dg.OpExecutionContext, failures: dict[str, PipelineError], delivered: int) -> dg.Failure:

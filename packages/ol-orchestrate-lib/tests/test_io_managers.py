@@ -13,6 +13,7 @@ from upath import UPath
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager, S3FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
+from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
 from ol_orchestrate.resources.secrets.vault import Vault
@@ -214,3 +215,76 @@ def test_a_key_that_leads_elsewhere_is_refused(lake: Lake, instance: dg.DagsterI
     result = written_and_read(lake, instance, tmp_path / "local", "../outside", digest)
     assert not result.success
     assert list(lake.store.list()) == []
+
+
+def handed_over(lake: Lake, instance: dg.DagsterInstance, value: object) -> dg.ExecuteInProcessResult:
+    """A run of an op that hands over a value, and of one below it that reads it as a file."""
+
+    @dg.op
+    def write() -> object:
+        return value
+
+    @dg.op(out=dg.Out(io_manager_key="memory"))
+    def read(file: UPath) -> str:
+        return file.read_text()
+
+    @dg.job(resource_defs={"io_manager": lake.manager, "memory": dg.mem_io_manager})
+    def job() -> None:
+        read(write())
+
+    return job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+
+
+def test_ops_hand_files_over_as_assets_do(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    (tmp_path / "local").write_text("from op to op")
+    result = handed_over(lake, instance, (tmp_path / "local", "handed/over"))
+    assert result.output_for_node("read") == "from op to op"
+    assert lake.content("handed/over") == b"from op to op"
+
+
+def test_a_whole_url_below_the_own_one_is_as_good_as_a_key(
+    lake: Lake, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    (tmp_path / "local").write_text("1")
+    assert written_and_read(lake, instance, tmp_path / "local", f"{lake.url}/reports/day.txt", digest).success
+    assert lake.content("reports/day.txt") == b"1"
+    recorded = instance.get_latest_materialization_event(dg.AssetKey("report"))
+    assert recorded is not None
+    assert recorded.asset_materialization is not None
+    assert recorded.asset_materialization.metadata["object_key"].value == "reports/day.txt"
+
+
+@pytest.mark.parametrize("elsewhere", ["{url}er/day.txt", "{url}", "s3://another/day.txt", "https://evil.example/x"])
+def test_a_whole_url_elsewhere_is_refused_and_named(
+    instance: dg.DagsterInstance, tmp_path: Path, elsewhere: str
+) -> None:
+    (tmp_path / "local").write_text("1")
+    lake = Lake(url := f"file://{tmp_path}/lake", FileObjectIOManager(url=url))
+    result = handed_over(lake, instance, (tmp_path / "local", elsewhere.format(url=url)))
+    failure = result.failure_data_for_node("write")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert f"writes below {url}, and {elsewhere.format(url=url)} is elsewhere" in str(failure.user_failure_data)
+    assert list(lake.store.list()) == []
+
+
+def test_a_value_that_is_no_file_is_refused_and_none_is_nothing(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    lake = Lake(url := f"file://{tmp_path}/lake", FileObjectIOManager(url=url))
+    failure = handed_over(lake, instance, 7).failure_data_for_node("write")
+    assert failure is not None
+    assert "write handed over a value of type int: return a pair" in str(failure.user_failure_data)
+    failure = handed_over(lake, instance, None).failure_data_for_node("read")
+    assert failure is not None
+    assert "input file: the step above recorded no file" in str(failure.user_failure_data)
+    assert list(lake.store.list()) == []
+
+
+def test_credentials_in_vault_need_both_the_vault_and_the_path() -> None:
+    manager = FileObjectIOManager(url="gs://bucket", vault=Vault())
+    with pytest.raises(BadInputError, match="both vault and vault_gcs_token_path, or neither"):
+        manager.access("gs://bucket")
+
+
+def test_a_bucket_and_a_url_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="give no url"):
+        S3FileObjectIOManager(bucket="bucket", url="s3://other")

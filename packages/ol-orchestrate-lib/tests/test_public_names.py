@@ -4,8 +4,14 @@ from importlib import import_module
 
 import pytest
 from dagster_gcp.gcs import GCSResource
+from pydantic import BaseModel, ValidationError
 
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager, S3FileObjectIOManager
+from ol_orchestrate.io_managers.gcs import GCSFileIOManager
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
+from ol_orchestrate.resources.openedx import OpenEdxApiClient, OpenEdxApiClientFactory
+from ol_orchestrate.resources.outputs import DailyResultsDir, SimpleResultsDir
+from ol_orchestrate.resources.secrets.vault import Vault
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,32 @@ def test_it_is_there(name: str) -> None:
 
 def test_a_connection_is_what_code_for_googles_resource_takes() -> None:
     assert issubclass(GCSConnection, GCSResource)
+
+
+def test_the_io_manager_for_a_bucket_is_one_for_files() -> None:
+    assert issubclass(S3FileObjectIOManager, FileObjectIOManager)
+    assert issubclass(GCSFileIOManager, FileObjectIOManager)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        DailyResultsDir,
+        FileObjectIOManager,
+        GCSConnection,
+        GCSFileIOManager,
+        OpenEdxApiClient,
+        OpenEdxApiClientFactory,
+        S3FileObjectIOManager,
+        SimpleResultsDir,
+        Vault,
+    ],
+    ids=lambda each: each.__name__,
+)
+def test_an_argument_that_a_resource_lacks_is_an_error_that_names_it_and_hides_its_value(
+    resource: type[BaseModel],
+) -> None:
+    with pytest.raises(ValidationError) as raised:
+        resource(vault_token="hvs.canary")  # noqa: S106
+    assert "vault_token\n  Extra inputs are not permitted" in str(raised.value)
+    assert "canary" not in str(raised.value)

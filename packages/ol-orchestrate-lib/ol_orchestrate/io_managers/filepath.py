@@ -2,48 +2,87 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
+from upath import UPath
 
 from ol_orchestrate.failures import failures_for_people
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
+from ol_orchestrate.resources.secrets.vault import Vault  # noqa: TC001 - pydantic reads the annotation
+from ol_orchestrate.resources.service_account import ServiceAccount
+from ol_orchestrate.resources.strict import Strict
 
 if TYPE_CHECKING:
-    from upath import UPath
-
     from ol_orchestrate.lib.stores.path import StorePath
 
 
-class _StoredFileIOManager(dg.ConfigurableIOManager):
-    """Files below one URL: a folder, S3 or Google Cloud Storage.
+class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
+    """Files below one URL: a folder, S3 or Google Cloud Storage, by the scheme of the URL.
 
     On output it takes a pair `(local path, object key)` and puts the file there, whole or not at all; the local file
-    stays. On input it gives a `UPath` of what the partition's latest materialization says in its metadata `path`;
-    nothing is downloaded before it is read.
+    stays. The key may also be the whole URL. On input it gives a `UPath` of what was recorded in the metadata `path`,
+    by the partition's latest materialization or by the op that handed it over; nothing is downloaded before it is read.
     """
 
+    url: str | None = Field(
+        default=None,
+        description="file:///folder, s3://bucket/prefix or gs://bucket/prefix; not needed to read what was recorded",
+    )
     aws_profile: str | None = Field(default=None, description="AWS profile to use; the environment's own if not given")
+    vault: Vault | None = Field(default=None, description="Keeps the credentials for Google Cloud Storage")
+    vault_gcs_token_path: str | None = Field(
+        default=None,
+        description="The secret in `vault` whose fields are those of a service account's key file. Neither is needed "
+        "with GOOGLE_APPLICATION_CREDENTIALS, or where Google's clients find credentials by themselves",
+    )
     _store: ObjectStore | None = PrivateAttr(default=None)
+    _service_account: ServiceAccount | None = PrivateAttr(default=None)
 
-    @abstractmethod
-    def base_url(self) -> str:
-        """What object keys are below."""
+    @field_validator("url")
+    @classmethod
+    def _holds_no_credentials(cls, url: str | None) -> str | None:
+        refuse_credentials(url or "")
+        return url
 
     @property
     def can_write(self) -> bool:
         """Whether there is a base URL; without one, only what was recorded elsewhere can be read."""
-        return True
+        return self.url is not None
+
+    def base_url(self) -> str:
+        """What object keys are below.
+
+        Raises:
+            BadInputError: There is no URL.
+        """
+        if self.url is None:
+            raise BadInputError(f"{type(self).__name__} has no url to write below: configure one")
+        return self.url
 
     def access(self, url: str) -> StoreAccess:
-        """How to get into the store at a URL. May read secrets."""
-        del url
-        return StoreAccess(aws_profile=self.aws_profile)
+        """How to get into the store at a URL. May read secrets.
+
+        Raises:
+            BadInputError: Only one of `vault` and `vault_gcs_token_path` is given.
+            PipelineError: Vault does not give the secret.
+        """
+        account = self._google_service_account() if url.startswith("gs://") else None
+        return StoreAccess(aws_profile=self.aws_profile, google_service_account=account)
+
+    def _google_service_account(self) -> dict[str, str] | None:
+        if self.vault is None and self.vault_gcs_token_path is None:
+            return None
+        if self.vault is None or self.vault_gcs_token_path is None:
+            raise BadInputError(f"{type(self).__name__} needs both vault and vault_gcs_token_path, or neither")
+        if self._service_account is None:
+            self._service_account = ServiceAccount(self.vault, self.vault_gcs_token_path)
+        return self._service_account.fields()
 
     def store(self) -> ObjectStore:
         """The store at the base URL."""
@@ -51,26 +90,35 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
             self._store = open_store(self.base_url(), self.access(self.base_url()))
         return self._store
 
-    def handle_output(self, context: dg.OutputContext, obj: tuple[str | Path, str]) -> None:
-        """Write a local file to its object key, and say where it is."""
-        local_path, key = obj
+    def handle_output(self, context: dg.OutputContext, obj: tuple[str | Path, str] | None) -> None:
+        """Write a local file to its object key, and record where it is. `None` is no file, and nothing is written.
+
+        Raises:
+            dagster.Failure: It is no such pair, leads elsewhere, or cannot be written.
+        """
+        if obj is None:
+            return
         with failures_for_people(context.step_context):
+            local_path, key = _local_path_and_key(context, obj)
             store = self.store()
+            key = self._key_below(store.url, key)
             with Path(local_path).open("rb") as file:
                 store.write(key, file)
         context.add_output_metadata({"path": join_url(store.url, key), "object_key": key})
 
     def load_input(self, context: dg.InputContext) -> UPath:
-        """The file of the latest materialization.
+        """The file of the latest materialization, or of the op above.
 
         Raises:
             dagster.Failure: None was recorded, or its object is gone; not worth a retry.
         """
-        partition = None
-        if context.has_asset_partitions:
-            # In a job of ops, Dagster takes all partitions of the asset for the input; the run's own is meant.
-            partition = context.partition_key if context.has_partition_key else context.asset_partition_key
         with failures_for_people(context.step_context):
+            if not context.has_asset_key:
+                return self._path(_path_of_output(context))
+            partition = None
+            if context.has_asset_partitions:
+                # In a job of ops, Dagster takes all partitions of the asset for the input; the run's own is meant.
+                partition = context.partition_key if context.has_partition_key else context.asset_partition_key
             return self.find(context.instance, context.asset_key, partition)
 
     def find(self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> StorePath:
@@ -100,6 +148,21 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
         del partition
         return None
 
+    def _key_below(self, base: str, key: str) -> str:
+        """An object key as it is; of a whole URL, what is below the base.
+
+        Raises:
+            BadInputError: It is the URL of another place.
+        """
+        if not re.match(r"[a-z][a-z0-9+.-]*://", key):
+            return key
+        refuse_credentials(key)
+        if not key.startswith(f"{base}/"):
+            raise BadInputError(
+                f"{type(self).__name__} writes below {base}, and {key} is elsewhere: give a key below it"
+            )
+        return key.removeprefix(f"{base}/")
+
     def _path(self, url: str) -> StorePath:
         if self.can_write and url.startswith(f"{self.store().url}/"):
             return self.store().path(url.removeprefix(f"{self.store().url}/"))
@@ -107,45 +170,64 @@ class _StoredFileIOManager(dg.ConfigurableIOManager):
         return open_store(folder, self.access(folder)).path(name)
 
 
-class FileObjectIOManager(_StoredFileIOManager):
-    """Files in a folder, in S3 or in Google Cloud Storage, by the scheme of the URL."""
-
-    url: str | None = Field(
-        default=None,
-        description="file:///folder, s3://bucket/prefix or gs://bucket/prefix; not needed to read what was recorded",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _holds_no_credentials(cls, url: str | None) -> str | None:
-        refuse_credentials(url or "")
-        return url
-
-    @property
-    def can_write(self) -> bool:
-        """Whether there is a URL."""
-        return self.url is not None
-
-    def base_url(self) -> str:
-        """The URL.
-
-        Raises:
-            BadInputError: There is none.
-        """
-        if self.url is None:
-            raise BadInputError(f"{type(self).__name__} has no url to write below: configure one")
-        return self.url
-
-
-class S3FileObjectIOManager(_StoredFileIOManager):
+class S3FileObjectIOManager(FileObjectIOManager):
     """Files in an S3 bucket."""
 
     bucket: str
     path_prefix: str = ""
 
+    @field_validator("url")
+    @classmethod
+    def _no_url(cls, url: str | None) -> str | None:
+        """Refuse a URL.
+
+        Raises:
+            ValueError: There is one.
+        """
+        if url is not None:
+            raise ValueError("the bucket and the prefix say where; give no url, or use FileObjectIOManager")
+        return url
+
+    @property
+    def can_write(self) -> bool:
+        """Always."""
+        return True
+
     def base_url(self) -> str:
         """The bucket and the prefix."""
         return join_url(f"s3://{self.bucket}", self.path_prefix)
+
+
+def _local_path_and_key(context: dg.OutputContext, obj: object) -> tuple[str | Path, str]:
+    match obj:
+        case (str() | Path() as local_path, str() | UPath() as key):
+            return local_path, str(key)
+    raise BadInputError(
+        f"{context.step_key} handed over a value of type {type(obj).__name__}: return a pair of a local path and an "
+        "object key, or give this output another IO manager"
+    )
+
+
+def _path_of_output(context: dg.InputContext) -> str:
+    """The metadata `path` of the step that the input comes from, in this run or in the one that this one repeats.
+
+    Raises:
+        MissingObjectError: That step recorded no file.
+    """
+    from dagster._core.events import HandledOutputData  # noqa: PLC0415 - Dagster makes no public name of it
+
+    output = context.upstream_output
+    if output is not None:
+        for entry in context.instance.all_logs(output.run_id, of_type=dg.DagsterEventType.HANDLED_OUTPUT):
+            event = entry.dagster_event
+            if event is None or event.step_key != output.step_key:
+                continue
+            data = event.event_specific_data
+            if not isinstance(data, HandledOutputData) or data.output_name != output.name:
+                continue
+            if (path := data.metadata.get("path")) is not None:
+                return str(path.value)
+    raise MissingObjectError(f"input {context.name}: the step above recorded no file: run that first")
 
 
 def recorded_path(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> str | None:

@@ -2,21 +2,19 @@
 
 import os
 from threading import Lock
-from typing import Any
 
 from dagster import ResourceDependency
 from dagster_gcp.gcs import GCSResource
 from google.cloud.storage import Client
 from pydantic import Field, PrivateAttr
 
-from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.stores.gcs import google_credentials
 from ol_orchestrate.resources.secrets.vault import Vault
+from ol_orchestrate.resources.service_account import ServiceAccount
+from ol_orchestrate.resources.strict import Strict
 
-NEEDED_FIELDS = ("client_email", "private_key", "token_uri")
 
-
-class GCSConnection(GCSResource):
+class GCSConnection(Strict, GCSResource):
     """Makes a client of Google's at first use; its fields say where the service account is, and hold none of it.
 
     The first of these decides: `STORAGE_EMULATOR_HOST` (no credentials), `GOOGLE_APPLICATION_CREDENTIALS`, the secret
@@ -26,7 +24,7 @@ class GCSConnection(GCSResource):
     vault: ResourceDependency[Vault]
     secret_path: str = Field(description="Of the secret whose fields are those of a service account's key file.")
 
-    _service_account: dict[str, str] | None = PrivateAttr(default=None)
+    _service_account: ServiceAccount | None = PrivateAttr(default=None)
     _client: Client | None = PrivateAttr(default=None)
     _lock: Lock = PrivateAttr(default_factory=Lock)
 
@@ -52,25 +50,8 @@ class GCSConnection(GCSResource):
             BadInputError: The secret lacks a field that a service account has.
             PipelineError: Vault does not give the secret.
         """
-        without_vault = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS")
-        if not self.vault.address or any(os.environ.get(name) for name in without_vault):
-            return None
         with self._lock:
             if self._service_account is None:
-                self._service_account = _checked(self.vault.read(self.secret_path), self.secret_path)
-            return dict(self._service_account)
-
-
-def _checked(secret: dict[str, Any], path: str) -> dict[str, str]:
-    """The secret's fields, as in a key file of Google's.
-
-    Raises:
-        BadInputError: One that is needed is missing or empty.
-    """
-    missing = [name for name in NEEDED_FIELDS if not secret.get(name)]
-    if missing:
-        message = f"Secret {path} is no Google service account: it lacks {', '.join(missing)}. Write the whole key file"
-        raise BadInputError(message)
-    fields = {name: str(value) for name, value in secret.items()}
-    # A key that went through a shell or a form often has its line ends spelled out.
-    return {"type": "service_account", **fields, "private_key": fields["private_key"].replace("\\n", "\n")}
+                self._service_account = ServiceAccount(self.vault, self.secret_path)
+            service_account = self._service_account
+        return service_account.fields()

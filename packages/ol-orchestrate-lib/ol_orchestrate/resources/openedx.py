@@ -17,9 +17,10 @@ from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import AccessRefusedError
 from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi
 from ol_orchestrate.resources.secrets.vault import Vault
+from ol_orchestrate.resources.strict import Strict
 
 
-class _OpenEdxResource(ConfigurableResource[None]):
+class _OpenEdxResource(Strict, ConfigurableResource[None]):
     """One client for each process, made at first use."""
 
     requests_per_hour: int | None = Field(

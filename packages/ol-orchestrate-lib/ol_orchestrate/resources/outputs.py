@@ -16,12 +16,13 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from ol_orchestrate.lib.errors import AccessRefusedError
+from ol_orchestrate.resources.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class SimpleResultsDir(dg.ConfigurableResource[None]):
+class SimpleResultsDir(Strict, dg.ConfigurableResource[None]):
     """A folder that only this user can read, made at first use and gone when the run ends.
 
     Each process has a folder of its own. What a killed run left behind is deleted by the next run that makes one; a

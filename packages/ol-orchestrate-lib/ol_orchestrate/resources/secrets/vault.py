@@ -10,9 +10,10 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.vault import AuthMethod, VaultClient
+from ol_orchestrate.resources.strict import Strict
 
 
-class Vault(dg.ConfigurableResource[None]):
+class Vault(Strict, dg.ConfigurableResource[None]):
     """Secrets of HashiCorp Vault or OpenBao, key-value version 1 and 2.
 
     Connects and logs in when a secret is first read, so a location loads without it. Its fields are shown in the UI
