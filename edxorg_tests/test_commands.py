@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from edxorg.commands import runs
+from edxorg.commands import homes, runs
 from edxorg_tests.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.errors import MissingObjectError
 from ol_orchestrate.lib.redaction import remember_secrets
@@ -200,12 +200,28 @@ def test_a_home_of_dagster_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     left.parent.mkdir(parents=True)
     left.touch()
     for _ in range(2):
-        with runs.dagster_instance(tmp_path / "home") as instance:
+        with homes.dagster_instance(tmp_path / "home") as instance:
             instance.add_dynamic_partitions("files", [NAME])
             assert instance.get_dynamic_partitions("files") == [NAME]
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
         assert instance.get_dynamic_partitions("files") == [NAME]
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_home_one_is_made_that_only_its_user_can_look_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(tmp_path)
+    with homes.dagster_instance() as instance:
+        instance.event_log_storage.initialize_concurrency_limit_to_default("edxorg_archive")
+        assert [pool.limit for pool in instance.event_log_storage.get_pool_limits()] == [1]
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / ".edxorg", tmp_path / ".edxorg/dagster_home")] == [
+        0o700,
+        0o700,
+    ]
 
 
 ADDRESSES = ["https://user:hidden@h.example/", "S3://AKIA:hidden@bucket/", "gs://bucket/a?X-Goog-Signature=hidden&/"]

@@ -94,6 +94,14 @@ def test_the_storage_is_postgres_through_the_driver_that_is_installed(monkeypatc
     assert url.get_dialect().driver == "psycopg2"
 
 
+def test_the_image_is_made_of_exact_versions() -> None:
+    default = re.search(r"^ARG PYTHON_IMAGE=(.+)$", DOCKERFILE, re.MULTILINE)
+    assert default is not None
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", default[1])
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    assert re.findall(r"pip install .*\b(uv\S*)", DOCKERFILE)[0].startswith("uv==")
+
+
 def test_dagster_plus_accepts_its_file() -> None:
     (location,) = load_dagster_cloud_yaml((DEPLOY / "dagster_cloud.yaml").read_text()).locations
 

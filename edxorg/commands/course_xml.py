@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from rich.table import Column, Table
 
-from edxorg.commands import console, runs
+from edxorg.commands import console, homes, runs
 from edxorg.lib.members import CourseName, MemberKind, identify
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO
@@ -173,7 +173,7 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
 
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys))
-    with runs.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
+    with homes.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
         _register(instance, info, sha256, partition, settings)
         reasons = runs.run_job(outputs, instance, partition)
         landed = {} if reasons else _landed(instance, list(extract_edxorg_courserun_metadata.keys), partition)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edxorg.commands import console, runs
+from edxorg.commands import console, homes, runs
 from edxorg.lib.progress import watched_by
 from edxorg.lib.settings import Settings
 
@@ -57,7 +57,7 @@ def command(folder: Path) -> None:
         from edxorg.definitions import build_definitions  # noqa: PLC0415 - seconds
 
         defs = build_definitions(settings)
-    with runs.dagster_instance(folder / "dagster_home") as instance:
+    with homes.dagster_instance(folder / "dagster_home") as instance:
         demo = _Demo(defs, instance, settings)
         reasons = [*demo.files(), *demo.course_content(), *demo.program_reports(), *demo.catalogue()]
     for reason in reasons:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 import click
 
-from edxorg.commands import console, runs
+from edxorg.commands import console, homes, runs
 from edxorg.commands import course_xml as course_xml_export
 from edxorg.lib.progress import watched_by
 
@@ -102,7 +102,7 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
 
     job = build_definitions(settings).resolve_job_def(kind.job)
     failed = False
-    with runs.dagster_instance() as instance:
+    with homes.dagster_instance() as instance:
         for source in sources:
             partition = runs.register(instance, kind.files, source)
             with console.progress_bar(source.name, quiet=as_json) as bar, watched_by(bar):

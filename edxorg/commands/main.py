@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
@@ -84,6 +85,10 @@ def main() -> None:
 
 def _main() -> None:
     """Run the command; an error meant for people is one line, without a traceback."""
+    # A terminated command tidies up as an interrupted one does. A shell lets its background jobs ignore interrupts, and
+    # Dagster would then ignore both.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         edxorg(standalone_mode=False)
     except click.exceptions.Exit as stop:

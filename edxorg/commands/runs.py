@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from edxorg.commands import console
-from edxorg.lib.settings import LOCAL_FOLDER, Settings
+from edxorg.commands.homes import tags_of_this_command
+from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import join_url, open_store, split_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import dagster as dg
 
     from edxorg.components.source_files import SourceFiles
@@ -87,50 +82,6 @@ def settings_for(landing_zone: str | None) -> Settings:
     return replace(settings, landing_zone_url=as_url(landing_zone).rstrip("/"))
 
 
-@contextmanager
-def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
-    """The instance of `DAGSTER_HOME`, or one in the working folder."""
-    import dagster as dg  # noqa: PLC0415 - three seconds, and `--help` needs none of it
-
-    folder = (home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home"))).absolute()
-    with console.writing_to(folder):
-        if not folder.exists() or not any(folder.iterdir()):
-            _make_home(folder)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    with dg.DagsterInstance.get() as instance:
-        yield instance
-
-
-def _make_home(home: Path) -> None:
-    """Make a home for Dagster, whole or not at all: it cannot use tables that a killed process has half made."""
-    import dagster as dg  # noqa: PLC0415
-
-    unfinished = home.with_name(f".{home.name}.unfinished")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(home.parent):
-        if home.exists() and any(home.iterdir()):
-            return
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        (unfinished / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
-        with dg.DagsterInstance.from_config(str(unfinished)) as instance:
-            instance.get_runs(limit=1)
-            instance.get_dynamic_partitions("")
-            instance.all_instigator_state()
-        unfinished.replace(home)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Wait for a folder's lock, and hold it; a killed process does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl) -> str:
     """Make a file known to Dagster; return its partition key.
 
@@ -146,7 +97,8 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
 
 def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None) -> list[str]:
     """Run a job in this process; return why it failed, one reason for each step that did."""
-    return _reasons(job.execute_in_process(instance=instance, partition_key=partition, **QUIET))
+    tags = tags_of_this_command()
+    return _reasons(job.execute_in_process(instance=instance, partition_key=partition, tags=tags, **QUIET))
 
 
 def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
@@ -157,8 +109,11 @@ def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, a
     graph = defs.resolve_asset_graph()
     job = defs.resolve_implicit_global_asset_job_def()
     selection = list(graph.get(upstream).child_keys)
+    tags = tags_of_this_command()
     return _reasons(
-        job.execute_in_process(instance=instance, partition_key=partition, asset_selection=selection, **QUIET)
+        job.execute_in_process(
+            instance=instance, partition_key=partition, asset_selection=selection, tags=tags, **QUIET
+        )
     )
 
 

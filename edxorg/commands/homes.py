@@ -1,0 +1,142 @@
+"""The home of Dagster that a command uses: made where there is none, and freed of what killed commands left in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from edxorg.commands import console
+from edxorg.lib.settings import LOCAL_FOLDER
+from ol_orchestrate.lib.private_folders import make_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dagster as dg
+
+COMMAND = "edxorg/command"
+"""Tag of the runs of a command; its value is the name of a file in the home that the command locks while it lives."""
+
+COMMANDS = ".edxorg-commands"
+"""Folder of those files. A file without a lock was left by a command that was killed."""
+
+CONFIGURATION = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    # One archive at a time: a second command waits for the first.
+    default_limit: 1
+    # Commands run no daemon and no queue, so each step has to ask for itself.
+    granularity: op
+"""
+
+_command: ContextVar[str | None] = ContextVar("command", default=None)
+
+
+def tags_of_this_command() -> dict[str, str]:
+    """The tags by which its runs are known; none outside of `dagster_instance`."""
+    command = _command.get()
+    return {COMMAND: command} if command else {}
+
+
+@contextmanager
+def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
+    """The instance of `DAGSTER_HOME`, or one in the working folder."""
+    import dagster as dg  # noqa: PLC0415 - three seconds, and `--help` needs none of it
+
+    folder = (home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home"))).absolute()
+    with console.writing_to(folder):
+        if not folder.exists() or not any(folder.iterdir()):
+            _make_home(folder)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    with dg.DagsterInstance.get() as instance, _living_command(folder, instance) as command:
+        token = _command.set(command)
+        try:
+            yield instance
+        finally:
+            _command.reset(token)
+
+
+def _make_home(home: Path) -> None:
+    """Make a home for Dagster, whole or not at all: it cannot use tables that a killed process has half made."""
+    import dagster as dg  # noqa: PLC0415
+
+    unfinished = home.with_name(f".{home.name}.unfinished")
+    make_private(home.parent)
+    with _locked(home.parent):
+        if home.exists() and any(home.iterdir()):
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make_private(unfinished)
+        (unfinished / "dagster.yaml").write_text(CONFIGURATION)
+        with dg.DagsterInstance.from_config(str(unfinished)) as instance:
+            instance.get_runs(limit=1)
+            instance.get_dynamic_partitions("")
+            instance.all_instigator_state()
+        unfinished.replace(home)
+
+
+@contextmanager
+def _living_command(home: Path, instance: dg.DagsterInstance) -> Iterator[str | None]:
+    """Show by a locked file that this command lives, and fail the runs of those that do not.
+
+    Yields:
+        The name of the file; `None` where the home cannot be written to, as with a storage elsewhere.
+    """
+    folder = home / COMMANDS
+    name = uuid4().hex
+    try:
+        make_private(folder)
+        # A file must not be seen before it is locked.
+        with _locked(folder):
+            _fail_runs_of_killed_commands(folder, instance)
+            descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except PermissionError:
+        yield None
+        return
+    try:
+        yield name
+    finally:
+        (folder / name).unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _fail_runs_of_killed_commands(folder: Path, instance: dg.DagsterInstance) -> None:
+    """End the runs that are shown as under way and are not, and free what they hold: nobody else would."""
+    for left in folder.iterdir():
+        with suppress(BlockingIOError, FileNotFoundError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _fail_runs(left.name, instance)
+            left.unlink()
+
+
+def _fail_runs(command: str, instance: dg.DagsterInstance) -> None:
+    import dagster as dg  # noqa: PLC0415
+
+    for run in instance.get_runs(dg.RunsFilter(tags={COMMAND: command})):
+        if not run.is_finished:
+            instance.report_run_failed(
+                run, "The command that ran this was killed before it ended. Run it again: what it delivered is kept"
+            )
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait for a folder's lock, and hold it; a killed process does not."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

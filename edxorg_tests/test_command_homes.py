@@ -1,0 +1,124 @@
+"""Several commands, and killed ones, in one home of Dagster: each is a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from edxorg.commands.homes import COMMAND, COMMANDS
+from edxorg.samples.archive import write_sample_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
+SECONDS = 240
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A working folder with two archives, the first of which takes a while after its first object."""
+    for name, courses in zip(ARCHIVES, (40, 5), strict=True):
+        write_sample_archive(tmp_path / name, courses=courses, rows_per_course=1500, seed=0)
+    return tmp_path
+
+
+def ingest(place: Path, archive: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edxorg", "ingest", "archive", archive, "--landing-zone", str(place / "lake")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place), "DAGSTER_HOME": str(place / "home")}
+    return subprocess.Popen(  # noqa: S603
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def outcome(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=SECONDS)
+    return process.returncode, out + err
+
+
+def wait_for_objects(place: Path, process: subprocess.Popen[str]) -> None:
+    while not any((place / "lake").rglob("*.tsv")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@contextmanager
+def instance_of(place: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(place / "home")) as instance:
+        yield instance
+
+
+def unfinished(place: Path) -> list[Path]:
+    return list((place / "lake" / ".unfinished").iterdir())
+
+
+def test_two_archives_at_once_go_one_after_the_other(place: Path) -> None:
+    processes = [ingest(place, archive) for archive in ARCHIVES]
+    outcomes = [outcome(process) for process in processes]
+    assert [code for code, _ in outcomes] == [0, 0], outcomes
+    with instance_of(place) as instance:
+        times = []
+        for run in instance.get_runs():
+            log = instance.all_logs(run.run_id)
+            kinds = {entry.dagster_event.event_type_value: entry.timestamp for entry in log if entry.dagster_event}
+            times.append((kinds["STEP_START"], kinds["STEP_SUCCESS"]))
+    (_, first_end), (second_start, _) = sorted(times)
+    assert second_start >= first_end
+    assert unfinished(place) == []
+    assert list((place / "home" / COMMANDS).iterdir()) == []
+
+
+def test_after_a_kill_the_command_works_again_at_once_and_the_killed_run_has_failed(place: Path) -> None:
+    killed = ingest(place, ARCHIVES[0])
+    wait_for_objects(place, killed)
+    killed.kill()
+    killed.communicate()
+    with instance_of(place) as instance:
+        (run,) = instance.get_runs()
+        assert run.status is dg.DagsterRunStatus.STARTED
+        of_the_user = instance.create_run_for_job(noop, tags={}, status=dg.DagsterRunStatus.STARTED)
+    code, said = outcome(ingest(place, ARCHIVES[0]))
+    assert code == 0, said
+    with instance_of(place) as instance:
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.status is dg.DagsterRunStatus.FAILURE
+        assert COMMAND in ended.tags
+        messages = [entry.dagster_event.message for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+        assert any("command that ran this was killed" in (message or "") for message in messages)
+        left = instance.get_run_by_id(of_the_user.run_id)
+        assert left is not None
+        assert left.status is dg.DagsterRunStatus.STARTED
+        assert instance.event_log_storage.get_concurrency_info("edxorg_archive").claimed_slots == []
+    assert list((place / "home" / COMMANDS).iterdir()) == []
+
+
+@dg.job
+def noop() -> None: ...
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "terminated"])
+def test_a_command_that_is_stopped_leaves_nothing_unfinished_and_no_run_under_way(
+    place: Path, number: signal.Signals
+) -> None:
+    stopped = ingest(place, ARCHIVES[0])
+    wait_for_objects(place, stopped)
+    stopped.send_signal(number)
+    code, said = outcome(stopped)
+    assert code == 1, said
+    assert "Traceback" not in said
+    assert unfinished(place) == []
+    with instance_of(place) as instance:
+        (run,) = instance.get_runs()
+        assert run.is_finished
+        assert instance.event_log_storage.get_concurrency_info("edxorg_archive").claimed_slots == []
+    assert list((place / "home" / COMMANDS).iterdir()) == []
