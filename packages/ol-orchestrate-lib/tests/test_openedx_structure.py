@@ -132,6 +132,7 @@ class TestRows:
         document = {
             "a": {"category": "course", "b": {"c": 1}, "b__c": 2},
             "a_": {"_category": "x"},
+            "many": {str(number): number for number in range(1_000)},
             "a__b": {"c": 3},
         }
         (line,) = b"".join(
@@ -140,7 +141,8 @@ class TestRows:
             ].chunks("then")
         ).splitlines()
         (flat,) = [dict(pairs) for pairs in pairs_of(line) if ("a__category", "course") in pairs]
-        assert flat == {"a__category": "course", "a__b__c": 3, "a____category": "x"}
+        many = {f"many__{number}": number for number in range(1_000)}
+        assert flat == {"a__category": "course", "a__b__c": 3, "a____category": "x"} | many
         assert [len(dict(pairs)) for pairs in pairs_of(line)] == [len(pairs) for pairs in pairs_of(line)]
 
     def test_hashes_are_of_the_keys_in_the_order_of_the_file(self) -> None:
