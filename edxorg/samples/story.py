@@ -182,7 +182,7 @@ def enroll_instructor(course: Course, learner: Learner, *, number: int, first: i
 
 def _sessions_wanted(draw: float) -> tuple[int, bool]:
     """The number of sessions that a learner would like to have, and whether rather all that it takes."""
-    if draw < 0.2:  # noqa: PLR2004
+    if draw < 0.4:  # noqa: PLR2004
         return 0, False
     if draw < 0.85:  # noqa: PLR2004
         return 1 + int(draw * 1_000) % 3, False

@@ -37,7 +37,7 @@ DAY: Final = date(2024, 5, 6)
 """The day of a log that is not of a longer story."""
 
 _COURSES: Final = 12
-_EVENTS_PER_LEARNER: Final = 36
+_EVENTS_PER_LEARNER: Final = 28
 _LINES_A_WRITE: Final = 1_000
 _HAZARDS_EVERY: Final = 97
 _SELDOM: Final = 4_001
