@@ -433,3 +433,18 @@ def test_a_bucket_that_is_not_there_is_said(
         MissingObjectError, match=r"^..://nowhere/COLD: there is no such bucket. Create it, or correct its name$"
     ):
         list(open_store(f"{scheme}://nowhere/COLD").list())
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"), [("s3://bucket/a", "AWS_ENDPOINT_URL"), ("gs://bucket/a", "STORAGE_EMULATOR_HOST")]
+)
+def test_an_endpoint_with_credentials_is_refused_without_repeating_them(
+    url: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "http://user:hidden@127.0.0.1:1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(
+        BadInputError, match=rf"^{variable}: the address 'http://…@127\.0\.0\.1:1'.*is refused"
+    ) as caught:
+        open_store(url).find("key")
+    assert "hidden" not in str(caught.value)

@@ -13,6 +13,7 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
 )
 from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate
+from ol_orchestrate.lib.redaction import redact
 
 
 class IncompleteAnswerError(PermanentServiceError):
@@ -101,7 +102,7 @@ def error_of_answer(url: str, status: int, *, code: str = "", said: str = "", va
             address=variables.address
         )
     reason = ": ".join(
-        part for part in (" ".join(["the store answered", str(status), code]).strip(), said[:200]) if part
+        part for part in (" ".join(["the store answered", str(status), code]).strip(), redact(said)[:200]) if part
     )
     if kind is AccessRefusedError:
         reason = f"the store refuses access ({code or status})"
@@ -118,7 +119,7 @@ def untrusted(url: str, variables: Variables) -> PermanentServiceError:
 
 def error_of_obstore(url: str, error: Exception, variables: Variables) -> PipelineError:
     """The error for one of obstore's, which says all it knows in its text."""
-    text = str(error)
+    text = redact(str(error))  # before it is cut, as a secret that is cut is not found any more
     first_line = text.strip().partition("\n")[0][:300]
     if status := re.search(r"non-2xx status code: (\d{3})", text):
         code = re.search(r"<Code>(\w+)</Code>", text)

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
@@ -261,6 +262,7 @@ def _retry() -> Retry:
 def emulator() -> str | None:
     """The address of the emulator that `STORAGE_EMULATOR_HOST` names, with or without `http://`."""
     host = os.environ.get("STORAGE_EMULATOR_HOST")
+    refuse_credentials(host or "", "STORAGE_EMULATOR_HOST")
     return host if not host or "://" in host else f"http://{host}"
 
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
@@ -17,6 +18,7 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
+from ol_orchestrate.lib.redaction import remember_secrets
 from ol_orchestrate.lib.stores.answers import AWS, error_of_answer, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.budget import PART
@@ -145,9 +147,11 @@ class S3Store(CloudStore):
 
     def _options(self) -> dict[str, Any]:
         """What obstore needs to know, which the vendor's own client found out."""
+        from botocore.credentials import Credentials  # noqa: PLC0415
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
 
         endpoint: str = self._client.meta.endpoint_url
+        refuse_credentials(endpoint, "AWS_ENDPOINT_URL")
         verify = self._verify
         options: dict[str, Any] = {
             "config": {
@@ -167,8 +171,11 @@ class S3Store(CloudStore):
         }
         if self._access.aws_unsigned:
             return options
-        if self._session.get_credentials() is None:
+        credentials = self._session.get_credentials()
+        if credentials is None:
             raise self._no_credentials()
+        if type(credentials) is Credentials:  # others renew themselves, which can take a request, and expire
+            remember_secrets(credentials.secret_key, credentials.token)
         return {**options, "credential_provider": Boto3CredentialProvider(self._session, ttl=CREDENTIALS_LIVE)}
 
     @cached_property
