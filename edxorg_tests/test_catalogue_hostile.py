@@ -209,3 +209,53 @@ def test_a_depth_bomb_from_the_api_is_tried_once(
     assert len(failures) == 2
     assert again == set()
     assert len(api.asked) == 2
+
+
+RUN_AND_MEASURE = r"""
+import re, sys
+from pathlib import Path
+import dagster as dg
+from edxorg.definitions import defs
+with dg.instance_for_test(temp_dir=sys.argv[1]) as instance:
+    result = defs.resolve_job_def("edxorg_api_daily_job").execute_in_process(instance=instance, raise_on_error=False)
+for event in result.get_step_failure_events():
+    print(event.step_failure_data.user_failure_data.description)
+# Not by getrusage, whose peak is that of the parent where the parent was larger before it started this.
+print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) >> 10)
+"""
+
+
+def page_of(part: bytes, count: int) -> bytes:
+    """One course with so many equal subjects, the costliest part of a record."""
+    return b'{"count":1,"results":[{"key":"a","course_runs":[],"subjects":[' + b",".join([part] * count) + b"]}]}"
+
+
+@pytest.mark.parametrize(
+    ("body", "failure"),
+    [
+        pytest.param(page_of(b"{}", (32 << 20) // 3 - 100), "JSON values, and 400,000 are read", id="32 MiB of {}"),
+        pytest.param(page_of(b"{}", 199_900), "", id="as many values as are read"),
+        pytest.param(page_of(b"7", 399_900), "subjects no. 1: Input should be an object", id="an error in each value"),
+    ],
+)
+def test_a_whole_run_stays_within_512_mb_whatever_the_api_answers(tmp_path: Path, body: bytes, failure: str) -> None:
+    """In a process of its own, as the command of a run has it."""
+    with serving(Api(lambda *_: (200, body))) as api:
+        variables = {
+            "EDXORG_API_URL": api.url,
+            "EDXORG_API_TOKEN_URL": f"{api.url}/oauth2/access_token",
+            "EDXORG_API_CLIENT_ID": CLIENT_ID,
+            "EDXORG_API_CLIENT_SECRET": SECRET,
+            "EDXORG_LANDING_ZONE_URL": f"file://{tmp_path}/lake",
+        }
+        ran = subprocess.run(  # noqa: S603 - this interpreter, and the text above
+            [sys.executable, "-c", RUN_AND_MEASURE, str(tmp_path)],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=280,
+        )
+    *failures, peak = ran.stdout.splitlines()
+    assert any(failure in each for each in failures), failures
+    assert int(peak) < 512
