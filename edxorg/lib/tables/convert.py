@@ -179,7 +179,7 @@ class _Conversion:
         self._choice = choice
         self._delivery.choose(choice)
         held, self._held = self._held, []
-        while held and not self.is_hopeless:
+        while held:
             self._deliver(held.pop(0))
         return choice
 
