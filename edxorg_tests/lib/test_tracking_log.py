@@ -293,6 +293,14 @@ class TestBrokenFiles:
         assert "20 bytes that are no gzip follow. What stands before is delivered" in str(log.problem)
         assert log.report.bytes_in == len(packed)
 
+    def test_the_real_log_with_other_bytes_after_it_is_delivered_and_fails(self, normalize: Normalize) -> None:
+        path = Path(__file__).parents[3] / "shared" / "data" / "field" / "mitx-edx-events-2017-09-22.log.gz"
+        if not path.exists():
+            pytest.skip("the field inputs are not there")
+        log = normalize(packed=path.read_bytes())
+        assert (log.whole, log.report.lines_out) == (True, 1)
+        assert "ends at byte 106; 3 bytes that are no gzip follow" in str(log.problem)
+
     def test_what_came_before_a_cut_is_counted_to_the_line(self, normalize: Normalize) -> None:
         random_lines = [b'{"a": "%b"}' % hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(5_000)]
         packed = gzip.compress(b"\n".join(random_lines))

@@ -20,7 +20,7 @@ from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx import CourseExportError, RatioLimit, StaticAssets, course_outputs, read_course
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ol_orchestrate.lib.openedx import Course
 
@@ -110,6 +110,23 @@ class TestNoExports:
         tar = tar_of(member("c/course.xml", POINTER), member("c/html/x.xml", b"x" * 5_000))
         with pytest.raises(CourseExportError, match=r"is truncated|is damaged"):
             read(gzip.compress(tar[:4_000]))
+
+    @pytest.mark.parametrize(
+        ("change", "what"),
+        [
+            (lambda tar: tar.rstrip(b"\0").ljust(2_048, b"\0"), "is truncated: .* without the mark of its end"),
+            (lambda tar: tar + b"more", "is no course export: something follows the end of the tar"),
+        ],
+        ids=["no mark of the end", "bytes after the end"],
+    )
+    def test_the_end_of_the_tar_is_judged_as_in_any_archive(self, change: Callable[[bytes], bytes], what: str) -> None:
+        tar = tar_of(member("c/course.xml", POINTER), member("c/html/x.xml", b"<html/>"))
+        with pytest.raises(CourseExportError, match=what):
+            read(gzip.compress(change(tar)))
+
+    def test_bytes_after_the_gzip_are_an_error(self) -> None:
+        with pytest.raises(CourseExportError, match="; 4 bytes that are no gzip follow"):
+            read(WHOLE + b"more")
 
     def test_a_wrong_checksum_is_an_error(self) -> None:
         with pytest.raises(CourseExportError, match="its checksum is wrong"):
