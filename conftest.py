@@ -22,3 +22,8 @@ def migrations_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", cache(ScriptDirectory.from_config))
         yield
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their number: a gzip holds the time it was made at, and parallel workers must agree on names."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
