@@ -18,6 +18,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -184,6 +185,7 @@ class ScriptedS3:
         """
         self.objects: dict[str, tuple[int, str, bytes]] = {}
         self.uploads: dict[str, dict[int, tuple[int, bytes, bytes]]] = {}
+        self._numbers = count()
         self._keep = keep
         self._lock = threading.Lock()
 
@@ -191,7 +193,7 @@ class ScriptedS3:
         """Answer a request."""
         if request.method == "POST" and "uploads" in request.query:
             with self._lock:
-                upload = f"upload-{len(self.uploads)}"
+                upload = f"upload-{next(self._numbers)}"
                 self.uploads[upload] = {}
             return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
         if request.method == "PUT":

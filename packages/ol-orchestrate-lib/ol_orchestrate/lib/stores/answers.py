@@ -120,7 +120,8 @@ def untrusted(url: str, variables: Variables) -> PermanentServiceError:
 def error_of_obstore(url: str, error: Exception, variables: Variables) -> PipelineError:
     """The error for one of obstore's, which says all it knows in its text."""
     text = redact(str(error))  # before it is cut, as a secret that is cut is not found any more
-    first_line = text.strip().partition("\n")[0][:300]
+    # What went wrong stands last, after the address, the time and the number of retries.
+    first_line = text.strip().partition("\n")[0].rpartition(" - ")[2][:300]
     if status := re.search(r"non-2xx status code: (\d{3})", text):
         code = re.search(r"<Code>(\w+)</Code>", text)
         said = re.search(r"<Message>([^<]*)</Message>", text)
