@@ -54,8 +54,9 @@ BATCH_BYTES = 4 << 20
 BATCH_MEMBERS = 64
 """A batch is sent when it has either. Each costs about a millisecond of its own, whatever is in it."""
 
-PARTS_AT_ONCE = 8
-"""Parts of uploads, 8 MiB each, that all workers together have in memory; enough for 1 GB/s at 60 ms a part."""
+PARTS_AT_ONCE = 4
+"""Parts of uploads, 8 MiB each, that all workers together send at one time: 500 MB/s where a part takes 60 ms, which is
+more than they convert. Besides each, the next one may be read already."""
 
 FAILURES_IN_A_ROW = 20
 """Members that fail one after the other for a reason that lies in the landing zone, before the run gives up."""

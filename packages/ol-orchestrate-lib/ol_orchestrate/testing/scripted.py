@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     import socket
@@ -187,23 +188,32 @@ class ScriptedS3:
         self.uploads: dict[str, dict[int, tuple[int, bytes, bytes]]] = {}
         self._numbers = count()
         self._keep = keep
-        self._lock = threading.Lock()
 
     def __call__(self, request: Request) -> Answer:
         """Answer a request."""
-        if request.method == "POST" and "uploads" in request.query:
-            with self._lock:
-                upload = f"upload-{next(self._numbers)}"
-                self.uploads[upload] = {}
-            return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
-        if request.method == "PUT":
-            return self._put(request)
-        if request.method == "POST":
-            return self._complete(request)
+        match request.method:
+            case "POST":
+                return self._begin() if "uploads" in request.query else self._complete(request)
+            case "PUT":
+                return self._put(request)
+            case "DELETE":
+                self.objects.pop(request.path, None)
+                return Answer(204)
+        if "list-type" in request.query:
+            return self._list(request)
+        if "uploads" in request.query:
+            return _xml("ListMultipartUploadsResult", "")
+        return self._get(request)
+
+    def _begin(self) -> Answer:
+        upload = f"upload-{next(self._numbers)}"
+        self.uploads[upload] = {}
+        return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
+
+    def _get(self, request: Request) -> Answer:
         found = self.objects.get(request.path)
-        if found is None or request.method == "DELETE":
-            self.objects.pop(request.path, None)
-            return Answer(404 if request.method != "DELETE" else 204, b"<Error><Code>NoSuchKey</Code></Error>")
+        if found is None:
+            return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
         size, e_tag, body = found
         headers = {"ETag": f'"{e_tag}"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
         if request.method == "HEAD":
@@ -214,6 +224,24 @@ class ScriptedS3:
         start, end = int(first), min(int(last or size), size - 1)
         headers["Content-Range"] = f"bytes {start}-{end}/{size}"
         return Answer(206, body[start : end + 1], headers)
+
+    def _list(self, request: Request) -> Answer:
+        start = f"{request.path.rstrip('/')}/"
+        prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter")
+        content, folders = "", set()
+        for path, (size, e_tag, _) in sorted(self.objects.items()):
+            if not path.startswith(start + prefix):
+                continue
+            key = path.removeprefix(start)
+            folder, slash, _ = key.removeprefix(prefix).partition(delimiter or "/")
+            if delimiter and slash:
+                folders.add(prefix + folder + slash)
+                continue
+            written = "<LastModified>2024-02-01T00:00:00.000Z</LastModified>"
+            content += f"<Contents><Key>{escape(key)}</Key>{written}<ETag>&quot;{e_tag}&quot;</ETag><Size>{size}</Size>"
+            content += "</Contents>"
+        content += "".join(f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in folders)
+        return _xml("ListBucketResult", f"<IsTruncated>false</IsTruncated>{content}")
 
     def _put(self, request: Request) -> Answer:
         digest = hashlib.md5(request.body, usedforsecurity=False)
