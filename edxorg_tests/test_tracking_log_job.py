@@ -128,7 +128,7 @@ class TestWhatLands:
         assert location.run(LOG).success
         assert location.rows() == [
             {"name": "a", "time": "2024-05-06 01:02:03.000000", "page": None},
-            {"name": "b", "time": None, "page": "null"},
+            {"name": "b", "time": None, "page": None},
         ]
         assert location.rejects() == [{"line": 4, "reason": "no_json_object", "raw": "no event"}]
         (recorded,) = location.recorded()

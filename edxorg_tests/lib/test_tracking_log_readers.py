@@ -90,7 +90,7 @@ class TestRealLogs:
 
 
 def independent_event(line: bytes) -> dict[str, str] | None:
-    """The event by Python's own reader; values that are no strings are compared by their text in the line."""
+    """The event by Python's own reader: values that are no strings as their text in the line, and none that is null."""
     text = re.sub(r"^[A-Z][a-z]{2} [ \d]\d [\d:]{8} \S+ (?={)", "", line.decode())
     try:
         pairs = json.loads(text, object_pairs_hook=list)
@@ -100,6 +100,7 @@ def independent_event(line: bytes) -> dict[str, str] | None:
     if not isinstance(event, dict) or len(event) != len(pairs):
         return None
     decoder = json.JSONDecoder()
+    event = {key: value for key, value in event.items() if value is not None}
     for key, value in event.items():
         if not isinstance(value, str):
             candidates = [decoder.raw_decode(text, m.end()) for m in re.finditer(f'"{re.escape(key)}"\\s*:\\s*', text)]
