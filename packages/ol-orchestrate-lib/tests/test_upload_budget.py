@@ -78,7 +78,7 @@ def test_uploads_at_one_time_send_no_more_parts_than_the_budget_has(monkeypatch:
         with lock:
             now.append(1)
             most = max(most, len(now))
-        time.sleep(0.05)
+        time.sleep(0.2)
         with lock:
             now.pop()
         return store(request)
@@ -91,4 +91,4 @@ def test_uploads_at_one_time_send_no_more_parts_than_the_budget_has(monkeypatch:
         for done in [threads.submit(lake.write, f"{n}", content) for n, content in enumerate(contents)]:
             done.result()
     assert sorted(size for size, _, _ in store.objects.values()) == sorted(sizes)
-    assert most == 3
+    assert 1 < most <= 3, "a busy machine may send fewer, but never more"
