@@ -17,6 +17,7 @@ from edxorg.lib.object_keys import raw_data_asset, versioned_raw_data_key
 from edxorg.lib.workers import Deferred, WorkerPool
 from edxorg_tests.archives import table_name, write_archive
 from ol_orchestrate.lib.delivery import Recorded
+from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
 
 if TYPE_CHECKING:
@@ -43,12 +44,19 @@ class Died(BaseException):
 
 @dataclass
 class Life:
-    """How many changes to the landing zone a process lives to make; it makes the last one, or dies just before it."""
+    """How many changes to the landing zone a process lives to make; it makes the last one, or dies just before it.
+
+    Or, where `loses_answers`, it lives, and never learns that its tables were written.
+    """
 
     changes: int | None = None
     before_the_last: bool = False
+    loses_answers: bool = False
 
     def change(self, function: Callable[..., None], *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        if self.loses_answers and arguments[1].endswith(".tsv"):
+            function(*arguments, **options)
+            raise ServiceError("the answer is lost")
         if self.changes is None:
             return function(*arguments, **options)
         self.changes -= 1
@@ -83,6 +91,16 @@ def dying_after(changes: int | None, *, before_the_last: bool = False) -> Iterat
         pass
     finally:
         LIFE.changes = None
+
+
+@contextmanager
+def losing_answers() -> Iterator[None]:
+    """Have the store write tables, and answer with an error."""
+    LIFE.loses_answers = True
+    try:
+        yield
+    finally:
+        LIFE.loses_answers = False
 
 
 class InThisProcess(WorkerPool):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edxorg.lib.archive.account import Fate
-from edxorg_tests.delivery_model import BAD, EMPTY, Lake, dying_after, let_processes_die, memory_folder
+from edxorg_tests.delivery_model import BAD, EMPTY, Lake, dying_after, let_processes_die, losing_answers, memory_folder
+from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.stores import StoreAccess
 from ol_orchestrate.lib.stores.folder import FolderStore
 from ol_orchestrate.lib.stores.s3 import S3Store
@@ -73,6 +75,19 @@ class Sequences(RuleBasedStateMachine):
     def dies_at_a_change(self, members: Sequence[tuple[str, str]], day: date, changes: int, before: bool) -> None:  # noqa: FBT001
         run = self.lake.run(members, day)
         with dying_after(changes, before_the_last=before):
+            run.whole()
+        run.end()
+        self.settled = False
+
+    @rule(members=MEMBERS, day=DAYS, damaged=st.booleans())
+    def writes_are_answered_with_an_error(
+        self,
+        members: Sequence[tuple[str, str]],
+        day: date,
+        damaged: bool,  # noqa: FBT001
+    ) -> None:
+        run = self.lake.run(members, day, damaged=damaged)
+        with losing_answers(), suppress(PipelineError):
             run.whole()
         run.end()
         self.settled = False
@@ -156,6 +171,18 @@ class Sequences(RuleBasedStateMachine):
 
 Sequences.TestCase.settings = settings(max_examples=40, stateful_step_count=10, deadline=None)
 TestSequences = Sequences.TestCase
+
+
+def test_an_object_that_was_written_and_answered_with_an_error_is_settled_by_the_next_run(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    lake.run([(COURSES[0], "a")], FIRST_DAY).whole()
+    failed = lake.run([(COURSES[0], "b")], FIRST_DAY + timedelta(days=7))
+    with losing_answers():
+        assert failed.whole().failed == 1
+    assert len(lake.not_newest()) == 1
+    lake.run([(COURSES[1], "a")], FIRST_DAY + timedelta(days=14)).whole()
+    assert lake.not_newest() == []
+    assert not any(key.startswith("edxorg/unfinished/") for key in lake.objects())
 
 
 def test_a_sequence_on_a_clock_of_whole_seconds(moto_server: S3Server, s3_bucket: str, tmp_path: Path) -> None:

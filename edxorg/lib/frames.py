@@ -7,6 +7,10 @@ import struct
 import threading
 from collections import deque
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BYTES_AHEAD = 4 << 20
 """What a worker has received and not yet begun with, before it stops reading; a frame may go beyond."""
@@ -64,9 +68,15 @@ class Inbox:
     Without it a sender would wait for a busy worker to read, and meanwhile the other workers for the sender.
     """
 
-    def __init__(self, frames: Frames) -> None:
-        """Begin to receive."""
+    def __init__(self, frames: Frames, at_end: Callable[[], None]) -> None:
+        """Begin to receive.
+
+        Args:
+            frames: Where they come from.
+            at_end: Called in the thread as soon as the other end is closed, whatever is still waiting.
+        """
         self._source = frames
+        self._at_end = at_end
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._is_over = False
@@ -84,6 +94,7 @@ class Inbox:
                     self._changed.notify_all()
                     while self._size > BYTES_AHEAD:
                         self._changed.wait()
+        self._at_end()
         with self._changed:
             self._is_over = True
             self._changed.notify_all()

@@ -265,7 +265,7 @@ def serve(descriptor: int) -> None:
     answers: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
     sender = threading.Thread(target=_send, args=(connection, answers), name="answers")
     sender.start()
-    inbox = Inbox(connection)
+    inbox = Inbox(connection, at_end=_end_without_parent)
     with suppress(EOFError, OSError):
         setup, arguments = pickle.loads(inbox.receive())  # noqa: S301 - our own parent
         state = _outcome(setup, *arguments)
@@ -282,6 +282,15 @@ def _end_at_once(*_: object) -> None:
     """End without waiting for what is being written, and leave none of it."""
     discard_unfinished()
     os._exit(128 + signal.SIGTERM)
+
+
+def _end_without_parent() -> None:
+    """End at once when the parent is gone, which has all answers or was killed.
+
+    The next run settles what a killed one has written, so nothing may be written after that.
+    """
+    discard_unfinished()
+    os._exit(0)
 
 
 def _do(

@@ -234,6 +234,30 @@ def test_workers_end_with_a_killed_parent() -> None:
         time.sleep(0.05)
 
 
+def wait_long(_: int) -> Deferred[None]:
+    print("begun", flush=True)
+    return Deferred(lambda: time.sleep(60))
+
+
+def test_workers_at_work_end_with_a_killed_parent_too() -> None:
+    program = (
+        "from edxorg.lib.workers import WorkerPool\n"
+        "from edxorg_tests.lib.test_workers import wait_long\n"
+        "pool = WorkerPool(int, workers=1)\n"
+        "print(*pool.process_ids(), flush=True)\n"
+        "pool.submit(wait_long).result()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:  # noqa: S603
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "begun\n"
+        parent.kill()
+        deadline = time.monotonic() + 20
+        while _runs(worker):
+            assert time.monotonic() < deadline, "it goes on with its task"
+            time.sleep(0.05)
+
+
 def _runs(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123

@@ -152,6 +152,8 @@ def ingest_archive(
         ):
             ingestion = _Ingestion(pool, orders.archive_date, records, to_record, to_settle, naming)
             problem = _read(source, ingestion, progress)
+        if ingestion.has_unwritable:
+            reconciler.keep_mark()
         is_refused = isinstance(problem, (DamagedArchiveError, SourceChangedError))
         if is_refused:
             ingestion.refuse(reconciler)
@@ -212,6 +214,7 @@ class _Ingestion:
         self._claimed_twice: set[Place] = set()
         self._sent: deque[Future[list[Delivery]]] = deque()
         self._failures = 0
+        self.has_unwritable = False
 
     def take(self, entry: TarEntry) -> None:
         """Have one member delivered, sooner or later."""
@@ -247,6 +250,7 @@ class _Ingestion:
             self._to_record.drop(place)
             if delivery is None and isinstance(problem, MissingObjectError):
                 continue  # It was recorded, and was deleted from outside: nothing here can bring it back.
+            reconciler.keep_mark()
             if delivery := delivery or self._to_settle.get(place):
                 self.account.change(delivery, Fate.FAILED, problem=problem)
 
@@ -325,6 +329,7 @@ class _Ingestion:
         self.account.add(delivery, self._sizes.pop(member.path, 0), is_new=is_new)
         if place and delivery.version is not None and delivery.fate is not Fate.FAILED:
             self._keep(place, delivery)
+        self.has_unwritable |= delivery.unwritable
         self._failures = self._failures + 1 if delivery.unwritable else 0
         if self._failures >= FAILURES_IN_A_ROW:
             kind = ServiceError if delivery.may_pass else AccessRefusedError

@@ -77,6 +77,7 @@ class Reconciler:
         self._orders = orders
         self._records = records
         self._was_overtaken = False
+        self._keeps_mark = False
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -87,6 +88,10 @@ class Reconciler:
     def was_overtaken(self) -> None:
         """Have `finish` settle the run's assets, since another run has recorded something for them meanwhile."""
         self._was_overtaken = True
+
+    def keep_mark(self) -> None:
+        """Have the next run settle all places, since a store that answered a write with an error may have done it."""
+        self._keeps_mark = True
 
     def settle(self, places: Iterable[tuple[Place, str]]) -> Iterator[Unsettled[Place]]:
         """Make versions the newest of their places; yields the places where that failed."""
@@ -116,12 +121,14 @@ class Reconciler:
         with ThreadPoolExecutor(self._store.writes_at_once, thread_name_prefix="delete") as threads:
             for _ in threads.map(self._store.delete, keys):
                 pass
-        self._store.delete(self._orders.mark.key)
+        if not self._keeps_mark:
+            self._store.delete(self._orders.mark.key)
 
     def finish(self, assets: Iterable[str]) -> None:
         """End a run when all is recorded: settle what other runs may have touched, and remove the marks.
 
-        While another run is at work, the mark stays, so that the one that ends last settles what both have touched.
+        While another run is at work, the mark stays, so that the one that ends last settles what both have touched. It
+        also stays after `keep_mark`.
 
         Args:
             assets: Those that this run has delivered anything for.
@@ -139,7 +146,7 @@ class Reconciler:
             return
         marks = marks_in(self._store)
         over = [mark for mark in marks if mark in others and self._is_over(mark)]
-        if not any(mark.run != self._orders.mark.run and mark not in over for mark in marks):
+        if not self._keeps_mark and not any(mark.run != self._orders.mark.run and mark not in over for mark in marks):
             over += [mark for mark in marks if mark.key == self._orders.mark.key]
         for mark in over:
             self._store.delete(mark.key)
