@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from edxorg.commands.homes import COMMAND, COMMANDS
+from edxorg.commands.homes import COMMAND, COMMANDS, dagster_instance
+from edxorg.commands.runs import run_job
 from edxorg.samples.archive import write_sample_archive
 
 if TYPE_CHECKING:
@@ -104,6 +107,40 @@ def test_after_a_kill_the_command_works_again_at_once_and_the_killed_run_has_fai
 
 @dg.job
 def noop() -> None: ...
+
+
+@dg.op(pool="edxorg_archive")
+def one_at_a_time() -> None: ...
+
+
+@dg.job
+def waiting_job() -> None:
+    one_at_a_time()
+
+
+def test_a_command_that_waits_for_another_goes_on_when_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with dagster_instance() as instance:
+        with (tmp_path / "first").open("wb") as of_first:
+            fcntl.flock(of_first, fcntl.LOCK_EX)
+            (tmp_path / "first").rename(tmp_path / "home" / COMMANDS / "first")
+            first = instance.create_run_for_job(noop, tags={COMMAND: "first"}, status=dg.DagsterRunStatus.STARTED)
+            pools = instance.event_log_storage
+            pools.initialize_concurrency_limit_to_default("edxorg_archive")
+            assert pools.claim_concurrency_slot("edxorg_archive", first.run_id, "step").is_claimed
+            reasons: list[list[str]] = []
+            waiting = threading.Thread(target=lambda: reasons.append(run_job(waiting_job, instance)), daemon=True)
+            waiting.start()
+            waiting.join(4)
+            assert waiting.is_alive(), "it waits for its turn"
+        # A killed process holds no lock.
+        waiting.join(60)
+        assert reasons == [[]]
+        ended = instance.get_run_by_id(first.run_id)
+        assert ended is not None
+        assert ended.status is dg.DagsterRunStatus.FAILURE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "terminated"])

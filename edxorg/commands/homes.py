@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -38,6 +39,9 @@ concurrency:
     # Commands run no daemon and no queue, so each step has to ask for itself.
     granularity: op
 """
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often a command looks for killed ones, which may hold what it waits for."""
 
 _command: ContextVar[str | None] = ContextVar("command", default=None)
 
@@ -104,11 +108,24 @@ def _living_command(home: Path, instance: dg.DagsterInstance) -> Iterator[str | 
     except PermissionError:
         yield None
         return
+    ended = threading.Event()
+    looks = threading.Thread(target=_look_for_killed_commands, args=(folder, instance, ended), name="killed-commands")
+    looks.start()
     try:
         yield name
     finally:
+        ended.set()
+        looks.join()
         (folder / name).unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _look_for_killed_commands(folder: Path, instance: dg.DagsterInstance, ended: threading.Event) -> None:
+    """Free again and again what killed commands hold, until this one ends: its step may wait for their place."""
+    while not ended.wait(SECONDS_BETWEEN_LOOKS):
+        # Whatever failed is tried again, as the file of the killed command stays.
+        with suppress(Exception), _locked(folder):
+            _fail_runs_of_killed_commands(folder, instance)
 
 
 def _fail_runs_of_killed_commands(folder: Path, instance: dg.DagsterInstance) -> None:
