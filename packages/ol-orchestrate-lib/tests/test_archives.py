@@ -181,6 +181,15 @@ class TestFlippedBits:
             said.add(verdict(bytes(flipped))[1])
         assert said <= {"damaged", "whole"}
 
+    @pytest.mark.parametrize("size", [7, 64, BLOCK])
+    def test_a_member_that_goes_on_over_the_next_one_is_damaged(self, size: int) -> None:
+        first, second = bytearray(gzip.compress(b"x" * 5000, compresslevel=0)), gzip.compress(bytes(200_000))
+        length, complement = first.index(b"\x88\x13\x77\xec"), first.index(b"\x77\xec")
+        first[length + 1] ^= 0x40  # a stored block says its length twice
+        first[complement + 1] ^= 0x40
+        with pytest.raises(DamagedArchiveError, match="begin another gzip"):
+            list(gunzip(pieces(bytes(first) + second, size)))
+
     @pytest.mark.parametrize("kind", containers(b""))
     def test_a_cut_is_a_truncation(self, kind: str) -> None:
         packed = containers(tar_of(TABLES))[kind].rstrip(b"\0")

@@ -39,6 +39,11 @@ an eighth of it, within these bounds."""
 _GZIP_MARK = b"\x1f\x8b\x08"
 """The first bytes of a gzip member."""
 
+_GZIP_HEADER = re.compile(rb"\x1f\x8b\x08[\0-\x1f].{4}[\0\2\4][\0-\x0d\xff]", re.DOTALL)
+"""The header of a gzip member as programs write it: in other data once in some 10**11 bytes."""
+
+_HEADER_BYTES = 10
+
 _MAX_FLIPPED = 2
 """Bits in which a damaged gzip mark differs from a right one."""
 
@@ -168,7 +173,7 @@ def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
         piece = packed.take(step)
         step = min(2 * step, _LONGEST_STEP)
         if not piece:
-            raise packed.broken_off(size if packed.position - start > _TRAILER.size else None)
+            raise packed.broken_off(size if packed.position - start > _TRAILER.size else None, start)
         try:
             data = unpacking.decompress(piece, BLOCK)
             while data:
@@ -218,6 +223,9 @@ class _PackedBlocks:
         self._used = 0
         self._tail = b""
         self._zeros = 0
+        self._seam = b""
+        self._fetched = 0
+        self._last_header = -1
 
     def look(self, size: int) -> bytes:
         """The next `size` bytes, or what is left, which stay."""
@@ -256,8 +264,17 @@ class _PackedBlocks:
                 return
         raise self.broken_off(None)
 
-    def broken_off(self, size: int | None) -> ArchiveError:
-        """Make the error for bytes that end too early, after `size` unpacked ones if the last bytes may tell that."""
+    def broken_off(self, size: int | None, start: int | None = None) -> ArchiveError:
+        """Make the error for bytes that end too early.
+
+        Args:
+            size: Unpacked bytes of the member, if the last bytes of the file may tell that.
+            start: Where the packed data of the member begins.
+        """
+        if start is not None and self._last_header >= start:
+            # The last bytes tell about the last member, which is not the one that ran over its end.
+            what = f"it goes on where byte {self._last_header:,} seems to begin another gzip"
+            return DamagedArchiveError(f"the gzip data is damaged: {what}")
         if size is not None and self._ends_with_length(size):
             what = f"it goes on where byte {self.position:,} seems to be its end"
             return DamagedArchiveError(f"the gzip data is damaged: {what}")
@@ -299,12 +316,22 @@ class _PackedBlocks:
     def _next(self) -> bytes:
         for block in self._blocks:
             if block:
+                self._look_for_header(block)
                 if content := block.rstrip(b"\0"):
                     self._tail = (self._tail + bytes(min(self._zeros, 4)) + content[-4:])[-4:]
                     self._zeros = 0
                 self._zeros += len(block) - len(content)
                 return block
         return b""
+
+    def _look_for_header(self, block: bytes) -> None:
+        data = self._seam + block
+        if _GZIP_MARK in data:
+            first = self._fetched - len(self._seam)
+            for found in _GZIP_HEADER.finditer(data):
+                self._last_header = first + found.start()
+        self._seam = data[1 - _HEADER_BYTES :]
+        self._fetched += len(block)
 
 
 def read_ahead(source: Iterator[T], depth: int = 4) -> Generator[T, None, None]:
