@@ -10,8 +10,8 @@ from lxml import etree  # type: ignore[import-untyped]
 from ol_orchestrate.lib.openedx.passports import NAME as PASSPORTS
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
 
-MAX_MARKUP = 500_000
-"""Most `<` in one document, and most `=`. A parsed element or attribute takes about 100 bytes, however short its text,
+MAX_MARKUP = 200_000
+"""Most `<` in one document, and most `=`. A parsed element with an attribute takes 600 bytes, however short its text,
 so a small file could fill the memory; the largest course files have some thousands."""
 
 MAX_ATTRIBUTES = 1_000
