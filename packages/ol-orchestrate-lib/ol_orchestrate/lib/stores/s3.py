@@ -108,10 +108,13 @@ class S3Store(CloudStore):
                 verify=self._verify,
                 config=config,
             )
-        except (BotoCoreError, ValueError) as error:
+        except BotoCoreError as error:
             remedy = "Correct AWS_PROFILE, or ~/.aws/config; `aws configure` makes a profile"
             message = f"{self.url}: the AWS settings cannot be used: {error}. {remedy}"
             raise BadInputError(message) from error
+        except ValueError:  # whose text repeats the address, with a password that it may hold
+            raise BadInputError(f"{self.url}: AWS_ENDPOINT_URL is no address that can be used. Correct it") from None
+        refuse_credentials(client.meta.endpoint_url, "AWS_ENDPOINT_URL")
         client.meta.events.register("response-received.s3", self._note_region)
         return client
 
@@ -151,7 +154,6 @@ class S3Store(CloudStore):
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
 
         endpoint: str = self._client.meta.endpoint_url
-        refuse_credentials(endpoint, "AWS_ENDPOINT_URL")
         verify = self._verify
         options: dict[str, Any] = {
             "config": {
