@@ -55,7 +55,7 @@ BATCH_MEMBERS = 64
 """A batch is sent when it has either. Each costs about a millisecond of its own, whatever is in it."""
 
 PARTS_AT_ONCE = 4
-"""Parts of uploads, 8 MiB each, that all workers together send at one time: 500 MB/s where a part takes 60 ms, which is
+"""Parts of uploads, 5 MiB each, that all workers together send at one time: 300 MB/s where a part takes 60 ms, which is
 more than they convert. Besides each, the next one may be read already."""
 
 FAILURES_IN_A_ROW = 20

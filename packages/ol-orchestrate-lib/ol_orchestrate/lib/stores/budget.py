@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PART = 8 << 20
-"""Bytes of one part of a large upload; what the budget is counted in."""
+PART = 5 << 20
+"""Bytes of one part of a large upload, the fewest that S3 takes; what the budget is counted in."""
 
 
 class UploadBudget:

@@ -50,7 +50,11 @@ LEFT_BEHIND = timedelta(days=1)
 
 PARTS_IN_FLIGHT = 4
 MOST_PARTS = 10_000
-"""What S3 allows; the parts of an upload beyond 80 GB are larger than `PART`."""
+"""What S3 allows; the parts of an upload beyond 50 GB are larger than `PART`."""
+
+_PIECE = 256 << 10
+"""Bytes that obstore is handed at a time. It holds one part that it fills beside those that it sends; of a whole file,
+which it reads by parts, it would hold one more."""
 
 ETAG_OR_READ_BACK = "etag, or read back"
 """The check of an upload to a store that gets no checksum."""
@@ -256,7 +260,7 @@ class S3Store(CloudStore):
             written = obstore.put(
                 self._uploads,
                 path,
-                file,
+                iter(partial(file.read, _PIECE), b""),
                 attributes=attributes,
                 use_multipart=True,
                 chunk_size=part,
