@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import time
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -262,6 +263,7 @@ HOSTILE = {
     "regions out of order": (lambda: [START, sparse(5, 2, 1, 2, stored=b"four")], "out of order"),
     "regions beyond the end": (lambda: [START, sparse(9, 4, stored=b"four")], "does not fit"),
     "regions without data": (lambda: [START, sparse(0, 8, stored=b"four")], "does not fit"),
+    "an offset without a length": (lambda: [START, sparse(0, 4, 6, stored=b"four")], "offset that has no length"),
     "a map longer than the data": (lambda: [START, sparse_in_data(b""), b"1\n0\n9\n".ljust(512)], "not fit"),
     "a sparse entry without size": (lambda: [START, pax(("GNU.sparse.map", "0,0")), member("s")], "without a size"),
     "another sparse version": (
@@ -289,6 +291,23 @@ class TestHostileArchives:
         assert " in the header at byte " in str(error.value)
         assert peak < 32 << 20
         assert spent < 10
+
+    @pytest.mark.parametrize("after_padding", [b"", b"x"])
+    def test_padding_without_end_takes_no_memory(self, after_padding: bytes) -> None:
+        def blocks() -> Iterator[bytes]:
+            yield START + END
+            for _ in range(64):
+                yield bytes(1 << 20)
+            yield after_padding
+
+        tracemalloc.start()
+        entries = ((entry.name, sum(map(len, entry.blocks))) for entry in tar_entries(blocks()))
+        assert next(entries) == ("first.sql", len(CONTENT))
+        with pytest.raises(DamagedArchiveError, match="something follows the end") if after_padding else nullcontext():
+            assert list(entries) == []
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 16 << 20
 
     @pytest.mark.skipif(not SHARED.exists(), reason="the field inputs are not there")
     def test_the_field_inputs_end_in_an_error_in_no_time(self) -> None:

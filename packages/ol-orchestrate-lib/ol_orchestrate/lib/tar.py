@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 import tarfile
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ol_orchestrate.lib.archives import (
@@ -130,7 +131,7 @@ class _ForwardFile:
 
     def expect_zeros(self) -> None:
         """Check that nothing but zero bytes follows."""
-        for block in (bytes(self._rest), *self._blocks):
+        for block in chain([bytes(self._rest)], self._blocks):
             if block.strip(b"\0"):
                 raise DamagedArchiveError(f"something follows the end of the tar, after byte {self.position:,}")
             self.position += len(block)
@@ -308,6 +309,8 @@ class _Headers:
             numbers = extensions.pax[b"GNU.sparse.map"].split(b",")
         else:
             numbers = extensions.sparse_numbers
+        if len(numbers) % 2:
+            raise damaged("a sparse map with an offset that has no length", header.position)
         return _pairs([decimal(each, header.position) for each in numbers]), size
 
     def _gnu_sparse_map(self, header: _Header, extensions: _Extensions) -> tuple[Regions, int]:
