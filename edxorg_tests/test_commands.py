@@ -158,7 +158,13 @@ def test_inspect_names_a_file_of_another_format(
         (NAME, gzip.compress(b"{}\n" * 1000), "this is no tar archive, but text"),
         (NAME, gzip.compress(b""), "this is no tar archive, but empty"),
         (NAME, gzip.compress(packed_tar()), "this is no tar archive, but gzip"),
-        ("mitx-edx-events-2024-01-31.log.gz", packed_tar(), "this is no log, but a tar in gzip"),
+        ("mitx-edx-events-2024-01-31.log.gz", packed_tar(), "this is no log, but a gzip of an uncompressed tar"),
+        (
+            "mitx-edx-events-2024-01-31.log.gz",
+            gzip.compress(zip_archive()),
+            "this is no log, but a gzip of a zip archive",
+        ),
+        ("mitx-edx-events-2024-01-31.log.gz", gzip.compress(packed_tar()), "this is no log, but a gzip of gzip"),
     ],
 )
 def test_inspect_names_other_content_of_a_gzip(

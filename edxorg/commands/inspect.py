@@ -19,13 +19,16 @@ from edxorg.lib.archive.worker import Orders
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogAccount, normalize_log
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archives import UNCOMPRESSED_TAR, ArchiveError, WrongFormatError, gunzip, kind_of_file
+from ol_orchestrate.lib.archives import UNKNOWN_KIND, ArchiveError, WrongFormatError, gunzip, kind_of_file
 from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
     from edxorg.lib.tracking_log import LogReport
     from ol_orchestrate.lib.stores import VerifiedReader
+
+_KINDS_OF_LOGS = {"text", "empty", UNKNOWN_KIND}
+"""Kinds of content that are read as a log: the first line of one may begin with any bytes."""
 
 
 @click.command()
@@ -60,8 +63,8 @@ def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
     try:
         if not is_log:
             next(tar_entries(content), None)
-        elif kind_of_file(next(content, b"")) == UNCOMPRESSED_TAR:
-            return "this is no log, but a tar in gzip"
+        elif (kind := kind_of_file(next(content, b""))) not in _KINDS_OF_LOGS:
+            return f"this is no log, but a gzip of {kind}"
     except WrongFormatError as error:
         return str(error)
     except ArchiveError:
