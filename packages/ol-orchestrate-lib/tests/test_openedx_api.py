@@ -697,6 +697,14 @@ class TestSecrets:
         for secret in ("s3cr3t", CLIENT_ID, "token-1", "token-2"):
             assert secret not in shown
 
+    @pytest.mark.parametrize("path", [LISTING, TOKEN_PATH])
+    def test_no_content_type_holds_a_part_of_one(self, server: LoopbackApi, api: OpenEdxApi, path: str) -> None:
+        for length in range(60 - len(SECRET), 60):
+            server.on(path, Reply(b"x", status=400, headers={"Content-Type": "t" * length + SECRET}))
+            with pytest.raises(PipelineError) as caught:
+                keys_of(api)
+            assert SECRET[:4] not in str(caught.value)
+
     def test_repr_shows_addresses_only(self, server: LoopbackApi) -> None:
         shown = repr(credentials(server))
         assert server.url in shown

@@ -29,6 +29,18 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "a form": quote_plus,
     "JSON": lambda value: json.dumps(value)[1:-1],
     "HTML": html.escape,
+    "HTML by numbers": lambda value: "".join(c if c.isalnum() else f"&#{ord(c)};" for c in value),
+    "HTML by hexadecimal numbers": lambda value: "".join(c if c.isalnum() else f"&#x{ord(c):02X};" for c in value),
+    "XML": lambda value: html.escape(value).replace("&#x27;", "&apos;"),
+    "JSON of Go": lambda value: (
+        json.dumps(value)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    ),
+    "JSON of .NET": lambda value: "".join(c if c.isalnum() else f"\\u{ord(c):04X}" for c in value),
+    "JSON within JSON": lambda value: json.dumps(json.dumps(value)[1:-1])[1:-1],
+    "JSON within HTML": lambda value: html.escape(json.dumps(value)[1:-1]),
+    "HTML within HTML": lambda value: html.escape(html.escape(value)),
+    "a URL within a URL": lambda value: quote(quote(value, safe=""), safe=""),
+    "Python's bytes": lambda value: repr(value.encode())[2:-1],
     "a Python literal": lambda value: repr(value)[1:-1],
     "Base64": lambda value: b64encode(value.encode()).decode(),
     "Base64 after a user": lambda value: b64encode(f"user:{value}".encode()).decode(),
@@ -147,3 +159,20 @@ def test_a_log_record_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     assert f"retrying {MASK} of 3" in caplog.text
     assert "RuntimeError: echo of" in caplog.text
     assert "harmless text" in caplog.text
+
+
+@pytest.mark.parametrize("password", ["p@ssCANARY", "p/a@ssCANARY", "p:a@ss/CANARY"])
+def test_a_password_in_an_address_is_taken_out_whole(password: str) -> None:
+    assert (
+        redact(f"no answer of http://user:{password}@host/x, run again")
+        == f"no answer of http://{MASK}@host/x, run again"
+    )
+
+
+def test_a_secret_of_backslashes_is_found_in_linear_time() -> None:
+    value = "\\" * 40 + secrets.token_hex(6)
+    remember_secrets(value)
+    start = time.monotonic()
+    shown = redact("\\" * 20_000 + value[-12:] + "x")
+    assert time.monotonic() - start < 2
+    assert len(shown) < 20_020

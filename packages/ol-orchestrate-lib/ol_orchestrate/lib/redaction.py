@@ -8,7 +8,6 @@ signature in a URL, a JSON web token. Log records need no call: from the first s
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import re
@@ -20,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +43,7 @@ CREDENTIAL_PARAMETER = (
 _LOOKS_SECRET = (
     # A user before a host; the second form is for a password with slashes, which is no port.
     (
-        re.compile(r"(?<=://)[^\s/?#@]{1,512}@|(?<=://)[^\s/?#@]{1,512}:(?!\d{1,5}(?:[/?#]|$))[^\s@]{0,512}@"),
+        re.compile(r"(?<=://)[^\s/?#@:]{0,512}:(?!\d{1,5}(?:[/?#]|$))[^\s]{0,512}@|(?<=://)[^\s/?#]{1,512}@"),
         f"{MASK}@",
     ),
     (re.compile(rf"([?&;]{CREDENTIAL_PARAMETER}=)[^&;\s\"'<>]+", re.IGNORECASE), rf"\g<1>{MASK}"),
@@ -53,6 +51,12 @@ _LOOKS_SECRET = (
     # S3 repeats an expired session token in its answer.
     (re.compile(r"(<Token-\d>)[^<]+"), rf"\g<1>{MASK}"),
 )
+
+
+_NAMES_IN_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+
+_BACKSLASHES = r"\\{0,16}+"
+"""Before a character that is spelled in JSON within JSON within Python."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +71,14 @@ class _Secret:
 
     def __post_init__(self) -> None:
         """Prepare the search."""
-        runs = re.findall(r"[A-Za-z0-9_.~-]+", self.value)
+        runs = re.findall("[A-Za-z0-9]+", self.value)
         object.__setattr__(self, "rare", max(runs, key=len, default="").lower())
         object.__setattr__(self, "encoded", tuple(dict.fromkeys(_in_base64(self.value.encode(errors="replace")))))
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """The value as it is, and as URLs, forms, JSON, HTML and Python spell it, in any mixture of these."""
-
-        def of_character(character: str) -> str:
-            spellings = {
-                character,
-                quote(character, safe="", errors="replace"),
-                quote_plus(character, errors="replace"),
-            }
-            spellings |= {json.dumps(character)[1:-1], html.escape(character), repr(character)[1:-1], f"\\{character}"}
-            return f"(?:{'|'.join(map(re.escape, sorted(spellings, key=len, reverse=True)))})"
-
-        return re.compile("".join(map(of_character, self.value)), re.IGNORECASE)
+        return re.compile("".join(map(_spelled, re.findall(r"\\+|[^\\]", self.value))), re.IGNORECASE)
 
     def taken_out_of(self, text: str, lower: str) -> str:
         """The text without the value; `lower` is the text in lower case."""
@@ -154,6 +148,33 @@ def _stand_in(error: BaseException, seen: set[int]) -> BaseException:
     for note in getattr(error, "__notes__", ()):
         stand_in.add_note(redact(str(note)))
     return stand_in
+
+
+def _spelled(part: str) -> str:
+    """A pattern for what JSON, HTML, URLs and Python make of a character, once or within one another.
+
+    Args:
+        part: One character, or backslashes, of which no group could tell whose they are.
+    """
+    character = part[0]
+    code = ord(character)
+    data = character.encode(errors="replace")
+    # Go, Java and .NET spell out in JSON what has a meaning in HTML.
+    spellings = [
+        r"%(?:25)*".join(["", *(f"{byte:02x}" for byte in data)]),
+        rf"&(?:amp;)*#(?:0*{code}|x0*{code:x});",
+        r"\\{1,16}+".join(f"x{byte:02x}" for byte in data),
+        f"u{code:04x}",
+    ]
+    if character == "\\":
+        count = len(part)
+        return rf"(?:\\{{{count},{16 * count}}}+|(?:{_BACKSLASHES}(?:{'|'.join(spellings)})){{{count}}})"
+    if name := _NAMES_IN_HTML.get(character):
+        spellings.append(f"&(?:amp;)*{name[1:]}")
+    if character == " ":
+        spellings.append(r"\+")
+    spellings.append(re.escape(json.dumps(character)[1:-1].lstrip("\\")))
+    return f"{_BACKSLASHES}(?:{'|'.join([*spellings, re.escape(character)])})"
 
 
 def _redacting(make: Any) -> Any:  # noqa: ANN401 - a factory of log records takes whatever `LogRecord` takes

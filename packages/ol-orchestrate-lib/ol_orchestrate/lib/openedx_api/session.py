@@ -177,7 +177,7 @@ class ApiSession:
         return BadInputError(message)
 
     def _message(self, answer: Answer, problem: str) -> str:
-        kind = answer.headers.get("Content-Type", "none")[:60]
+        kind = redact(answer.headers.get("Content-Type", "none"))[:60]
         text = answer.body[: 64 * EXCERPT].decode("utf-8", "replace")
         if httpx.codes.is_success(answer.status) and text.lstrip()[:1] in {"{", "["}:
             told = f"{len(answer.body):,} bytes"  # of records, which no message quotes
