@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from typing import TYPE_CHECKING
 
+import click
 import dagster as dg
 import pytest
 
@@ -281,3 +282,24 @@ def test_what_a_command_prints_holds_no_secret_that_was_read(edxorg: Shell, monk
     assert (code, out) == (1, "printed …\n")
     assert "RuntimeError: echo of …" in err
     assert canary not in err
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        " s3://key:canary/1@bucket/a.tar.gz",
+        "'s3://key:canary@bucket/a.tar.gz'",
+        "s3:key:canary@bucket/a.tar.gz",
+        "//user:canary@host/a.tar.gz",
+        "user:canary@host/a.tar.gz",
+    ],
+)
+def test_a_path_that_was_meant_for_a_url_with_a_password_is_refused(place: str) -> None:
+    with pytest.raises(click.UsageError, match="is refused") as raised:
+        runs.as_url(place)
+    assert "canary" not in raised.value.message
+
+
+@pytest.mark.parametrize("place", ["data/a@b.tar.gz", "a b:c.tar.gz", "/x/z@w/12:30.tar.gz", "@home/a.tar.gz"])
+def test_a_path_with_odd_characters_is_a_path(place: str) -> None:
+    assert runs.as_url(place).endswith(place)

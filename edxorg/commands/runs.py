@@ -50,10 +50,25 @@ def as_url(place: str) -> str:
     is_url = re.match(r"[a-z][a-z0-9+.-]*:/", place, re.IGNORECASE)
     url = place if is_url else f"file://{Path(place).expanduser().absolute()}"
     try:
+        if not is_url:
+            _refuse_url_in_path(place)
         split_url(url)
     except BadInputError as error:
         raise click.UsageError(str(error)) from None
     return url
+
+
+def _refuse_url_in_path(place: str) -> None:
+    """Refuse a path that was meant for a URL, if that holds credentials: `user:password@host`, or a URL in quotes.
+
+    Raises:
+        BadInputError: It does; the message does not repeat it.
+    """
+    if re.search(r"[:/][^/@]+:[^@]*@|^[^/]*:[^@]*@", place):
+        raise BadInputError(
+            "the name of a file looks like a URL with a user and a password, and is refused, as names are shown and "
+            "stored. Write the URL without them and without quotes; for such a file, name its folder in a file:// URL"
+        )
 
 
 def source_urls(places: tuple[str, ...], names: DatedFileName | None) -> list[SourceUrl]:
