@@ -688,3 +688,91 @@ def test_a_bucket_without_left_uploads_has_nothing_to_say(s3_at: Callable[[Scrip
     listing = Answer(200, b"<ListMultipartUploadsResult/>")
     with serving(lambda _: listing) as server:
         assert s3_at(server).abort_old_uploads() is None
+
+
+@pytest.mark.parametrize("operation", ["list", "delete"])
+@pytest.mark.parametrize("status", [400, 401, 405])
+def test_an_error_of_s3_without_a_name_is_final(
+    status: int, operation: str, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: s3_error(status, "", message="")) as server:
+        store = s3_at(server)
+        with pytest.raises(PipelineError) as raised:
+            list(store.list()) if operation == "list" else store.delete("a.txt")
+    assert not raised.value.may_pass
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in to this network</html>", b""])
+def test_a_page_instead_of_a_listing_of_s3_is_final_and_no_empty_listing(
+    body: bytes, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: Answer(200, body, {"Content-Type": "text/html"})) as server:
+        store = s3_at(server)
+        with pytest.raises(PermanentServiceError):
+            list(store.list())
+    assert len(server.requests) == 1
+
+
+def test_a_bucket_that_cannot_be_named_so_is_final(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
+    with serving(lambda _: Answer()) as server:
+        s3_at(server)
+        with pytest.raises(BadInputError, match="Invalid bucket name"):
+            list(open_store("s3://bad bucket/lake").list())
+    assert not server.requests
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"[]", b'{"size": "many"}'])
+@pytest.mark.parametrize("operation", ["find", "read", "list", "write"])
+def test_an_answer_that_is_none_of_cloud_storage_is_final(
+    body: bytes, operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: Answer(200, body, {"Content-Type": "application/json"})) as server:
+        store = gcs_at(server)
+        if operation == "list" and body.startswith(b"{"):
+            assert list(store.list()) == []
+            return
+        with pytest.raises(PermanentServiceError):
+            OPERATIONS[operation](store)
+    assert sum(not is_about_the_bucket(request) for request in server.requests) <= 2
+
+
+@pytest.mark.parametrize("operation", ["list", "delete", "write"])
+@pytest.mark.parametrize("kept", ["environment", "service"])
+def test_keys_that_s3_repeats_are_in_no_message(
+    operation: str, kept: str, monkeypatch: pytest.MonkeyPatch, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    key, token = f"key/{os.urandom(9).hex()}", f"token/{os.urandom(9).hex()}=="
+    keys = {"AccessKeyId": "A", "SecretAccessKey": key, "Token": token, "Expiration": "2099-01-01T00:00:00Z"}
+
+    def answer(request: Request) -> Answer:
+        if request.path == "/keys":
+            return Answer(200, json.dumps(keys).encode(), {"Content-Type": "application/json"})
+        return s3_error(400, "InvalidToken", message=f"{request.headers['x-amz-security-token']} of {key} is wrong")
+
+    with serving(answer) as server:
+        if kept == "service":
+            monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+            monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+            monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/keys")
+        else:
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key)
+            monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        store = s3_at(server)
+        with pytest.raises(PermanentServiceError, match="is wrong") as raised:
+            OPERATIONS[operation](store)
+    assert key not in str(raised.value)
+    assert token not in str(raised.value)
+
+
+@pytest.mark.parametrize("operation", ["find", "list"])
+def test_an_endpoint_with_a_password_in_a_profile_is_refused_before_it_is_asked(
+    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\nendpoint_url = http://user:canary@127.0.0.1:1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with pytest.raises(BadInputError, match="is refused") as raised:
+        OPERATIONS[operation](open_store("s3://bucket/lake"))
+    assert "canary" not in str(raised.value)

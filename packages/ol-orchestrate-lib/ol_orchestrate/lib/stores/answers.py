@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
+    BadInputError,
     MissingObjectError,
     PermanentServiceError,
     PipelineError,
@@ -14,6 +16,9 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate
 from ol_orchestrate.lib.redaction import redact
+
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError
 
 
 class IncompleteAnswerError(PermanentServiceError):
@@ -140,6 +145,23 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
     if "non-partial response" in text or "Content-Range" in text:
         return incomplete(url, "Content-Range", variables)
     return ServiceError(f"{url}: the store failed: {first_line}. Run again later")
+
+
+def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
+    """The error for one that botocore has without an answer."""
+    from botocore.exceptions import (  # noqa: PLC0415
+        CredentialRetrievalError,
+        HTTPClientError,
+        MetadataRetrievalError,
+        ParamValidationError,
+    )
+
+    text = " ".join(redact(str(error)).split())[:300]
+    if isinstance(error, HTTPClientError | MetadataRetrievalError | CredentialRetrievalError):
+        return ServiceError(f"{url}: {text}")
+    if isinstance(error, ParamValidationError):
+        return BadInputError(f"{url}: {text}")
+    return PermanentServiceError(f"{url}: {text}. Check AWS_PROFILE, {AWS.address}")
 
 
 def incomplete(url: str, header: str, variables: Variables) -> IncompleteAnswerError:

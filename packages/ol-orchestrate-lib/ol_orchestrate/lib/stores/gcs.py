@@ -20,11 +20,13 @@ from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
+    PermanentServiceError,
     PipelineError,
     ServiceError,
     SourceChangedError,
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.stores.answers import GOOGLE, IncompleteAnswerError, error_of_answer, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.certificates import ca_bundle
@@ -154,18 +156,24 @@ class GCSStore(CloudStore):
         blob = self._blob(key)
         if blob is None:
             raise self.missing(key)
-        url = join_url(self.url, key)
-        for field in ("size", "generation", "updated"):
-            if getattr(blob, field) is None:
-                raise incomplete(url, f"field {field!r}", GOOGLE)
         created: datetime = blob.updated
-        return SourceInfo(url, blob.size, str(blob.generation), created.astimezone(UTC), announced_by_gcs(blob.crc32c))
+        return SourceInfo(
+            join_url(self.url, key),
+            blob.size,
+            str(blob.generation),
+            created.astimezone(UTC),
+            announced_by_gcs(blob.crc32c),
+        )
 
     def _blob(self, key: str) -> Blob | None:
         """An object as Google's client describes it; `None` where there is none."""
         path = self._path(key)
         with self._google_errors(key, self.missing(key)):
-            return self._client.bucket(self.bucket).get_blob(path, timeout=TIMEOUT, retry=_retry())
+            blob = self._client.bucket(self.bucket).get_blob(path, timeout=TIMEOUT, retry=_retry())
+            for field in ("size", "generation", "updated") if blob else ():
+                if getattr(blob, field) is None:
+                    raise incomplete(join_url(self.url, key), f"field {field!r}", GOOGLE)
+            return blob
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
         fields = "items(name,size,updated,generation),nextPageToken"
@@ -225,13 +233,34 @@ class GCSStore(CloudStore):
             if status:
                 raise error_of_answer(url, status, said=_said(error), variables=GOOGLE) from None
             if isinstance(error, TransportError):
-                raise ServiceError(f"{url}: Google's login cannot be reached: {str(error)[:300]}") from None
+                raise ServiceError(f"{url}: Google's login cannot be reached: {redact(str(error))[:300]}") from None
             if isinstance(error, GoogleAuthError) and error.retryable:
-                reason = str(error)[:300] or type(error).__name__
+                reason = redact(str(error))[:300] or type(error).__name__
                 raise ServiceError(f"{url}: Google gives no access token: {reason}. Run again") from None
             if isinstance(error, GoogleAuthError):
                 raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
-            raise ServiceError(f"{url}: {str(error)[:300]}") from None
+            if not isinstance(error, RequestException) or _is_broken_connection(error):
+                raise ServiceError(f"{url}: {redact(str(error))[:300]}") from None
+            raise _no_answer_of_google(url) from None
+        except (
+            AttributeError,
+            TypeError,
+            ValueError,
+            KeyError,
+        ):  # what Google's client makes of other JSON, or of none
+            raise _no_answer_of_google(url) from None
+
+
+def _no_answer_of_google(url: str) -> PermanentServiceError:
+    return PermanentServiceError(f"{url}: the answer is none of Cloud Storage's. Check {GOOGLE.address}")
+
+
+def _is_broken_connection(error: Exception) -> bool:
+    """Whether a request failed on its way; the other errors of `requests` are about answers and addresses."""
+    from requests import ConnectionError, Timeout  # noqa: A004, PLC0415
+    from requests.exceptions import ChunkedEncodingError  # noqa: PLC0415
+
+    return isinstance(error, ConnectionError | Timeout | ChunkedEncodingError)
 
 
 def _status(error: Exception) -> int:
@@ -248,13 +277,12 @@ def _retry() -> Retry:
     """When Google's client repeats a request, as the other clients do."""
     from google.api_core.retry import Retry  # noqa: PLC0415
     from google.auth.exceptions import TransportError  # noqa: PLC0415
-    from requests import RequestException  # noqa: PLC0415
 
     def can_pass(error: Exception) -> bool:
         if is_untrusted_certificate(error):
             return False
         status = _status(error)
-        return may_pass(status) if status else isinstance(error, RequestException | TransportError)
+        return may_pass(status) if status else isinstance(error, TransportError) or _is_broken_connection(error)
 
     return Retry(predicate=can_pass, initial=PAUSE, maximum=8.0, timeout=PATIENCE)
 

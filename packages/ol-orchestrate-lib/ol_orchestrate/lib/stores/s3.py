@@ -19,14 +19,15 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
-from ol_orchestrate.lib.stores.answers import AWS, error_of_answer, incomplete, untrusted
-from ol_orchestrate.lib.stores.base import StoredObject, join_url
+from ol_orchestrate.lib.stores.answers import AWS, error_of_answer, error_of_botocore, incomplete, untrusted
+from ol_orchestrate.lib.stores.base import join_url
 from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
 from ol_orchestrate.lib.stores.checksums import announced_by_s3, expected_e_tag
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo
 from ol_orchestrate.lib.stores.retrying import RETRIES, retried
+from ol_orchestrate.lib.stores.s3_listing import read_page, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.session import Session
     from fsspec import AbstractFileSystem
+    from obstore.store import S3Credential
 
+    from ol_orchestrate.lib.stores.base import StoredObject
     from ol_orchestrate.lib.stores.budget import UploadBudget
     from ol_orchestrate.lib.stores.opening import StoreAccess
 
@@ -83,7 +86,7 @@ class S3Store(CloudStore):
 
         session = botocore.session.Session(profile=self._access.aws_profile)
         # botocore's own parser takes two thirds of the time of a listing.
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
         if self._access.aws_keys:
             session.set_credentials(*self._access.aws_keys)
         return session
@@ -120,7 +123,14 @@ class S3Store(CloudStore):
             raise BadInputError(f"{self.url}: AWS_ENDPOINT_URL is no address that can be used. Correct it") from None
         refuse_credentials(client.meta.endpoint_url, "AWS_ENDPOINT_URL")
         client.meta.events.register("response-received.s3", self._note_region)
+        client.meta.events.register("before-sign.s3", self._remember_keys)
         return client
+
+    def _remember_keys(self, **_: object) -> None:
+        """Keep what a request is signed with out of texts: answers can repeat it."""
+        if (credentials := self._session.get_credentials()) is not None:
+            keys = credentials.get_frozen_credentials()
+            remember_secrets(keys.secret_key, keys.token)
 
     @property
     def _verify(self) -> bool | str | None:
@@ -154,8 +164,14 @@ class S3Store(CloudStore):
 
     def _options(self) -> dict[str, Any]:
         """What obstore needs to know, which the vendor's own client found out."""
-        from botocore.credentials import Credentials  # noqa: PLC0415
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
+
+        remember_keys = self._remember_keys
+
+        class Provider(Boto3CredentialProvider):
+            def __call__(self) -> S3Credential:
+                remember_keys()
+                return super().__call__()
 
         endpoint: str = self._client.meta.endpoint_url
         verify = self._verify
@@ -177,12 +193,9 @@ class S3Store(CloudStore):
         }
         if self._access.aws_unsigned:
             return options
-        credentials = self._session.get_credentials()
-        if credentials is None:
+        if self._session.get_credentials() is None:
             raise self._no_credentials()
-        if type(credentials) is Credentials:  # others renew themselves, which can take a request, and expire
-            remember_secrets(credentials.secret_key, credentials.token)
-        return {**options, "credential_provider": Boto3CredentialProvider(self._session, ttl=CREDENTIALS_LIVE)}
+        return {**options, "credential_provider": Provider(self._session, ttl=CREDENTIALS_LIVE)}
 
     @cached_property
     def _sends_checksums(self) -> bool:
@@ -341,11 +354,7 @@ class S3Store(CloudStore):
                 self.missing_bucket(),
                 partial(self._client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, **more),  # type: ignore[attr-defined]
             )
-            try:
-                objects = [_listed(found) for found in page.get("Contents", [])]
-                more = {"ContinuationToken": page["NextContinuationToken"]} if page.get("IsTruncated") else {}
-            except KeyError as missing:
-                raise incomplete(self.url, f"field {missing} in its listing", AWS) from None
+            objects, more = read_page(self.url, page)
             yield from objects
             if not more:
                 return
@@ -376,29 +385,15 @@ class S3Store(CloudStore):
             status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if status == HTTPStatus.NOT_FOUND:
                 raise not_found from None
-            code = error.response["Error"].get("Code", "")
-            said = error.response["Error"].get("Message", "")
+            # An empty element is None.
+            code = error.response["Error"].get("Code") or ""
+            said = error.response["Error"].get("Message") or ""
             code = "" if code.isdecimal() else code  # botocore repeats the status where there is none
             raise error_of_answer(url, status, code=code, said=said, variables=AWS) from None
         except BotoCoreError as error:
             if is_untrusted_certificate(error):
                 raise untrusted(url, AWS) from None
-            raise ServiceError(f"{url}: {error}") from error
+            raise error_of_botocore(url, error) from None
 
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"if_match": f'"{info.version}"'}
-
-
-def _timestamp(value: Any) -> datetime:  # noqa: ANN401 - text or a number, by what the service sends
-    """What botocore's parser makes of a time, sooner where it is ISO 8601, as in listings."""
-    from botocore.utils import parse_timestamp  # noqa: PLC0415
-
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        parsed: datetime = parse_timestamp(value)
-        return parsed
-
-
-def _listed(found: Mapping[str, Any]) -> StoredObject:
-    return StoredObject(found["Key"], found["Size"], found["LastModified"], found["ETag"].strip('"'))

@@ -1,0 +1,52 @@
+"""The pages of a listing of S3, as botocore reads them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ol_orchestrate.lib.stores.answers import AWS, incomplete
+from ol_orchestrate.lib.stores.base import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ON_EACH_PAGE = ("Name", "KeyCount", "IsTruncated", "Contents")
+
+
+def read_page(url: str, page: Mapping[str, Any]) -> tuple[list[StoredObject], dict[str, str]]:
+    """Read a page of a listing.
+
+    Args:
+        url: Of the store, for the message.
+        page: What botocore made of the answer.
+
+    Returns:
+        The objects under their whole keys, and the argument that asks for the next page, if there is one.
+
+    Raises:
+        IncompleteAnswerError: It is no page of a listing, or lacks a field.
+    """
+    # Of any other XML, such as a page of a proxy, botocore makes an empty listing.
+    if page.keys().isdisjoint(_ON_EACH_PAGE):
+        raise incomplete(url, "field 'Name' in its listing", AWS)
+    try:
+        objects = [
+            StoredObject(found["Key"], found["Size"], found["LastModified"], found["ETag"].strip('"'))
+            for found in page.get("Contents", [])
+        ]
+        more = {"ContinuationToken": page["NextContinuationToken"]} if page.get("IsTruncated") else {}
+    except KeyError as missing:
+        raise incomplete(url, f"field {missing} in its listing", AWS) from None
+    return objects, more
+
+
+def timestamp(value: Any) -> datetime:  # noqa: ANN401 - text or a number, by what the service sends
+    """What botocore's parser makes of a time, sooner where it is ISO 8601, as in listings."""
+    from botocore.utils import parse_timestamp  # noqa: PLC0415
+
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        parsed: datetime = parse_timestamp(value)
+        return parsed
