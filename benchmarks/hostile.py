@@ -35,6 +35,8 @@ _TABLES = {
     "quotes": (_HEADER, b'"'),
     "lines of a quote": (_HEADER, b'"\n'),
     "rows with an open quote": (_HEADER, b'1\t"a""b\n'),
+    "good rows with an open quote": (b"id\ttext\n", b'1\t"a""b\n'),
+    "good rows of one letter": (b"id\n", b"x\n"),
     "one endless quoted field": (_HEADER + b'1\t"', b"yz\n"),
     "bytes that are no UTF-8": (_HEADER, b"\xff\n"),
 }

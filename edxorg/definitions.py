@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
 
 from edxorg.assets.catalogue import catalogue_assets
 from edxorg.assets.checks import raw_archive_checks, raw_log_checks
@@ -21,7 +20,7 @@ from edxorg.jobs.catalogue import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
-from edxorg.ops.program_reports import ReportsAccount
+from edxorg.ops.program_reports import ReportsAccount, StrictS3Resource
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from edxorg.sensors.source_files import source_files_sensor
 from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
@@ -105,7 +104,7 @@ def _resources(settings: Settings) -> dict[str, object]:
             vault=vault,
             requests_per_hour=settings.api_requests_per_hour,
         ),
-        "s3": S3Resource(),
+        "s3": StrictS3Resource(),
         "s3_download": ReportsAccount(profile_name=settings.program_reports_profile),
         "s3_upload": ReportsAccount(),
         "results_dir": SimpleResultsDir(),

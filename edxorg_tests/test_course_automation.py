@@ -220,7 +220,7 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
     assert found.metadata["partitions"].value == bad
     reasons = str(found.metadata["reasons"].value)
     assert reasons.count("is an empty object: a structure without blocks") == 2
-    assert "MITx-bad0-1T2020\\|prod" in reasons
+    assert "MITx-bad0-1T2020&#124;prod" in reasons
     assert results["course_xml"].passed
     assert results["raw_tracking_logs"].passed
 

@@ -125,7 +125,7 @@ def test_the_default_io_manager_is_one_for_files() -> None:
     assert (manager.url, manager.vault_gcs_token_path) == (Settings.from_environ({}).landing_zone_url, GOOGLE_SECRET)
 
 
-@pytest.mark.parametrize("name", ["s3_download", "s3_upload"])
+@pytest.mark.parametrize("name", ["s3", "s3_download", "s3_upload"])
 def test_an_argument_that_an_account_lacks_is_an_error(name: str) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         type((defs.resources or {})[name])(profil_name="edxorg")

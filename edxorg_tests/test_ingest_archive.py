@@ -453,7 +453,7 @@ class TestBrokenStores:
         )
         said = in_a_process(program, archive, lake, prefix=bound_by_permissions())
         assert "members in a row could not be written" in said
-        assert f"file://{lake}/edxorg/raw_data/db_table/" in said
+        assert f"file://{lake}/edxorg/unfinished/" in said  # the mark is the first object
         assert "no permission (Permission denied). Let this user read and write the folder" in said
         assert "Nothing of this run is recorded" in said
         assert list(lake.iterdir()) == []
@@ -490,7 +490,8 @@ class TestBrokenStores:
             "    subprocess.run(['mount', '-t', 'tmpfs', size, 'tmpfs', disk], check=True)\n"
             "    accounts.append(ingest(archive, lake).account)\n"
             "assert accounts[0].failed_for_now == 1, accounts[0].as_json()\n"
-            "left = [str(path) for path in disk.rglob('*') if path.is_file() and path.suffix != '.tsv']\n"
+            "files = [path for path in disk.rglob('*') if path.is_file() and path.suffix != '.tsv']\n"
+            "left = [str(path) for path in files if path.parent.name != 'unfinished']  # but for the runs' marks\n"
             "print(json.dumps([*(each.as_json() for each in accounts), left]))\n"
         )
         said = in_a_process(program, archive, lake, disk, prefix=own_mounts(), TMPDIR=str(temporary))
@@ -550,4 +551,6 @@ def test_two_ingestions_at_once_end_in_the_same_objects(archive: Path, lake: Pat
     both = [subprocess.Popen(command, cwd=Path(__file__).parent.parent) for _ in range(2)]  # noqa: S603
     assert [each.wait() for each in both] == [0, 0]
     ingest(archive, tmp_path / "alone")
-    assert landed(lake) == landed(tmp_path / "alone")
+    # Each may have kept its mark, as the other was at work; the next run takes them away.
+    both_landed = {key: content for key, content in landed(lake).items() if not key.startswith("edxorg/unfinished/")}
+    assert both_landed == landed(tmp_path / "alone")

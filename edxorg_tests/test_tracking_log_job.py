@@ -492,16 +492,18 @@ class TestCommands:
         code, output, _ = edxorg("inspect", LOG, "--json")
         assert code == 0
         looked = json.loads(output)
-        assert (looked["lines_out"], looked["outcome"]) == (272, None)
+        assert (looked["lines_in"], looked["lines_out"], looked["outcome"]) == (273, 270, None)
         assert not (tmp_path / "lake").exists()
         code, output, _ = edxorg("ingest", "tracking-log", LOG, "--landing-zone", "lake", "--json")
         assert code == 0
         delivered = json.loads(output)
-        assert delivered == {**looked, "succeeded": True, "reasons": [], "outcome": "delivered"}
-        assert set(landed(tmp_path / "lake")) == {NORMALIZED}
+        rejects = f"file://{tmp_path}/lake/{REJECTS}"
+        expected = {**looked, "succeeded": True, "reasons": [], "outcome": "delivered", "rejects": rejects}
+        assert delivered == expected
+        assert set(landed(tmp_path / "lake")) == {NORMALIZED, REJECTS}
         code, output, _ = edxorg("ingest", "tracking-log", LOG, "--landing-zone", "lake")
         assert code == 0
-        assert "272 lines = 272 normalised + 0 rejected + 0 blank; unchanged" in output
+        assert "273 lines = 270 normalised + 2 rejected + 1 blank; unchanged" in output
 
     def test_a_log_that_fails_is_one_line_and_exit_code_1(self, edxorg: Command, tmp_path: Path) -> None:
         (tmp_path / LOG).write_bytes(b"this is plain text\n")

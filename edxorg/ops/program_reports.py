@@ -20,7 +20,11 @@ NAMED_IN_FAILURE = 50
 COPY_OP = "copy_program_reports"
 
 
-class ReportsAccount(Strict, S3Resource):
+class StrictS3Resource(Strict, S3Resource):
+    """Dagster's resource for S3, but for arguments that it lacks, which are errors."""
+
+
+class ReportsAccount(StrictS3Resource):
     """An account that is looked for when it is first used, not when a run starts.
 
     So a run between folders needs none, and one without the profile says what it wanted it for.

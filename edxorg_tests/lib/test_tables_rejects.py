@@ -120,6 +120,26 @@ class TestTooMany:
         assert (ended.output, ended.report.records_in) == (None, ended.report.rows_out + len(ended.rejects))
 
 
+class TestTooShort:
+    @pytest.mark.parametrize(("header", "row"), [(b"id", b"x"), (b"id\ttext", b'1\t"a""b'), (b"id\ttext", b'""\t""')])
+    def test_a_table_of_very_short_rows_ends_early(
+        self, header: bytes, row: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tables_convert, "MOST_SHORT_RECORDS", 1_000)
+        monkeypatch.setattr(tables_convert, "WINDOW_LINES", 500)
+        monkeypatch.setattr(cutting, "CHUNK", 1 << 10)
+        got = convert(b"\n".join([header, *[row] * 10_000, b""]))
+        assert "records have less than 12 bytes on average" in (got.problem or "")
+        assert 1_000 < got.report.records_in < 2_000
+        assert (got.output, got.rejects) == (None, [])
+
+    def test_many_rows_of_three_numbers_are_delivered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables_convert, "MOST_SHORT_RECORDS", 1_000)
+        got = convert(b"\n".join([b"id\ta\tb", *(b"%d\t%d\t7" % (100_000 + n, 10_000 + n) for n in range(3_000)), b""]))
+        assert got.problem is None
+        assert len(got.rows) == 3_000
+
+
 class TestHostile:
     """Hundreds of megabytes of nothing end after some hundred thousand records, and work grows with them only."""
 
@@ -302,7 +322,7 @@ table.close()
     [
         pytest.param(r"b'a\tb\n'", "b'x' * (1 << 20)", 100, r"b'\n1\t2\n'", [2, 1], id="a line of 100 MiB"),
         pytest.param(r"b'a\tb\n'", "b'x' * (1 << 20)", 100, "b''", [1, 0], id="no line end"),
-        pytest.param(r"b'a\n\"\n'", r"b'yz\n' * 100_000", 20, "b''", [2_000_001] * 2, id="short lines"),
+        pytest.param(r"b'a\n\"\n'", r"b'short line 1\n' * 100_000", 20, "b''", [2_000_001] * 2, id="short lines"),
         pytest.param(
             r"""b'"a"\t"b"\n1\t"' """, r"b'yz\n' * 100_000", 30, r"""b'"\n1\t2\n'""", [2, 1], id="a long quoted record"
         ),

@@ -36,6 +36,12 @@ MOST_REJECTS: Final = ((9, 100_000), (1, 1_000_000))
 bytes. A table of which every tenth record is good, or that has fewer records, is read to its end, as is one of any size
 of which half the records are good."""
 
+SHORTEST_RECORDS: Final = 12
+MOST_SHORT_RECORDS: Final = 500_000
+"""Bytes of a table's records on average, line end included, below which it is no table once it has this many: half a
+million rows of three numbers take 15 bytes each. Shorter ones cost ten times as much for each byte as a table's rows,
+and become 15 times as much output."""
+
 _SHORT_LINE: Final = 64
 """Bytes. Lists of shorter lines take more room than the lines."""
 
@@ -57,8 +63,9 @@ def convert_table(
 
     A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
     header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
-    all; too many oversized ones; more set aside than `MOST_REJECTS` allows, where reading ends. What was set aside
-    until then is there to be delivered, and the counts of records add up to what was read; nothing else lands.
+    all; too many oversized ones; more set aside than `MOST_REJECTS` allows, or records as short as `SHORTEST_RECORDS`
+    says, where reading ends. What was set aside until then is there to be delivered, and the counts of records add up to
+    what was read; nothing else lands.
 
     Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
 
@@ -100,6 +107,7 @@ class _Conversion:
         self._tally = Tally(layout)
         self._held: list[Piece] = []
         self._held_lines = 0
+        self._bytes = 0
         self._other_pair = False
         versions = 2 if options.escapes is Escapes.DECODE else 1
         self._writers = [RowWriter(layout.columns, course, options.row_hash) for _ in range(versions)]
@@ -112,6 +120,7 @@ class _Conversion:
 
     def take(self, piece: Piece | LongLine) -> None:
         """Convert what comes next."""
+        self._bytes += piece.content.size if isinstance(piece, LongLine) else len(piece.data)
         if isinstance(piece, LongLine):
             if self._held:
                 self._choose()
@@ -134,9 +143,17 @@ class _Conversion:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether most records were set aside, and so many that this is no table, or was made to fill a disk."""
+        """Whether this is no table, or was made to fill a disk."""
+        return self._is_set_aside or self._is_too_short
+
+    @property
+    def _is_set_aside(self) -> bool:
         rejected, rows = self._rejects.counts.total(), self._writers[0].rows
         return any(rejected > most and rejected > share * rows for share, most in MOST_REJECTS)
+
+    @property
+    def _is_too_short(self) -> bool:
+        return MOST_SHORT_RECORDS < self._delivery.records and self._bytes < SHORTEST_RECORDS * self._delivery.records
 
     def end(self) -> ConvertedTable:
         """There is no more. The spools that land are the caller's from here on."""
@@ -189,7 +206,12 @@ class _Conversion:
 
     def _problem(self, chosen: Choice, report: TableReport) -> str | None:
         """Why the table fails, if it does."""
-        if self.is_hopeless:
+        if self._is_too_short:
+            return (
+                f"Its first {report.records_in:,} records have less than {SHORTEST_RECORDS} bytes on average, as in no "
+                "table of edX, so reading ended there. Look at the file, and ask edX for it again"
+            )
+        if self._is_set_aside:
             return (
                 f"Read until {self._rejects.counts.total():,} of its first {report.records_in:,} records had been set "
                 f"aside ({_reasons(report)}). "
