@@ -1,0 +1,126 @@
+"""Whole commands and runs stay within 512 MB, all processes together, whatever they are given to read."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edxorg_tests.archives import table_name
+from edxorg_tests.course_files import course_xml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST = 512 << 20
+
+MEASURE = """
+import subprocess, sys
+from benchmarks.measure import measured
+with measured(own=False) as taken:
+    ran = subprocess.run(sys.argv[1:], stdout=sys.stderr)
+print(ran.returncode, taken.peak_bytes)
+"""
+
+RUN_ASSETS = """
+import sys
+from pathlib import Path
+import dagster as dg
+from edxorg_tests.course_files import Lake
+with dg.instance_for_test(temp_dir=sys.argv[1]) as instance:
+    lake = Lake(Path(sys.argv[1]), instance)
+    lake.bring("edxorg/raw_data/course_structure", Path(sys.argv[2]).read_bytes())
+    result = lake.flatten()
+    rows = [row.count(b"\\n") for output in ("course_blocks", "flattened_course_structure")
+            for row in lake.objects(output).values()]
+    print(result.success, rows, file=sys.stderr)
+"""
+
+
+def run(folder: Path, *arguments: object, **variables: str) -> tuple[int, int, str]:
+    """Run a program; its exit code, the memory of all its processes at their peak, and what it printed."""
+    ran = subprocess.run(  # noqa: S603 - this interpreter, and the text above
+        [sys.executable, "-c", MEASURE, sys.executable, *map(str, arguments)],
+        env={**os.environ, "DAGSTER_HOME": str(folder / "home"), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=280,
+    )
+    code, peak = map(int, ran.stdout.split())
+    return code, peak, ran.stderr
+
+
+def edxorg(folder: Path, *arguments: object, **variables: str) -> tuple[int, int, str]:
+    return run(folder, "-m", "edxorg", *arguments, **variables)
+
+
+def tar_header(name: str, size: int, kind: bytes) -> bytes:
+    header = tarfile.TarInfo(name)
+    header.size, header.type = size, kind
+    return header.tobuf(tarfile.USTAR_FORMAT)
+
+
+def pax(kind: bytes, content: bytes) -> bytes:
+    return tar_header("pax", len(content), kind) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def global_headers_without_end() -> Iterator[bytes]:
+    for number in range(60_000):
+        yield pax(tarfile.XGLTYPE, b"%d %s=%s\n" % (2019, b"k%06d" % number, b"v" * 2005))
+
+
+def sparse_map_without_end() -> Iterator[bytes]:
+    record = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n32 GNU.sparse.realsize=99999999\n"
+    yield pax(tarfile.XHDTYPE, record)
+    yield tar_header(table_name(), 7 << 30, tarfile.REGTYPE)
+    yield b"99999999\n"
+    yield from [b"1\n0\n" * (1 << 18)] * 200
+
+
+@pytest.mark.parametrize("headers", [global_headers_without_end, sparse_map_without_end])
+def test_headers_of_a_tar_without_end_are_refused_within_the_bound(tmp_path: Path, headers: object) -> None:
+    archive = tmp_path / "mitx-2024-01-31.tar.gz"
+    with gzip.open(archive, "wb", compresslevel=1) as packed:
+        packed.writelines(headers())  # type: ignore[operator]
+    code, peak, told = edxorg(tmp_path, "ingest", "archive", archive, "--landing-zone", tmp_path / "lake")
+    assert code == 1
+    assert "the tar data is damaged" in told
+    assert peak < MOST
+
+
+def many(head: bytes, value: bytes, count: int, tail: bytes) -> bytes:
+    return head + b",".join([value] * count) + tail
+
+
+@pytest.mark.parametrize(("count", "is_read"), [(124_000, True), (1_000_000, False)])
+def test_a_course_with_policies_of_many_tiny_values_stays_within_the_bound(
+    tmp_path: Path, count: int, *, is_read: bool
+) -> None:
+    policies = {
+        "policies/2012_Fall/policy.json": many(b'{"course/2012_Fall":{"tags":[', b'{"a":{}}', count, b"]}}"),
+        "policies/2012_Fall/grading_policy.json": many(b'{"GRADER":[', b'{"a":{}}', count, b"]}"),
+    }
+    export = tmp_path / "MITx-6.00x-2012_Fall-course-prod-analytics.xml.tar.gz"
+    export.write_bytes(course_xml(more=policies))
+    code, peak, told = edxorg(tmp_path, "ingest", "course-xml", export, "--landing-zone", tmp_path / "lake")
+    assert code == 0, told
+    landed = list((tmp_path / "lake").rglob("course_grading_policy/prod/*/*.json"))
+    assert [path.stat().st_size > count for path in landed] == [is_read]
+    assert peak < MOST
+
+
+@pytest.mark.parametrize(("count", "told"), [(299_000, "True [1, 1]"), (3_000_000, "False []")])
+def test_a_run_on_a_structure_of_many_tiny_values_stays_within_the_bound(tmp_path: Path, count: int, told: str) -> None:
+    structure = tmp_path / "structure.json"
+    head = b'{"c": {"category": "course", "children": [], "metadata": {"x": ['
+    structure.write_bytes(many(head, b'{"a":{}}' if count < 1_000_000 else b"{}", count, b"]}}}"))
+    _, peak, printed = run(tmp_path, "-c", RUN_ASSETS, tmp_path, structure)
+    assert told in printed
+    assert peak < MOST
