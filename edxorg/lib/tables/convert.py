@@ -64,8 +64,8 @@ def convert_table(
     A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
     header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
     all; too many oversized ones; more set aside than `MOST_REJECTS` allows, or records as short as `SHORTEST_RECORDS`
-    says, where reading ends. What was set aside until then is there to be delivered, and the counts of records add up to
-    what was read; nothing else lands.
+    says, where reading ends. What was set aside until then is there to be delivered, and the counts of records add up
+    to what was read; nothing else lands.
 
     Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
 
@@ -153,7 +153,7 @@ class _Conversion:
 
     @property
     def _is_too_short(self) -> bool:
-        return MOST_SHORT_RECORDS < self._delivery.records and self._bytes < SHORTEST_RECORDS * self._delivery.records
+        return self._delivery.records > MOST_SHORT_RECORDS and self._bytes < SHORTEST_RECORDS * self._delivery.records
 
     def end(self) -> ConvertedTable:
         """There is no more. The spools that land are the caller's from here on."""
