@@ -160,7 +160,8 @@ def test_an_untrusted_certificate_is_final_and_the_variable_to_set_is_named(tmp_
         with pytest.raises(AccessRefusedError, match=r"certificate is not trusted\. Set SSL_CERT_FILE") as caught:
             course_keys(api.credentials)
         assert not caught.value.may_pass
-        assert (api.asked, api.refused_handshakes) == ([], 1)
+    # Only a server that has ended has counted for sure.
+    assert (api.asked, api.refused_handshakes) == ([], 1)
 
 
 def run_the_catalogue(api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], set[str], list[str]]:

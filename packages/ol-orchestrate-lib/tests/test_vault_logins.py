@@ -346,8 +346,10 @@ class TestCertificates:
         with pytest.raises(AccessRefusedError, match=r"is not trusted\. Set VAULT_CACERT") as caught:
             VaultClient(address=encrypted.address).read(SECRET)
         assert not caught.value.may_pass
-        assert (encrypted.requests, encrypted.refused_handshakes) == ([], 1)
+        assert encrypted.requests == []
         assert VaultClient(address=encrypted.address, cacert=str(file)).read(SECRET) == FIELDS
+        # The server counts a refusal when it takes it in, which is before the next connection.
+        assert encrypted.refused_handshakes == 1
 
     def test_a_redirection_out_of_tls_is_not_followed(
         self, encrypted: PlayedVault, file: Path, played: PlayedVault
