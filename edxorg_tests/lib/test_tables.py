@@ -352,7 +352,7 @@ class TestForcedReading:
 
 
 class TestLateEvidence:
-    PLAIN = table(*['1\ta "b" c\tx'] * 800_000)
+    PLAIN = table(*['1\ta "b" c\tx1'] * 800_000)
 
     def test_that_speaks_for_another_reading_fails_the_table(self) -> None:
         got = convert([self.PLAIN, b'2\t"a\tb"\tx\n3\tshort\n'])
@@ -365,7 +365,7 @@ class TestLateEvidence:
         assert convert([self.PLAIN, b'2\ta "b" c\tx\n']).problem is None
 
     def test_nothing_is_wrong_where_it_comes_in_time(self) -> None:
-        got = convert([table(*["1\ta\tx"] * 1_000_000), b'2\t"a\tb"\tx\n'])
+        got = convert([table(*["1\tabcd\tx1234"] * 1_000_000), b'2\t"a\tb"\tx\n'])
         assert (got.problem, got.report.reading) == (None, Reading.QUOTED)
 
 
