@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, PipelineError, ServiceError
 from ol_orchestrate.lib.spool import Spool
@@ -18,7 +18,6 @@ from ol_orchestrate.lib.stores.base import join_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Executor
 
     from ol_orchestrate.lib.delivery import Copies
 
@@ -52,7 +51,7 @@ def settle(copies: Copies, version: str) -> None:
         MissingObjectError: It is not there.
         PipelineError: The store cannot be used, or other objects stay newer.
     """
-    for unsettled in settle_all([("", copies, version)]):
+    for unsettled in _settle_together([_Place("", copies, version)], map):
         raise unsettled.problem
 
 
@@ -69,7 +68,7 @@ def settle_all(places: Iterable[tuple[K, Copies, str]], threads: int = 1) -> Ite
     rest = iter(places)
     with ThreadPoolExecutor(threads, thread_name_prefix="settle") as pool:
         while some := list(islice(rest, AT_ONCE)):
-            yield from _settle_together([_Place(*each) for each in some], pool)
+            yield from _settle_together([_Place(*each) for each in some], pool.map)
 
 
 class _Place(NamedTuple, Generic[K]):
@@ -80,9 +79,9 @@ class _Place(NamedTuple, Generic[K]):
     version: str
 
 
-def _settle_together(places: list[_Place[K]], pool: Executor) -> Iterator[Unsettled[K]]:
+def _settle_together(places: list[_Place[K]], for_each: Callable[..., Iterable[Any]]) -> Iterator[Unsettled[K]]:
     for number in range(ROUNDS):
-        looks = pool.map(_caught(partial(_look, date_back=number > 0)), places)
+        looks = for_each(_caught(partial(_look, date_back=number > 0)), places)
         ticks = [(place, tick) for place, tick in zip(places, looks, strict=True) if tick is not None]
         yield from _problems(ticks)
         places = [place for place, tick in ticks if not isinstance(tick, PipelineError)]
@@ -90,7 +89,7 @@ def _settle_together(places: list[_Place[K]], pool: Executor) -> Iterator[Unsett
             return
         if number:  # The first time, the object may be older than this tick.
             time.sleep(max(tick for _, tick in ticks if not isinstance(tick, PipelineError)))
-        writes = list(zip(places, pool.map(_caught(_write_again), places), strict=True))
+        writes = list(zip(places, for_each(_caught(_write_again), places), strict=True))
         yield from _problems(writes)
         places = [place for place, problem in writes if problem is None]
     yield from (Unsettled(place.name, _cannot_be_newest(place)) for place in places)
