@@ -187,10 +187,6 @@ class Account:
         """Members that failed."""
         return self.fates[Fate.FAILED]
 
-    def unlisted(self, fate: Fate) -> int:
-        """Members of a fate that are counted, and not listed."""
-        return self.fates[fate] - len(self.listed.get(fate, ()))
-
     def sum_of_fates(self) -> str:
         """For people: the sum that must equal the number of members."""
         parts = " + ".join(f"{self.fates[fate]:,} {fate}" for fate in Fate)

@@ -55,7 +55,7 @@ def settle(copies: Copies, version: str) -> None:
         raise unsettled.problem
 
 
-def settle_all(places: Iterable[tuple[K, Copies, str]], threads: int = 1) -> Iterator[Unsettled[K]]:
+def settle_all(places: Iterable[tuple[K, Copies, str]], threads: int) -> Iterator[Unsettled[K]]:
     """Make the objects of versions strictly the newest of their folders.
 
     Args:
