@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Measurement, measured
-from edxorg.lib.archive.deliveries import Deliveries
-from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.lib.archive.worker import Orders
 from edxorg.samples.archive import write_sample_archive
 from ol_orchestrate.lib.archives import gunzip
 from ol_orchestrate.lib.stores import open_store
@@ -107,11 +107,11 @@ def _csv_loop(folder: Path) -> None:
 
 def _ingest(folder: Path, lake: Path) -> None:
     source = open_store(f"file://{folder}").read(NAME)
-    with Deliveries() as deliveries:
-        result = ingest_archive(source, Orders(f"file://{lake}"), NothingRecorded(), deliveries)
+    with PendingRecords() as pending:
+        result = ingest_archive(source, IngestOptions(f"file://{lake}"), NothingRecorded(), pending)
         result.finish([])
-    if result.account.failed:
-        raise SystemExit(result.account.sum_of_fates())
+    if result.report.failed:
+        raise SystemExit(result.report.sum_of_outcomes())
 
 
 def _job(folder: Path, lake: Path) -> None:

@@ -24,8 +24,8 @@ from botocore.session import Session
 from rich.console import Console
 from rich.table import Table
 
-from ol_orchestrate.lib.delivery import Copies, Recorded, deliver
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
+from ol_orchestrate.lib.versions import Recorded, VersionedObjects, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def run(objects: int) -> None:
             aws_secret_access_key=KEYS[1],
             config=Config(max_pool_connections=ObjectStore.writes_at_once),
         )
-        to = Copies(store, lambda version: f"objects/{version}.tsv")
+        to = VersionedObjects(store, lambda version: f"objects/{version}.tsv")
 
         def new(number: int) -> None:
             content = _content(number)

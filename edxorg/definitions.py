@@ -6,23 +6,23 @@ import os
 
 import dagster as dg
 
-from edxorg.assets.catalogue import catalogue_assets
 from edxorg.assets.checks import raw_archive_checks, raw_log_checks
 from edxorg.assets.course_content import (
     dummy_edxorg_course_structure,
     dummy_edxorg_course_xml,
     flatten_edxorg_course_structure,
 )
+from edxorg.assets.edxorg_api import catalogue_assets
 from edxorg.assets.raw_files import raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs.archive import retrieve_edxorg_raw_data
-from edxorg.jobs.catalogue import edxorg_api_daily_schedule
+from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
-from edxorg.ops.program_reports import ReportsAccount, StrictS3Resource
+from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
+from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
-from edxorg.sensors.source_files import source_files_sensor
 from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
 from ol_orchestrate.failed_partitions import failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -105,8 +105,8 @@ def _resources(settings: Settings) -> dict[str, object]:
             requests_per_hour=settings.api_requests_per_hour,
         ),
         "s3": StrictS3Resource(),
-        "s3_download": ReportsAccount(profile_name=settings.program_reports_profile),
-        "s3_upload": ReportsAccount(),
+        "s3_download": LazyS3Resource(profile_name=settings.program_reports_profile),
+        "s3_upload": LazyS3Resource(),
         "results_dir": SimpleResultsDir(),
     }
 

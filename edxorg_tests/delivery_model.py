@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edxorg.lib.archive.deliveries import Deliveries
-from edxorg.lib.archive.ingest import Ingested, ingest_archive
+from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.marks import RunMark
-from edxorg.lib.archive.worker import Orders
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.object_keys import raw_data_asset, versioned_raw_data_key
 from edxorg.lib.workers import Deferred, WorkerPool
 from edxorg_tests.archives import table_name, write_archive
-from ol_orchestrate.lib.delivery import Recorded
 from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
+from ol_orchestrate.lib.versions import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from edxorg.lib.archive.account import Account
+    from edxorg.lib.archive.ingest_report import IngestReport
     from ol_orchestrate.lib.stores import ObjectStore
 
 EMPTY, BAD = "empty", "bad"
@@ -217,45 +217,47 @@ class Run:
     lake: Lake
     name: str
     day: date
-    deliveries: Deliveries = field(default_factory=Deliveries)
+    pending: PendingRecords = field(default_factory=PendingRecords)
     result: Ingested | None = None
 
-    def ingest(self, *, supersede: bool = False) -> Account:
+    def ingest(self, *, supersede: bool = False) -> IngestReport:
         lake = self.lake
-        orders = Orders(lake.url, lake.access, archive_date=self.day, supersede=supersede, mark=RunMark(self.name))
+        options = IngestOptions(
+            lake.url, lake.access, archive_date=self.day, supersede=supersede, mark=RunMark(self.name)
+        )
         source = open_store(f"file://{lake.folder}").read(f"{self.name}.tar.gz")
         view = RunView(lake.events, self.name)
-        self.result = ingest_archive(source, orders, view, self.deliveries, pool_class=InThisProcess)
-        return self.result.account
+        self.result = ingest_archive(source, options, view, self.pending, pool_class=InThisProcess)
+        return self.result.report
 
     def record(self, most: int | None = None) -> None:
         assert self.result is not None
-        for asset, deliveries in self.deliveries.by_asset().items():
-            for number, delivery in enumerate(self.result.still_to_record(asset, deliveries)):
+        for asset, pending in self.pending.by_asset().items():
+            for number, result in enumerate(self.result.still_to_record(asset, pending)):
                 if number == most:
                     return
-                member = delivery.member
-                assert delivery.version is not None
+                member = result.member
+                assert result.version is not None
                 assert member.course is not None
-                recorded = Recorded(delivery.version, self.day, made_from=delivery.made_from)
+                recorded = Recorded(result.version, self.day, made_from=result.made_from)
                 place = raw_data_asset(member.kind, member.table), member.course.key()
                 self.lake.events.events.append(Event(self.name, *place, recorded))
 
     def finish(self) -> None:
         assert self.result is not None
-        self.result.finish(self.deliveries.by_asset())
+        self.result.finish(self.pending.by_asset())
         self.end()
 
     def end(self) -> None:
         """Be over, whether it succeeded or died."""
         self.lake.events.over.add(self.name)
-        self.deliveries.__exit__(None, None, None)
+        self.pending.__exit__(None, None, None)
 
-    def whole(self, *, supersede: bool = False) -> Account:
+    def whole(self, *, supersede: bool = False) -> IngestReport:
         account = self.ingest(supersede=supersede)
         self.record()
         self.finish()
-        assert sum(account.fates.values()) == account.members, account.sum_of_fates()
+        assert sum(account.outcomes.values()) == account.members, account.sum_of_outcomes()
         return account
 
 

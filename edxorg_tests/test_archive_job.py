@@ -12,11 +12,11 @@ import pytest
 
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
-from edxorg.lib.archive.account import Account
-from edxorg.lib.archive.ingest import _Ingestion
+from edxorg.lib.archive.ingest_report import IngestReport
+from edxorg.lib.archive.ingestion import _Ingestion
 from edxorg.lib.members import Member, MemberKind
 from edxorg.lib.settings import Settings
-from edxorg.ops.archive import account_metadata
+from edxorg.ops.ingest_archive import report_metadata
 from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import SourceInfo, open_store
@@ -128,10 +128,10 @@ def test_the_run_shows_the_sum(location: Location) -> None:
 
 
 def test_names_in_an_archive_are_no_markup_in_what_the_run_shows() -> None:
-    account = Account()
+    account = IngestReport()
     account.add_unread(Member("o|d`d`<b>.csv", MemberKind.UNRECOGNISED, reason="[odd](https://evil.example)"), 12)
     source = SourceInfo("file:///a.tar.gz", 1, "1", datetime.now(UTC), checksum=None)
-    shown = account_metadata(account, source, "fsync")["list of unrecognised"].value
+    shown = report_metadata(account, source, "fsync")["list of unrecognised"].value
     assert shown.splitlines()[2:] == [
         "| o&#124;d&#96;d&#96;&#60;b&#62;.csv | 12 | &#91;odd&#93;(https:&#8288;//evil.example) |"
     ]

@@ -178,7 +178,7 @@ def test_a_changed_course_is_a_new_version_of_the_courses_alone(location: Locati
     assert changed == [catalogue.courses[3]["key"]]
 
 
-class Announced(list[dict[str, Any]]):
+class ExpectedChecksum(list[dict[str, Any]]):
     """A listing that names one record more than it has."""
 
     def __len__(self) -> int:
@@ -189,7 +189,7 @@ class Announced(list[dict[str, Any]]):
 def test_a_listing_that_lacks_a_record_replaces_nothing(location: Location, catalogue: SampleCatalogue) -> None:
     location.run()
     before = landed(location.lake)
-    catalogue.courses = Announced(copy.deepcopy(catalogue.courses))
+    catalogue.courses = ExpectedChecksum(copy.deepcopy(catalogue.courses))
     catalogue.courses[0]["title"] = "Changed"
     result = location.run()
     assert not result.success

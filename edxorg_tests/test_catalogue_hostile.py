@@ -36,13 +36,13 @@ CLIENT_ID = "canary-of-the-id"
 
 COURSES = courses_of(10)
 
-Answer = tuple[int, bytes]
+Response = tuple[int, bytes]
 
 
 class Api(ThreadingHTTPServer):
     """Issues one token, and answers all else as the test says."""
 
-    def __init__(self, answer: Callable[[str, Mapping[str, str]], Answer], certificate: Path | None = None) -> None:
+    def __init__(self, answer: Callable[[str, Mapping[str, str]], Response], certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer = answer
         self.scheme = "http"
@@ -105,7 +105,7 @@ def serving(api: Api) -> Iterator[Api]:
         api.server_close()
 
 
-def page_behind_a_proxy(path: str, headers: Mapping[str, str]) -> Answer:
+def page_behind_a_proxy(path: str, headers: Mapping[str, str]) -> Response:
     """Of four courses, two a page, whose `next` the server believes to be plain HTTP."""
     offset = int(parse_qs(urlsplit(path).query).get("offset", ["0"])[0])
     results = [{"key": f"ExX+{number}x", "course_runs": []} for number in range(offset, offset + 2)]
@@ -159,7 +159,7 @@ def test_an_untrusted_certificate_is_final_and_the_variable_to_set_is_named(tmp_
     with serving(Api(page_behind_a_proxy, tmp_path / "certificate.pem")) as api:
         with pytest.raises(AccessRefusedError, match=r"certificate is not trusted\. Set SSL_CERT_FILE") as caught:
             course_keys(api.credentials)
-        assert not caught.value.may_pass
+        assert not caught.value.is_transient
     # Only a server that has ended has counted for sure.
     assert (api.asked, api.refused_handshakes) == ([], 1)
 
@@ -181,7 +181,7 @@ def run_the_catalogue(api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     return [str(failure and failure.description) for failure in failures], again, told
 
 
-def echo(_: str, headers: Mapping[str, str]) -> Answer:
+def echo(_: str, headers: Mapping[str, str]) -> Response:
     """An error that repeats all that is secret, in many spellings."""
     spelled = [SECRET, quote(SECRET, safe=""), json.dumps(SECRET), CLIENT_ID, headers.get("Authorization", "")]
     return 400, json.dumps({"detail": f"You sent {' '.join(spelled)}"}).encode()

@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from edxorg.lib.archive.account import Fate
+from edxorg.lib.archive.ingest_report import MemberOutcome
 from edxorg_tests.delivery_model import BAD, EMPTY, Lake, dying_after, let_processes_die, losing_answers, memory_folder
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.stores import StoreAccess
@@ -69,7 +69,7 @@ class Sequences(RuleBasedStateMachine):
         account = self.lake.run(members, day, cut=cut).whole(supersede=supersede)
         assert self.lake.objects() == before
         assert self.lake.events.events == events
-        assert account.fates[Fate.DELIVERED] == 0
+        assert account.outcomes[MemberOutcome.DELIVERED] == 0
 
     @rule(members=MEMBERS, day=DAYS, changes=CHANGES, before=st.booleans())
     def dies_at_a_change(self, members: Sequence[tuple[str, str]], day: date, changes: int, before: bool) -> None:  # noqa: FBT001
@@ -105,7 +105,7 @@ class Sequences(RuleBasedStateMachine):
         before, events = set(self.lake.objects()), list(self.lake.events.events)
         marks = {key for key in before if key.startswith("edxorg/unfinished/")}
         account = self.lake.run(members, day, damaged=True).whole()
-        assert account.fates[Fate.DELIVERED] == account.rows_delivered == 0
+        assert account.outcomes[MemberOutcome.DELIVERED] == account.rows_delivered == 0
         assert self.lake.events.events == events
         assert set(self.lake.objects()) == before, "what it wrote is taken back"
         assert marks <= set(self.lake.objects())
@@ -127,7 +127,7 @@ class Sequences(RuleBasedStateMachine):
             dates[event.asset, event.partition] = event.recorded.source_date
         for run in runs:
             assert run.result is not None
-            assert sum(run.result.account.fates.values()) == run.result.account.members
+            assert sum(run.result.report.outcomes.values()) == run.result.report.members
 
     @rule(both=st.tuples(MEMBERS, MEMBERS), day=DAYS, damaged_first=st.booleans())
     def one_is_damaged_while_another_is_at_work(
@@ -202,5 +202,8 @@ def test_a_sequence_on_a_clock_of_whole_seconds(moto_server: S3Server, s3_bucket
     lake.run([(course, "a"), (COURSES[1], "b")], weeks[3], damaged=True).whole()
     assert lake.not_newest() == []
     before = lake.objects()
-    assert lake.run([(course, "a"), (course, "b"), (course, EMPTY)], weeks[3]).whole().fates[Fate.UNCHANGED] == 2
+    assert (
+        lake.run([(course, "a"), (course, "b"), (course, EMPTY)], weeks[3]).whole().outcomes[MemberOutcome.UNCHANGED]
+        == 2
+    )
     assert lake.objects() == before

@@ -1,4 +1,4 @@
-"""From an archive to objects and an account, without Dagster: good members, and every kind of bad ones."""
+"""From an archive to objects and an report, without Dagster: good members, and every kind of bad ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from edxorg.lib.archive.account import Account, Delivery, Fate
-from edxorg.lib.archive.deliveries import Deliveries
-from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
+from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.lib.archive.worker import Orders
-from edxorg.lib.tables import Reading
+from edxorg.lib.tables import Dialect
 from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes, times, write_archive
 from ol_orchestrate.lib.archives import ArchiveError
-from ol_orchestrate.lib.delivery import Recorded, Shape
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
+from ol_orchestrate.lib.versions import Recorded, TableStats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +41,8 @@ TODAY = date(2024, 1, 31)
 class Outcome(NamedTuple):
     """What came of an archive, and what is to be recorded."""
 
-    account: Account
-    deliveries: list[Delivery]
+    report: IngestReport
+    results: list[MemberResult]
     problem: PipelineError | None
 
 
@@ -62,17 +62,17 @@ def ingest(
     recorded: Mapping[str, Mapping[str, Recorded]] | None = None,
     *,
     supersede: bool = False,
-    dialect: Mapping[str, Reading] | None = None,
+    dialect: Mapping[str, Dialect] | None = None,
 ) -> Outcome:
-    orders = Orders(f"file://{landing_zone}", archive_date=TODAY, supersede=supersede, dialect=dialect or {})
+    options = IngestOptions(f"file://{landing_zone}", archive_date=TODAY, supersede=supersede, dialect=dialect or {})
     source = open_store(f"file://{archive.parent}").read(archive.name)
-    with Deliveries() as to_record:
-        result = ingest_archive(source, orders, Known(recorded or {}), to_record, workers=1)
-        deliveries = list(chain(*to_record.by_asset().values()))
+    with PendingRecords() as to_record:
+        result = ingest_archive(source, options, Known(recorded or {}), to_record, workers=1)
+        results = list(chain(*to_record.by_asset().values()))
         result.finish([])
-        account = result.account
-        assert sum(account.fates.values()) == account.members, account.sum_of_fates()
-        return Outcome(account, deliveries, result.problem)
+        report = result.report
+        assert sum(report.outcomes.values()) == report.members, report.sum_of_outcomes()
+        return Outcome(report, results, result.problem)
 
 
 @pytest.fixture
@@ -112,9 +112,9 @@ class TestGoodMembers:
             f"edxorg/raw_data/db_table/submissions_score/edge/{course}",
         }
         assert {Path(key).name.split(".", 1)[1] for key in landed(lake)} == {"tsv", "json", "xml.tar.gz", "mongo"}
-        assert result.account.fates == {Fate.DELIVERED: 5}
-        assert [each.object_key for each in result.deliveries] == [
-            next(key for key in landed(lake) if each.version and each.version in key) for each in result.deliveries
+        assert result.report.outcomes == {MemberOutcome.DELIVERED: 5}
+        assert [each.object_key for each in result.results] == [
+            next(key for key in landed(lake) if each.version and each.version in key) for each in result.results
         ]
 
     def test_a_table_has_its_rows_and_where_they_come_from(self, archive: Path, lake: Path) -> None:
@@ -134,13 +134,13 @@ class TestGoodMembers:
         write_archive(archive, {table_name("brand_new_table"): TABLE})
         result = ingest(archive, lake)
         assert next(iter(landed(lake))).startswith("edxorg/raw_data/db_table/brand_new_table/prod/")
-        assert result.account.rows_delivered == 2
+        assert result.report.rows_delivered == 2
 
     def test_a_large_member_is_streamed(self, archive: Path, lake: Path) -> None:
         lines = [b"%d\t%s" % (number, b"x" * 100) for number in range(40_000)]
         write_archive(archive, {table_name(): b"id\tname\n" + b"\n".join(lines) + b"\n", table_name("other"): TABLE})
         result = ingest(archive, lake)
-        assert result.account.rows_delivered == 40_002
+        assert result.report.rows_delivered == 40_002
         assert {len(rows(content)) for content in landed(lake).values()} == {2, 40_000}
 
     def test_what_does_not_land_is_counted_and_said(self, archive: Path, lake: Path) -> None:
@@ -154,12 +154,17 @@ class TestGoodMembers:
                 table_name("header_only"): b"id\tname\n",
             },
         )
-        account = ingest(archive, lake).account
-        assert account.fates == {Fate.MISSING_AT_SOURCE: 1, Fate.UNRECOGNISED: 1, Fate.IGNORED: 1, Fate.EMPTY: 2}
-        assert account.listed[Fate.MISSING_AT_SOURCE][0][0] == table_name() + ".failed"
-        assert account.listed[Fate.UNRECOGNISED][0][1] == 4
+        report = ingest(archive, lake).report
+        assert report.outcomes == {
+            MemberOutcome.MISSING_AT_SOURCE: 1,
+            MemberOutcome.UNRECOGNISED: 1,
+            MemberOutcome.IGNORED: 1,
+            MemberOutcome.EMPTY: 2,
+        }
+        assert report.listed[MemberOutcome.MISSING_AT_SOURCE][0][0] == table_name() + ".failed"
+        assert report.listed[MemberOutcome.UNRECOGNISED][0][1] == 4
         assert landed(lake) == {}
-        assert account.failed == 0
+        assert report.failed == 0
 
 
 class TestWhatIsThereAlready:
@@ -170,12 +175,12 @@ class TestWhatIsThereAlready:
 
     def recorded(self, result: Outcome, day: date = TODAY) -> dict[str, dict[str, Recorded]]:
         known: dict[str, dict[str, Recorded]] = {}
-        for each in result.deliveries:
+        for each in result.results:
             assert each.version is not None
             assert each.member.course is not None
             asset = f"edxorg/raw_data/db_table/{each.member.table}"
             made_from = each.made_from if self.remembering else None
-            of_course = Recorded(each.version, day, shape=each.shape, made_from=made_from)
+            of_course = Recorded(each.version, day, stats=each.stats, made_from=made_from)
             known.setdefault(asset, {})[each.member.course.key()] = of_course
         return known
 
@@ -184,8 +189,8 @@ class TestWhatIsThereAlready:
         first = ingest(archive, lake)
         written = times(lake)
         again = ingest(archive, lake, self.recorded(first))
-        assert again.account.fates == {Fate.UNCHANGED: 2}
-        assert len(again.deliveries) == 0
+        assert again.report.outcomes == {MemberOutcome.UNCHANGED: 2}
+        assert len(again.results) == 0
         assert times(lake) == written
 
     def test_what_a_killed_run_wrote_is_recorded_and_not_written_again(self, archive: Path, lake: Path) -> None:
@@ -193,7 +198,7 @@ class TestWhatIsThereAlready:
         ingest(archive, lake)
         written = times(lake)
         again = ingest(archive, lake)
-        assert len(again.deliveries) == 1
+        assert len(again.results) == 1
         assert times(lake) == written
 
     def test_a_lost_object_is_written_again(self, archive: Path, lake: Path) -> None:
@@ -202,8 +207,8 @@ class TestWhatIsThereAlready:
         lost = next(iter(landed(lake)))
         (lake / lost).unlink()
         again = ingest(archive, lake, self.recorded(first))
-        assert again.account.fates == {Fate.UNCHANGED: 1, Fate.DELIVERED: 1}
-        assert [each.object_key for each in again.deliveries] == [lost]
+        assert again.report.outcomes == {MemberOutcome.UNCHANGED: 1, MemberOutcome.DELIVERED: 1}
+        assert [each.object_key for each in again.results] == [lost]
         assert lost in landed(lake)
 
     def test_an_older_archive_does_not_undo_a_later_one(self, archive: Path, lake: Path) -> None:
@@ -212,36 +217,38 @@ class TestWhatIsThereAlready:
             "edxorg/raw_data/db_table/auth_user": {"MITx-6.00x-2012_Fall|prod": Recorded("0" * 64, date(2024, 2, 7))}
         }
         result = ingest(archive, lake, later)
-        assert result.account.fates == {Fate.SUPERSEDED: 1}
-        assert (result.deliveries, landed(lake)) == ([], {})
+        assert result.report.outcomes == {MemberOutcome.SUPERSEDED: 1}
+        assert (result.results, landed(lake)) == ([], {})
         forced = ingest(archive, lake, later, supersede=True)
-        assert forced.account.fates == {Fate.DELIVERED: 1}
+        assert forced.report.outcomes == {MemberOutcome.DELIVERED: 1}
 
     def test_what_a_later_archive_brought_of_the_same_counts_as_superseded(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE})
         later = self.recorded(ingest(archive, lake), date(2024, 2, 7))
-        assert ingest(archive, lake, later).account.fates == {Fate.SUPERSEDED: 1}
+        assert ingest(archive, lake, later).report.outcomes == {MemberOutcome.SUPERSEDED: 1}
 
     def test_of_two_members_with_one_name_the_last_is_recorded(self, archive: Path, lake: Path) -> None:
         other = TABLE + b"3\tBarbara\n"
         write_archive(archive, [(table_name(), TABLE), (f"again/{table_name()}", other)])
         result = ingest(archive, lake)
-        assert [each.shape.rows for each in result.deliveries] == [3]
-        assert result.account.claimed_twice.first == [f"again/{table_name()}"]
+        assert [each.stats.rows for each in result.results] == [3]
+        assert result.report.claimed_twice.first == [f"again/{table_name()}"]
         newest = max(times(lake).items(), key=lambda item: item[1])[0]
-        assert newest == result.deliveries[0].object_key
+        assert newest == result.results[0].object_key
         assert len(landed(lake)) == 2
 
 
 class TestWhatIsNotConvertedAgain:
     """The record says that there are 999 rows, so that it shows where a count comes from."""
 
-    def counted(self, archive: Path, lake: Path, result: Outcome, dialect: Mapping[str, Reading] | None = None) -> int:
-        (made,) = result.deliveries
+    def counted(self, archive: Path, lake: Path, result: Outcome, dialect: Mapping[str, Dialect] | None = None) -> int:
+        (made,) = result.results
         assert made.version is not None
-        known = {"MITx-6.00x-2012_Fall|prod": Recorded(made.version, TODAY, shape=Shape(999), made_from=made.made_from)}
+        known = {
+            "MITx-6.00x-2012_Fall|prod": Recorded(made.version, TODAY, stats=TableStats(999), made_from=made.made_from)
+        }
         again = ingest(archive, lake, {"edxorg/raw_data/db_table/auth_user": known}, dialect=dialect)
-        return again.account.tables["auth_user"].rows
+        return again.report.tables["auth_user"].rows
 
     def test_the_same_bytes(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE})
@@ -260,12 +267,12 @@ class TestWhatIsNotConvertedAgain:
     def test_so_are_the_same_with_other_options(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE})
         first = ingest(archive, lake)
-        assert self.counted(archive, lake, first, dialect={"auth_user": Reading.QUOTED}) == 2
+        assert self.counted(archive, lake, first, dialect={"auth_user": Dialect.QUOTED}) == 2
 
     def test_so_is_a_table_with_rejects(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE + b"3\tBarbara\tLiskov\n"})
         first = ingest(archive, lake)
-        assert [each.made_from for each in first.deliveries] == [None]
+        assert [each.made_from for each in first.results] == [None]
         assert self.counted(archive, lake, first) == 2
 
     def test_so_is_a_table_too_large_to_be_held(self, archive: Path, lake: Path) -> None:
@@ -278,15 +285,15 @@ class TestBrokenTables:
         content = b"id\tname\n1\ta\n2\tb\tc\n3\td\n4\t\xff\n5\te\n"
         write_archive(archive, {table_name(): content})
         result = ingest(archive, lake)
-        assert result.account.rows_rejected == {"too_many_fields": 1, "invalid_utf8": 1}
+        assert result.report.rows_rejected == {"too_many_fields": 1, "invalid_utf8": 1}
         (table,) = (key for key in landed(lake) if key.endswith(".tsv"))
         (rejects,) = (key for key in landed(lake) if key.endswith(".ndjson"))
         assert rejects.startswith("edxorg/rejects/db_table/auth_user/prod/MITx-6.00x-2012_Fall/")
         assert [row["id"] for row in rows(landed(lake)[table])] == ["1", "3", "5"]
         lines = [json.loads(line) for line in landed(lake)[rejects].splitlines()]
         assert [line["line"] for line in lines] == [3, 5]
-        assert result.deliveries[0].rejects_key == rejects
-        assert result.account.failed == 0
+        assert result.results[0].rejects_key == rejects
+        assert result.report.failed == 0
 
     @pytest.mark.parametrize(
         "content",
@@ -296,17 +303,17 @@ class TestBrokenTables:
     def test_a_table_without_a_usable_header_fails_alone(self, archive: Path, lake: Path, content: bytes) -> None:
         write_archive(archive, {table_name("bad"): content, table_name("good"): TABLE})
         result = ingest(archive, lake)
-        assert result.account.fates == {Fate.FAILED: 1, Fate.DELIVERED: 1}
-        (path, _, why) = result.account.listed[Fate.FAILED][0]
+        assert result.report.outcomes == {MemberOutcome.FAILED: 1, MemberOutcome.DELIVERED: 1}
+        (path, _, why) = result.report.listed[MemberOutcome.FAILED][0]
         assert path == table_name("bad")
         assert "header" in why or "column" in why
-        assert result.account.failed_for_now == 0
-        assert [each.member.table for each in result.deliveries] == ["good"]
+        assert result.report.failed_for_now == 0
+        assert [each.member.table for each in result.results] == ["good"]
 
     def test_a_table_whose_rows_are_all_rejected_fails_and_its_rejects_land(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): b"a\tb\n1\t2\t3\n4\t5\t6\n"})
         result = ingest(archive, lake)
-        assert result.account.fates == {Fate.FAILED: 1}
+        assert result.report.outcomes == {MemberOutcome.FAILED: 1}
         (rejects,) = landed(lake)
         assert rejects.endswith(".ndjson")
         assert len(landed(lake)[rejects].splitlines()) == 2
@@ -314,14 +321,14 @@ class TestBrokenTables:
     def test_a_forced_reading_is_taken(self, archive: Path, lake: Path) -> None:
         content = b'a\tb\n1\t"x\ty"\n'
         write_archive(archive, {table_name(): content})
-        ingest(archive, lake, dialect={"auth_*": Reading.PLAIN})
+        ingest(archive, lake, dialect={"auth_*": Dialect.PLAIN})
         assert [key for key in landed(lake) if key.endswith(".tsv")] == []
 
     def test_a_record_of_100_mb_is_set_aside_whole(self, archive: Path, lake: Path) -> None:
         long = b"9\t" + b"x" * (100 << 20)
         write_archive(archive, {table_name(): TABLE + long + b"\n3\tBarbara\n"})
         result = ingest(archive, lake)
-        assert result.account.rows_rejected == {"oversized": 1}
+        assert result.report.rows_rejected == {"oversized": 1}
         (record,) = (key for key in landed(lake) if key.endswith(".record"))
         assert landed(lake)[record] == long
         (line,) = (json.loads(content) for key, content in landed(lake).items() if key.endswith(".ndjson"))
@@ -335,7 +342,7 @@ class TestBrokenArchives:
         archive.write_bytes(data)
         result = ingest(archive, lake)
         assert isinstance(result.problem, ArchiveError)
-        assert not result.problem.may_pass
+        assert not result.problem.is_transient
         assert str(archive) in str(result.problem)
         return result
 
@@ -343,9 +350,9 @@ class TestBrokenArchives:
         members = {table_name(f"t{number}"): TABLE + os.urandom(2000).hex().encode() for number in range(20)}
         whole = write_archive(archive, members).read_bytes()
         result = self.broken(archive, lake, whole[: len(whole) // 2])
-        complete = result.account.fates[Fate.DELIVERED]
+        complete = result.report.outcomes[MemberOutcome.DELIVERED]
         assert 5 < complete < 15
-        assert len(result.deliveries) == complete
+        assert len(result.results) == complete
         assert table_name(f"t{complete}") in str(result.problem)
         assert "breaks off" in str(result.problem)
 
@@ -353,8 +360,8 @@ class TestBrokenArchives:
         large = b"id\tname\n" + b"".join(b"%d\t%s\n" % (n, os.urandom(50).hex().encode()) for n in range(30_000))
         whole = write_archive(archive, {table_name("small"): TABLE, table_name("large"): large}).read_bytes()
         result = self.broken(archive, lake, whole[: len(whole) * 3 // 4])
-        assert result.account.fates == {Fate.DELIVERED: 1, Fate.FAILED: 1}
-        assert result.account.listed[Fate.FAILED][0][0] == table_name("large")
+        assert result.report.outcomes == {MemberOutcome.DELIVERED: 1, MemberOutcome.FAILED: 1}
+        assert result.report.listed[MemberOutcome.FAILED][0][0] == table_name("large")
         assert [key for key in landed(lake) if "/large/" in key] == []
 
     def test_a_wrong_checksum_of_the_gzip_refuses_the_archive(self, archive: Path, lake: Path) -> None:
@@ -362,9 +369,9 @@ class TestBrokenArchives:
         data = bytearray(write_archive(archive, members).read_bytes())
         data[-6] ^= 1
         result = self.broken(archive, lake, bytes(data))
-        assert result.account.fates[Fate.FAILED] >= 7
-        assert result.account.rows_delivered == 0
-        assert (result.deliveries, landed(lake)) == ([], {})
+        assert result.report.outcomes[MemberOutcome.FAILED] >= 7
+        assert result.report.rows_delivered == 0
+        assert (result.results, landed(lake)) == ([], {})
         assert "checksum" in str(result.problem)
 
     @pytest.mark.parametrize(
@@ -380,13 +387,13 @@ class TestBrokenArchives:
     def test_what_is_no_archive(self, archive: Path, lake: Path, data: bytes, message: str) -> None:
         result = self.broken(archive, lake, data)
         assert message in str(result.problem)
-        assert (result.deliveries, landed(lake)) == ([], {})
+        assert (result.results, landed(lake)) == ([], {})
 
     def test_hostile_members_land_nowhere(self, archive: Path, lake: Path) -> None:
         names = ["../../etc/passwd", f"../{table_name()}", f"/abs/{table_name()}", table_name(course="a|b-c-d")]
         write_archive(archive, [(name, TABLE) for name in names])
         result = ingest(archive, lake)
-        assert result.account.fates == {Fate.UNRECOGNISED: len(names)}
+        assert result.report.outcomes == {MemberOutcome.UNRECOGNISED: len(names)}
         assert landed(lake) == {}
 
     def test_a_bomb_is_set_aside_and_takes_little_memory(self, archive: Path, lake: Path) -> None:
@@ -404,12 +411,12 @@ class TestBrokenArchives:
             "from benchmarks.measure import measured\n"
             "from edxorg_tests.test_ingest_archive import ingest\n"
             "with measured() as taken:\n"
-            "    account = ingest(Path(sys.argv[1]), Path(sys.argv[2])).account\n"
-            "print(json.dumps([account.as_json(), taken.peak_bytes]))\n"
+            "    report = ingest(Path(sys.argv[1]), Path(sys.argv[2])).report\n"
+            "print(json.dumps([report.as_json(), taken.peak_bytes]))\n"
         )
-        account, peak = json.loads(in_a_process(program, archive, lake, prefix=[]))
-        assert (account["delivered"], account["failed"]) == (1, 1)
-        assert account["listed"]["failed"][0]["member"] == table_name("bomb")
+        report, peak = json.loads(in_a_process(program, archive, lake, prefix=[]))
+        assert (report["delivered"], report["failed"]) == (1, 1)
+        assert report["listed"]["failed"][0]["member"] == table_name("bomb")
         assert peak < 256 << 20, "of all processes together"
 
 
@@ -420,14 +427,14 @@ class TestBrokenStores:
         )
         source = open_store(f"file://{archive.parent}").read(archive.name)
         archive.write_bytes(archive.read_bytes() + b"\0")
-        with Deliveries() as to_record:
-            result = ingest_archive(source, Orders(f"file://{lake}"), NothingRecorded(), to_record, workers=1)
+        with PendingRecords() as to_record:
+            result = ingest_archive(source, IngestOptions(f"file://{lake}"), NothingRecorded(), to_record, workers=1)
             assert len(to_record) == 0
         assert isinstance(result.problem, SourceChangedError)
         assert ARCHIVE in str(result.problem)
-        account = result.account
-        assert sum(account.fates.values()) == account.members
-        assert account.fates.keys() == {Fate.FAILED}
+        report = result.report
+        assert sum(report.outcomes.values()) == report.members
+        assert report.outcomes.keys() == {MemberOutcome.FAILED}
         assert landed(lake) == {}
 
     def test_a_landing_zone_that_cannot_be_written_ends_the_run_soon(self, archive: Path, lake: Path) -> None:
@@ -467,9 +474,9 @@ class TestBrokenStores:
         )
         source = open_store(f"file://{archive.parent}").read(archive.name)
         refusal = r"in a row.* s3://bucket/lake/.* refuses access"
-        with Deliveries() as to_record, pytest.raises(AccessRefusedError, match=refusal) as caught:
-            ingest_archive(source, Orders("s3://bucket/lake", access), NothingRecorded(), to_record, workers=1)
-        assert not caught.value.may_pass
+        with PendingRecords() as to_record, pytest.raises(AccessRefusedError, match=refusal) as caught:
+            ingest_archive(source, IngestOptions("s3://bucket/lake", access), NothingRecorded(), to_record, workers=1)
+        assert not caught.value.is_transient
 
     @pytest.mark.parametrize("what", ["the landing zone", "the temporary folder"])
     def test_a_full_disk_fails_what_does_not_fit_and_says_so(self, archive: Path, tmp_path: Path, what: str) -> None:
@@ -488,7 +495,7 @@ class TestBrokenStores:
             "accounts = []\n"
             "for size in ('-osize=4m', '-oremount,size=64m'):\n"
             "    subprocess.run(['mount', '-t', 'tmpfs', size, 'tmpfs', disk], check=True)\n"
-            "    accounts.append(ingest(archive, lake).account)\n"
+            "    accounts.append(ingest(archive, lake).report)\n"
             "assert accounts[0].failed_for_now == 1, accounts[0].as_json()\n"
             "files = [path for path in disk.rglob('*') if path.is_file() and path.suffix != '.tsv']\n"
             "left = [str(path) for path in files if path.parent.name != 'unfinished']  # but for the runs' marks\n"
@@ -544,8 +551,8 @@ def test_two_ingestions_at_once_end_in_the_same_objects(archive: Path, lake: Pat
         "from pathlib import Path\n"
         "from edxorg_tests.test_ingest_archive import ingest\n"
         "result = ingest(Path(sys.argv[1]), Path(sys.argv[2]))\n"
-        "assert result.account.failed == 0, result.account.as_json()\n"
-        "assert len(result.deliveries) == 300\n"
+        "assert result.report.failed == 0, result.report.as_json()\n"
+        "assert len(result.results) == 300\n"
     )
     command = [sys.executable, "-c", program, str(archive), str(lake)]
     both = [subprocess.Popen(command, cwd=Path(__file__).parent.parent) for _ in range(2)]  # noqa: S603

@@ -1,4 +1,4 @@
-"""Copies of program reports, between two accounts with credentials and endpoints of their own."""
+"""VersionedObjects of program reports, between two accounts with credentials and endpoints of their own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.lib import program_reports
 from edxorg.lib.program_reports import Needed, batches, needs_copy
 from edxorg.lib.settings import Settings
-from edxorg.ops.program_reports import ReportsAccount, run_config_for
+from edxorg.ops.program_reports import LazyS3Resource, run_config_for
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, open_store
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -52,7 +52,7 @@ def put(server: S3Server, path: str, content: bytes = b"") -> None:
     connection.close()
 
 
-class Account:
+class IngestReport:
     """An S3 account before a server: it knows one access key, and can be told to do things in between.
 
     Attributes:
@@ -110,8 +110,8 @@ class Account:
         self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
 
     @property
-    def resource(self) -> ReportsAccount:
-        return ReportsAccount(
+    def resource(self) -> LazyS3Resource:
+        return LazyS3Resource(
             endpoint_url=self.endpoint_url,
             region_name="us-east-1",
             aws_access_key_id=self.access_key_id,
@@ -130,7 +130,7 @@ class Account:
 class Two:
     """The source's account, the destination's, and the job between them."""
 
-    def __init__(self, source: Account, destination: Account, settings: Settings, folder: Path) -> None:
+    def __init__(self, source: IngestReport, destination: IngestReport, settings: Settings, folder: Path) -> None:
         self.source = source
         self.destination = destination
         self.settings = settings
@@ -166,7 +166,7 @@ def two(
     moto_server: S3Server, rclone_s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Two]:
     monkeypatch.setattr(program_reports, "PAUSE", 0.01)
-    source, destination = Account(moto_server, "SOURCE"), Account(rclone_s3_server, "DESTINATION")
+    source, destination = IngestReport(moto_server, "SOURCE"), IngestReport(rclone_s3_server, "DESTINATION")
     name = os.urandom(6).hex()
     settings = replace(
         Settings(),
@@ -347,7 +347,7 @@ def test_folders_stand_in_for_buckets(tmp_path: Path) -> None:
     result = sync_edxorg_program_reports(settings).execute_in_process(
         run_config=QUIET,
         resources={
-            "s3_download": ReportsAccount(profile_name="edxorg"),
+            "s3_download": LazyS3Resource(profile_name="edxorg"),
             "s3_upload": S3Resource(),
             "results_dir": SimpleResultsDir(parent=str(tmp_path / "runs")),
         },
@@ -362,7 +362,7 @@ def test_a_profile_that_nobody_set_up_is_named(tmp_path: Path) -> None:
         raise_on_error=False,
         run_config=QUIET,
         resources={
-            "s3_download": ReportsAccount(profile_name="edxorg"),
+            "s3_download": LazyS3Resource(profile_name="edxorg"),
             "s3_upload": S3Resource(),
             "results_dir": SimpleResultsDir(parent=str(tmp_path / "runs")),
         },

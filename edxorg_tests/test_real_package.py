@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edxorg.lib.archive.account import Fate
-from edxorg.lib.archive.deliveries import Deliveries
-from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.ingest_report import MemberOutcome
+from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.lib.archive.worker import Orders
 from edxorg_tests.archives import ARCHIVE, landed, write_archive
 from ol_orchestrate.lib.stores import open_store
 
@@ -31,10 +31,10 @@ def test_every_row_of_every_table_lands_on_both_sites(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / ARCHIVE, members)
     lake = tmp_path / "lake"
     source = open_store(f"file://{archive.parent}").read(archive.name)
-    with Deliveries() as to_record:
-        account = ingest_archive(source, Orders(f"file://{lake}"), NothingRecorded(), to_record).account
-    assert account.sum_of_fates().startswith(f"{len(members)} members = ")
-    assert account.fates[Fate.FAILED] == account.fates[Fate.UNRECOGNISED] == 0
+    with PendingRecords() as to_record:
+        account = ingest_archive(source, IngestOptions(f"file://{lake}"), NothingRecorded(), to_record).report
+    assert account.sum_of_outcomes().startswith(f"{len(members)} members = ")
+    assert account.outcomes[MemberOutcome.FAILED] == account.outcomes[MemberOutcome.UNRECOGNISED] == 0
     objects = landed(lake)
     rejected = 0
     for site in ("prod", "edge"):

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection, CursorResult, Row
 from edxorg.assets.raw_files import raw_data_archives
 from edxorg.definitions import build_definitions
 from edxorg.lib import program_reports
-from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, need
+from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import requested_keys, run_config_for
 from edxorg.sensors import limits
@@ -520,19 +520,19 @@ class TestWhichSensorsThereAre:
 
 @given(
     recorded=st.none() | st.sampled_from("ab"),
-    run=st.none() | st.builds(LatestRun, st.just("run"), st.sampled_from(Outcome), st.integers(1, 4)),
+    run=st.none() | st.builds(LatestRun, st.just("run"), st.sampled_from(RunOutcome), st.integers(1, 4)),
     never_launched=st.booleans(),
 )
 def test_needs(*, recorded: str | None, run: LatestRun | None, never_launched: bool) -> None:
     """A file never runs twice at a time, and is done only if its version was recorded and run."""
-    what = need("a", recorded, run, never_launched=never_launched)
-    if run is not None and run.outcome is Outcome.UNDER_WAY:
-        assert what is Need.WAITS
+    what = decide_run("a", recorded, run, never_launched=never_launched)
+    if run is not None and run.outcome is RunOutcome.UNDER_WAY:
+        assert what is RunDecision.IN_PROGRESS
     elif recorded != "a":
-        assert what is Need.ARRIVAL
-    if what is Need.NOTHING:
+        assert what is RunDecision.NEW_VERSION
+    if what is RunDecision.DONE:
         assert run is not None
-        assert run.outcome is Outcome.SUCCEEDED
+        assert run.outcome is RunOutcome.SUCCEEDED
         assert not never_launched
     if what in NEEDS_A_RUN:
-        assert run is None or run.outcome is not Outcome.UNDER_WAY
+        assert run is None or run.outcome is not RunOutcome.UNDER_WAY

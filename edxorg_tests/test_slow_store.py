@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edxorg_tests.archives import table_name, write_archive
-from ol_orchestrate.testing.scripted import Answer, Request, ScriptedS3, serving
+from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, serving
 
 if TYPE_CHECKING:
     import pytest
@@ -40,7 +40,7 @@ class SlowS3(ScriptedS3):
         self._now = 0
         self._counting = threading.Lock()
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         if request.method != "PUT" or len(request.body) <= 1 << 20:
             return super().__call__(request)
         self._count(1)

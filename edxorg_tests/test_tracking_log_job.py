@@ -22,13 +22,13 @@ from edxorg.assets.raw_files import raw_tracking_logs
 from edxorg.commands.main import main
 from edxorg.definitions import build_definitions
 from edxorg.lib.object_keys import RAW_TRACKING_LOGS, TRACKING_LOGS
-from edxorg.lib.progress import Progress, Watcher, watched_by
+from edxorg.lib.progress import Progress, RunObserver, observed_by
 from edxorg.lib.settings import Settings
 from edxorg.samples.tracking_log import write_sample_log
 from edxorg_tests.archives import landed, times
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import VerifiedReader, open_store
-from ol_orchestrate.lib.stores.checksums import Announced
+from ol_orchestrate.lib.stores.checksums import ExpectedChecksum
 from ol_orchestrate.lib.stores.folder import FolderStore
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class TestLogsThatAreNotRight:
 
         def read_otherwise(store: FolderStore, key: str) -> VerifiedReader:
             reader = read(store, key)
-            return VerifiedReader(replace(reader.info, checksum=Announced("md5", bytes(16))), reader._fetch)  # noqa: SLF001
+            return VerifiedReader(replace(reader.info, checksum=ExpectedChecksum("md5", bytes(16))), reader._fetch)  # noqa: SLF001
 
         monkeypatch.setattr(FolderStore, "read", read_otherwise)
         monkeypatch.setattr(tracking_logs, "RETRIES", dg.RetryPolicy(max_retries=1, delay=0))
@@ -301,13 +301,13 @@ class TestLogsThatAreNotRight:
         monkeypatch.setattr(tracking_logs, "RETRIES", dg.RetryPolicy(max_retries=1, delay=0))
         seen = []
 
-        class Publisher(Watcher):
+        class Publisher(RunObserver):
             def progress(self, progress: Progress) -> None:
                 seen.append((progress.bytes_read < progress.bytes_total, set(landed(location.lake))))
                 if len(seen) == 1:
                     location.write(*EVENTS)
 
-        with watched_by(Publisher()):
+        with observed_by(Publisher()):
             result = location.run(LOG)
         assert seen[0] == (True, set()), "it was read in part"
         assert all(objects <= {NORMALIZED} for _, objects in seen)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edxorg.components.source_files import SourceFiles
-    from edxorg.ops.checks import Check
+    from edxorg.ops.checks import CheckText
 
 
 def raw_archive_checks(archives: SourceFiles) -> dg.AssetChecksDefinition:
@@ -37,7 +37,7 @@ def raw_log_checks(logs: SourceFiles) -> dg.AssetChecksDefinition:
     return _evaluated_by("refresh_edxorg_tracking_logs", logs, (checks.REJECTED_LINES,))
 
 
-def _evaluated_by(job: str, files: SourceFiles, which: Sequence[Check]) -> dg.AssetChecksDefinition:
+def _evaluated_by(job: str, files: SourceFiles, which: Sequence[CheckText]) -> dg.AssetChecksDefinition:
     """Make checks known whose evaluations a job records.
 
     A check on an asset that nothing here makes has to have a step of its own; this one says what to run instead.

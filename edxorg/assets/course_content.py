@@ -7,7 +7,7 @@ from typing import BinaryIO
 import dagster as dg
 
 from ol_orchestrate.course_content import CourseOutputs, output_specs
-from ol_orchestrate.failures import RETRIES, failures_for_people
+from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
@@ -51,7 +51,7 @@ def flatten_edxorg_course_structure(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The structure of a course as rows."""
     with (
-        failures_for_people(context.op_execution_context),
+        as_dagster_failure(context.op_execution_context),
         CourseOutputs(context, s3file_io_manager, COURSE_STRUCTURE) as outputs,
     ):
         with outputs.open() as (blocks, name):

@@ -10,19 +10,19 @@ import dagster as dg
 
 from edxorg.components.source_files import SourceFiles
 from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
-from edxorg.lib.progress import Progress, watcher_of_this_run
+from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
-from edxorg.lib.tracking_log import LogAccount, LogReport, NormalizedLog, normalize_log
-from edxorg.lib.tracking_log.delivery import deliver_rejects
+from edxorg.lib.tracking_log import LogReport, LogResult, NormalizedLog, normalize_log
+from edxorg.lib.tracking_log.delivery import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.recording import asset_key
 from edxorg.ops.reporting import reporter
-from ol_orchestrate.failures import RETRIES, failures_for_people
-from ol_orchestrate.landing import Made, land
-from ol_orchestrate.lib.delivery import OneCopy, Outcome
+from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.stores import ObjectStore, SourceInfo, VerifiedReader, join_url
+from ol_orchestrate.lib.versions import SingleObject, VersionOutcome
 
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -48,7 +48,7 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
         retry_policy=RETRIES,
     )
     def normalize_edxorg_tracking_log(context: dg.AssetExecutionContext) -> LogEvents:
-        with failures_for_people(context.op_execution_context):
+        with as_dagster_failure(context.op_execution_context):
             yield from _normalize_days(context, logs, settings)
 
     return normalize_edxorg_tracking_log
@@ -71,7 +71,7 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
     reasons = "\n".join(str(error) for error in failed)
     if len(days) > 1:
         reasons = f"{len(failed)} of {len(days)} logs failed; the others were delivered\n{reasons}"
-    raise dg.Failure(reasons, allow_retries=any(error.may_pass for error in failed))
+    raise dg.Failure(reasons, allow_retries=any(error.is_transient for error in failed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()
-        rejects_key = deliver_rejects(log, landing_zone, raw.name) if log.whole else None
+        rejects_key = write_rejects(log, landing_zone, raw.name) if log.whole else None
         rejects = rejects_key and join_url(landing_zone.url, rejects_key)
         recorded = None
         if log.output is not None:
@@ -125,13 +125,13 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
                 context.instance,
                 context.asset_key,
                 _made(log, day, raw.name, source.info, rejects, landing_zone.upload_check),
-                to=OneCopy(landing_zone, normalized_log_key(raw.name)),
+                to=SingleObject(landing_zone, normalized_log_key(raw.name)),
                 partition=raw.name,
             )
     context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
-    outcome = (Outcome.DELIVERED if recorded else Outcome.UNCHANGED) if log.output is not None else None
+    outcome = (VersionOutcome.DELIVERED if recorded else VersionOutcome.UNCHANGED) if log.output is not None else None
     problem = str(log.problem) if log.problem else None
-    watcher_of_this_run().account(LogAccount(log.report, outcome, rejects, problem))
+    current_observer().report(LogResult(log.report, outcome, rejects, problem))
     if recorded is not None:
         # Not as the asset's output, which would stand for all days of the run.
         yield dg.AssetMaterialization(
@@ -148,7 +148,9 @@ def _landing_zone(context: dg.AssetExecutionContext) -> ObjectStore:
     return io_manager.store()
 
 
-def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects: str | None, upload_check: str) -> Made:
+def _made(
+    log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects: str | None, upload_check: str
+) -> Artifact:
     if log.output is None:
         raise ValueError(f"{name} has no output")
     report = log.report
@@ -173,7 +175,7 @@ def _made(log: NormalizedLog, day: date, name: str, source: SourceInfo, rejects:
         "unpacked_source_size": report.bytes_unpacked,
         "unpacked_size": report.bytes_normalized,
     }
-    return Made(
+    return Artifact(
         version=log.version,
         content=log.output.reader(),
         source_date=day,

@@ -20,17 +20,17 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from edxorg.lib.archive.account import Fate
-from edxorg.lib.progress import Watcher
+from edxorg.lib.archive.ingest_report import MemberOutcome
+from edxorg.lib.progress import RunObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from edxorg.lib.archive.account import Account
-    from edxorg.lib.progress import Account as AnyAccount
+    from edxorg.lib.archive.ingest_report import IngestReport
     from edxorg.lib.progress import Progress
-    from edxorg.lib.tracking_log import LogAccount
+    from edxorg.lib.progress import RunReport as AnyAccount
+    from edxorg.lib.tracking_log import LogResult
 
 LISTED = 10
 """Lines of a list; the rest is counted."""
@@ -41,7 +41,7 @@ out = Console()
 err = Console(stderr=True)
 
 
-class Bar(Watcher):
+class Bar(RunObserver):
     """A progress bar, and the account when it is done."""
 
     def __init__(self, bars: Bars, name: str) -> None:
@@ -55,9 +55,9 @@ class Bar(Watcher):
         counts = f"{progress.items:,} · {progress.rows:,} rows" if progress.items else ""
         self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, counts=counts)
 
-    def account(self, account: AnyAccount) -> None:
+    def report(self, report: AnyAccount) -> None:
         """Keep the account."""
-        self.result = account
+        self.result = report
 
 
 @contextmanager
@@ -101,18 +101,18 @@ def writing_to(path: Path) -> Iterator[None]:
         raise click.UsageError(f"{path}: {error.strerror or error}: choose a place that can be written to") from None
 
 
-def show_account(account: Account) -> None:
+def show_report(account: IngestReport) -> None:
     """The account of an archive: what landed, what was set aside and why."""
     if account.tables:
         _show_tables(account)
-    for fate in (Fate.MISSING_AT_SOURCE, Fate.FAILED, Fate.UNRECOGNISED):
-        listed = account.listed.get(fate, [])
+    for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.FAILED, MemberOutcome.UNRECOGNISED):
+        listed = account.listed.get(outcome, [])
         if listed:
-            out.print(f"[bold]{account.fates[fate]:,} {fate}[/]")
+            out.print(f"[bold]{account.outcomes[outcome]:,} {outcome}[/]")
         for path, size, why in listed[:LISTED]:
             out.print(f"  {path} ({size:,} bytes): {why}", markup=False, highlight=False, soft_wrap=True)
-        if account.fates[fate] > LISTED:
-            out.print(f"  and {account.fates[fate] - LISTED:,} more")
+        if account.outcomes[outcome] > LISTED:
+            out.print(f"  and {account.outcomes[outcome] - LISTED:,} more")
     for reason, count in account.rows_rejected.most_common():
         out.print(f"{count:,} rows rejected: {reason}")
     if account.ambiguous:
@@ -122,20 +122,20 @@ def show_account(account: Account) -> None:
         out.print(
             f"{account.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
         )
-    out.print(account.sum_of_fates(), soft_wrap=True)
+    out.print(account.sum_of_outcomes(), soft_wrap=True)
     if account.problem:
         out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_tables(account: Account) -> None:
+def _show_tables(account: IngestReport) -> None:
     tables = sorted(account.tables.items())
-    shown = [fate for fate in _SHOWN if any(of_table.fates[fate] for _, of_table in tables)]
-    counted = (*(fate.value for fate in shown), "rows", "rejected", "MB")
+    shown = [outcome for outcome in _SHOWN if any(of_table.outcomes[outcome] for _, of_table in tables)]
+    counted = (*(outcome.value for outcome in shown), "rows", "rejected", "MB")
     columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
     # On a narrow screen the names give way, not the numbers.
     table = Table(Column("table", overflow="fold"), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for name, of_table in tables:
-        counts = (f"{of_table.fates[fate]:,}" if of_table.fates[fate] else "" for fate in shown)
+        counts = (f"{of_table.outcomes[outcome]:,}" if of_table.outcomes[outcome] else "" for outcome in shown)
         rejected = sum(of_table.rejected.values())
         table.add_row(
             name,
@@ -147,7 +147,7 @@ def _show_tables(account: Account) -> None:
     out.print(table)
 
 
-def show_log(account: LogAccount) -> None:
+def show_log(account: LogResult) -> None:
     """The account of a tracking log: how many of its lines are events, and why the others are not."""
     report = account.report
     table = Table("lines", Column("", justify="right"))
@@ -175,7 +175,13 @@ def show_log(account: LogAccount) -> None:
         out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-_SHOWN = (Fate.DELIVERED, Fate.UNCHANGED, Fate.SUPERSEDED, Fate.EMPTY, Fate.FAILED)
+_SHOWN = (
+    MemberOutcome.DELIVERED,
+    MemberOutcome.UNCHANGED,
+    MemberOutcome.SUPERSEDED,
+    MemberOutcome.EMPTY,
+    MemberOutcome.FAILED,
+)
 
 
 def heading(title: str, what: str) -> None:

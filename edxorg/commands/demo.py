@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edxorg.commands import console, homes, runs
-from edxorg.lib.progress import watched_by
+from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Demo:
         archives, logs = raw_data_archives(self.settings), raw_tracking_logs(self.settings)
         for name in ARCHIVES:
             console.heading(f"Archive {name}", "tables, course structures, course XML and forums of each course")
-            yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_account)
+            yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_report)
         console.heading(f"Tracking log {LOG}", "what learners did on a day")
         yield from self._file(LOG, logs, "refresh_edxorg_tracking_logs", console.show_log)
 
@@ -136,7 +136,7 @@ class _Demo:
 
     def _file(self, name: str, files: SourceFiles, job: str, show: Callable[[Any], None]) -> Sequence[str]:
         partition = runs.register(self.instance, files, runs.SourceUrl(self.settings.archive_url, name))
-        with console.progress_bar(name) as bar, watched_by(bar):
+        with console.progress_bar(name) as bar, observed_by(bar):
             reasons = runs.run_job(self.defs.resolve_job_def(job), self.instance, partition)
         if bar.result is not None:
             show(bar.result)

@@ -28,7 +28,7 @@ PROBE = "edxorg/doctor"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """One thing that must work."""
 
     name: str
@@ -60,43 +60,43 @@ def command() -> None:
     sys.exit(1 if failed else 0)
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
+def _checks(settings: Settings) -> Iterator[DoctorCheck]:
     from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster
 
     resources = build_definitions(settings).resources or {}
     vault, api, archives = resources["vault"], resources["edxorg_api"], resources["gcs_input"]
     if settings.vault.address:
-        yield Check(
+        yield DoctorCheck(
             "Vault",
             f"{settings.vault.address} ({settings.vault.auth_method})",
             lambda: _fields(vault.read(settings.api_secret)),
             "the API and the archive bucket, unless their own variables are set",
         )
-    yield Check(
+    yield DoctorCheck(
         "archives and logs",
         settings.archive_url,
         lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
         "the archive job, the tracking logs and their sensors",
     )
-    yield Check(
+    yield DoctorCheck(
         "landing zone",
         settings.landing_zone_url,
         lambda: _round_trip(settings.landing_zone_url),
         "everything that lands",
     )
-    yield Check(
+    yield DoctorCheck(
         "program reports",
         settings.program_reports_url,
         lambda: _listing(settings.program_reports_url, StoreAccess(aws_profile=settings.program_reports_profile)),
         "the program reports",
     )
-    yield Check(
+    yield DoctorCheck(
         "their destination",
         settings.program_reports_destination_url,
         lambda: _round_trip(settings.program_reports_destination_url),
         "the program reports",
     )
-    yield Check(
+    yield DoctorCheck(
         "edX API",
         "Discovery API",
         lambda: _catalogue(api.client),

@@ -10,7 +10,7 @@ import click
 
 from edxorg.commands import console, homes, runs
 from edxorg.commands import course_xml as course_xml_export
-from edxorg.lib.progress import watched_by
+from edxorg.lib.progress import observed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ def archive(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -
 
     from edxorg.assets.raw_files import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
 
-    kind = _Kind("retrieve_edxorg_raw_data", raw_data_archives(settings), console.show_account)
+    kind = _Kind("retrieve_edxorg_raw_data", raw_data_archives(settings), console.show_report)
     _ingest(kind, sources, settings, as_json=as_json)
 
 
@@ -105,7 +105,7 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
     with homes.dagster_instance() as instance:
         for source in sources:
             partition = runs.register(instance, kind.files, source)
-            with console.progress_bar(source.name, quiet=as_json) as bar, watched_by(bar):
+            with console.progress_bar(source.name, quiet=as_json) as bar, observed_by(bar):
                 reasons = runs.run_job(job, instance, partition)
             failed |= bool(reasons)
             if as_json:

@@ -12,12 +12,12 @@ import click
 
 from edxorg.commands import console, course_xml, runs
 from edxorg.commands.ingest import json_option
-from edxorg.lib.archive.deliveries import Deliveries
-from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.lib.archive.worker import Orders
 from edxorg.lib.progress import Progress
-from edxorg.lib.tracking_log import LogAccount, normalize_log
+from edxorg.lib.tracking_log import LogResult, normalize_log
 from edxorg.lib.workers import WorkerPool
 from ol_orchestrate.lib.archives import UNKNOWN_KIND, ArchiveError, WrongFormatError, gunzip, kind_of_file
 from ol_orchestrate.lib.tar import tar_entries
@@ -73,15 +73,15 @@ def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
 
 
 def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
-    orders = Orders(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
-    with console.progress_bar(source.name, quiet=as_json) as bar, Deliveries() as none:
+    options = IngestOptions(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
+    with console.progress_bar(source.name, quiet=as_json) as bar, PendingRecords() as none:
         naming = settings.member_naming
-        ingested = ingest_archive(reader, orders, NothingRecorded(), none, naming=naming, progress=bar.progress)
+        ingested = ingest_archive(reader, options, NothingRecorded(), none, naming=naming, progress=bar.progress)
     if as_json:
-        click.echo(json.dumps({"url": source.url, **ingested.account.as_json()}))
+        click.echo(json.dumps({"url": source.url, **ingested.report.as_json()}))
     else:
-        console.show_account(ingested.account)
-    sys.exit(1 if ingested.problem or ingested.account.failed else 0)
+        console.show_report(ingested.report)
+    sys.exit(1 if ingested.problem or ingested.report.failed else 0)
 
 
 def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, *, as_json: bool) -> Never:
@@ -93,7 +93,7 @@ def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, *, as_json: boo
         log = normalize_log(reader, name=source.url, pool=pool, progress=progress)
         with closing(log):
             reader.drain()
-    account = LogAccount(log.report, problem=str(log.problem) if log.problem else None)
+    account = LogResult(log.report, problem=str(log.problem) if log.problem else None)
     if as_json:
         click.echo(json.dumps({"url": source.url, **account.as_json()}))
     else:

@@ -29,7 +29,7 @@ _FIRST_YEAR = 2012
 _LAST_YEAR = 2100
 
 
-class Size(click.ParamType[int]):
+class SizeParam(click.ParamType[int]):
     """A number of bytes, such as `500KB`, `20MB` or `2GB`."""
 
     name = "size"
@@ -43,7 +43,7 @@ class Size(click.ParamType[int]):
         return int(float(match[1]) * UNITS[unit])
 
 
-class Hazards(click.ParamType[frozenset[str]]):
+class HazardsParam(click.ParamType[frozenset[str]]):
     """Names of hazards, such as `ragged,late-keys`."""
 
     name = "names"
@@ -56,7 +56,7 @@ class Hazards(click.ParamType[frozenset[str]]):
             self.fail(str(error), param, ctx)
 
 
-class FirstDay(click.ParamType[date]):
+class FirstDayParam(click.ParamType[date]):
     """A day such as `2024-01-17`; edX began in 2012."""
 
     name = "date"
@@ -72,7 +72,7 @@ class FirstDay(click.ParamType[date]):
         return day
 
 
-class Organization(click.ParamType[str]):
+class OrganizationParam(click.ParamType[str]):
     """The first part of course keys, such as `MITx`."""
 
     name = "name"
@@ -87,7 +87,7 @@ class Organization(click.ParamType[str]):
 out_option = click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write."
 )
-size_option = click.option("--size", type=Size(), default="20MB", show_default=True, help="Unpacked, roughly.")
+size_option = click.option("--size", type=SizeParam(), default="20MB", show_default=True, help="Unpacked, roughly.")
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same data.")
 
 
@@ -104,16 +104,20 @@ def command() -> None:
 @click.option("--courses", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Course runs.")
 @click.option("--learners", type=click.IntRange(min=1), default=300, show_default=True, help="Learners.")
 @seed_option
-@click.option("--org", type=Organization(), default="MITx", show_default=True, help="Organization in course keys.")
+@click.option("--org", type=OrganizationParam(), default="MITx", show_default=True, help="Organization in course keys.")
 @click.option(
     "--first-day",
-    type=FirstDay(),
+    type=FirstDayParam(),
     default=str(FIRST_DAY),
     show_default=True,
     help="Day of the first log; archives follow every seven days.",
 )
 @click.option(
-    "--hazard", "hazards", type=Hazards(), default="", help="Oddities to put in: a list of names (see below), or all."
+    "--hazard",
+    "hazards",
+    type=HazardsParam(),
+    default="",
+    help="Oddities to put in: a list of names (see below), or all.",
 )
 def university(
     *,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.ops.archive import archive_op
+from edxorg.ops.ingest_archive import archive_op
 
 if TYPE_CHECKING:
     from edxorg.components.source_files import SourceFiles

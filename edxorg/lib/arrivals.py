@@ -9,14 +9,14 @@ ATTEMPTS = 3
 """Runs of one version of a file, in all, that may fail for reasons that may pass."""
 
 
-class Outcome(Enum):
+class RunOutcome(Enum):
     """How the latest run of a file went."""
 
     UNDER_WAY = auto()
     SUCCEEDED = auto()
     CANCELED = auto()
     FAILED = auto()
-    FAILED_FOR_GOOD = auto()
+    FAILED_PERMANENTLY = auto()
     """For reasons that stay until the file changes."""
 
 
@@ -24,27 +24,29 @@ class LatestRun(NamedTuple):
     """The latest run of a file; the first attempt at a version is number 1."""
 
     run_id: str
-    outcome: Outcome
+    outcome: RunOutcome
     attempt: int = 1
 
 
-class Need(Enum):
+class RunDecision(Enum):
     """What a file needs. The values say it to people."""
 
-    ARRIVAL = "new or published again"
-    RUN = "recorded, but never run"
-    ANOTHER_RUN = "failed, to be tried again"
-    NOTHING = "done"
-    WAITS = "under way"
-    IS_LEFT = "canceled by somebody, left alone"
-    IS_GIVEN_UP = f"failed {ATTEMPTS} times, given up until it changes"
-    IS_BROKEN = "failed for good, left until it changes"
+    NEW_VERSION = "new or published again"
+    NEVER_RUN = "recorded, but never run"
+    RETRY = "failed, to be tried again"
+    DONE = "done"
+    IN_PROGRESS = "under way"
+    CANCELED = "canceled by a user, left alone"
+    RETRIES_EXHAUSTED = f"failed {ATTEMPTS} times, given up until it changes"
+    FAILED_PERMANENTLY = "failed permanently, left until it changes"
 
 
-NEEDS_A_RUN = frozenset({Need.ARRIVAL, Need.RUN, Need.ANOTHER_RUN})
+NEEDS_A_RUN = frozenset({RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDecision.RETRY})
 
 
-def need(version: str, recorded: str | None, run: LatestRun | None, *, never_launched: bool = False) -> Need:
+def decide_run(
+    version: str, recorded: str | None, run: LatestRun | None, *, never_launched: bool = False
+) -> RunDecision:
     """What a file needs that is there in this version.
 
     Args:
@@ -53,19 +55,19 @@ def need(version: str, recorded: str | None, run: LatestRun | None, *, never_lau
         run: The latest run, of whichever version.
         never_launched: The record asked for a run, and whoever made it was killed before launching that run.
     """
-    if run is not None and run.outcome is Outcome.UNDER_WAY:
+    if run is not None and run.outcome is RunOutcome.UNDER_WAY:
         # Whatever version it reads; what is published meanwhile has its turn afterwards.
-        return Need.WAITS
+        return RunDecision.IN_PROGRESS
     if recorded != version:
-        return Need.ARRIVAL
+        return RunDecision.NEW_VERSION
     if run is None or never_launched:
-        return Need.RUN
+        return RunDecision.NEVER_RUN
     match run.outcome:
-        case Outcome.FAILED:
-            return Need.ANOTHER_RUN if run.attempt < ATTEMPTS else Need.IS_GIVEN_UP
-        case Outcome.FAILED_FOR_GOOD:
-            return Need.IS_BROKEN
-        case Outcome.CANCELED:
-            return Need.IS_LEFT
+        case RunOutcome.FAILED:
+            return RunDecision.RETRY if run.attempt < ATTEMPTS else RunDecision.RETRIES_EXHAUSTED
+        case RunOutcome.FAILED_PERMANENTLY:
+            return RunDecision.FAILED_PERMANENTLY
+        case RunOutcome.CANCELED:
+            return RunDecision.CANCELED
         case _:
-            return Need.NOTHING
+            return RunDecision.DONE

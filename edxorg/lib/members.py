@@ -211,7 +211,7 @@ _CUT_NAME: Final = re.compile(r"[0-9a-f]{32}$")
 _PLACEHOLDERS: Final = {"course": r"(?P<course>.+?)", "table": r"(?P<table>[a-z0-9_]{1,64})"}
 """The shortest course that leaves a table (MySQL's names have 64 characters at most) and an environment."""
 
-_KINDS_FOR_PEOPLE: Final = {
+_KIND_NAMES: Final = {
     MemberKind.TABLE: "a table",
     MemberKind.COURSE_STRUCTURE: "a course structure",
     MemberKind.COURSE_XML: "a course's XML",
@@ -269,7 +269,7 @@ def _named(path: str, name: str, naming: MemberNaming) -> Member:
 
 def _why_unrecognised(name: str, forms: tuple[_Form, ...]) -> str:
     for form in forms:
-        holds = _KINDS_FOR_PEOPLE[form.kind]
+        holds = _KIND_NAMES[form.kind]
         if name.endswith(form.extension + ".gz"):
             return f"It looks like {holds} that was compressed by itself, which edX does not do"
         if name.endswith(form.extension):

@@ -1,4 +1,4 @@
-"""Copies of program reports: which are needed, and how each is made; knows nothing of Dagster.
+"""VersionedObjects of program reports: which are needed, and how each is made; knows nothing of Dagster.
 
 A report keeps its whole key: `s3://source/reports_v2/MITx/a.csv` lands as `{destination}/reports_v2/MITx/a.csv`. Of a
 source that is a folder, a report's key is its path below the folder.
@@ -184,7 +184,7 @@ def each_alone(items: Iterable[Item], act: Callable[[Item], None]) -> dict[Item,
                 act(item)
             except PipelineError as error:
                 failures[item] = error
-        left = [item for item, error in failures.items() if error.may_pass]
+        left = [item for item, error in failures.items() if error.is_transient]
         if not left:
             break
         if attempt < ATTEMPTS - 1:

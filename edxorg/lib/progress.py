@@ -21,36 +21,36 @@ class Progress(NamedTuple):
     """Rows delivered."""
 
 
-class Account(Protocol):
+class RunReport(Protocol):
     """What became of everything in a file."""
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
 
 
-class Watcher:
+class RunObserver:
     """Somebody who watches a run in the same thread; this one looks away."""
 
     def progress(self, progress: Progress) -> None:
         """Called often; must be quick."""
 
-    def account(self, account: Account) -> None:
+    def report(self, report: RunReport) -> None:
         """Called once, when all is known."""
 
 
-_watcher: ContextVar[Watcher | None] = ContextVar("_watcher", default=None)
+_observer: ContextVar[RunObserver | None] = ContextVar("_observer", default=None)
 
 
-def watcher_of_this_run() -> Watcher:
+def current_observer() -> RunObserver:
     """Whom to tell."""
-    return _watcher.get() or Watcher()
+    return _observer.get() or RunObserver()
 
 
 @contextmanager
-def watched_by(watcher: Watcher) -> Iterator[None]:
-    """Have the runs of this block tell `watcher`."""
-    token = _watcher.set(watcher)
+def observed_by(observer: RunObserver) -> Iterator[None]:
+    """Have the runs of this block tell `observer`."""
+    token = _observer.set(observer)
     try:
         yield
     finally:
-        _watcher.reset(token)
+        _observer.reset(token)

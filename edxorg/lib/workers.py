@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TASKS_WAITING = 3
+MAX_UNANSWERED_TASKS = 3
 """Tasks that a worker owes answers to at most: one it works on, the next, and one whose answer is deferred."""
 
 SECONDS_TO_STOP = 5.0
 """How long a worker may take to end before its work is done; it stops as soon as its interpreter looks for signals."""
 
-MOST_WORKERS = 4
+MAX_WORKERS = 4
 """However many processors there are. Each takes some 50 MB, and a large machine's container may have little memory."""
 
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
@@ -53,7 +53,7 @@ _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import ser
 class WorkerDiedError(PipelineError):
     """A worker process ended in the middle of a task: killed from outside, most often for lack of memory."""
 
-    may_pass = True
+    is_transient = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +193,11 @@ class WorkerPool:
         Args:
             setup: Makes a worker's state.
             args: Of `setup`.
-            workers: How many; by default one for each processor that this process may use, up to `MOST_WORKERS`.
+            workers: How many; by default one for each processor that this process may use, up to `MAX_WORKERS`.
             descriptors: Open files that `args` are about.
         """
         self._changed = threading.Condition()
-        count = workers or min(available_processors(), MOST_WORKERS)
+        count = workers or min(available_processors(), MAX_WORKERS)
         self._workers = [_Worker(setup, args, self._changed, descriptors) for _ in range(count)]
 
     @overload
@@ -209,7 +209,7 @@ class WorkerPool:
     def submit(self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **_: P.kwargs) -> Future[T]: ...
 
     def submit(self, function: Callable[..., Any], /, *args: object, **_: object) -> Future[Any]:
-        """Have `function(state, *args)` run in the least busy worker; waits while all have `TASKS_WAITING` tasks."""
+        """Have `function(state, *args)` run in the least busy worker; waits while all have `MAX_UNANSWERED_TASKS` tasks."""
         return self._free_worker().begin(function, args, streams=False)
 
     def stream(self, function: Callable[..., T], *args: object) -> BlockStream:
@@ -222,7 +222,7 @@ class WorkerPool:
 
     def _free_worker(self) -> _Worker:
         with self._changed:
-            while (worker := min(self._workers, key=lambda each: each.waiting)).waiting >= TASKS_WAITING:
+            while (worker := min(self._workers, key=lambda each: each.waiting)).waiting >= MAX_UNANSWERED_TASKS:
                 self._changed.wait()
             worker.waiting += 1
         return worker

@@ -9,32 +9,36 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 
-from edxorg.lib.archive.account import Fate
+from edxorg.lib.archive.ingest_report import MemberOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edxorg.lib.archive.account import Account, Listing
+    from edxorg.lib.archive.ingest_report import IngestReport, NamedItems
     from edxorg.lib.tracking_log import LogReport
 
 LISTED = 50
 """Things of a kind that are named in a check's metadata; the others are counted."""
 
 
-class Check(NamedTuple):
+class CheckText(NamedTuple):
     """A check's name, and what it tells."""
 
     name: str
     description: str
 
 
-REJECTED_LINES = Check("rejected_lines", "Lines that hold no event that can be delivered; they are among the rejects.")
+REJECTED_LINES = CheckText(
+    "rejected_lines", "Lines that hold no event that can be delivered; they are among the rejects."
+)
 
-REJECTED_ROWS = Check("rejected_rows", "Rows of tables that fit no reading; they are among the rejects.")
-MISSING_TABLES = Check("missing_tables", "Tables that edX could not export this time: members named `….failed`.")
-UNCLEAR_MEMBERS = Check("unclear_members", "Members that match no known name, and courses with more than one reading.")
-SHRUNKEN_TABLES = Check("shrunken_tables", "Tables of a course with less than half the rows of their last version.")
-CHANGED_COLUMNS = Check("changed_columns", "Tables of a course with other columns than their last version.")
+REJECTED_ROWS = CheckText("rejected_rows", "Rows of tables that fit no reading; they are among the rejects.")
+MISSING_TABLES = CheckText("missing_tables", "Tables that edX could not export this time: members named `….failed`.")
+UNCLEAR_MEMBERS = CheckText(
+    "unclear_members", "Members that match no known name, and courses with more than one reading."
+)
+SHRUNKEN_TABLES = CheckText("shrunken_tables", "Tables of a course with less than half the rows of their last version.")
+CHANGED_COLUMNS = CheckText("changed_columns", "Tables of a course with other columns than their last version.")
 
 
 def log_evaluation(
@@ -55,41 +59,43 @@ def log_evaluation(
 
 
 def archive_evaluations(
-    raw_archive: dg.AssetKey, partition: str, account: Account
+    raw_archive: dg.AssetKey, partition: str, report: IngestReport
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """The checks of an archive.
 
     Args:
         raw_archive: The asset.
         partition: The archive.
-        account: Of its members.
+        report: Of its members.
     """
 
-    def told(check: Check, found: int, metadata: Mapping[str, Any]) -> dg.AssetCheckEvaluation:
+    def told(check: CheckText, found: int, metadata: Mapping[str, Any]) -> dg.AssetCheckEvaluation:
         return _evaluation(check, raw_archive, partition, found, metadata)
 
-    by_table = {name: of_table.rejected.total() for name, of_table in account.tables.items() if of_table.rejected}
-    rejected = {"by reason": dict(account.rows_rejected), "by table": by_table, "new": _of(account.new_with_rejects)}
-    yield told(REJECTED_ROWS, account.rows_rejected.total(), rejected)
-    missing, unclear = (account.fates[fate] for fate in (Fate.MISSING_AT_SOURCE, Fate.UNRECOGNISED))
-    yield told(MISSING_TABLES, missing, {"members": _members(account, Fate.MISSING_AT_SOURCE)})
-    ambiguous = {"ambiguous courses": _listed(list(account.ambiguous))}
-    unclear += len(account.ambiguous)
-    yield told(UNCLEAR_MEMBERS, unclear, {"members": _members(account, Fate.UNRECOGNISED), **ambiguous})
-    yield told(SHRUNKEN_TABLES, account.shrunken.total, {"tables": _of(account.shrunken)})
-    yield told(CHANGED_COLUMNS, account.other_columns.total, {"tables": _of(account.other_columns)})
+    by_table = {name: of_table.rejected.total() for name, of_table in report.tables.items() if of_table.rejected}
+    rejected = {"by reason": dict(report.rows_rejected), "by table": by_table, "new": _of(report.new_with_rejects)}
+    yield told(REJECTED_ROWS, report.rows_rejected.total(), rejected)
+    missing, unclear = (
+        report.outcomes[outcome] for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.UNRECOGNISED)
+    )
+    yield told(MISSING_TABLES, missing, {"members": _members(report, MemberOutcome.MISSING_AT_SOURCE)})
+    ambiguous = {"ambiguous courses": _listed(list(report.ambiguous))}
+    unclear += len(report.ambiguous)
+    yield told(UNCLEAR_MEMBERS, unclear, {"members": _members(report, MemberOutcome.UNRECOGNISED), **ambiguous})
+    yield told(SHRUNKEN_TABLES, report.shrunken.total, {"tables": _of(report.shrunken)})
+    yield told(CHANGED_COLUMNS, report.other_columns.total, {"tables": _of(report.other_columns)})
 
 
-def _members(account: Account, fate: Fate) -> list[str]:
-    return _listed([path for path, _, _ in account.listed.get(fate, ())], account.fates[fate])
+def _members(report: IngestReport, outcome: MemberOutcome) -> list[str]:
+    return _listed([path for path, _, _ in report.listed.get(outcome, ())], report.outcomes[outcome])
 
 
-def _of(listing: Listing) -> list[str]:
+def _of(listing: NamedItems) -> list[str]:
     return _listed(listing.first, listing.total)
 
 
 def _evaluation(
-    check: Check, asset: dg.AssetKey, partition: str, found: int, metadata: Mapping[str, Any]
+    check: CheckText, asset: dg.AssetKey, partition: str, found: int, metadata: Mapping[str, Any]
 ) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from edxorg.lib.program_reports import Comparison, Reports, batches, copy, each_alone
 from edxorg.lib.settings import Settings
-from ol_orchestrate.failures import RETRIES, failures_for_people
+from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.stores import SourceInfo, StoreAccess
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -24,7 +24,7 @@ class StrictS3Resource(Strict, S3Resource):
     """Dagster's resource for S3, but for arguments that it lacks, which are errors."""
 
 
-class ReportsAccount(StrictS3Resource):
+class LazyS3Resource(StrictS3Resource):
     """An account that is looked for when it is first used, not when a run starts.
 
     So a run between folders needs none, and one without the profile says what it wanted it for.
@@ -95,7 +95,7 @@ def copy_op(settings: Settings) -> dg.OpDefinition:
         results_dir: SimpleResultsDir,
     ) -> dg.Output[None]:
         """Copy reports, one after the other, each checked by both stores; fail at the end if any is not there."""
-        with failures_for_people(context):
+        with as_dagster_failure(context):
             reports = reports_of(settings, s3_download, s3_upload)
             if swept := reports.destination.abort_old_uploads():
                 context.log.info("%s", swept)
@@ -142,5 +142,5 @@ def _failure(context: dg.OpExecutionContext, failures: dict[str, PipelineError],
     if len(lines) > NAMED_IN_FAILURE:
         named.append(f"and {len(lines) - NAMED_IN_FAILURE:,} more, which the log names")
     head = f"{len(failures):,} of {delivered + len(failures):,} reports failed; the others were delivered"
-    may_pass = any(error.may_pass for error in failures.values())
-    return dg.Failure("\n".join([head, *named]), allow_retries=may_pass)
+    is_transient = any(error.is_transient for error in failures.values())
+    return dg.Failure("\n".join([head, *named]), allow_retries=is_transient)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
-    from ol_orchestrate.lib.delivery import Recorded
+    from ol_orchestrate.lib.versions import Recorded
 
 PARTITIONS_AT_ONCE = 10_000
 """SQLite refuses longer lists."""

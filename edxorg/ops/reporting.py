@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edxorg.lib.progress import Progress, watcher_of_this_run
+from edxorg.lib.progress import Progress, current_observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,18 +16,18 @@ SECONDS_BETWEEN_LOGS = 30
 
 
 def reporter(log: dg.DagsterLogManager, items: str) -> Callable[[Progress], None]:
-    """Progress to the log now and then, and to the watcher of this run whenever there is some.
+    """Progress to the log now and then, and to the observer of this run whenever there is some.
 
     Args:
         log: The run's.
         items: What a file consists of, such as `members`.
     """
-    watcher = watcher_of_this_run()
+    observer = current_observer()
     started = last = time.monotonic()
 
     def report(progress: Progress) -> None:
         nonlocal last
-        watcher.progress(progress)
+        observer.progress(progress)
         now = time.monotonic()
         if now - last < SECONDS_BETWEEN_LOGS:
             return

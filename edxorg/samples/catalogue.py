@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 _SUBJECTS: Final = ("Physics", "Economics & Finance", "Computer Science", "Biology & Life Sciences", "Energy")
 _LEVELS: Final = ("Introductory", "Intermediate", "Advanced")
-_MOST_RUNS: Final = 6
+_MAX_RUNS: Final = 6
 _YEARS_AGO: Final = 10
 _DATED_YEARS: Final = 9
 _COURSES_BESIDES: Final = 25
@@ -105,7 +105,7 @@ class Catalogue:
 
     def _runs(self, rng: Random, course: Record, packed: Course | None) -> Iterator[Record]:
         first_year = self.university.first_day.year - _YEARS_AGO
-        for year in range(first_year, first_year + 1 + rng.randrange(_MOST_RUNS)):
+        for year in range(first_year, first_year + 1 + rng.randrange(_MAX_RUNS)):
             yield _run(rng, course, f"course-v1:{course['key']}+1T{year}")
         if packed is not None:
             dates = {"start": f"{packed.start}T00:00:00Z", "end": f"{packed.end}T00:00:00Z"}

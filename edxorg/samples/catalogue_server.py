@@ -25,7 +25,7 @@ PAGE_SIZE: Final = 20
 _TOKEN_PATH: Final = "/oauth2/access_token"  # noqa: S105 - a path
 _PROGRAMS_PATH: Final = "/api/v1/programs/"
 _COURSES_PATH: Final = f"/api/v1/catalogs/{CATALOGUE}/courses/"
-_MOST_PACKED: Final = 8
+_MAX_PACKED: Final = 8
 
 
 @dataclass
@@ -56,7 +56,7 @@ def serve_sample_catalogue(programs: int, courses: int, seed: int = 0) -> Iterat
         courses: The number of courses, each with one to seven runs.
         seed: The same numbers and seed give the same records.
     """
-    university = University(seed=seed, courses=min(courses, _MOST_PACKED))
+    university = University(seed=seed, courses=min(courses, _MAX_PACKED))
     with serve_catalogue(Catalogue(university, courses, programs)) as served:
         yield served
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from edxorg.lib.tables import CourseColumns, Escapes, Reading, RowHash, convert_table, cutting
+from edxorg.lib.tables import CourseColumns, Dialect, Escapes, RowHash, convert_table, cutting
 from edxorg_tests.tables import ADDED, convert, raw, split
 
 STUDENTMODULE = "id\tmodule_type\tmodule_id\tstudent_id\tstate\tgrade\tcreated\tmodified\tmax_grade\tdone\tcourse_id"
@@ -31,7 +31,7 @@ class TestOutput:
 
     def test_reports_what_it_did(self) -> None:
         report = convert(table("1\ta\tb", "2\tc")).report
-        assert (report.columns, report.reading) == (("id", "text", "last"), Reading.PLAIN)
+        assert (report.columns, report.dialect) == (("id", "text", "last"), Dialect.PLAIN)
         assert (report.records_in, report.rows_out, report.rejected.total()) == (2, 0, 2)
 
     def test_quotes_a_field_only_if_it_must(self) -> None:
@@ -77,7 +77,7 @@ class TestOutput:
     @pytest.mark.parametrize("chunk", range(1, 40))
     def test_nor_on_what_is_looked_at_together(self, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
         data = table('1\t"a""\nb\\\nc\\\nd"\te', '2\t"f""\ng\n"\th', "3\ti\\\nj\tk", '4\t"l""\nm"\tn\\', "5\to\tp")
-        for dialect in Reading:
+        for dialect in Dialect:
             whole = convert(data, dialect=dialect)
             with monkeypatch.context() as patch:
                 patch.setattr(cutting, "CHUNK", chunk)
@@ -168,19 +168,19 @@ class TestHeader:
 
     def test_may_be_wrapped(self) -> None:
         got = convert(table('"1"\t"a"\t""', header='"id"\t"text"\t"last"'))
-        assert (got.report.columns, got.report.reading) == (("id", "text", "last"), Reading.QUOTED)
+        assert (got.report.columns, got.report.dialect) == (("id", "text", "last"), Dialect.QUOTED)
         assert got.rows == [["1", "a", ""]]
 
 
 class TestPlain:
     def test_quotes_mean_nothing(self) -> None:
         got = convert(table('1\t"a"\t"', '2\ta "b" c\t5"', '3\t"x\ty"'))
-        assert got.report.reading is Reading.PLAIN
+        assert got.report.dialect is Dialect.PLAIN
         assert got.rows == [["1", '"a"', '"'], ["2", 'a "b" c', '5"'], ["3", '"x', 'y"']]
 
     def test_nor_do_backslashes(self) -> None:
         got = convert(table("1\ta\\\tb", "2\tc\td\\", "3\te\\q\tf"))
-        assert got.report.reading is Reading.PLAIN
+        assert got.report.dialect is Dialect.PLAIN
         assert got.rows == [["1", "a\\", "b"], ["2", "c", "d\\"], ["3", "e\\q", "f"]]
 
     @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ class TestPlain:
     def test_of_wrapped_fields_only_json_with_doubled_quotes_is_unwrapped(
         self, field: str, value: str, last: str
     ) -> None:
-        got = convert(table(f"1\t{field}\t{last}"), dialect=Reading.PLAIN)
+        got = convert(table(f"1\t{field}\t{last}"), dialect=Dialect.PLAIN)
         assert got.rows == [["1", value, last]]
 
     def test_lines_with_other_numbers_of_fields_are_rejected(self) -> None:
@@ -213,50 +213,50 @@ class TestPlain:
 class TestEscaped:
     def test_a_tab_or_lf_after_an_odd_number_of_backslashes_is_data(self) -> None:
         got = convert(table("1\ta\\\tb\tc", "2\ta\\\nb\\\\\tc", "3\t\\\\\\\tb\tc"))
-        assert got.report.reading is Reading.ESCAPED
+        assert got.report.dialect is Dialect.ESCAPED
         assert got.rows == [["1", "a\\\tb", "c"], ["2", "a\\\nb\\\\", "c"], ["3", "\\\\\\\tb", "c"]]
 
     def test_after_an_even_number_it_is_none(self) -> None:
-        got = convert(table("1\ta\tb\\\\", "2\ta\\\\\tb", "3\tc\td"), dialect=Reading.ESCAPED)
+        got = convert(table("1\ta\tb\\\\", "2\ta\\\\\tb", "3\tc\td"), dialect=Dialect.ESCAPED)
         assert got.rows == [["1", "a", "b\\\\"], ["2", "a\\\\", "b"], ["3", "c", "d"]]
 
     def test_is_chosen_if_fewer_lines_misfit_it(self) -> None:
         escaped, plain = "1\ta\\\tb\tc", "2\tc\td\\"
-        assert convert(table(plain, plain, escaped, "x\ty\tz")).report.reading is Reading.PLAIN
-        assert convert(table(plain, escaped, "x\ty\tz", escaped, escaped)).report.reading is Reading.ESCAPED
+        assert convert(table(plain, plain, escaped, "x\ty\tz")).report.dialect is Dialect.PLAIN
+        assert convert(table(plain, escaped, "x\ty\tz", escaped, escaped)).report.dialect is Dialect.ESCAPED
 
     def test_a_tie_goes_to_plain(self) -> None:
-        assert convert(table('1\t{"a": "\\\\n"}\tx')).report.reading is Reading.PLAIN
+        assert convert(table('1\t{"a": "\\\\n"}\tx')).report.dialect is Dialect.PLAIN
 
     def test_but_for_the_fixed_header_of_studentmodule(self) -> None:
         fields = ["1", "problem", "block", "7", '{"a": 1}', "NULL", "then", "now", "1", "na", "course"]
-        assert convert(table("\t".join(fields), header=STUDENTMODULE)).report.reading is Reading.ESCAPED
+        assert convert(table("\t".join(fields), header=STUDENTMODULE)).report.dialect is Dialect.ESCAPED
         longer = table("\t".join([*fields, "x"]), header=STUDENTMODULE + "\tx")
-        assert convert(longer).report.reading is Reading.PLAIN
+        assert convert(longer).report.dialect is Dialect.PLAIN
 
     @pytest.mark.parametrize("pair", ["\\q", "\\N", '\\"', "\\\r"])
     def test_other_pairs_do_not_fit(self, pair: str) -> None:
-        got = convert(table("1\ta\tb", f'2\t{pair}"\tc', "3\td\te"), dialect=Reading.ESCAPED)
+        got = convert(table("1\ta\tb", f'2\t{pair}"\tc', "3\td\te"), dialect=Dialect.ESCAPED)
         assert got.reasons == [(3, "escapes")]
 
     def test_but_a_line_that_reads_alike_in_all_readings_is_delivered(self) -> None:
         got = convert(table("1\ta\\\tb\tc", "2\ta\\q\tb", "3\ta\\\tb\tc"))
-        assert got.report.reading is Reading.ESCAPED
+        assert got.report.dialect is Dialect.ESCAPED
         assert got.rows[1] == ["2", "a\\q", "b"]
 
     def test_a_value_that_is_not_over_at_the_end_of_the_file_is_rejected(self) -> None:
-        got = convert(table("1\ta\tb", "2\ta\tb\\"), dialect=Reading.ESCAPED)
+        got = convert(table("1\ta\tb", "2\ta\tb\\"), dialect=Dialect.ESCAPED)
         assert got.reasons == [(3, "escapes")]
 
     def test_json_is_unwrapped_here_as_well(self) -> None:
-        got = convert(table('1\ta\\\tb\t"{""a"": 1}"', '2\tx"y\tz'), dialect=Reading.ESCAPED)
+        got = convert(table('1\ta\\\tb\t"{""a"": 1}"', '2\tx"y\tz'), dialect=Dialect.ESCAPED)
         assert got.rows == [["1", "a\\\tb", '{"a": 1}'], ["2", 'x"y', "z"]]
 
 
 class TestQuoted:
     def test_unwraps_every_wrapped_field(self) -> None:
         got = convert(table('1\t"a ""b"" c"\t"d"', '2\t"a\tb"\t"c\nd"', '3\t""\t""""'))
-        assert (got.report.reading, got.report.a, got.report.b) == (Reading.QUOTED, 3, 0)
+        assert (got.report.dialect, got.report.rfc4180_records, got.report.rfc4180_violations) == (Dialect.QUOTED, 3, 0)
         assert got.rows == [["1", 'a "b" c', "d"], ["2", "a\tb", "c\nd"], ["3", "", '"']]
 
     def test_backslashes_mean_nothing(self) -> None:
@@ -267,12 +267,16 @@ class TestQuoted:
     def test_is_strict(self, line: str) -> None:
         good = [f'{number}\t"""x"""\tz' for number in range(10)]
         got = convert(table(*good, f"1\t{line}", "3\tb\tc"))
-        assert (got.report.reading, got.report.a, got.report.b) == (Reading.QUOTED, 10, 1)
+        assert (got.report.dialect, got.report.rfc4180_records, got.report.rfc4180_violations) == (
+            Dialect.QUOTED,
+            10,
+            1,
+        )
         assert (12, "quotes") in got.reasons
         assert got.rows[-1] == ["3", "b", "c"]
 
     def test_a_sound_record_with_the_wrong_number_of_fields_is_rejected_whole(self) -> None:
-        got = convert(table("1\tx\ty", '2\t"a', "3\tb\tc", 'd"', "4\te\tf"), dialect=Reading.QUOTED)
+        got = convert(table("1\tx\ty", '2\t"a', "3\tb\tc", 'd"', "4\te\tf"), dialect=Dialect.QUOTED)
         assert raw(got.rejects[0]) == b'2\t"a\n3\tb\tc\nd"'
         assert got.reasons == [(3, "too_few_fields"), (2, "neighbour"), (6, "neighbour")]
 
@@ -283,22 +287,22 @@ class TestQuoted:
 
     def test_ten_to_one_is_enough(self) -> None:
         good, bad = '1\t"a ""b"""\tc', '2\ta "b"\tc'
-        assert convert(table(*[good] * 10, bad)).report.reading is Reading.QUOTED
-        assert convert(table(*[good] * 9, bad)).report.reading is Reading.MIXED
+        assert convert(table(*[good] * 10, bad)).report.dialect is Dialect.QUOTED
+        assert convert(table(*[good] * 9, bad)).report.dialect is Dialect.MIXED
 
     @pytest.mark.parametrize("field", ['"a"', '"a b"', '""'])
     def test_needless_quotes_prove_nothing(self, field: str) -> None:
-        assert convert(table(f"1\t{field}\tx")).report.reading is Reading.PLAIN
+        assert convert(table(f"1\t{field}\tx")).report.dialect is Dialect.PLAIN
 
     @pytest.mark.parametrize("inside", ['""', "\t", "\r", "\n"])
     def test_quotes_that_are_needed_do(self, inside: str) -> None:
         got = convert(table(f'1\t"a{inside}b"\tx'))
-        assert (got.report.reading, got.report.a) == (Reading.QUOTED, 1)
+        assert (got.report.dialect, got.report.rfc4180_records) == (Dialect.QUOTED, 1)
         assert got.rows == [["1", f"a{inside}b".replace('""', '"'), "x"]]
 
     def test_a_lf_alone_proves_nothing_where_each_line_is_a_plain_record(self) -> None:
         got = convert(table('"a', 'b"', header="only"))
-        assert (got.report.reading, got.report.a) == (Reading.PLAIN, 0)
+        assert (got.report.dialect, got.report.rfc4180_records) == (Dialect.PLAIN, 0)
         assert got.rows == [['"a'], ['b"']]
 
 
@@ -308,12 +312,12 @@ class TestMixed:
 
     def test_takes_the_reading_that_fits(self) -> None:
         got = convert(table(*self.RAW, '4\t"a\nb\tc"\tx', "5\td\te"))
-        assert (got.report.reading, got.report.a, got.report.b) == (Reading.MIXED, 1, 2)
+        assert (got.report.dialect, got.report.rfc4180_records, got.report.rfc4180_violations) == (Dialect.MIXED, 1, 2)
         assert got.rows == [["2", 'says "a"', "x"], ["3", '{"a": 1}', "y"], ["4", "a\nb\tc", "x"], ["5", "d", "e"]]
 
     def test_takes_equal_readings(self) -> None:
         got = convert(table(*self.RAW, '4\t"{""a"": 1}"\tx'))
-        assert got.report.reading is Reading.MIXED
+        assert got.report.dialect is Dialect.MIXED
         assert got.rows[-1] == ["4", '{"a": 1}', "x"]
 
     def test_rejects_different_ones_as_ambiguous(self) -> None:
@@ -328,7 +332,7 @@ class TestMixed:
 
     def test_its_base_may_be_escaped(self) -> None:
         got = convert(table(*self.RAW, "4\ta\\\tb\tc", '5\t"a\tb"\tc'))
-        assert got.report.reading is Reading.MIXED
+        assert got.report.dialect is Dialect.MIXED
         assert got.rows[-2:] == [["4", "a\\\tb", "c"], ["5", "a\tb", "c"]]
 
 
@@ -337,18 +341,18 @@ class TestForcedReading:
 
     def test_is_taken_instead_of_the_one_that_counts_speak_for(self) -> None:
         assert convert(self.DATA).rows == [["1", 'a "b"', "x"]]
-        got = convert(self.DATA, dialect=Reading.PLAIN)
-        assert (got.report.reading, got.problem) == (Reading.PLAIN, None)
+        got = convert(self.DATA, dialect=Dialect.PLAIN)
+        assert (got.report.dialect, got.problem) == (Dialect.PLAIN, None)
         assert got.rows == [["1", '"a ""b"""', "x"]]
 
     def test_may_be_mixed(self) -> None:
-        got = convert(self.DATA, dialect=Reading.MIXED)
-        assert got.report.reading is Reading.MIXED
+        got = convert(self.DATA, dialect=Dialect.MIXED)
+        assert got.report.dialect is Dialect.MIXED
         assert got.reasons == [(2, "ambiguous")]
 
     def test_counts_go_on(self) -> None:
-        report = convert(self.DATA * 2, dialect=Reading.PLAIN).report
-        assert (report.a, report.b) == (2, 0)
+        report = convert(self.DATA * 2, dialect=Dialect.PLAIN).report
+        assert (report.rfc4180_records, report.rfc4180_violations) == (2, 0)
 
 
 class TestLateEvidence:
@@ -366,7 +370,7 @@ class TestLateEvidence:
 
     def test_nothing_is_wrong_where_it_comes_in_time(self) -> None:
         got = convert([table(*["1\tabcd\tx1234"] * 1_000_000), b'2\t"a\tb"\tx\n'])
-        assert (got.problem, got.report.reading) == (None, Reading.QUOTED)
+        assert (got.problem, got.report.dialect) == (None, Dialect.QUOTED)
 
 
 class TestDecode:
@@ -382,12 +386,12 @@ class TestDecode:
 
     def test_leaves_a_quoted_file_alone(self) -> None:
         got = convert(table('1\t"a ""b\\n"""\tNULL'), escapes=Escapes.DECODE)
-        assert (got.report.reading, got.report.escapes_applied) == (Reading.QUOTED, False)
+        assert (got.report.dialect, got.report.escapes_applied) == (Dialect.QUOTED, False)
         assert got.rows == [["1", 'a "b\\n"', "NULL"]]
 
     def test_leaves_the_quoted_records_of_a_mixed_file_alone(self) -> None:
         got = convert(table('1\t"a\t\\n"\tNULL', '2\ta "b" \\n\tNULL'), escapes=Escapes.DECODE)
-        assert (got.report.reading, got.report.escapes_applied) == (Reading.MIXED, True)
+        assert (got.report.dialect, got.report.escapes_applied) == (Dialect.MIXED, True)
         assert got.rows == [["1", "a\t\\n", "NULL"], ["2", 'a "b" \n', ""]]
 
     def test_hashes_what_was_there(self) -> None:
@@ -410,9 +414,9 @@ class TestLineEnds:
         assert got.reasons == [(3, "line_end")]
 
     def test_a_backslash_before_cr_lf_escapes_nothing(self) -> None:
-        got = convert(b"a\tb\r\n1\tx\\\r\n2\ty\r\n", dialect=Reading.ESCAPED)
+        got = convert(b"a\tb\r\n1\tx\\\r\n2\ty\r\n", dialect=Dialect.ESCAPED)
         assert (got.rows, got.reasons) == ([["2", "y"]], [(2, "escapes")])
 
     def test_but_inside_an_escaped_value_it_is_data(self) -> None:
-        got = convert(b"a\tb\r\n1\tx\\\ny\r\n2\tz\r\n", dialect=Reading.ESCAPED)
+        got = convert(b"a\tb\r\n1\tx\\\ny\r\n2\tz\r\n", dialect=Dialect.ESCAPED)
         assert got.rows == [["1", "x\\\ny"], ["2", "z"]]

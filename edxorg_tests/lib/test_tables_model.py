@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edxorg.lib.tables import Escapes, Reading, cutting
+from edxorg.lib.tables import Dialect, Escapes, cutting
 from edxorg_tests.tables import convert, raw, split
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TAB, LF, CR, QUOTE, BACKSLASH = b'\t\n\r"\\'
 
 @dataclass(frozen=True)
 class Fit:
-    """One record in one reading: how many lines, and its values, or None if it does not fit."""
+    """One record in one dialect: how many lines, and its values, or None if it does not fit."""
 
     lines: int
     values: list[bytes] | None
@@ -154,7 +154,7 @@ class Model:
             fits = len(fields) == self.columns
             return Fit(lines, fields if fits else None, len(fields) - 1, fits and shows)
 
-    def choose(self) -> tuple[Reading, Reading, int, int]:
+    def choose(self) -> tuple[Dialect, Dialect, int, int]:
         first = next((place for place, line in enumerate(self.lines) if not self.is_alike(line)), len(self.lines))
         a = b = not_plain = not_escaped = 0
         at = first
@@ -173,12 +173,12 @@ class Model:
             not_escaped += self.misfits_escaped(at)
             at += self.escaped(at).lines
         if self.wrapped or (a and a >= 10 * b):
-            return Reading.QUOTED, Reading.QUOTED, a, b
+            return Dialect.QUOTED, Dialect.QUOTED, a, b
         tie = not_escaped == not_plain and self.studentmodule
-        base = Reading.ESCAPED if not_escaped < not_plain or tie else Reading.PLAIN
-        return (Reading.MIXED if a else base), base, a, b
+        base = Dialect.ESCAPED if not_escaped < not_plain or tie else Dialect.PLAIN
+        return (Dialect.MIXED if a else base), base, a, b
 
-    def records(self, reading: Reading, base: Reading) -> Iterator[tuple[int, Fit]]:
+    def records(self, dialect: Dialect, base: Dialect) -> Iterator[tuple[int, Fit]]:
         quoted: dict[int, Fit | None] = {}
         at = 0
         while at < len(self.lines):
@@ -186,12 +186,12 @@ class Model:
             at += getattr(quoted[at], "lines", 1)
         at = 0
         while at < len(self.lines):
-            of_base = self.escaped(at) if base is Reading.ESCAPED else self.plain(at)
+            of_base = self.escaped(at) if base is Dialect.ESCAPED else self.plain(at)
             of_quoted = quoted.get(at)
             fit = of_base
-            if reading is Reading.QUOTED:
+            if dialect is Dialect.QUOTED:
                 fit = of_quoted or Fit(1, None, self.lines[at].count(b"\t"))
-            elif reading is Reading.MIXED and of_quoted and of_quoted.values is not None:
+            elif dialect is Dialect.MIXED and of_quoted and of_quoted.values is not None:
                 if of_base.values is None:
                     fit = of_quoted
                 elif (of_base.lines, of_base.values) != (of_quoted.lines, of_quoted.values):
@@ -199,9 +199,9 @@ class Model:
             yield at, fit
             at += fit.lines
 
-    def rows(self, reading: Reading, base: Reading) -> tuple[list[list[bytes]], list[int]]:
+    def rows(self, dialect: Dialect, base: Dialect) -> tuple[list[list[bytes]], list[int]]:
         """Values of what is delivered, and the first lines, counted from 1, of what is not."""
-        fits = list(self.records(reading, base))
+        fits = list(self.records(dialect, base))
         bad = set()
         for place, (at, fit) in enumerate(fits):
             text = b"\n".join(self.lines[at : at + fit.lines])
@@ -261,17 +261,17 @@ def soups(draw: st.DrawFn) -> bytes:
     return header + line_end + line_end.join(lines) + last
 
 
-def assert_as_the_model(data: bytes, blocks: list[bytes], dialect: Reading | None = None) -> None:
+def assert_as_the_model(data: bytes, blocks: list[bytes], dialect: Dialect | None = None) -> None:
     model = Model(data)
-    reading, base, a, b = model.choose()
+    dialect, base, a, b = model.choose()
     if dialect:
-        reading, base = dialect, base if dialect is Reading.MIXED else dialect
-        if base is Reading.QUOTED:
-            base = Reading.PLAIN
-    rows, rejected = model.rows(reading, base)
+        dialect, base = dialect, base if dialect is Dialect.MIXED else dialect
+        if base is Dialect.QUOTED:
+            base = Dialect.PLAIN
+    rows, rejected = model.rows(dialect, base)
     got = convert(blocks, dialect=dialect)
-    assert got.report.reading == reading
-    assert (got.report.a, got.report.b) == (a, b)
+    assert got.report.dialect == dialect
+    assert (got.report.rfc4180_records, got.report.rfc4180_violations) == (a, b)
     assert sorted(line for line, _ in got.reasons) == rejected
     assert (got.rows if rows else []) == [[value.decode() for value in row] for row in rows]
     for reject in got.rejects:
@@ -284,8 +284,8 @@ def test_rows_rejects_and_counts_are_those_of_the_model(data: bytes, places: lis
     assert_as_the_model(data, split(data, *places))
 
 
-@given(soups(), st.sampled_from([Reading.PLAIN, Reading.ESCAPED, Reading.QUOTED]))
-def test_so_they_are_with_a_forced_reading(data: bytes, dialect: Reading) -> None:
+@given(soups(), st.sampled_from([Dialect.PLAIN, Dialect.ESCAPED, Dialect.QUOTED]))
+def test_so_they_are_with_a_forced_reading(data: bytes, dialect: Dialect) -> None:
     assert_as_the_model(data, [data], dialect)
 
 
@@ -313,12 +313,12 @@ def undone(value: bytes) -> bytes | None:
     return b"" if value == b"NULL" else bytes(out)
 
 
-@given(soups(), st.sampled_from([Reading.PLAIN, Reading.ESCAPED, Reading.QUOTED]))
-def test_values_are_those_of_the_model_where_escapes_are_undone(data: bytes, dialect: Reading) -> None:
+@given(soups(), st.sampled_from([Dialect.PLAIN, Dialect.ESCAPED, Dialect.QUOTED]))
+def test_values_are_those_of_the_model_where_escapes_are_undone(data: bytes, dialect: Dialect) -> None:
     model = Model(data)
     rows, _ = model.rows(dialect, dialect)
     got = convert([data], dialect=dialect, escapes=Escapes.DECODE)
-    if dialect is not Reading.QUOTED and undone(b"\n".join([*model.lines, b""])) is not None:
+    if dialect is not Dialect.QUOTED and undone(b"\n".join([*model.lines, b""])) is not None:
         # In a plain field a backslash may be the last byte: the TAB or LF after it ends the field.
         rows = [[undone(value) or b"" for value in row] for row in rows]
     assert (got.rows if rows else []) == [[value.decode() for value in row] for row in rows]

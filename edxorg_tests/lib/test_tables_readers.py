@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edxorg.lib.tables import Escapes, Reading
+from edxorg.lib.tables import Dialect, Escapes
 from edxorg_tests.tables import (
     Converted,
     Value,
@@ -139,7 +139,7 @@ def test_with_escapes_undone_they_are_what_was_in_the_database(
 @given(table=real_tables())
 def test_nothing_is_rejected_that_its_dialect_can_tell(write: Writer, table: list[list[Value]]) -> None:
     converted = convert(write([HEADER, *table]))
-    if converted.report.reading is not Reading.MIXED:
+    if converted.report.dialect is not Dialect.MIXED:
         assert converted.report.rejected.total() == 0
         assert converted.report.rows_out == len(table)
 
@@ -155,7 +155,7 @@ def reread(converted: Converted) -> list[list[str]]:
 
 def some_table(rows: list[list[str]]) -> Converted:
     header = [f"c{place}" for place in range(len(rows[0]))]
-    converted = convert(csv_minimal([header, *rows]), dialect=Reading.QUOTED)
+    converted = convert(csv_minimal([header, *rows]), dialect=Dialect.QUOTED)
     assert converted.output
     assert converted.rows == rows
     return converted
@@ -216,9 +216,9 @@ def test_every_character_comes_through_every_dialect(write: Writer, expected: Va
     assert duckdb_rows(tmp_path / "table.tsv", converted, {}) == reread(converted)
 
 
-@given(st.binary(max_size=300), st.sampled_from([None, *Reading]), st.sampled_from(Escapes))
+@given(st.binary(max_size=300), st.sampled_from([None, *Dialect]), st.sampled_from(Escapes))
 def test_no_bytes_make_it_fail_otherwise_than_with_a_problem(
-    data: bytes, dialect: Reading | None, escapes: Escapes
+    data: bytes, dialect: Dialect | None, escapes: Escapes
 ) -> None:
     converted = convert(data, dialect=dialect, escapes=escapes)  # which counts
     assert converted.problem or converted.output or converted.report.empty

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tables import Reading, convert_table, cutting, delivery, grammar, output
+from edxorg.lib.tables import Dialect, convert_table, cutting, grammar, output, routing
 from edxorg.lib.tables import convert as tables_convert
 from edxorg_tests.tables import COURSE, convert, raw
 
@@ -64,7 +64,7 @@ class TestNeighbours:
 class TestRejects:
     def test_tell_the_first_line_the_reason_and_the_bytes(self) -> None:
         got = convert(table(b"1\ta\tx", b"2\tb\\\nb\\\nb\ty", b"3\t{}\x01\xe2\x80\xa8\r\tc\td", b"4\te\\\tf\tx"))
-        assert got.report.reading is Reading.ESCAPED
+        assert got.report.dialect is Dialect.ESCAPED
         assert got.rejects == [{"line": 6, "reason": "too_many_fields", "raw": "3\t{}\x01\u2028\r\tc\td"}]
 
     def test_bytes_that_are_no_utf_8_are_in_base64(self) -> None:
@@ -94,7 +94,7 @@ class TestRejects:
 class TestTooMany:
     @pytest.fixture(autouse=True)
     def few_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tables_convert, "MOST_REJECTS", ((9, 100), (1, 1000)))
+        monkeypatch.setattr(tables_convert, "MAX_REJECTS", ((9, 100), (1, 1000)))
         monkeypatch.setattr(tables_convert, "WINDOW", 50)
         monkeypatch.setattr(cutting, "CHUNK", 50)
 
@@ -125,7 +125,7 @@ class TestTooShort:
     def test_a_table_of_very_short_rows_ends_early(
         self, header: bytes, row: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(tables_convert, "MOST_SHORT_RECORDS", 1_000)
+        monkeypatch.setattr(tables_convert, "MAX_SHORT_RECORDS", 1_000)
         monkeypatch.setattr(tables_convert, "WINDOW_LINES", 500)
         monkeypatch.setattr(cutting, "CHUNK", 1 << 10)
         got = convert(b"\n".join([header, *[row] * 10_000, b""]))
@@ -134,7 +134,7 @@ class TestTooShort:
         assert (got.output, got.rejects) == (None, [])
 
     def test_many_rows_of_three_numbers_are_delivered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tables_convert, "MOST_SHORT_RECORDS", 1_000)
+        monkeypatch.setattr(tables_convert, "MAX_SHORT_RECORDS", 1_000)
         got = convert(b"\n".join([b"id\ta\tb", *(b"%d\t%d\t7" % (100_000 + n, 10_000 + n) for n in range(3_000)), b""]))
         assert got.problem is None
         assert len(got.rows) == 3_000
@@ -151,7 +151,7 @@ class TestHostile:
         ],
     )
     def test_a_table_of_bad_lines_ends_early(self, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tables_convert, "MOST_REJECTS", ((9, 5_000), (1, 50_000)))
+        monkeypatch.setattr(tables_convert, "MAX_REJECTS", ((9, 5_000), (1, 50_000)))
         monkeypatch.setattr(tables_convert, "WINDOW_LINES", 3_000)
         monkeypatch.setattr(cutting, "CHUNK", 8 << 10)
         megabyte = unit * ((1 << 20) // len(unit))
@@ -206,7 +206,7 @@ class TestOversized:
     @pytest.fixture(autouse=True, params=[30, 1 << 18])
     def limit(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cutting, "CHUNK", request.param)
-        for module in (cutting, delivery):
+        for module in (cutting, routing):
             monkeypatch.setattr(module, "RECORD_LIMIT", 100)
 
     @pytest.mark.parametrize("size", [101, 250, 10_000])
@@ -230,7 +230,7 @@ class TestOversized:
         ]
 
     def test_the_line_before_it_may_end_in_a_backslash(self) -> None:
-        got = convert(table(b"1\ta\tx", b"2\tb\tx\\", b"y" * 500, b"3\tb\tx"), dialect=Reading.PLAIN)
+        got = convert(table(b"1\ta\tx", b"2\tb\tx\\", b"y" * 500, b"3\tb\tx"), dialect=Dialect.PLAIN)
         assert [row[0] + row[2] for row in got.rows] == ["1x", "2x\\", "3x"]
         assert got.oversized == [b"y" * 500]
 
@@ -243,30 +243,30 @@ class TestOversized:
     @pytest.mark.parametrize("size", [150, 400])
     def test_a_quoted_record_is_set_aside_to_its_end(self, size: int) -> None:
         record = b'2\t"' + (b"yyyy\n3\tlooks\tso\n" * size)[:size] + b'"\tz'
-        got = convert(table(b'1\t"a""b"\tx', record, b'4\t"c\nd"\tx'), dialect=Reading.QUOTED)
+        got = convert(table(b'1\t"a""b"\tx', record, b'4\t"c\nd"\tx'), dialect=Dialect.QUOTED)
         assert got.oversized == [record]
         assert [row[:2] for row in got.rows] == [["1", 'a"b'], ["4", "c\nd"]]
 
     def test_so_is_one_with_a_long_line_inside(self) -> None:
         record = b'2\t"short\n' + b"y" * 500 + b"\n" + b"z" * 500 + b'\nend"\tz'
-        got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Reading.QUOTED)
+        got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.QUOTED)
         assert got.oversized == [record]
         assert [row[0] for row in got.rows] == ["1", "4"]
 
     def test_so_is_an_escaped_one(self) -> None:
         record = b"2\t" + b"yyyy\\\n3\tlooks\tso\\\n" * 50 + b"\tz"
-        got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Reading.ESCAPED)
+        got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.ESCAPED)
         assert got.oversized == [record]
         assert [row[0] for row in got.rows] == ["1", "4"]
 
     def test_two_of_them_are_two(self) -> None:
         records = [b'2\t"' + filling * 99 + b'"\tz' for filling in (b"y\n", b"z\n")]
-        got = convert(table(*records, b"4\tb\tx"), dialect=Reading.QUOTED)
+        got = convert(table(*records, b"4\tb\tx"), dialect=Dialect.QUOTED)
         assert got.oversized == records
         assert [line for line, _ in got.reasons] == [2, 102]
 
     def test_in_plain_the_same_lines_are_records(self) -> None:
-        got = convert(table(b'1\ta\t"b', *[b"2\tc\td"] * 50, b'3\te\tf"'), dialect=Reading.PLAIN)
+        got = convert(table(b'1\ta\t"b', *[b"2\tc\td"] * 50, b'3\te\tf"'), dialect=Dialect.PLAIN)
         assert got.report.rows_out == 52
 
     def test_the_log_shows_the_start_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from edxorg.lib.tracking_log import lines
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.lines import Block, cut_lines
+from edxorg.lib.tracking_log.lines import LineBlock, cut_lines
 
 CONTENT = b"".join(b'{"n": "%b"}\n' % hashlib.sha256(b"%d" % n).hexdigest()[:16].encode() for n in range(200))
 
@@ -41,7 +41,7 @@ def test_blocks_and_long_lines_are_cut_at_the_same_places_however_the_pieces_com
     content = b"\n".join(b"%c" % (97 + n) * length for n, length in enumerate(lengths)) + b"\nend"
     cut: list[tuple[int, bytes]] = []
     for item in cut_lines(content[i : i + portion] for i in range(0, len(content), portion)):
-        if isinstance(item, Block):
+        if isinstance(item, LineBlock):
             cut.append((item.first_line, item.data))
             assert item.lines == 1
         else:
@@ -57,5 +57,5 @@ def test_blocks_and_long_lines_are_cut_at_the_same_places_however_the_pieces_com
 
 def test_a_block_holds_as_many_lines_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BLOCK_BYTES", 10)
-    blocks = [item.data for item in cut_lines([b"1234\n1234\n123\n12345\n1\n\n"]) if isinstance(item, Block)]
+    blocks = [item.data for item in cut_lines([b"1234\n1234\n123\n12345\n1\n\n"]) if isinstance(item, LineBlock)]
     assert blocks == [b"1234\n1234\n", b"123\n12345\n", b"1\n\n"]

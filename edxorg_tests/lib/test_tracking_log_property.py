@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from edxorg.lib.tracking_log import NormalizedLog, block, lines, normalize_log
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
 from edxorg.lib.tracking_log.layout import read_quickly
-from edxorg.lib.tracking_log.rejects import Reason
+from edxorg.lib.tracking_log.rejects import LineRejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,7 +270,7 @@ def test_a_block_comes_out_the_same_however_many_lines_are_read_and_written_toge
     expected = straightforward(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(block, "_BYTES_TOGETHER", together)
-        patch.setattr(block, "_MOST_WRITTEN", most)
+        patch.setattr(block, "_MAX_WRITTEN", most)
         found = block.normalize_block(None, [content], 1, [])
     rejects = gzip.decompress(found.rejects).splitlines() if found.rejects else []
     assert (gzip.decompress(found.output) if found.output else b"") == expected.output
@@ -291,7 +291,7 @@ def test_the_first_500_keys_are_kept_and_lines_that_bring_more_are_rejected(pool
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK_BYTES", 3_000)
         log = normalize(content, pool)
-        assert log.report.rejected[Reason.TOO_MANY_KEYS] > 500
+        assert log.report.rejected[LineRejectReason.TOO_MANY_KEYS] > 500
         assert len(log.report.columns) == 500
         assert log.report.lines_out > 2_000
         assert_as_expected(log, content)

@@ -13,7 +13,7 @@ import pytest
 from edxorg.lib.tracking_log import limits, lines, normalize_log
 from edxorg.lib.tracking_log import normalize as normalize_module
 from edxorg.lib.tracking_log.block import normalize_block
-from edxorg.lib.tracking_log.rejects import Reason
+from edxorg.lib.tracking_log.rejects import LineRejectReason
 from edxorg.lib.workers import WorkerPool
 from edxorg_tests.tracking_logs import MIB, Normalize, reasons, rejects, rows
 
@@ -90,7 +90,7 @@ class TestLongLines:
         tracemalloc.start()
         for number in range(40):
             found = normalize_block(None, [b'{"%d%b":1}\n' % (number, b"k" * 1_000_000)], 1, [])
-            assert found.rejected == {Reason.KEY_TOO_LONG: 1}
+            assert found.rejected == {LineRejectReason.KEY_TOO_LONG: 1}
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 48 * MIB
@@ -110,7 +110,7 @@ class TestLongLines:
     )
     def test_halves_are_whole_lines(self, data: bytes) -> None:
         (block,) = lines.cut_lines([data])
-        assert isinstance(block, lines.Block)
+        assert isinstance(block, lines.LineBlock)
         first, second = block.halves()
         assert first.data + second.data == data
         assert first.data.endswith(b"\n")
@@ -119,7 +119,7 @@ class TestLongLines:
 
     def test_a_block_has_no_more_lines_than_a_worker_reads_in_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "BLOCK_LINES", 3)
-        blocks = [item for item in lines.cut_lines([b"a\n" * 7 + b"\nb"]) if isinstance(item, lines.Block)]
+        blocks = [item for item in lines.cut_lines([b"a\n" * 7 + b"\nb"]) if isinstance(item, lines.LineBlock)]
         assert [(block.data, block.first_line, block.lines) for block in blocks] == [
             *((b"a\na\na\n", 1, 3), (b"a\na\na\n", 4, 3), (b"a\n\nb", 7, 3))
         ]

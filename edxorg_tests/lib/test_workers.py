@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edxorg.lib import workers
-from edxorg.lib.workers import MOST_WORKERS, Deferred, TruncatedStreamError, WorkerDiedError, WorkerPool
+from edxorg.lib.workers import MAX_WORKERS, Deferred, TruncatedStreamError, WorkerDiedError, WorkerPool
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_tasks_see_the_state_and_their_arguments() -> None:
         assert [result.result() for result in results] == list(range(100, 150))
 
 
-@pytest.mark.parametrize(("processors", "started"), [(1, 1), (3, 3), (64, MOST_WORKERS)])
+@pytest.mark.parametrize(("processors", "started"), [(1, 1), (3, 3), (64, MAX_WORKERS)])
 def test_a_worker_for_each_processor_but_no_more_than_memory_allows(
     processors: int, started: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edxorg.lib.archive.deliveries import Deliveries
-from edxorg.lib.archive.ingest import ingest_archive
+from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.lib.archive.worker import Orders
 from edxorg.lib.tracking_log import normalize_log
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edxorg.lib.archive.account import Account
+    from edxorg.lib.archive.ingest_report import IngestReport
     from edxorg_tests.samples.conftest import Written
 
 
@@ -61,17 +61,17 @@ def test_the_truth_about_a_log_is_in_it(plain: Written) -> None:
         assert not truth["rejected"]
 
 
-def delivered(written: Written, lake: Path) -> Iterator[tuple[dict[str, Any], Account, dict[str, bytes]]]:
+def delivered(written: Written, lake: Path) -> Iterator[tuple[dict[str, Any], IngestReport, dict[str, bytes]]]:
     """Each archive's truth, and what was delivered of it alone."""
     for name, truth in written.truth["archives"].items():
         folder = lake / name
-        orders = Orders(f"file://{folder}", archive_date=date(2024, 1, 31))
+        options = IngestOptions(f"file://{folder}", archive_date=date(2024, 1, 31))
         source = open_store(f"file://{written.folder}").read(name)
-        with Deliveries() as to_record:
-            result = ingest_archive(source, orders, NothingRecorded(), to_record, workers=1)
+        with PendingRecords() as to_record:
+            result = ingest_archive(source, options, NothingRecorded(), to_record, workers=1)
             result.finish([])
         assert result.problem is None
-        yield truth, result.account, landed(folder)
+        yield truth, result.report, landed(folder)
 
 
 def read_table(content: bytes) -> list[dict[str, str]]:
@@ -80,11 +80,11 @@ def read_table(content: bytes) -> list[dict[str, str]]:
 
 def test_the_pipeline_delivers_the_archives_as_the_truth_says(hazardous: Written, tmp_path: Path) -> None:
     for truth, account, objects in delivered(hazardous, tmp_path):
-        fates = {str(fate): count for fate, count in account.fates.items()}
+        outcomes = {str(outcome): count for outcome, count in account.outcomes.items()}
         # Whether e-mail preferences have a place is not decided here.
-        unknown = fates.pop("unrecognised")
-        fates["delivered"] += unknown - truth["unrecognised"]
-        assert fates == {
+        unknown = outcomes.pop("unrecognised")
+        outcomes["delivered"] += unknown - truth["unrecognised"]
+        assert outcomes == {
             "delivered": truth["objects"] + truth["email_opt_in"],
             "empty": truth["empty_tables"],
             "missing at the source": truth["missing_at_source"],

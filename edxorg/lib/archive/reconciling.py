@@ -10,22 +10,22 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
-from edxorg.lib.archive.deliveries import Place
 from edxorg.lib.archive.marks import marks_in
+from edxorg.lib.archive.pending import Place
 from edxorg.lib.object_keys import raw_data_version, versioned_raw_data_key
-from ol_orchestrate.lib.delivery import Copies
 from ol_orchestrate.lib.settling import settle_all
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.versions import VersionedObjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from edxorg.lib.archive.marks import FoundMark
-    from edxorg.lib.archive.worker import Orders
-    from ol_orchestrate.lib.delivery import Recorded
+    from edxorg.lib.archive.member_writer import IngestOptions
     from ol_orchestrate.lib.settling import Unsettled
     from ol_orchestrate.lib.stores import ObjectStore
+    from ol_orchestrate.lib.versions import Recorded
 
 
 class Records(Protocol):
@@ -67,23 +67,23 @@ class NothingRecorded:
 class Reconciler:
     """Compares the landing zone with the records, and settles what differs."""
 
-    def __init__(self, orders: Orders, records: Records) -> None:
+    def __init__(self, options: IngestOptions, records: Records) -> None:
         """Reconcile for one run.
 
         Args:
-            orders: Of the run.
+            options: Of the run.
             records: What is recorded.
         """
-        self._orders = orders
+        self._options = options
         self._records = records
         self._was_overtaken = False
         self._keeps_mark = False
 
     @cached_property
     def _store(self) -> ObjectStore:
-        if self._orders.landing_zone is None:
+        if self._options.landing_zone is None:
             raise ValueError("nothing is written, and so there is nothing to reconcile")
-        return open_store(self._orders.landing_zone, self._orders.access)
+        return open_store(self._options.landing_zone, self._options.access)
 
     def was_overtaken(self) -> None:
         """Have `finish` settle the run's assets, since another run has recorded something for them meanwhile."""
@@ -99,7 +99,7 @@ class Reconciler:
         first = next(rest, None)
         if first is None:
             return
-        self._orders.mark.leave_in(self._store)
+        self._options.mark.leave_in(self._store)
         named = ((place, self._copies(place), version) for place, version in chain([first], rest))
         yield from settle_all(named, self._store.writes_at_once)
 
@@ -108,7 +108,7 @@ class Reconciler:
 
         Where another run is at work, which may rely on them, they stay, and so does the mark: who ends last, settles.
         """
-        if self._orders.landing_zone is None or not all(map(self._is_over, self._other_marks())):
+        if self._options.landing_zone is None or not all(map(self._is_over, self._other_marks())):
             return
         latest: dict[str, Mapping[str, Recorded]] = {}
         keys = []
@@ -122,7 +122,7 @@ class Reconciler:
             for _ in threads.map(self._store.delete, keys):
                 pass
         if not self._keeps_mark:
-            self._store.delete(self._orders.mark.key)
+            self._store.delete(self._options.mark.key)
 
     def finish(self, assets: Iterable[str]) -> None:
         """End a run when all is recorded: settle what other runs may have touched, and remove the marks.
@@ -142,19 +142,19 @@ class Reconciler:
         if problems:
             more = f" And {len(problems) - 1:,} more" if len(problems) > 1 else ""
             raise type(problems[0])(f"{problems[0]}{more}")
-        if self._orders.landing_zone is None:
+        if self._options.landing_zone is None:
             return
         marks = marks_in(self._store)
         over = [mark for mark in marks if mark in others and self._is_over(mark)]
-        if not self._keeps_mark and not any(mark.run != self._orders.mark.run and mark not in over for mark in marks):
-            over += [mark for mark in marks if mark.key == self._orders.mark.key]
+        if not self._keeps_mark and not any(mark.run != self._options.mark.run and mark not in over for mark in marks):
+            over += [mark for mark in marks if mark.key == self._options.mark.key]
         for mark in over:
             self._store.delete(mark.key)
 
     def _other_marks(self) -> list[FoundMark]:
-        if self._orders.landing_zone is None:
+        if self._options.landing_zone is None:
             return []
-        return [mark for mark in marks_in(self._store) if mark.key != self._orders.mark.key]
+        return [mark for mark in marks_in(self._store) if mark.key != self._options.mark.key]
 
     def _is_over(self, mark: FoundMark) -> bool:
         return mark.is_old or self._records.is_over(mark.run)
@@ -177,5 +177,5 @@ class Reconciler:
             if partition in rivals and rivals[partition] >= written:
                 yield Place(asset, partition), recorded[partition].version
 
-    def _copies(self, place: Place) -> Copies:
-        return Copies(self._store, partial(versioned_raw_data_key, *place), by_content=True)
+    def _copies(self, place: Place) -> VersionedObjects:
+        return VersionedObjects(self._store, partial(versioned_raw_data_key, *place), by_content=True)

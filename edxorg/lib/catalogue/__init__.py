@@ -1,15 +1,15 @@
 """The edX catalogue: what the Discovery API answers, and the four tables made of it; knows nothing of Dagster."""
 
-from edxorg.lib.catalogue.answers import Course, CourseRun, Program, ProgramCourse
-from edxorg.lib.catalogue.listings import PROGRAMS, Collected, Listing, Output, collect, courses_of
-from edxorg.lib.catalogue.tables import (
+from edxorg.lib.catalogue.catalogue_rows import (
     COURSE_METADATA,
     COURSE_RUN_METADATA,
     PROGRAM_COURSE_METADATA,
     PROGRAM_METADATA,
+    CatalogueTable,
     Column,
-    Table,
 )
+from edxorg.lib.catalogue.listings import PROGRAMS, ApiListing, Collected, Output, collect, courses_of
+from edxorg.lib.catalogue.responses import Course, CourseRun, Program, ProgramCourse
 
 __all__ = [
     "COURSE_METADATA",
@@ -17,15 +17,15 @@ __all__ = [
     "PROGRAMS",
     "PROGRAM_COURSE_METADATA",
     "PROGRAM_METADATA",
+    "ApiListing",
+    "CatalogueTable",
     "Collected",
     "Column",
     "Course",
     "CourseRun",
-    "Listing",
     "Output",
     "Program",
     "ProgramCourse",
-    "Table",
     "collect",
     "courses_of",
 ]

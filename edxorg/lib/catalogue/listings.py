@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel
 
-from edxorg.lib.catalogue.answers import Course, Program
-from edxorg.lib.catalogue.tables import (
+from edxorg.lib.catalogue.catalogue_rows import (
     COURSE_METADATA,
     COURSE_RUN_METADATA,
     PROGRAM_COURSE_METADATA,
     PROGRAM_METADATA,
     RETRIEVED_AT,
+    CatalogueTable,
     CourseRow,
     CourseRunRow,
     ProgramCourseRow,
     ProgramRow,
-    Table,
 )
+from edxorg.lib.catalogue.responses import Course, Program
 from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
 from ol_orchestrate.lib.openedx_api import Page
 from ol_orchestrate.lib.spool import Spool
@@ -72,7 +72,7 @@ class RecordRows(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[Record]):
+class ApiListing(Generic[Record]):
     """A listing of the Discovery API, and what becomes of its records.
 
     Attributes:
@@ -86,11 +86,11 @@ class Listing(Generic[Record]):
     path: str
     page: type[Page[Record]]
     rows: Callable[[Record], RecordRows]
-    records: Table
-    parts: Table
+    records: CatalogueTable
+    parts: CatalogueTable
 
 
-PROGRAMS = Listing(
+PROGRAMS = ApiListing(
     path="/api/v1/programs/",
     page=Page[Program],
     rows=RecordRows.of_program,
@@ -100,12 +100,12 @@ PROGRAMS = Listing(
 """All programs that the client may see."""
 
 
-def courses_of(catalogue: int) -> Listing[Course]:
+def courses_of(catalogue: int) -> ApiListing[Course]:
     """The courses of a catalogue; number 10 holds those of MITx.
 
     A catalogue lists courses with a run that can be enrolled in, so a course that is gone from it is not deleted.
     """
-    return Listing(
+    return ApiListing(
         path=f"/api/v1/catalogs/{catalogue}/courses/",
         page=Page[Course],
         rows=RecordRows.of_course,
@@ -125,7 +125,7 @@ class Output(NamedTuple):
         repeated: Rows that came more than once; the last one is kept.
     """
 
-    table: Table
+    table: CatalogueTable
     content: Spool
     version: str
     row_count: int
@@ -150,7 +150,7 @@ class Collected(NamedTuple):
         self.parts.content.close()
 
 
-def collect(listing: Listing[Record], pages: Iterable[Page[Record]], *, retrieved_at: datetime) -> Collected:
+def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retrieved_at: datetime) -> Collected:
     """Read all pages and write both tables.
 
     Holds one page and the keys of all rows in memory, and the rows in spools.
@@ -237,7 +237,7 @@ class _Arrivals:
         self._spool.close()
 
 
-def _write(table: Table, rows: Iterable[bytes], stamp: bytes, repeated: int) -> Output:
+def _write(table: CatalogueTable, rows: Iterable[bytes], stamp: bytes, repeated: int) -> Output:
     """Write rows as lines; `stamp` takes the place of the closing brace where the table is stamped."""
     content, version, count = Spool(), hashlib.sha256(), 0
     for row in rows:

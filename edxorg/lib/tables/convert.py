@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edxorg.lib.tables.chunks import Chunk, LongLine
 from edxorg.lib.tables.cutting import LineReader
-from edxorg.lib.tables.delivery import Delivery
+from edxorg.lib.tables.detection import DetectedDialect, Tally
 from edxorg.lib.tables.header import HeaderError
 from edxorg.lib.tables.model import (
     RECORD_LIMIT,
     ConvertedTable,
     CourseColumns,
+    Dialect,
     Escapes,
-    Reading,
     TableOptions,
     TableReport,
 )
-from edxorg.lib.tables.output import MOST_OVERSIZED, RejectLog, RowWriter
-from edxorg.lib.tables.pieces import LongLine, Piece
-from edxorg.lib.tables.tally import Choice, Tally
+from edxorg.lib.tables.output import MAX_OVERSIZED, RejectLog, RowWriter
+from edxorg.lib.tables.routing import RecordRouter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from edxorg.lib.tables.header import Layout
 
 WINDOW: Final = 8 << 20
-"""Bytes that are held and counted before a reading is chosen."""
+"""Bytes that are held and counted before a dialect is chosen."""
 
 WINDOW_LINES: Final = 1 << 17
 """Lines after which it is chosen, too. They are as good evidence, and 8 MiB of line ends alone would take minutes."""
 
-MOST_REJECTS: Final = ((9, 100_000), (1, 1_000_000))
+MAX_REJECTS: Final = ((9, 100_000), (1, 1_000_000))
 """How many rejected records there may be for each row, and how many whatever the rows; each takes some 20 µs and 60
 bytes. A table of which every tenth record is good, or that has fewer records, is read to its end, as is one of any size
 of which half the records are good."""
 
 SHORTEST_RECORDS: Final = 12
-MOST_SHORT_RECORDS: Final = 500_000
+MAX_SHORT_RECORDS: Final = 500_000
 """Bytes of a table's records on average, line end included, below which it is no table once it has this many: half a
 million rows of three numbers take 15 bytes each. Shorter ones cost ten times as much for each byte as a table's rows,
 and become 15 times as much output."""
@@ -47,8 +47,8 @@ _SHORT_LINE: Final = 64
 
 _DEFAULTS: Final = TableOptions()
 
-_ANY: Final = Choice(Reading.PLAIN, Reading.PLAIN)
-"""For lines that are the same in each reading."""
+_ANY: Final = DetectedDialect(Dialect.PLAIN, Dialect.PLAIN)
+"""For lines that are the same in each dialect."""
 
 
 def convert_table(
@@ -63,14 +63,14 @@ def convert_table(
 
     A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
     header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
-    all; too many oversized ones; more set aside than `MOST_REJECTS` allows, or records as short as `SHORTEST_RECORDS`
+    all; too many oversized ones; more set aside than `MAX_REJECTS` allows, or records as short as `SHORTEST_RECORDS`
     says, where reading ends. What was set aside until then is there to be delivered, and the counts of records add up
     to what was read; nothing else lands.
 
     Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
 
     Args:
-        blocks: The dump's bytes, in pieces of any size.
+        blocks: The dump's bytes, in chunks of any size.
         course: Where the rows come from.
         options: How to convert.
 
@@ -87,9 +87,9 @@ def convert_table(
         return ConvertedTable(None, None, [], TableReport(empty=True))
     conversion = _Conversion(layout, course, options)
     try:
-        for piece in reader.pieces(layout):
-            conversion.take(piece)
-            del piece  # it may be large, and so may the next one
+        for chunk in reader.chunks(layout):
+            conversion.take(chunk)
+            del chunk  # it may be large, and so may the next one
             if conversion.is_hopeless:
                 break
         return conversion.end()
@@ -105,39 +105,39 @@ class _Conversion:
         self._layout = layout
         self._forced = options.dialect
         self._tally = Tally(layout)
-        self._held: list[Piece] = []
+        self._held: list[Chunk] = []
         self._held_lines = 0
         self._bytes = 0
         self._other_pair = False
         versions = 2 if options.escapes is Escapes.DECODE else 1
         self._writers = [RowWriter(layout.columns, course, options.row_hash) for _ in range(versions)]
         self._rejects = RejectLog()
-        self._delivery = Delivery(layout, _ANY, self._writers, self._rejects)
-        self._choice: Choice | None = None
+        self._delivery = RecordRouter(layout, _ANY, self._writers, self._rejects)
+        self._choice: DetectedDialect | None = None
         # What does not depend on counts needs no window.
-        if layout.wrapped or self._forced not in {None, Reading.MIXED}:
+        if layout.wrapped or self._forced not in {None, Dialect.MIXED}:
             self._choose()
 
-    def take(self, piece: Piece | LongLine) -> None:
+    def take(self, chunk: Chunk | LongLine) -> None:
         """Convert what comes next."""
-        self._bytes += piece.content.size if isinstance(piece, LongLine) else len(piece.data)
-        if isinstance(piece, LongLine):
+        self._bytes += chunk.content.size if isinstance(chunk, LongLine) else len(chunk.data)
+        if isinstance(chunk, LongLine):
             if self._held:
                 self._choose()
-            self._delivery.take_long_line(piece)
+            self._delivery.take_long_line(chunk)
             return
         if self._choice is None and not self._held:
-            alike = piece.alike_lines()
-            self._deliver(piece.head(alike))
-            piece = piece.tail(alike)
-        self._tally.count(piece)
+            alike = chunk.alike_lines()
+            self._deliver(chunk.head(alike))
+            chunk = chunk.tail(alike)
+        self._tally.count(chunk)
         if self._choice is not None:
-            self._deliver(piece)
-        elif piece.data:
-            if len(piece.data) < _SHORT_LINE * piece.line_count:
-                piece.forget()
-            self._held.append(piece)
-            self._held_lines += piece.line_count
+            self._deliver(chunk)
+        elif chunk.data:
+            if len(chunk.data) < _SHORT_LINE * chunk.line_count:
+                chunk.forget()
+            self._held.append(chunk)
+            self._held_lines += chunk.line_count
             if sum(len(held.data) for held in self._held) >= WINDOW or self._held_lines >= WINDOW_LINES:
                 self._choose()
 
@@ -149,24 +149,24 @@ class _Conversion:
     @property
     def _is_set_aside(self) -> bool:
         rejected, rows = self._rejects.counts.total(), self._writers[0].rows
-        return any(rejected > most and rejected > share * rows for share, most in MOST_REJECTS)
+        return any(rejected > most and rejected > share * rows for share, most in MAX_REJECTS)
 
     @property
     def _is_too_short(self) -> bool:
-        return self._delivery.records > MOST_SHORT_RECORDS and self._bytes < SHORTEST_RECORDS * self._delivery.records
+        return self._delivery.records > MAX_SHORT_RECORDS and self._bytes < SHORTEST_RECORDS * self._delivery.records
 
     def end(self) -> ConvertedTable:
         """There is no more. The spools that land are the caller's from here on."""
         chosen = self._choice or self._choose()
         self._delivery.finish()
         kept = self._writers[0]
-        decoded = len(self._writers) > 1 and chosen.reading is not Reading.QUOTED and not self._other_pair
+        decoded = len(self._writers) > 1 and chosen.dialect is not Dialect.QUOTED and not self._other_pair
         delivered = self._writers[-1] if decoded else kept
         report = TableReport(
             columns=self._layout.columns,
-            reading=chosen.reading,
-            a=self._tally.a,
-            b=self._tally.b,
+            dialect=chosen.dialect,
+            rfc4180_records=self._tally.rfc4180_records,
+            rfc4180_violations=self._tally.rfc4180_violations,
             records_in=self._delivery.records,
             rows_out=delivered.rows,
             rejected=self._rejects.counts,
@@ -188,23 +188,25 @@ class _Conversion:
             if spool is not None:
                 spool.close()
 
-    def _choose(self) -> Choice:
+    def _choose(self) -> DetectedDialect:
         """Choose a reading from what was counted, and let go of what was held."""
-        choice = self._tally.choose()
+        detected = self._tally.choose()
         if self._forced is not None:
-            choice = Choice(self._forced, self._tally.base() if self._forced is Reading.MIXED else self._forced)
-        self._choice = choice
-        self._delivery.choose(choice)
+            detected = DetectedDialect(
+                self._forced, self._tally.base() if self._forced is Dialect.MIXED else self._forced
+            )
+        self._choice = detected
+        self._delivery.choose(detected)
         held, self._held = self._held, []
         while held:
             self._deliver(held.pop(0))
-        return choice
+        return detected
 
-    def _deliver(self, piece: Piece) -> None:
-        self._other_pair = self._other_pair or (len(self._writers) > 1 and piece.pairs.others)
-        self._delivery.take(piece)
+    def _deliver(self, chunk: Chunk) -> None:
+        self._other_pair = self._other_pair or (len(self._writers) > 1 and chunk.pairs.others)
+        self._delivery.take(chunk)
 
-    def _problem(self, chosen: Choice, report: TableReport) -> str | None:
+    def _problem(self, chosen: DetectedDialect, report: TableReport) -> str | None:
         """Why the table fails, if it does."""
         if self._is_too_short:
             return (
@@ -219,20 +221,20 @@ class _Conversion:
             )
         now = self._tally.choose()
         if self._forced is None and now != chosen:
-            seen = "as " + " and ".join(dict.fromkeys((now.reading, now.base)))
+            seen = "as " + " and ".join(dict.fromkeys((now.dialect, now.base)))
             return (
-                f"The table was read as {chosen.reading}, which its first {WINDOW >> 20} MiB speak for, but all of it "
-                f"speaks for reading it {seen} (a = {self._tally.a:,}, b = {self._tally.b:,}). Look at the file and "
+                f"The table was read as {chosen.dialect}, which its first {WINDOW >> 20} MiB speak for, but all of it "
+                f"speaks for reading it {seen} (a = {self._tally.rfc4180_records:,}, b = {self._tally.rfc4180_violations:,}). Look at the file and "
                 "run again with `dialect` in the job's config, which forces a reading"
             )
         if self._rejects.lost:
             return (
-                f"More than {MOST_OVERSIZED} of its records are over {RECORD_LIMIT >> 20} MiB, and "
+                f"More than {MAX_OVERSIZED} of its records are over {RECORD_LIMIT >> 20} MiB, and "
                 f"{self._rejects.lost:,} of them were not kept whole. Look at the file: its line ends may be lost"
             )
         if report.records_in and not report.rows_out:
             return (
-                f"None of its {report.records_in:,} records could be read as {chosen.reading} ({_reasons(report)}). "
+                f"None of its {report.records_in:,} records could be read as {chosen.dialect} ({_reasons(report)}). "
                 "Look at the rejects; `dialect` in the job's config forces another reading"
             )
         return None

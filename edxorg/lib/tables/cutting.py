@@ -1,9 +1,9 @@
-"""Cuts a dump into pieces, so that all else can look at one at a time.
+"""Cuts a dump into chunks, so that all else can look at one at a time.
 
-A quoted value, or a backslash before a LF, can make a record span lines. Which reading is the right one may not be
+A quoted value, or a backslash before a LF, can make a record span lines. Which dialect is the right one may not be
 known yet, so a cut must suit all of them: where a record starts that is not over at the end of what was read, in any
-reading, the cut is made before its line, and the rest waits for more. A record that goes on for more than
-`RECORD_LIMIT` is let go in pieces that say so.
+dialect, the cut is made before its line, and the rest waits for more. A record that goes on for more than
+`RECORD_LIMIT` is let go in chunks that say so.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from edxorg.lib.tables import grammar
+from edxorg.lib.tables.chunks import Chunk, LongLine
 from edxorg.lib.tables.grammar import OPEN
 from edxorg.lib.tables.header import HeaderError, Layout, read_header
 from edxorg.lib.tables.model import RECORD_LIMIT
-from edxorg.lib.tables.pieces import LongLine, Piece
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class LineReader:
-    """Reads a dump once: the header, then the pieces."""
+    """Reads a dump once: the header, then the chunks."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
-        """Nothing is read yet. `blocks` are the dump's bytes, in pieces of any size."""
+        """Nothing is read yet. `blocks` are the dump's bytes, in chunks of any size."""
         self._chunks = _regular_chunks(blocks)
         self._rest = b""
 
@@ -66,7 +66,7 @@ class LineReader:
             return None
         return read_header(line)
 
-    def pieces(self, layout: Layout) -> Iterator[Piece | LongLine]:
+    def chunks(self, layout: Layout) -> Iterator[Chunk | LongLine]:
         """The lines after the header.
 
         A last line without a line end gets one, so that nothing behind this has to think of it.
@@ -174,7 +174,7 @@ class _Settler:
         self._size = 0
         self._again_at = 0
 
-    def settle(self, cuts: Iterator[bytes | LongLine]) -> Iterator[Piece | LongLine]:
+    def settle(self, cuts: Iterator[bytes | LongLine]) -> Iterator[Chunk | LongLine]:
         for cut in cuts:
             if isinstance(cut, LongLine):
                 while self._held:
@@ -186,51 +186,51 @@ class _Settler:
         if self._held:
             yield self._piece()
 
-    def _add(self, lines: bytes) -> Iterator[Piece]:
+    def _add(self, lines: bytes) -> Iterator[Chunk]:
         self._held.append(lines)
         self._size += len(lines)
         if self._size >= self._again_at:
             yield from self._advance(at_least=RECORD_LIMIT)
 
-    def _advance(self, *, at_least: int) -> Iterator[Piece]:
+    def _advance(self, *, at_least: int) -> Iterator[Chunk]:
         """Let go of all lines before that of a record that is not over, and of those if there are too many."""
-        piece = self._piece()
+        chunk = self._piece()
         self._held, self._size, self._again_at = [], 0, 0
-        while piece.data and (settled := self._settled(piece)):
-            head, piece = piece.head(settled), self._mark(piece.tail(settled))
+        while chunk.data and (settled := self._settled(chunk)):
+            head, chunk = chunk.head(settled), self._mark(chunk.tail(settled))
             yield head
             del head
-        if not piece.data:
+        if not chunk.data:
             return
-        if len(piece.data) > at_least or piece.line_count > LINES_LIMIT:
-            if piece.spans.get(0) == OPEN:
+        if len(chunk.data) > at_least or chunk.line_count > LINES_LIMIT:
+            if chunk.spans.get(0) == OPEN:
                 self._long_quoted = next(self._numbers)
             else:
                 self._long_escaped = next(self._numbers)
-            yield self._mark(piece.head(1))
-            for part in _line_cuts(piece.tail(1).data):
+            yield self._mark(chunk.head(1))
+            for part in _line_cuts(chunk.tail(1).data):
                 yield from self._add(part)
         else:
-            self._held = [piece.data]
-            self._size = len(piece.data)
+            self._held = [chunk.data]
+            self._size = len(chunk.data)
             # Looking again only when there is twice as much keeps the work linear.
             self._again_at = min(2 * self._size, RECORD_LIMIT + 1)
 
-    def _settled(self, piece: Piece) -> int:
-        """How many lines of a piece to let go; a record that is too long ends with the last of them, if at all."""
-        settled = piece.settled_lines()
-        if piece.long_quoted:
+    def _settled(self, chunk: Chunk) -> int:
+        """How many lines of a chunk to let go; a record that is too long ends with the last of them, if at all."""
+        settled = chunk.settled_lines()
+        if chunk.long_quoted:
             # RFC 4180 ends a record at the first line end after an even number of quotes.
-            odd = (index for index, line in enumerate(piece.lines, 1) if line.count(b'"') & 1)
+            odd = (index for index, line in enumerate(chunk.lines, 1) if line.count(b'"') & 1)
             quoted_end = next(odd, settled + 1)
             settled = min(settled, quoted_end)
-        if piece.long_escaped:
-            unescaped = (index for index, line in enumerate(piece.lines, 1) if not grammar.ends_escaped(line))
+        if chunk.long_escaped:
+            unescaped = (index for index, line in enumerate(chunk.lines, 1) if not grammar.ends_escaped(line))
             escaped_end = next(unescaped, settled + 1)
             settled = min(settled, escaped_end)
             if settled == escaped_end:
                 self._long_escaped = 0
-        if piece.long_quoted and settled == quoted_end:
+        if chunk.long_quoted and settled == quoted_end:
             self._long_quoted = 0
         return settled
 
@@ -244,12 +244,12 @@ class _Settler:
         self._long_escaped = line.long_escaped if line.ends_escaped else 0
         return line
 
-    def _piece(self) -> Piece:
-        return self._mark(Piece(b"".join(self._held), self._layout.tabs, crlf=self._layout.crlf))
+    def _piece(self) -> Chunk:
+        return self._mark(Chunk(b"".join(self._held), self._layout.tabs, crlf=self._layout.crlf))
 
-    def _mark(self, piece: Piece) -> Piece:
-        piece.long_quoted, piece.long_escaped = self._long_quoted, self._long_escaped
-        return piece
+    def _mark(self, chunk: Chunk) -> Chunk:
+        chunk.long_quoted, chunk.long_escaped = self._long_quoted, self._long_escaped
+        return chunk
 
 
 def _line_cuts(data: bytes) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""The records of a piece as *escaped* has them, all at a time.
+"""The records of a chunk as *escaped* has them, all at a time.
 
 In `courseware_studentmodule` every other line can be the middle of a record. Reading those one by one takes several
-times as long as splitting a piece at the LFs that end records, once what only looks like an escape is out of the way.
+times as long as splitting a chunk at the LFs that end records, once what only looks like an escape is out of the way.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from edxorg.lib.tables.grammar import NO_MARK, Marks
+from edxorg.lib.tables.grammar import NO_MARK, QuoteCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edxorg.lib.tables.grammar import Pairs
+    from edxorg.lib.tables.grammar import EscapePairs
 
 _RECORD_END: Final = re.compile(rb"\n(?<!\\\n)")
 _QUOTE: Final = ord('"')
@@ -53,7 +53,7 @@ class EscapedRecords(NamedTuple):
     loose: LooseLines | None
 
 
-def escaped_records(data: bytes, pairs: Pairs, tabs: int) -> EscapedRecords | None:
+def escaped_records(data: bytes, pairs: EscapePairs, tabs: int) -> EscapedRecords | None:
     """Read whole lines, with LF line ends, in which a backslash makes a TAB or LF a part of the value.
 
     Args:
@@ -76,7 +76,7 @@ def escaped_records(data: bytes, pairs: Pairs, tabs: int) -> EscapedRecords | No
     rows: list[bytes] = []
     others: list[int] = []
     plain = b"\t" * tabs
-    specials = Marks(tabs)
+    specials = QuoteCounts(tabs)
     for record, text, mark in zip(raw, texts, marks, strict=True):
         if mark != plain:
             if specials[mark] > 0:
@@ -98,7 +98,7 @@ def escaped_records(data: bytes, pairs: Pairs, tabs: int) -> EscapedRecords | No
     return EscapedRecords(list(accumulate(lines, initial=0)), raw, rows, others, misfits, loose)
 
 
-def _loose_lines(raw: list[bytes], lines: list[int], special: int, tabs: int, pairs: Pairs) -> LooseLines:
+def _loose_lines(raw: list[bytes], lines: list[int], special: int, tabs: int, pairs: EscapePairs) -> LooseLines:
     """Look at the lines of records that have the right number of fields, and quotes in one at the most."""
     unlike = raw
     quoted = 0

@@ -9,7 +9,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from edxorg.lib.tables.model import Reading, Reason
+from edxorg.lib.tables.model import Dialect, RejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,26 +93,26 @@ class Record(NamedTuple):
     Attributes:
         lines: How many lines it has.
         raw: Its bytes without its line end.
-        reading: PLAIN, ESCAPED or QUOTED.
+        dialect: PLAIN, ESCAPED or QUOTED.
         tabs: How many TABs end a field.
         reason: Why it does not fit; None if it does.
     """
 
     lines: int
     raw: bytes
-    reading: Reading
+    dialect: Dialect
     tabs: int
-    reason: Reason | None
+    reason: RejectReason | None
 
     def fields(self) -> list[bytes]:
         """The fields of a record that fits, as they stand in the file."""
-        return fields(self.raw, self.reading)
+        return fields(self.raw, self.dialect)
 
 
 def read_plain(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
     """Read the record at `lines[start]`: the line."""
     raw = lines[start]
-    return _record(1, raw, Reading.PLAIN, raw.count(b"\t"), tabs, crlf=crlf)
+    return _record(1, raw, Dialect.PLAIN, raw.count(b"\t"), tabs, crlf=crlf)
 
 
 def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
@@ -122,9 +122,9 @@ def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -
         end += 1
     raw = b"\n".join(lines[start:end])
     found = raw.replace(b"\\\\", b"").replace(b"\\\t", b"").count(b"\t") if b"\\\t" in raw else raw.count(b"\t")
-    record = _record(end - start, raw, Reading.ESCAPED, found, tabs, crlf=crlf)
+    record = _record(end - start, raw, Dialect.ESCAPED, found, tabs, crlf=crlf)
     if record.reason is None and has_other_pair(record.raw):
-        return record._replace(reason=Reason.ESCAPES)
+        return record._replace(reason=RejectReason.ESCAPES)
     return record
 
 
@@ -132,39 +132,41 @@ def read_quoted(lines: Sequence[bytes], start: int, span: int, tabs: int, *, crl
     """Read the record at `lines[start]`, which has `quoted_span` lines; with wrong quotes it is the line."""
     if span <= 0:
         raw = lines[start].removesuffix(b"\r") if crlf else lines[start]
-        return Record(1, raw, Reading.QUOTED, raw.count(b"\t"), Reason.QUOTES if b'"' in raw else Reason.LINE_END)
+        return Record(
+            1, raw, Dialect.QUOTED, raw.count(b"\t"), RejectReason.QUOTES if b'"' in raw else RejectReason.LINE_END
+        )
     raw = b"\n".join(lines[start : start + span])
     found = raw.count(b"\t")
     if b'"' in raw:
         # One more than there should be is enough to know, and a hostile line may have millions.
         found = sum(1 for _ in islice(_QUOTED_FIELD.finditer(raw), tabs + 2)) - 1
-    return _record(span, raw, Reading.QUOTED, found, tabs, crlf=crlf)
+    return _record(span, raw, Dialect.QUOTED, found, tabs, crlf=crlf)
 
 
-def _record(lines: int, raw: bytes, reading: Reading, found: int, tabs: int, *, crlf: bool) -> Record:
+def _record(lines: int, raw: bytes, dialect: Dialect, found: int, tabs: int, *, crlf: bool) -> Record:
     reason = None
     if found != tabs:
-        reason = Reason.TOO_FEW_FIELDS if found < tabs else Reason.TOO_MANY_FIELDS
+        reason = RejectReason.TOO_FEW_FIELDS if found < tabs else RejectReason.TOO_MANY_FIELDS
     elif crlf and not raw.endswith(b"\r"):
-        reason = Reason.LINE_END
-    return Record(lines, raw.removesuffix(b"\r") if crlf else raw, reading, found, reason)
+        reason = RejectReason.LINE_END
+    return Record(lines, raw.removesuffix(b"\r") if crlf else raw, dialect, found, reason)
 
 
-def fields(record: bytes, reading: Reading) -> list[bytes]:
-    """The fields of a record that fits a reading, as they stand in the file."""
-    if reading is Reading.QUOTED and b'"' in record:
+def fields(record: bytes, dialect: Dialect) -> list[bytes]:
+    """The fields of a record that fits a dialect, as they stand in the file."""
+    if dialect is Dialect.QUOTED and b'"' in record:
         return _QUOTED_FIELD.findall(record)
-    if reading is Reading.ESCAPED and b"\\\t" in record:
+    if dialect is Dialect.ESCAPED and b"\\\t" in record:
         return _ESCAPED_FIELD.findall(record)
     return record.split(b"\t")
 
 
-def values(record: bytes, reading: Reading) -> list[bytes]:
-    """The values of a record that fits a reading."""
-    found = fields(record, reading)
+def values(record: bytes, dialect: Dialect) -> list[bytes]:
+    """The values of a record that fits a dialect."""
+    found = fields(record, dialect)
     if b'"' not in record:
         return found
-    unwrap = _unwrap_quoted if reading is Reading.QUOTED else _unwrap_json
+    unwrap = _unwrap_quoted if dialect is Dialect.QUOTED else _unwrap_json
     return [unwrap(field) for field in found]
 
 
@@ -183,7 +185,7 @@ def has_other_pair(data: bytes) -> bool:
     return b"\\" in data and _OTHER_PAIR.search(data.replace(b"\\\\", b"")) is not None
 
 
-class Pairs(NamedTuple):
+class EscapePairs(NamedTuple):
     """What backslashes there are in some lines.
 
     Attributes:
@@ -202,17 +204,17 @@ class Pairs(NamedTuple):
     others: bool = False
 
 
-def find_pairs(data: bytes) -> Pairs:
+def find_pairs(data: bytes) -> EscapePairs:
     """Look at all backslashes in some lines; most often there are none, or nothing but escaped LFs matters."""
     if b"\\" not in data:
-        return Pairs(data)
+        return EscapePairs(data)
     if _UNUSUAL.search(data) is None:
-        return Pairs(data, separators=_ESCAPED_LF.search(data) is not None)
+        return EscapePairs(data, separators=_ESCAPED_LF.search(data) is not None)
     text = _DOUBLED.sub(b"__", data)
     quotes = _QUOTE_BEHIND.search(text) is not None
     others = _OTHER_PAIR.search(text) is not None
     text, tabs = _ESCAPED_TAB.subn(b'""', text)
-    return Pairs(text, tabs > 0 or _ESCAPED_LF.search(text) is not None, tabs > 0, quotes, others)
+    return EscapePairs(text, tabs > 0 or _ESCAPED_LF.search(text) is not None, tabs > 0, quotes, others)
 
 
 def ends_escaped(line: bytes) -> bool:
@@ -220,7 +222,7 @@ def ends_escaped(line: bytes) -> bool:
     return line.endswith(b"\\") and bool((len(line) - len(line.rstrip(b"\\"))) & 1)
 
 
-class Sorted(NamedTuple):
+class LinesByQuoting(NamedTuple):
     """Lines by what their quotes look like; a line that is in no list has the right number of TABs and nothing else.
 
     The lists are of places of lines, some with the place of the line's first quote. The first four hold lines with
@@ -244,12 +246,12 @@ class Sorted(NamedTuple):
     other: list[int]
     irregular: list[int]
 
-    def strange(self) -> list[int]:
+    def needs_slow_path(self) -> list[int]:
         """The lines of the last three lists."""
         return self.loose + self.other + self.irregular
 
 
-class Marks(dict[bytes, int]):
+class QuoteCounts(dict[bytes, int]):
     """How many double quotes a line has, by its TABs, CRs and quotes in their order; these recur all the time.
 
     -1 if the quotes are in several fields, or the line is irregular besides; 0 for an irregular line without any. LFs
@@ -270,7 +272,7 @@ class Marks(dict[bytes, int]):
         return count
 
 
-def sort_lines(lines: list[bytes], marks: bytes, tabs: int) -> Sorted:  # noqa: C901 - see there
+def sort_lines(lines: list[bytes], marks: bytes, tabs: int) -> LinesByQuoting:  # noqa: C901 - see there
     """Sort lines that end where they should.
 
     This loop sees every line of every table: 0.3 to 0.5 µs for one with quotes, of 3.5 µs that 500 bytes take in all.
@@ -281,11 +283,11 @@ def sort_lines(lines: list[bytes], marks: bytes, tabs: int) -> Sorted:  # noqa: 
         marks: Their TABs, CRs, double quotes and LFs, in order.
         tabs: How many TABs a line of plain fields has.
     """
-    bare, json, wrapped, needless, loose, other, irregular = sorting = Sorted([], [], [], [], [], [], [])
+    bare, json, wrapped, needless, loose, other, irregular = sorting = LinesByQuoting([], [], [], [], [], [], [])
     plain = b"\t" * tabs
     if marks == (plain + b"\n") * len(lines):
         return sorting
-    quotes = Marks(tabs)
+    quotes = QuoteCounts(tabs)
     for index, mark in enumerate(marks.split(b"\n")[:-1]):
         if mark == plain:
             continue

@@ -8,7 +8,7 @@ from typing import Final
 
 from edxorg.lib.tables.model import COLUMNS_ADDED
 
-MOST_COLUMNS: Final = 4096
+MAX_COLUMNS: Final = 4096
 """MySQL's own limit for one table; the dumps come from MySQL."""
 
 STUDENTMODULE: Final = (
@@ -67,8 +67,8 @@ def read_header(line: bytes) -> Layout:
     """
     crlf = line.endswith(b"\r")
     parts = line.removesuffix(b"\r").split(b"\t")
-    if len(parts) > MOST_COLUMNS:
-        raise HeaderError(f"it has {len(parts):,} columns, and MySQL allows {MOST_COLUMNS:,}")
+    if len(parts) > MAX_COLUMNS:
+        raise HeaderError(f"it has {len(parts):,} columns, and MySQL allows {MAX_COLUMNS:,}")
     wrapped = all(map(_WRAPPED_NAME.fullmatch, parts))
     if wrapped:
         parts = [part[1:-1] for part in parts]

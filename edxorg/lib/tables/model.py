@@ -23,7 +23,7 @@ LARGE_ROW: Final = 2_000_000
 """Bytes. DuckDB refuses longer lines unless it is told a larger `max_line_size`, so they are counted."""
 
 
-class Reading(StrEnum):
+class Dialect(StrEnum):
     """How the bytes of a file are read as records and fields."""
 
     PLAIN = "plain"
@@ -52,7 +52,7 @@ class RowHash(StrEnum):
     """Those bytes without their TABs, as an earlier pipeline had it: `1, 23` and `12, 3` hash alike."""
 
 
-class Reason(StrEnum):
+class RejectReason(StrEnum):
     """Why a record was set aside."""
 
     TOO_FEW_FIELDS = "too_few_fields"
@@ -114,7 +114,7 @@ class TableOptions:
 
     escapes: Escapes = Escapes.KEEP
     row_hash: RowHash = RowHash.RECORD
-    dialect: Reading | None = None
+    dialect: Dialect | None = None
 
 
 @dataclass(slots=True)
@@ -125,9 +125,9 @@ class TableReport:
 
     Attributes:
         columns: The table's own columns, without those that are added.
-        reading: How the records were read; None if there was no readable header.
-        a: Records that show RFC 4180 at work: a wrapped field with a doubled quote, TAB, CR or LF inside.
-        b: Lines with a quote that RFC 4180 cannot read.
+        dialect: How the records were read; None if there was no readable header.
+        rfc4180_records: Records that show RFC 4180 at work: a wrapped field with a doubled quote, TAB, CR or LF inside.
+        rfc4180_violations: Lines with a quote that RFC 4180 cannot read.
         records_in: Records, the header not counted.
         rows_out: Rows written.
         rejected: Records set aside, by reason.
@@ -138,12 +138,12 @@ class TableReport:
     """
 
     columns: tuple[str, ...] = ()
-    reading: Reading | None = None
-    a: int = 0
-    b: int = 0
+    dialect: Dialect | None = None
+    rfc4180_records: int = 0
+    rfc4180_violations: int = 0
     records_in: int = 0
     rows_out: int = 0
-    rejected: Counter[Reason] = field(default_factory=Counter)
+    rejected: Counter[RejectReason] = field(default_factory=Counter)
     large_rows: int = 0
     escapes_applied: bool = False
     empty: bool = False
@@ -151,7 +151,7 @@ class TableReport:
     @property
     def ambiguous(self) -> int:
         """Records with two different readings."""
-        return self.rejected[Reason.AMBIGUOUS]
+        return self.rejected[RejectReason.AMBIGUOUS]
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from edxorg.lib.tables.grammar import needs_quotes, written
-from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, Reason, RowHash
+from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, RejectReason, RowHash
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RECORD_HEAD: Final = 64 << 10
 """Bytes of an oversized record that its line in the rejects shows."""
 
-MOST_OVERSIZED: Final = 64
+MAX_OVERSIZED: Final = 64
 """Oversized records of one table that are kept whole. Each has an open file until it lands."""
 
 _SLICE: Final = 192 << 10
@@ -103,17 +103,17 @@ class RejectLog:
         counts: The records, by reason.
         spool: The log; None while it is empty.
         oversized: Whole records, each an object of its own.
-        lost: Oversized records beyond `MOST_OVERSIZED`, of which only the start is in the log.
+        lost: Oversized records beyond `MAX_OVERSIZED`, of which only the start is in the log.
     """
 
     def __init__(self) -> None:
         """Nothing is written yet."""
-        self.counts: Counter[Reason] = Counter()
+        self.counts: Counter[RejectReason] = Counter()
         self.spool: Spool | None = None
         self.oversized: list[Spool] = []
         self.lost = 0
 
-    def add(self, line: int, reason: Reason, record: bytes) -> None:
+    def add(self, line: int, reason: RejectReason, record: bytes) -> None:
         """Set a record aside.
 
         Args:
@@ -130,14 +130,14 @@ class RejectLog:
             # The cut may go through a character, whose first bytes would make a text of good UTF-8 look bad.
             head = _Decoder().decode(head).encode()
         about = {"length": record.size, "sha256": record.sha256, "record": f"{record.sha256}.record"}
-        self._write(line, Reason.OVERSIZED, head, b"," + orjson.dumps(about)[1:-1])
-        if len(self.oversized) < MOST_OVERSIZED:
+        self._write(line, RejectReason.OVERSIZED, head, b"," + orjson.dumps(about)[1:-1])
+        if len(self.oversized) < MAX_OVERSIZED:
             self.oversized.append(record)
         else:
             self.lost += 1
             record.close()
 
-    def _write(self, line: int, reason: Reason, record: bytes, more: bytes) -> None:
+    def _write(self, line: int, reason: RejectReason, record: bytes, more: bytes) -> None:
         if self.spool is None:
             self.spool = Spool()
         self.counts[reason] += 1

@@ -18,6 +18,6 @@ What becomes of a line:
 
 # Not `delivery`: a worker process imports this package too, and would load clients of stores that it has no use for.
 from edxorg.lib.tracking_log.normalize import NormalizedLog, normalize_log
-from edxorg.lib.tracking_log.report import LogAccount, LogReport
+from edxorg.lib.tracking_log.report import LogReport, LogResult
 
-__all__ = ["LogAccount", "LogReport", "NormalizedLog", "normalize_log"]
+__all__ = ["LogReport", "LogResult", "NormalizedLog", "normalize_log"]

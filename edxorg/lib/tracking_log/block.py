@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from edxorg.lib.tracking_log.event import Reading, read_event
+from edxorg.lib.tracking_log.event import ReadLine, read_event
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.layout import read_quickly
-from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError, reject_row
+from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError, reject_row
 from edxorg.lib.tracking_log.rows import Rows
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _BYTES_TOGETHER = 256 << 10
 """Lines that are read at a time: few enough for a processor's cache, as a value takes some hundred bytes meanwhile."""
 
-_MOST_WRITTEN = 8 << 20
+_MAX_WRITTEN = 8 << 20
 """Bytes that are written at a time: with the day's keys a short line can have a hundred kilobytes."""
 
-_MOST_OUTPUT = 64 << 20
+_MAX_OUTPUT = 64 << 20
 """Bytes that a block may become. They are packed, but a block of short lines could become a hundred times as many."""
 
 
@@ -41,7 +41,7 @@ class NormalizedBlock:
     new_columns: list[str] = field(default_factory=list)
     """Keys that the block brought, in order of first appearance; all its lines have them."""
     lines_out: int = 0
-    rejected: Counter[Reason] = field(default_factory=Counter)
+    rejected: Counter[LineRejectReason] = field(default_factory=Counter)
     blank: int = 0
     nul_bytes: int = 0
     syslog_prefixes: int = 0
@@ -88,7 +88,7 @@ class _BlockWriter:
     @property
     def is_full(self) -> bool:
         """Whether the lines became more than they may."""
-        return self._output.bytes_written > _MOST_OUTPUT
+        return self._output.bytes_written > _MAX_OUTPUT
 
     def add(self, block: bytes, first_line: int) -> None:
         """Take all lines of the block, or as many as there is room for."""
@@ -106,7 +106,7 @@ class _BlockWriter:
         return self._result
 
     def _add_lines(self, lines: list[bytes], first_line: int) -> None:
-        is_little = len(lines) * self._rows.least_bytes <= _MOST_WRITTEN
+        is_little = len(lines) * self._rows.least_bytes <= _MAX_WRITTEN
         rows: dict[int, bytes] = {}
         waiting: dict[int, Events] = {}
         for events in read_quickly(lines):
@@ -132,7 +132,7 @@ class _BlockWriter:
             self._result.blank += 1
             return b""
         try:
-            reading = read_event(line.removesuffix(b"\n")) if event is None else Reading(event)
+            reading = read_event(line.removesuffix(b"\n")) if event is None else ReadLine(event)
             row = self._rows.write(reading.event)
         except RejectedLineError as error:
             self._result.rejected[error.reason] += 1

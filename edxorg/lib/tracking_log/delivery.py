@@ -6,14 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edxorg.lib.object_keys import oversized_line_key, oversized_lines_folder, rejected_lines_key
-from ol_orchestrate.lib.delivery import Copies, OneCopy, deliver
+from ol_orchestrate.lib.versions import SingleObject, VersionedObjects, deliver
 
 if TYPE_CHECKING:
     from edxorg.lib.tracking_log.normalize import NormalizedLog
     from ol_orchestrate.lib.stores import ObjectStore
 
 
-def deliver_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> str | None:
+def write_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> str | None:
     """Put the rejects of a log there, and take away what an earlier version of it left.
 
     What is there already is not written again.
@@ -29,10 +29,10 @@ def deliver_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) ->
     Raises:
         PipelineError: The landing zone cannot be used.
     """
-    oversized = Copies(landing_zone, partial(oversized_line_key, name))
+    oversized = VersionedObjects(landing_zone, partial(oversized_line_key, name))
     for line in log.oversized:
         deliver(line.sha256, line.record.reader(), to=oversized, recorded=None)
-    rejects = OneCopy(landing_zone, rejected_lines_key(name))
+    rejects = SingleObject(landing_zone, rejected_lines_key(name))
     if log.rejects is not None:
         deliver(log.rejects.sha256, log.rejects.reader(), to=rejects, recorded=None)
     elif landing_zone.find(rejects.key) is not None:

@@ -13,7 +13,7 @@ import orjson
 from edxorg.lib.tracking_log.event_time import utc_from_number, utc_from_text
 from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
 from edxorg.lib.tracking_log.layout import MAX_KEYS, NULL, TIME, Events, read_quickly
-from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError
+from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError
 
 MAX_LINE_BYTES = 16 << 20
 """Of a line, in and out. Readers have limits too: DuckDB's is 16 MiB unless told otherwise."""
@@ -34,7 +34,7 @@ _PREFIX = re.compile(rb"[ \t]*+(?:%b|%b)?(?:%b)?(?=\{)" % (_CONTAINER, _POD, _SY
 """What Docker Compose (`lms_1 | `), kubectl (`[pod/lms-0/lms] `) and syslog put before the object; or white space."""
 
 
-class Reading(NamedTuple):
+class ReadLine(NamedTuple):
     """An event, and what it took to read it."""
 
     event: Events
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
     """A syslog or container prefix did."""
 
 
-def read_event(line: bytes) -> Reading:
+def read_event(line: bytes) -> ReadLine:
     """Read any line, without its LF.
 
     White space around the object is dropped, and before it a byte order mark, NUL bytes, and a syslog or container
@@ -66,40 +66,40 @@ def read_event(line: bytes) -> Reading:
     content = content.strip(b" \t\r")
     if not content.startswith(b"{"):
         # Whatever it is, it is not worth a parser's time.
-        raise RejectedLineError(Reason.NO_OBJECT if _is_utf8(content) else Reason.INVALID_UTF8)
+        raise RejectedLineError(LineRejectReason.NO_OBJECT if _is_utf8(content) else LineRejectReason.INVALID_UTF8)
     found = read_quickly([content + b"\n"])
     event = found[0] if found else _read_exactly(content)
-    return Reading(event, exact=not found, nul_bytes=nul_bytes, syslog_prefix=bool(before))
+    return ReadLine(event, exact=not found, nul_bytes=nul_bytes, syslog_prefix=bool(before))
 
 
 def _read_exactly(line: bytes) -> Events:
     if not _is_utf8(line):
-        raise RejectedLineError(Reason.INVALID_UTF8)
+        raise RejectedLineError(LineRejectReason.INVALID_UTF8)
     try:
         found = top_level_members(line)
         # One more than can be is enough to see that there are too many; the rest must still be JSON.
         members = list(islice(found, MAX_KEYS + 1))
         deque(found, maxlen=0)
     except NotAnObjectError as error:
-        raise RejectedLineError(Reason.NO_OBJECT) from error
+        raise RejectedLineError(LineRejectReason.NO_OBJECT) from error
     values: dict[str, str | None] = {}
     for key_text, text in members:
         key = _string(key_text)
         if key in values:
-            raise RejectedLineError(Reason.REPEATED_KEY)
+            raise RejectedLineError(LineRejectReason.REPEATED_KEY)
         quoted = text.startswith(b'"')
         value = _string(text) if quoted else text.decode()
         if key == TIME:
             time = utc_from_text(value) if quoted else utc_from_number(value)
             if time is None:
-                raise RejectedLineError(Reason.UNREADABLE_TIME)
+                raise RejectedLineError(LineRejectReason.UNREADABLE_TIME)
             value = time
         values[key] = None if text == NULL else value
     texts = list(map(orjson.dumps, values.values()))
-    # Without the keys of others, on which a line's fate must not hang.
+    # Without the keys of others, on which a line's outcome must not hang.
     length = sum(len(orjson.dumps(key)) + len(":,") + len(text) for key, text in zip(values, texts, strict=True))
     if len("{}") + length - 1 > MAX_LINE_BYTES:
-        raise RejectedLineError(Reason.TOO_LONG)
+        raise RejectedLineError(LineRejectReason.TOO_LONG)
     return Events([0], tuple(values), [[text] for text in texts])
 
 
@@ -117,5 +117,5 @@ def _string(text: bytes) -> str:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise RejectedLineError(Reason.LONE_SURROGATE) from error
+            raise RejectedLineError(LineRejectReason.LONE_SURROGATE) from error
     return value

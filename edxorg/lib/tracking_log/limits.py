@@ -37,7 +37,7 @@ OUTPUT_BASE: Final = 256 << 20
 """Bytes of output that any log may have, however short."""
 
 
-class NoLogError(ValueError):
+class NotALogError(ValueError):
     """A file is beyond a limit; the message says which."""
 
 
@@ -45,25 +45,27 @@ def check_limits(report: LogReport, oversized_lines: int) -> None:
     """Compare what was read and written so far with the limits.
 
     Raises:
-        NoLogError: It is beyond one.
+        NotALogError: It is beyond one.
     """
     first_lines = f"of its first {report.lines_in:,} lines"
     if oversized_lines > MAX_OVERSIZED_LINES:
-        raise NoLogError(f"{oversized_lines} {first_lines} have over {MAX_LINE_BYTES >> 20} MiB, as in no tracking log")
+        raise NotALogError(
+            f"{oversized_lines} {first_lines} have over {MAX_LINE_BYTES >> 20} MiB, as in no tracking log"
+        )
     if report.lines_in > MAX_SHORT_LINES and report.lines_in * BYTES_OF_LINE > report.bytes_unpacked:
-        raise NoLogError(
+        raise NotALogError(
             f"its first {report.lines_in:,} lines have {report.bytes_unpacked:,} bytes, too few for as many events"
         )
     without_event = report.blank + report.rejected_lines
     if without_event > MAX_LINES_WITHOUT_EVENT and without_event * BYTES_WITH_EVENT > report.bytes_unpacked:
         reasons = "".join(f", {count:,} {reason}" for reason, count in report.rejected.items())
-        raise NoLogError(
+        raise NotALogError(
             f"{without_event:,} {first_lines}, or {report.bytes_unpacked:,} bytes, hold no event, as in no tracking "
             f"log ({report.blank:,} blank{reasons})"
         )
     most_output = OUTPUT_BASE + OUTPUT_RATIO * report.bytes_unpacked
     if report.bytes_normalized > most_output:
-        raise NoLogError(
+        raise NotALogError(
             f"the {report.lines_out:,} events {first_lines}, or {report.bytes_unpacked:,} bytes, would become "
             f"{report.bytes_normalized:,} bytes with the {len(report.columns):,} keys of all, and at most "
             f"{most_output:,} are allowed. Its keys are too many or too long"

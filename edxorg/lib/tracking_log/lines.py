@@ -25,7 +25,7 @@ BLOCK_LINES = 1 << 14
 _NUL = b"\0"
 
 
-class Block(NamedTuple):
+class LineBlock(NamedTuple):
     """Whole lines, each with its LF; the last one of a file may lack it. Never empty."""
 
     data: bytes
@@ -41,7 +41,7 @@ class Block(NamedTuple):
         """In the file."""
         return len(self.data) + self.left_out
 
-    def halves(self) -> tuple[Block, Block]:
+    def halves(self) -> tuple[LineBlock, LineBlock]:
         """Two blocks of its lines, of which there must be more than one."""
         half = len(self.data) // 2
         middle = self.data.find(b"\n", half, -1) + 1 or self.data.rfind(b"\n", 0, half) + 1
@@ -71,7 +71,7 @@ class OversizedLine:
         return excerpt_row(self.line, self.excerpt, length=self.length, sha256=self.sha256)
 
 
-def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
+def cut_lines(pieces: Iterable[bytes]) -> Iterator[LineBlock | OversizedLine]:
     """Cut at line ends, at the same places however the pieces come.
 
     A block holds as many lines as fit in `BLOCK_BYTES` and `BLOCK_LINES`, or one that does not fit. Where a line starts
@@ -110,14 +110,14 @@ def cut_lines(pieces: Iterable[bytes]) -> Iterator[Block | OversizedLine]:
         yield from _blocks(b"".join(held), line, left_out)
 
 
-def _blocks(data: bytes, first_line: int, left_out: int = 0) -> Iterator[Block]:
+def _blocks(data: bytes, first_line: int, left_out: int = 0) -> Iterator[LineBlock]:
     """Whole lines as blocks, of which only a hostile log has several."""
     reader = BytesIO(data)
     start = 0
     # `bytes.count` compares byte by byte, which takes three times as long.
     while count := sum(1 for _ in islice(reader, BLOCK_LINES)):
         end = reader.tell()
-        yield Block(data[start:end], first_line, count, left_out)
+        yield LineBlock(data[start:end], first_line, count, left_out)
         start, first_line, left_out = end, first_line + count, 0
 
 

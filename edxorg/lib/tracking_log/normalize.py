@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from edxorg.lib.tracking_log.block import NormalizedBlock, normalize_block
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.late_keys import bytes_of_nulls, with_late_keys
-from edxorg.lib.tracking_log.limits import NoLogError, check_limits
-from edxorg.lib.tracking_log.lines import BLOCK_BYTES, Block, OversizedLine, cut_lines
-from edxorg.lib.tracking_log.rejects import Reason
+from edxorg.lib.tracking_log.limits import NotALogError, check_limits
+from edxorg.lib.tracking_log.lines import BLOCK_BYTES, LineBlock, OversizedLine, cut_lines
+from edxorg.lib.tracking_log.rejects import LineRejectReason
 from edxorg.lib.tracking_log.report import LogReport
-from edxorg.lib.workers import TASKS_WAITING, WorkerPool
+from edxorg.lib.workers import MAX_UNANSWERED_TASKS, WorkerPool
 from ol_orchestrate.lib.archives import ArchiveError, TrailingBytesError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.spool import Spool
@@ -127,7 +127,7 @@ def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:
 
 
 def _read(
-    items: Iterable[Block | OversizedLine], log: _Assembly, name: str, progress: Progress
+    items: Iterable[LineBlock | OversizedLine], log: _Assembly, name: str, progress: Progress
 ) -> BadInputError | None:
     """Read all of a log; returns why it was not read to its end, if it was not."""
     try:
@@ -135,7 +135,7 @@ def _read(
             log.add(item)
             progress(log.report)
         log.take_all()
-    except NoLogError as error:
+    except NotALogError as error:
         return BadInputError(
             f"{name}: {error}. It was not read any further, and nothing of it is delivered; look at the file, and "
             "whether it is the right one"
@@ -180,7 +180,7 @@ def _hashed(pieces: Iterable[_Piece], digest: hashlib._Hash) -> Iterator[_Piece]
 class _Pending(NamedTuple):
     """A block in the hands of a worker."""
 
-    block: Block
+    block: LineBlock
     width: int
     """How many keys were known when it was handed over."""
     result: Future[NormalizedBlock]
@@ -194,11 +194,11 @@ class _Assembly:
         self.output, self.rejects = Spool(), Spool()
         self.oversized: list[OversizedLine] = []
         self._pool = pool
-        self._in_flight = TASKS_WAITING * len(pool.process_ids())
+        self._in_flight = MAX_UNANSWERED_TASKS * len(pool.process_ids())
         self._pending: deque[_Pending] = deque()
         self._parts: list[_Part] = []
 
-    def add(self, item: Block | OversizedLine) -> None:
+    def add(self, item: LineBlock | OversizedLine) -> None:
         """Take the next part of the log."""
         if isinstance(item, OversizedLine):
             self._add_oversized(item)
@@ -260,13 +260,13 @@ class _Assembly:
         self.oversized.append(line)
         self.report.lines_in += 1
         self.report.bytes_unpacked += line.left_out + line.length + 1
-        self.report.rejected[Reason.TOO_LONG] += 1
+        self.report.rejected[LineRejectReason.TOO_LONG] += 1
         member = GzipMember()
         member.write(line.reject_row())
         self.rejects.write(member.finish())
         check_limits(self.report, len(self.oversized))
 
-    def _submit(self, block: Block) -> _Pending:
+    def _submit(self, block: LineBlock) -> _Pending:
         columns = tuple(self.report.columns)
         task = self._pool.stream(normalize_block, block.first_line, columns)
         task.send(block.data)

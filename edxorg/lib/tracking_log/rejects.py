@@ -16,7 +16,7 @@ EXCERPT_BYTES = 64 << 10
 """What a reject keeps of a line that is too long to be one."""
 
 
-class Reason(StrEnum):
+class LineRejectReason(StrEnum):
     """Why a line was set aside; spelled as in the rejects."""
 
     NO_OBJECT = "no_json_object"
@@ -32,13 +32,13 @@ class Reason(StrEnum):
 class RejectedLineError(ValueError):
     """A line that holds no event that can be delivered."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: LineRejectReason) -> None:
         """Say why."""
         super().__init__(reason)
         self.reason = reason
 
 
-def reject_row(line: int, reason: Reason, raw: bytes) -> bytes:
+def reject_row(line: int, reason: LineRejectReason, raw: bytes) -> bytes:
     """The reject of a whole line, with its line end."""
     try:
         row = {"line": line, "reason": reason, "raw": raw.decode()}
@@ -49,7 +49,7 @@ def reject_row(line: int, reason: Reason, raw: bytes) -> bytes:
 
 def excerpt_row(line: int, excerpt: bytes, *, length: int, sha256: str) -> bytes:
     """The reject of a line of which only the first `EXCERPT_BYTES` are at hand."""
-    row = {"line": line, "reason": Reason.TOO_LONG, "length": length, "sha256": sha256}
+    row = {"line": line, "reason": LineRejectReason.TOO_LONG, "length": length, "sha256": sha256}
     try:
         # Leaves out a character that the cut went through.
         row["raw"] = codecs.getincrementaldecoder("utf-8")().decode(excerpt)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edxorg.lib.tracking_log.rejects import Reason
-    from ol_orchestrate.lib.delivery import Outcome
+    from edxorg.lib.tracking_log.rejects import LineRejectReason
+    from ol_orchestrate.lib.versions import VersionOutcome
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -20,7 +20,7 @@ class LogReport:
 
     lines_in: int = 0
     lines_out: int = 0
-    rejected: Counter[Reason] = field(default_factory=Counter)
+    rejected: Counter[LineRejectReason] = field(default_factory=Counter)
     blank: int = 0
     nul_bytes: int = 0
     """Lines that were delivered without the NUL bytes before them."""
@@ -77,7 +77,7 @@ class LogReport:
 
 
 @dataclass(frozen=True, slots=True)
-class LogAccount:
+class LogResult:
     """What became of a log.
 
     Attributes:
@@ -88,7 +88,7 @@ class LogAccount:
     """
 
     report: LogReport
-    outcome: Outcome | None = None
+    outcome: VersionOutcome | None = None
     rejects: str | None = None
     problem: str | None = None
 

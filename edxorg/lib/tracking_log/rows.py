@@ -8,7 +8,7 @@ import orjson
 
 from edxorg.lib.tracking_log.frame import Frame
 from edxorg.lib.tracking_log.layout import MAX_KEYS
-from edxorg.lib.tracking_log.rejects import Reason, RejectedLineError
+from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,9 @@ class Rows:
 
     def _check_keys(self, brought: list[str]) -> None:
         if len(self.columns) + len(brought) > MAX_KEYS:
-            raise RejectedLineError(Reason.TOO_MANY_KEYS)
+            raise RejectedLineError(LineRejectReason.TOO_MANY_KEYS)
         if any(len(key.encode()) > MAX_KEY_BYTES for key in brought):
-            raise RejectedLineError(Reason.KEY_TOO_LONG)
+            raise RejectedLineError(LineRejectReason.KEY_TOO_LONG)
 
 
 class _Template(NamedTuple):

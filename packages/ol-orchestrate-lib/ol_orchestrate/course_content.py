@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 
 from ol_orchestrate.automation import on_new_version
-from ol_orchestrate.landing import Made, land
+from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.course_partition import CoursePartition
-from ol_orchestrate.lib.delivery import Copies
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.spool import Spool
+from ol_orchestrate.lib.versions import VersionedObjects
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-    from ol_orchestrate.lib.delivery import OneCopy
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
     from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
+    from ol_orchestrate.lib.versions import SingleObject
 
 LISTED_IN_UI = 50
 """Problems of a course that are shown; the rest is counted."""
@@ -125,17 +125,23 @@ class CourseOutputs:
         for chunk in output.chunks(self._retrieved_at):
             spool.write(chunk)
             rows += chunk.endswith(b"\n")
-        copies = Copies(self.store, partial(key_of, output.name, self.course))
+        copies = VersionedObjects(self.store, partial(key_of, output.name, self.course))
         self.land(output.name, output.data_version(), spool, to=copies, row_count=rows)
 
     def land(
-        self, output: str, version: str, content: Spool, *, to: Copies | OneCopy, row_count: int | None = None
+        self,
+        output: str,
+        version: str,
+        content: Spool,
+        *,
+        to: VersionedObjects | SingleObject,
+        row_count: int | None = None,
     ) -> None:
         """Land an output."""
         result = land(
             self._context.instance,
             dg.AssetKey.from_user_string(processed_data_asset(output)),
-            Made(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
+            Artifact(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
             to=to,
             partition=self._context.partition_key,
         )

@@ -54,7 +54,7 @@ class RunContext(Protocol):
 
 
 @contextmanager
-def failures_for_people(context: RunContext) -> Iterator[None]:
+def as_dagster_failure(context: RunContext) -> Iterator[None]:
     """Turn an error that is complete without its traceback into a failure that says it, and tag the run.
 
     What nobody foresaw is not retried either. Dagster's own retries of whole runs know nothing of the reason; a tag
@@ -64,7 +64,7 @@ def failures_for_people(context: RunContext) -> Iterator[None]:
         try:
             yield
         except PipelineError as error:
-            raise dg.Failure(redact(str(error)), allow_retries=error.may_pass) from None
+            raise dg.Failure(redact(str(error)), allow_retries=error.is_transient) from None
         except dg.Failure as failure:
             failure.description = redact(failure.description or "")
             failure.args = (failure.description,)

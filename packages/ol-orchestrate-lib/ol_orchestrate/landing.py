@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.lib.delivery import Copies, OneCopy, Shape, deliver
 from ol_orchestrate.lib.settling import settle
+from ol_orchestrate.lib.versions import SingleObject, TableStats, VersionedObjects, deliver
 from ol_orchestrate.recording import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-    from ol_orchestrate.lib.delivery import Recorded
+    from ol_orchestrate.lib.versions import Recorded
 
 COLUMN_SCHEMA = "dagster/column_schema"
 """Metadata in which Dagster looks for the columns of a table, of the asset's definition and of its materializations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Artifact:
     """What a run has made of an asset, or of a partition of it.
 
     Attributes:
@@ -46,9 +46,9 @@ class Made:
 def land(
     instance: dg.DagsterInstance,
     asset_key: dg.AssetKey,
-    made: Made,
+    made: Artifact,
     *,
-    to: Copies | OneCopy,
+    to: VersionedObjects | SingleObject,
     partition: str | None = None,
 ) -> dg.MaterializeResult[None] | None:
     """Put what was made into the landing zone, and say how to record it.
@@ -82,7 +82,7 @@ def land(
         recorded=before,
         source_date=made.source_date,
     )
-    if decision.settle is not None and isinstance(to, Copies):
+    if decision.settle is not None and isinstance(to, VersionedObjects):
         settle(to, decision.settle)
     if not decision.record:
         return None
@@ -92,7 +92,7 @@ def land(
         data_version=dg.DataVersion(made.version),
         metadata=metadata_of(
             landing_zone,
-            to.key if isinstance(to, OneCopy) else to.key_of(made.version),
+            to.key if isinstance(to, SingleObject) else to.key_of(made.version),
             size,
             row_count=made.row_count,
             **{COLUMN_SCHEMA: made.schema},
@@ -102,7 +102,7 @@ def land(
             made.version,
             landing_zone,
             source_date=made.source_date,
-            shape=Shape.of(made.row_count, columns),
+            stats=TableStats.of(made.row_count, columns),
         ),
     )
 

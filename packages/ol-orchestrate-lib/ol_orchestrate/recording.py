@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ol_orchestrate.lib.delivery import NO_TABLE, Recorded, Shape, short_hash
 from ol_orchestrate.lib.stores import join_url
+from ol_orchestrate.lib.versions import NO_STATS, Recorded, TableStats, short_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -112,14 +112,14 @@ def _recorded(tags: Mapping[str, str]) -> Recorded:
     return Recorded(
         version=tags[DATA_VERSION],
         source_date=date.fromisoformat(day) if day else None,
-        shape=_shape(tags.get(ROW_COUNT), tags.get(COLUMNS)),
+        stats=_shape(tags.get(ROW_COUNT), tags.get(COLUMNS)),
         before=_shape(tags.get(ROW_COUNT_BEFORE), tags.get(COLUMNS_BEFORE)),
         made_from=tags.get(MADE_FROM),
     )
 
 
-def _shape(rows: str | None, columns: str | None) -> Shape:
-    return Shape(int(rows) if rows else None, columns)
+def _shape(rows: str | None, columns: str | None) -> TableStats:
+    return TableStats(int(rows) if rows else None, columns)
 
 
 def tags_of(
@@ -127,8 +127,8 @@ def tags_of(
     landing_zone: str,
     *,
     source_date: date | None = None,
-    shape: Shape = NO_TABLE,
-    before: Shape = NO_TABLE,
+    stats: TableStats = NO_STATS,
+    before: TableStats = NO_STATS,
     made_from: str | None = None,
 ) -> dict[str, str]:
     """The tags of a materialization; see `Recorded`."""
@@ -136,8 +136,8 @@ def tags_of(
         DATA_VERSION: version,
         LANDING_ZONE: short_hash(landing_zone),
         SOURCE_DATE: source_date,
-        ROW_COUNT: shape.rows,
-        COLUMNS: shape.columns,
+        ROW_COUNT: stats.rows,
+        COLUMNS: stats.columns,
         ROW_COUNT_BEFORE: before.rows,
         COLUMNS_BEFORE: before.columns,
         MADE_FROM: made_from,

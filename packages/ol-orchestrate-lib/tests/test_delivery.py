@@ -16,22 +16,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from ol_orchestrate.lib.delivery import (
+from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, ServiceError
+from ol_orchestrate.lib.settling import settle, settle_all
+from ol_orchestrate.lib.stores import ObjectStore, StoredObject, open_store
+from ol_orchestrate.lib.versions import (
     RECORD_ONLY,
     SUPERSEDED,
     UNCHANGED,
     WRITE_AND_RECORD,
-    Copies,
     Decision,
-    OneCopy,
     Recorded,
-    There,
+    SingleObject,
+    StoredVersions,
+    VersionedObjects,
     decide,
     deliver,
 )
-from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, ServiceError
-from ol_orchestrate.lib.settling import settle, settle_all
-from ol_orchestrate.lib.stores import ObjectStore, StoredObject, open_store
 
 if TYPE_CHECKING:
     from ol_orchestrate.testing.servers import S3Server
@@ -40,9 +40,9 @@ EARLY, MIDDLE, LATE = date(2024, 1, 1), date(2024, 1, 8), date(2024, 1, 15)
 NOON = datetime(2024, 2, 1, 12, tzinfo=UTC)
 
 
-def there(*versions: str, sizes: dict[str, int] | None = None, by_content: bool = True) -> There:
+def there(*versions: str, sizes: dict[str, int] | None = None, by_content: bool = True) -> StoredVersions:
     """Objects written one second after the other, of ten bytes each."""
-    return There(
+    return StoredVersions(
         {
             version: StoredObject(version, (sizes or {}).get(version, 10), NOON + timedelta(seconds=number), "")
             for number, version in enumerate(versions)
@@ -82,7 +82,9 @@ def settling(decision: Decision, version: str) -> Decision:
         pytest.param(Recorded("b", LATE), there("b", "c", sizes={"b": 0}), SUPERSEDED, id="superseded, cut to nothing"),
     ],
 )
-def test_each_case_is_decided_by_its_row(recorded: Recorded | None, objects: There, expected: Decision) -> None:
+def test_each_case_is_decided_by_its_row(
+    recorded: Recorded | None, objects: StoredVersions, expected: Decision
+) -> None:
     assert decide("a", MIDDLE, recorded=recorded, there=objects, size=10) == expected
 
 
@@ -92,7 +94,7 @@ def test_supersede_lets_an_older_archive_in() -> None:
 
 
 def test_versions_of_one_clock_tick_are_to_be_settled() -> None:
-    tie = There({version: StoredObject(version, 10, NOON, "") for version in "ab"}, by_content=True)
+    tie = StoredVersions({version: StoredObject(version, 10, NOON, "") for version in "ab"}, by_content=True)
     assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), there=tie) == settling(UNCHANGED, "a")
 
 
@@ -111,11 +113,11 @@ def store(tmp_path: Path) -> ObjectStore:
     return open_store(f"file://{tmp_path}/lake")
 
 
-def copies_in(store: ObjectStore) -> Copies:
-    return Copies(store, lambda version: f"place/{version}.tsv")
+def copies_in(store: ObjectStore) -> VersionedObjects:
+    return VersionedObjects(store, lambda version: f"place/{version}.tsv")
 
 
-def put(copies: Copies, *versions: str) -> None:
+def put(copies: VersionedObjects, *versions: str) -> None:
     for version in versions:
         copies.write(version, io.BytesIO(version.encode()))
         time.sleep(0.01)
@@ -161,7 +163,7 @@ def test_a_run_begins_before_it_writes_and_not_where_nothing_changes(store: Obje
 
 
 def test_one_copy_needs_no_settling(store: ObjectStore) -> None:
-    copy = OneCopy(store, "place/normalized.log")
+    copy = SingleObject(store, "place/normalized.log")
     for version in ("a", "b"):
         decision = deliver(version, io.BytesIO(version.encode()), to=copy, recorded=Recorded("a", None))
         assert decision == WRITE_AND_RECORD
@@ -195,7 +197,7 @@ def test_settling_on_a_clock_of_whole_seconds_waits_for_the_next(moto_server: S3
         for name, value in moto_server.environment.items():
             patch.setenv(name, value)
         store = open_store(f"s3://{s3_bucket}/lake")
-        places = [Copies(store, lambda version, number=number: f"{number}/{version}") for number in range(20)]  # type: ignore[misc]
+        places = [VersionedObjects(store, lambda version, number=number: f"{number}/{version}") for number in range(20)]  # type: ignore[misc]
         start = time.monotonic()
         for copies in places:
             copies.write("a", io.BytesIO(b"a"))
@@ -217,7 +219,7 @@ def test_settling_what_is_gone_says_which_object(store: ObjectStore) -> None:
 
 def test_an_object_of_other_bytes_than_its_name_is_not_made_current(store: ObjectStore) -> None:
     version = hashlib.sha256(b"right").hexdigest()
-    copies = Copies(store, lambda version: f"place/{version}", by_content=True)
+    copies = VersionedObjects(store, lambda version: f"place/{version}", by_content=True)
     copies.write(version, io.BytesIO(b"wrong"))
     time.sleep(0.01)
     copies.write("rival", io.BytesIO(b"rival"))

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
 
-from ol_orchestrate.failures import RETRIES, FailureRetries, errors_without_secrets, failures_for_people
+from ol_orchestrate.failures import RETRIES, FailureRetries, as_dagster_failure, errors_without_secrets
 from ol_orchestrate.lib.errors import BadInputError, ServiceError
 from ol_orchestrate.lib.redaction import remember_secrets
 
@@ -23,7 +23,7 @@ def test_a_run_that_is_told_to_stop_stops(*, terminated: bool) -> None:
 
     @dg.op(retry_policy=RETRIES)
     def work(context: dg.OpExecutionContext) -> None:
-        with failures_for_people(context):
+        with as_dagster_failure(context):
             if terminated:
                 context.instance.report_run_canceling(context.run)
             os.kill(os.getpid(), signal.SIGINT)
@@ -48,7 +48,7 @@ def test_what_may_pass_is_tried_again() -> None:
     def work(context: dg.OpExecutionContext) -> None:
         attempts.append(1)
         if len(attempts) < 3:
-            with failures_for_people(context):
+            with as_dagster_failure(context):
                 raise ServiceError("down")
 
     @dg.job
@@ -106,7 +106,7 @@ class FailingJob:
         def op_named(name: str) -> dg.OpDefinition:
             @dg.op(name=name, retry_policy=FailureRetries(max_retries=1, delay=0))
             def work(context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - Dagster cannot read it as text
-                with failures_for_people(context):
+                with as_dagster_failure(context):
                     self.fail(context)
 
             return work

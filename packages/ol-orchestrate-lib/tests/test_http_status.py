@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pytest
 
 from ol_orchestrate.lib.errors import AccessRefusedError, PermanentServiceError, ServiceError
-from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.http_status import error_of_status, is_transient, is_untrusted_certificate
 
 PASSING = {408, 425, 429, *range(500, 600)}
 
@@ -17,8 +17,8 @@ PASSING = {408, 425, 429, *range(500, 600)}
     "status", [int(each) for each in HTTPStatus if each >= HTTPStatus.MULTIPLE_CHOICES] + [529, 599]
 )
 def test_each_status_may_pass_or_is_final(status: int) -> None:
-    assert may_pass(status) is (status in PASSING)
-    assert error_of_status(status).may_pass is (status in PASSING)
+    assert is_transient(status) is (status in PASSING)
+    assert error_of_status(status).is_transient is (status in PASSING)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ol_orchestrate.landing import COLUMN_SCHEMA, Made, land
-from ol_orchestrate.lib.delivery import Copies, OneCopy
+from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
 from ol_orchestrate.recording import COLUMNS, LANDING_ZONE, ROW_COUNT, SOURCE_DATE
 
 PARTITIONS = dg.StaticPartitionsDefinition(["first", "second"])
@@ -47,7 +47,9 @@ class Landing:
 
         @dg.asset(key=self.key, output_required=False, partitions_def=partitions)
         def made(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-            result = land(context.instance, self.key, Made(**self.made), to=self.versions(), partition=self.partition)
+            result = land(
+                context.instance, self.key, Artifact(**self.made), to=self.versions(), partition=self.partition
+            )
             if self.dies:
                 raise RuntimeError("between writing and recording")
             if result:
@@ -66,10 +68,14 @@ class Landing:
 
         return [made, downstream]
 
-    def versions(self) -> Copies | OneCopy:
+    def versions(self) -> VersionedObjects | SingleObject:
         store = open_store(f"file://{self.folder}/{self.zone}")
         place = f"made/{self.partition or 'whole'}"
-        return OneCopy(store, f"{place}.txt") if self.one_copy else Copies(store, lambda version: f"{place}/{version}")
+        return (
+            SingleObject(store, f"{place}.txt")
+            if self.one_copy
+            else VersionedObjects(store, lambda version: f"{place}/{version}")
+        )
 
     def run(self, version: str, *, everything: bool = False, **made: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401
         self.made = {"version": version, "content": io.BytesIO(f"content {version}".encode()), **made}

@@ -17,7 +17,7 @@ from google.cloud import storage
 
 from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store, retrying
-from ol_orchestrate.lib.stores.checksums import Announced, announced_by_s3
+from ol_orchestrate.lib.stores.checksums import ExpectedChecksum, expected_by_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DATA = os.urandom(100_000)
 
 
-def info(checksum: Announced | None = None, size: int = len(DATA)) -> SourceInfo:
+def info(checksum: ExpectedChecksum | None = None, size: int = len(DATA)) -> SourceInfo:
     return SourceInfo("s3://bucket/key", size, "version-1", datetime(2024, 1, 1, tzinfo=UTC), checksum)
 
 
@@ -55,7 +55,7 @@ class Connections:
 
 def test_a_broken_connection_resumes_where_it_broke() -> None:
     connections = Connections(12_345, 0, 40_000)
-    reader = VerifiedReader(info(Announced("sha256", hashlib.sha256(DATA).digest())), connections.fetch)
+    reader = VerifiedReader(info(ExpectedChecksum("sha256", hashlib.sha256(DATA).digest())), connections.fetch)
     assert b"".join(reader) == DATA
     assert connections.positions == [0, 12_345, 12_345, 52_345]
 
@@ -82,15 +82,15 @@ def test_an_answer_that_ends_early_is_continued() -> None:
 @pytest.mark.parametrize(
     "checksum",
     [
-        Announced("crc32c", google_crc32c.value(DATA).to_bytes(4, "big")),
-        Announced("crc32", zlib.crc32(DATA).to_bytes(4, "big")),
-        Announced("sha256", hashlib.sha256(DATA).digest()),
-        Announced("sha1", hashlib.sha1(DATA, usedforsecurity=False).digest()),
-        Announced("md5", hashlib.md5(DATA, usedforsecurity=False).digest()),
+        ExpectedChecksum("crc32c", google_crc32c.value(DATA).to_bytes(4, "big")),
+        ExpectedChecksum("crc32", zlib.crc32(DATA).to_bytes(4, "big")),
+        ExpectedChecksum("sha256", hashlib.sha256(DATA).digest()),
+        ExpectedChecksum("sha1", hashlib.sha1(DATA, usedforsecurity=False).digest()),
+        ExpectedChecksum("md5", hashlib.md5(DATA, usedforsecurity=False).digest()),
     ],
     ids=lambda checksum: checksum.name,
 )
-def test_a_changed_byte_is_noticed_by_each_checksum(checksum: Announced) -> None:
+def test_a_changed_byte_is_noticed_by_each_checksum(checksum: ExpectedChecksum) -> None:
     assert b"".join(VerifiedReader(info(checksum), Connections().fetch)) == DATA
     changed = bytearray(DATA)
     changed[77_777] ^= 1
@@ -99,7 +99,7 @@ def test_a_changed_byte_is_noticed_by_each_checksum(checksum: Announced) -> None
 
 
 def test_crc64nvme_agrees_with_its_published_check_value() -> None:
-    checksum = Announced("crc64nvme", b"").start()
+    checksum = ExpectedChecksum("crc64nvme", b"").start()
     checksum.update(b"12345")
     checksum.update(b"6789")
     assert checksum.digest().hex() == "ae8b14860a799888"
@@ -118,20 +118,23 @@ MD5 = "0123456789abcdef" * 2
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        ({"ETag": f'"{MD5}"'}, Announced("md5", bytes.fromhex(MD5))),
+        ({"ETag": f'"{MD5}"'}, ExpectedChecksum("md5", bytes.fromhex(MD5))),
         ({"ETag": f'"{MD5}-2"'}, None),
         ({"ETag": f'"{MD5}"', "ServerSideEncryption": "aws:kms"}, None),
         ({"ETag": f'"{MD5}"', "SSECustomerAlgorithm": "AES256"}, None),
-        ({"ETag": f'"{MD5}"', "ChecksumCRC32C": CRC}, Announced("crc32c", b"\0\1\2\3")),
-        ({"ETag": f'"{MD5}-2"', "ChecksumCRC32": CRC, "ChecksumType": "FULL_OBJECT"}, Announced("crc32", b"\0\1\2\3")),
+        ({"ETag": f'"{MD5}"', "ChecksumCRC32C": CRC}, ExpectedChecksum("crc32c", b"\0\1\2\3")),
+        (
+            {"ETag": f'"{MD5}-2"', "ChecksumCRC32": CRC, "ChecksumType": "FULL_OBJECT"},
+            ExpectedChecksum("crc32", b"\0\1\2\3"),
+        ),
         ({"ETag": f'"{MD5}-2"', "ChecksumCRC32": CRC, "ChecksumType": "COMPOSITE"}, None),
         ({"ETag": f'"{MD5}-2"', "ChecksumCRC32": f"{CRC}-2"}, None),
         ({"ETag": f'"{MD5}-2"', "ChecksumSHA256": SHA}, None),
-        ({"ETag": f'"{MD5}"', "ChecksumSHA256": SHA}, Announced("sha256", bytes(32))),
+        ({"ETag": f'"{MD5}"', "ChecksumSHA256": SHA}, ExpectedChecksum("sha256", bytes(32))),
     ],
 )
-def test_what_s3_announces(head: dict[str, str], expected: Announced | None) -> None:
-    assert announced_by_s3(head) == expected
+def test_what_s3_announces(head: dict[str, str], expected: ExpectedChecksum | None) -> None:
+    assert expected_by_s3(head) == expected
 
 
 LARGE = os.urandom(40 << 20)

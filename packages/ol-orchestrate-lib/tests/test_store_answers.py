@@ -36,7 +36,7 @@ from ol_orchestrate.lib.errors import (
     SourceChangedError,
 )
 from ol_orchestrate.lib.stores import ObjectStore, open_store, retrying
-from ol_orchestrate.testing.scripted import Answer, Request, ScriptedS3, ScriptedServer, serving
+from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, ScriptedServer, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,21 +91,21 @@ OPERATIONS: dict[str, Callable[[ObjectStore], object]] = {
 }
 
 
-def s3_error(status: int, code: str, headers: dict[str, str] | None = None, message: str = "m") -> Answer:
+def s3_error(status: int, code: str, headers: dict[str, str] | None = None, message: str = "m") -> Response:
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-    return Answer(status, body, headers or {})
+    return Response(status, body, headers or {})
 
 
-def gcs_error(status: int) -> Answer:
+def gcs_error(status: int) -> Response:
     body = json.dumps({"error": {"code": status, "message": "m"}}).encode()
-    return Answer(status, body, {"Content-Type": "application/json"})
+    return Response(status, body, {"Content-Type": "application/json"})
 
 
 FINAL = {
     "an expired token": (s3_error(400, "ExpiredToken"), "AWS_SESSION_TOKEN"),
     "a bad digest": (s3_error(400, "BadDigest"), "proxy|AWS_REGION"),
     "a redirect without a region": (s3_error(301, "PermanentRedirect"), "AWS_REGION"),
-    "a temporary redirect": (Answer(307, b"", {}), "AWS_REGION"),
+    "a temporary redirect": (Response(307, b"", {}), "AWS_REGION"),
     "a method that is not allowed": (s3_error(405, "MethodNotAllowed"), "AWS_ENDPOINT_URL"),
     "a conflict": (s3_error(409, "OperationAborted"), "AWS_ENDPOINT_URL"),
     "a refusal": (s3_error(403, "AccessDenied"), "credentials"),
@@ -121,7 +121,7 @@ def test_a_final_answer_of_s3_is_asked_for_once_and_names_what_to_set(
     answer, named = FINAL[case]
     with serving(lambda _: answer) as server, pytest.raises(PipelineError, match=named) as caught:
         OPERATIONS[operation](s3_at(server))
-    assert not caught.value.may_pass
+    assert not caught.value.is_transient
     assert "s3://bucket/lake" in str(caught.value)
     # What can be a wrong region is followed by one question for the right one.
     for_the_region = [request for request in server.requests if (request.method, request.path) == ("HEAD", "/bucket")]
@@ -134,7 +134,7 @@ def test_a_final_answer_of_s3_is_asked_for_once_and_names_what_to_set(
 def test_an_answer_of_s3_that_may_pass_is_asked_for_a_few_times(
     status: int, operation: str, s3_at: Callable[[ScriptedServer], ObjectStore]
 ) -> None:
-    with serving(lambda _: Answer(status)) as server, pytest.raises(ServiceError):
+    with serving(lambda _: Response(status)) as server, pytest.raises(ServiceError):
         OPERATIONS[operation](s3_at(server))
     assert len(server.requests) == retrying.RETRIES + 1
 
@@ -143,8 +143,8 @@ def test_an_answer_that_passes_does_no_harm(s3_at: Callable[[ScriptedServer], Ob
     store = ScriptedS3()
     failures = [503, 429, 408, 0]
 
-    def script(request: Request) -> Answer:
-        return Answer(failures.pop()) if failures else store(request)
+    def script(request: Request) -> Response:
+        return Response(failures.pop()) if failures else store(request)
 
     with serving(script) as server:
         s3_at(server).write("key", b"content")
@@ -173,14 +173,14 @@ def test_a_source_that_always_breaks_at_the_same_byte_is_given_up_soon(
 ) -> None:
     broken_at = 2 << 20
 
-    def script(request: Request) -> Answer:
+    def script(request: Request) -> Response:
         headers = {"ETag": '"abc"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
         if request.method == "HEAD":
-            return Answer(200, b"", headers, length=len(DATA))
+            return Response(200, b"", headers, length=len(DATA))
         start = int(request.headers.get("range", "bytes=0-")[6:].partition("-")[0])
         status = 206 if "range" in request.headers else 200
         headers["Content-Range"] = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
-        return Answer(status, DATA[start:broken_at], headers, length=len(DATA) - start)
+        return Response(status, DATA[start:broken_at], headers, length=len(DATA) - start)
 
     with serving(script) as server, pytest.raises(ServiceError):
         list(s3_at(server).read("key"))
@@ -198,7 +198,7 @@ def test_an_answer_without_what_the_protocol_requires_is_final(
     headers = {"ETag": '"abc"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
     del headers[header]
     with (
-        serving(lambda _: Answer(200, b"1", headers)) as server,
+        serving(lambda _: Response(200, b"1", headers)) as server,
         pytest.raises(PermanentServiceError, match=f"has no {header}.*AWS_ENDPOINT_URL"),
     ):
         OPERATIONS[operation](s3_at(server))
@@ -211,7 +211,7 @@ def test_an_answer_of_s3_without_a_length_is_final(
 ) -> None:
     headers = {"ETag": '"abc"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
     with (
-        serving(lambda _: Answer(200, b"1", headers, chunked=True)) as server,
+        serving(lambda _: Response(200, b"1", headers, chunked=True)) as server,
         pytest.raises(PermanentServiceError, match="has no Content-Length"),
     ):
         OPERATIONS[operation](s3_at(server))
@@ -225,7 +225,7 @@ def test_a_final_answer_of_cloud_storage_is_asked_for_once(
 ) -> None:
     with serving(lambda _: gcs_error(status)) as server, pytest.raises(PipelineError) as caught:
         OPERATIONS[operation](gcs_at(server))
-    assert not caught.value.may_pass
+    assert not caught.value.is_transient
     assert len([request for request in server.requests if not is_about_the_bucket(request)]) == 1
 
 
@@ -262,7 +262,7 @@ class ElsewhereS3:
         self.store = ScriptedS3()
         self.refused = 0
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         region = re.search(r"/\d{8}/([^/]+)/s3/", request.headers.get("authorization", ""))
         if region is None or region[1] != "eu-west-1":
             self.refused += 1
@@ -304,7 +304,7 @@ class ChecksumlessS3:
         self.e_tag = e_tag
         self.damage = damage
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         if request.method in {"PUT", "POST"} and any("checksum" in name for name in request.headers):
             return s3_error(400, "InvalidArgument", message="Unsupported header x-amz-checksum-sha256 received")
         body = self.damage(request.body) if request.method == "PUT" else request.body
@@ -313,7 +313,7 @@ class ChecksumlessS3:
         body = answer.body
         if request.method == "POST":
             body = re.sub(rb"&quot;(.*)&quot;", lambda found: self.e_tag(found[1].decode()).encode(), body)
-        return Answer(answer.status, body, headers, length=answer.length)
+        return Response(answer.status, body, headers, length=answer.length)
 
 
 def test_a_store_that_refuses_checksums_says_what_to_set(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
@@ -389,9 +389,9 @@ class ChunkedGCS:
             "contentEncoding": "gzip",
         }
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         if request.path.startswith("/storage/v1/") and request.query.get("alt") != "media":
-            return Answer(200, json.dumps(self.described).encode(), {"Content-Type": "application/json"})
+            return Response(200, json.dumps(self.described).encode(), {"Content-Type": "application/json"})
         headers = {
             "ETag": '"abc"',
             "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT",
@@ -399,10 +399,10 @@ class ChunkedGCS:
             "Content-Encoding": "gzip",
         }
         if "range" not in request.headers:
-            return Answer(200, self.data, headers, chunked=True)
+            return Response(200, self.data, headers, chunked=True)
         start, end = (int(each) for each in request.headers["range"].removeprefix("bytes=").split("-"))
         headers["Content-Range"] = f"bytes {start}-{end}/{len(self.data)}"
-        return Answer(206, self.data[start : end + 1], headers, chunked=True)
+        return Response(206, self.data[start : end + 1], headers, chunked=True)
 
 
 def test_an_object_that_cloud_storage_sends_without_a_length_is_read_as_stored_and_checked(
@@ -562,7 +562,7 @@ def test_requests_go_through_the_proxy_but_for_excepted_hosts(
     variable: str, s3_at: Callable[[ScriptedServer], ObjectStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy gets the whole URL in the request line; the scripted server keeps its path."""
-    with serving(ScriptedS3()) as proxy, serving(lambda _: Answer(403)) as server:
+    with serving(ScriptedS3()) as proxy, serving(lambda _: Response(403)) as server:
         store = s3_at(server)
         monkeypatch.setenv(variable, proxy.url)
         monkeypatch.delenv("NO_PROXY")
@@ -588,7 +588,7 @@ def field_server() -> Iterator[Callable[..., str]]:
         script = FIELD / name
         if not script.is_file():
             pytest.skip("the field inputs are not here")
-        with serving(lambda _: Answer()) as free:
+        with serving(lambda _: Response()) as free:
             port = free.port
         process = subprocess.Popen(  # noqa: S603 - a server of the test data
             [sys.executable, str(script), str(port), *arguments], stderr=subprocess.DEVNULL
@@ -662,10 +662,10 @@ class LeftUploads:
     def __init__(self) -> None:
         self.aborted: list[str] = []
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         if request.method == "DELETE":
             self.aborted.append(f"{request.path}?{request.query['uploadId']}")
-            return Answer(204)
+            return Response(204)
         if "uploads" not in request.query or request.query["prefix"] != "lake/":
             return s3_error(403, "AccessDenied")
         now = datetime.now(UTC)
@@ -674,7 +674,7 @@ class LeftUploads:
             f"<Initiated>{at:%Y-%m-%dT%H:%M:%S}.000Z</Initiated></Upload>"
             for name, at in (("old", now - timedelta(days=7)), ("young", now - timedelta(hours=1)))
         )
-        return Answer(200, f"<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>".encode())
+        return Response(200, f"<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>".encode())
 
 
 def test_old_uploads_of_killed_runs_are_aborted_and_young_ones_are_left(
@@ -699,7 +699,7 @@ def test_a_store_that_lists_no_uploads_is_asked_once_and_the_lifecycle_rule_is_n
 
 
 def test_a_bucket_without_left_uploads_has_nothing_to_say(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
-    listing = Answer(200, b"<ListMultipartUploadsResult/>")
+    listing = Response(200, b"<ListMultipartUploadsResult/>")
     with serving(lambda _: listing) as server:
         assert s3_at(server).abort_old_uploads() is None
 
@@ -713,7 +713,7 @@ def test_an_error_of_s3_without_a_name_is_final(
         store = s3_at(server)
         with pytest.raises(PipelineError) as raised:
             list(store.list()) if operation == "list" else store.delete("a.txt")
-    assert not raised.value.may_pass
+    assert not raised.value.is_transient
     assert len(server.requests) == 1
 
 
@@ -721,7 +721,7 @@ def test_an_error_of_s3_without_a_name_is_final(
 def test_a_page_instead_of_a_listing_of_s3_is_final_and_no_empty_listing(
     body: bytes, s3_at: Callable[[ScriptedServer], ObjectStore]
 ) -> None:
-    with serving(lambda _: Answer(200, body, {"Content-Type": "text/html"})) as server:
+    with serving(lambda _: Response(200, body, {"Content-Type": "text/html"})) as server:
         store = s3_at(server)
         with pytest.raises(PermanentServiceError):
             list(store.list())
@@ -729,7 +729,7 @@ def test_a_page_instead_of_a_listing_of_s3_is_final_and_no_empty_listing(
 
 
 def test_a_bucket_that_cannot_be_named_so_is_final(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
-    with serving(lambda _: Answer()) as server:
+    with serving(lambda _: Response()) as server:
         s3_at(server)
         with pytest.raises(BadInputError, match="Invalid bucket name"):
             list(open_store("s3://bad bucket/lake").list())
@@ -741,7 +741,7 @@ def test_a_bucket_that_cannot_be_named_so_is_final(s3_at: Callable[[ScriptedServ
 def test_an_answer_that_is_none_of_cloud_storage_is_final(
     body: bytes, operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore]
 ) -> None:
-    with serving(lambda _: Answer(200, body, {"Content-Type": "application/json"})) as server:
+    with serving(lambda _: Response(200, body, {"Content-Type": "application/json"})) as server:
         store = gcs_at(server)
         if operation == "list" and body.startswith(b"{"):
             assert list(store.list()) == []
@@ -759,9 +759,9 @@ def test_keys_that_s3_repeats_are_in_no_message(
     key, token = f"key/{os.urandom(9).hex()}", f"token/{os.urandom(9).hex()}=="
     keys = {"AccessKeyId": "A", "SecretAccessKey": key, "Token": token, "Expiration": "2099-01-01T00:00:00Z"}
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> Response:
         if request.path == "/keys":
-            return Answer(200, json.dumps(keys).encode(), {"Content-Type": "application/json"})
+            return Response(200, json.dumps(keys).encode(), {"Content-Type": "application/json"})
         return s3_error(400, "InvalidToken", message=f"{request.headers['x-amz-security-token']} of {key} is wrong")
 
     with serving(answer) as server:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ol_orchestrate.lib.stores import StoreAccess, UploadBudget, open_store
-from ol_orchestrate.testing.scripted import Answer, Request, ScriptedS3, serving
+from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, serving
 
 
 def test_a_holder_gets_what_is_free_and_waits_only_for_the_first_part() -> None:
@@ -71,7 +71,7 @@ def test_uploads_at_one_time_send_no_more_parts_than_the_budget_has(monkeypatch:
     now: list[int] = []
     most = 0
 
-    def slow(request: Request) -> Answer:
+    def slow(request: Request) -> Response:
         nonlocal most
         if request.method != "PUT" or len(request.body) <= 1 << 20:
             return store(request)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-Answer = tuple[int, Any]
+Response = tuple[int, Any]
 
 SECRET = "secret/pipelines/client"  # noqa: S105 - where it is, not what
 FIELDS = {"id": "a"}
@@ -48,7 +48,7 @@ class PlayedVault(ThreadingHTTPServer):
         self.refused_handshakes = 0
         self.scheme = "http"
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
-        self.answers: dict[str, Callable[[int], Answer]] = {}
+        self.answers: dict[str, Callable[[int], Response]] = {}
 
     @property
     def address(self) -> str:
@@ -64,7 +64,7 @@ class PlayedVault(ThreadingHTTPServer):
     def asked(self, path: str) -> int:
         return [asked for asked, _, _ in self.requests].count(path)
 
-    def answer(self, path: str) -> Answer:
+    def answer(self, path: str) -> Response:
         if path in self.answers:
             return self.answers[path](self.asked(path))
         if path.endswith("/login"):
@@ -297,7 +297,7 @@ class TestFailures:
             assert other.requests == []
         assert played.asked(redirected) == 1
         assert played.asked("/v1/x?y=hidden") == 0
-        assert not caught.value.may_pass
+        assert not caught.value.is_transient
         assert "hidden" not in str(caught.value)
 
     @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ class TestFailures:
         played.answers[f"/v1/{SECRET}"] = lambda _: (status, {"errors": [f"echo of {token}"]})
         with pytest.raises(PipelineError, match=rf"Secret {SECRET} of Vault at {played.address}") as caught:
             VaultClient(address=played.address).read(SECRET)
-        assert caught.value.may_pass == (asked > 1)
+        assert caught.value.is_transient == (asked > 1)
         assert played.asked(f"/v1/{SECRET}") == asked
         assert token not in str(caught.value)
 
@@ -345,7 +345,7 @@ class TestCertificates:
     def test_one_that_is_not_trusted_is_refused_until_it_is_named(self, encrypted: PlayedVault, file: Path) -> None:
         with pytest.raises(AccessRefusedError, match=r"is not trusted\. Set VAULT_CACERT") as caught:
             VaultClient(address=encrypted.address).read(SECRET)
-        assert not caught.value.may_pass
+        assert not caught.value.is_transient
         assert encrypted.requests == []
         assert VaultClient(address=encrypted.address, cacert=str(file)).read(SECRET) == FIELDS
         # The server counts a refusal when it takes it in, which is before the next connection.

@@ -6,12 +6,12 @@ from typing import BinaryIO, cast
 import dagster as dg
 
 from ol_orchestrate.course_content import CourseOutputs, output_specs
-from ol_orchestrate.failures import RETRIES, failures_for_people
+from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
-from ol_orchestrate.lib.delivery import Copies, OneCopy
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
-from ol_orchestrate.lib.openedx.archive import DEFAULT_RATIO_LIMIT
+from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT
+from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
 
 STATIC_ASSETS = "course_static_assets"
 MANIFEST = "course_static_assets_manifest"
@@ -41,7 +41,7 @@ def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.Asse
     ) -> Iterator[dg.MaterializeResult[None]]:
         """Metadata, videos, policies, signatories, blocks and static files of a course."""
         with (
-            failures_for_people(context.op_execution_context),
+            as_dagster_failure(context.op_execution_context),
             CourseOutputs(context, s3file_io_manager, COURSE_XML) as outputs,
             StaticAssets() as static_assets,
         ):
@@ -69,8 +69,8 @@ def _land(outputs: CourseOutputs, course: Course, static_assets: StaticAssets) -
     version = static_assets.data_version
     bundle = outputs.spool()
     static_assets.write_archive(cast("BinaryIO", bundle))
-    bundles = Copies(outputs.store, lambda version: static_assets_key(STATIC_ASSETS, outputs.course, version))
+    bundles = VersionedObjects(outputs.store, lambda version: static_assets_key(STATIC_ASSETS, outputs.course, version))
     outputs.land(STATIC_ASSETS, version, bundle, to=bundles)
     manifest = outputs.spool()
     manifest.write(manifest_line(static_assets.manifest()))
-    outputs.land(MANIFEST, version, manifest, to=OneCopy(outputs.store, manifest_key(MANIFEST, outputs.course)))
+    outputs.land(MANIFEST, version, manifest, to=SingleObject(outputs.store, manifest_key(MANIFEST, outputs.course)))

@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 from upath import UPath
 
-from ol_orchestrate.failures import failures_for_people
+from ol_orchestrate.failures import as_dagster_failure
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
@@ -98,7 +98,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         """
         if obj is None:
             return
-        with failures_for_people(context.step_context):
+        with as_dagster_failure(context.step_context):
             local_path, key = _local_path_and_key(context, obj)
             store = self.store()
             key = self._key_below(store.url, key)
@@ -112,7 +112,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         Raises:
             dagster.Failure: None was recorded, or its object is gone; not worth a retry.
         """
-        with failures_for_people(context.step_context):
+        with as_dagster_failure(context.step_context):
             if not context.has_asset_key:
                 return self._path(_path_of_output(context))
             partition = None

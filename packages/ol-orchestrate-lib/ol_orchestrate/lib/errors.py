@@ -21,7 +21,7 @@ from typing import ClassVar
 class PipelineError(Exception):
     """Something that a run reports to people; the message is complete without a traceback."""
 
-    may_pass: ClassVar[bool] = False
+    is_transient: ClassVar[bool] = False
     """Whether running again, with nothing changed by anyone, can succeed."""
 
 
@@ -40,13 +40,13 @@ class AccessRefusedError(PipelineError):
 class SourceChangedError(PipelineError):
     """A source whose bytes are not those that its store announced."""
 
-    may_pass = True
+    is_transient = True
 
 
 class ServiceError(PipelineError):
     """A service that failed, or that no connection could be made to."""
 
-    may_pass = True
+    is_transient = True
 
 
 class PermanentServiceError(PipelineError):

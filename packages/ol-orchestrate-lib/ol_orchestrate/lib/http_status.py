@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from ol_orchestrate.lib.errors import AccessRefusedError, PermanentServiceError, PipelineError, ServiceError
 
-_MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -19,18 +19,18 @@ _UNTRUSTED = ("certificate verify failed", "invalid peer certificate", "unable t
 """Wordings of OpenSSL and rustls, for libraries that pass on only the text of the error below them."""
 
 
-def may_pass(status: int) -> bool:
+def is_transient(status: int) -> bool:
     """Whether the same request can succeed later, with nothing changed by an operator: 408, 425, 429 and 5xx.
 
     A broken connection has no status and may pass, too. Everything else is final: other refusals, redirects, untrusted
     certificates, and answers without what the protocol requires.
     """
-    return status in _MAY_PASS or 500 <= status <= 599  # noqa: PLR2004
+    return status in _TRANSIENT or 500 <= status <= 599  # noqa: PLR2004
 
 
 def error_of_status(status: int) -> type[PipelineError]:
     """The class of the error for an answer that is no success."""
-    if may_pass(status):
+    if is_transient(status):
         return ServiceError
     return AccessRefusedError if status in _REFUSED else PermanentServiceError
 

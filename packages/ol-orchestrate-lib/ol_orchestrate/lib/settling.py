@@ -19,7 +19,7 @@ from ol_orchestrate.lib.stores.base import join_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ol_orchestrate.lib.delivery import Copies
+    from ol_orchestrate.lib.versions import VersionedObjects
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Unsettled(NamedTuple, Generic[K]):
     problem: PipelineError
 
 
-def settle(copies: Copies, version: str) -> None:
+def settle(copies: VersionedObjects, version: str) -> None:
     """Make the object of a version strictly the newest of its folder.
 
     Raises:
@@ -55,7 +55,7 @@ def settle(copies: Copies, version: str) -> None:
         raise unsettled.problem
 
 
-def settle_all(places: Iterable[tuple[K, Copies, str]], threads: int) -> Iterator[Unsettled[K]]:
+def settle_all(places: Iterable[tuple[K, VersionedObjects, str]], threads: int) -> Iterator[Unsettled[K]]:
     """Make the objects of versions strictly the newest of their folders.
 
     Args:
@@ -75,7 +75,7 @@ class _Place(NamedTuple, Generic[K]):
     """A place to be settled."""
 
     name: K
-    copies: Copies
+    copies: VersionedObjects
     version: str
 
 

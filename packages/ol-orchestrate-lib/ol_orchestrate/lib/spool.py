@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 IN_MEMORY = 8 << 20
 """Bytes of one spool that stay in memory; what goes beyond is written to an unnamed temporary file."""
 
-_MOST_PIECES = 4096
+_MAX_PIECES = 4096
 """Pieces in memory. Each takes some 40 bytes besides its own, so small ones are joined."""
 
 
@@ -42,7 +42,7 @@ class Spool:
         if self._file is not None:
             return self._file.write(data)
         self._pieces.append(bytes(data))
-        if len(self._pieces) > _MOST_PIECES:
+        if len(self._pieces) > _MAX_PIECES:
             self._pieces = [b"".join(self._pieces)]
         return len(data)
 

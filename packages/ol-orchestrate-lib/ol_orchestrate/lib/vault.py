@@ -29,7 +29,7 @@ from ol_orchestrate.lib.errors import (
     PipelineError,
     ServiceError,
 )
-from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.http_status import error_of_status, is_transient, is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
@@ -211,7 +211,9 @@ class VaultClient:
             RETRIES,
             other=0,  # an untrusted certificate stays untrusted
             allowed_methods=None,  # all: a login that is sent twice only makes a second token
-            status_forcelist=[status for status in range(400, 600) if may_pass(status) and status != TOO_MANY_REQUESTS],
+            status_forcelist=[
+                status for status in range(400, 600) if is_transient(status) and status != TOO_MANY_REQUESTS
+            ],
             backoff_factor=0.25,
             raise_on_status=False,
             respect_retry_after_header=False,  # it has no upper bound
@@ -244,7 +246,7 @@ class VaultClient:
             case AuthMethod.GITHUB:
                 return {"token": _variable("VAULT_AUTH_GITHUB_TOKEN")}
             case _:
-                return {**role, **_signed_question_who_am_i()}
+                return {**role, **_signed_caller_identity_request()}
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
@@ -297,7 +299,7 @@ def _refuse_what_is_final(response: requests.Response, **_: object) -> None:
         raise PermanentServiceError(message)
     if status not in READ_BY_HVAC and status >= BAD_REQUEST:
         response.close()
-        hint = "Check that it is up and unsealed" if may_pass(status) else "Check VAULT_ADDR"
+        hint = "Check that it is up and unsealed" if is_transient(status) else "Check VAULT_ADDR"
         raise error_of_status(status)(f"it failed (status {status}). {hint}")
 
 
@@ -361,7 +363,7 @@ def _sendable(value: str, source: str) -> str:
     return value
 
 
-def _signed_question_who_am_i() -> dict[str, str]:
+def _signed_caller_identity_request() -> dict[str, str]:
     """A signed `GetCallerIdentity`, which Vault puts to AWS to learn whose signature it is.
 
     The format is that of the login at https://developer.hashicorp.com/vault/api-docs/auth/aws.

@@ -1,8 +1,8 @@
 """A loopback HTTP server whose answers a test writes itself, for what no real server can be made to answer.
 
 ```python
-def busy(request: Request) -> Answer:
-    return Answer(503)
+def busy(request: Request) -> Response:
+    return Response(503)
 
 with serving(busy) as server:
     ...
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    Script = Callable[["Request"], "Answer"]
+    Script = Callable[["Request"], "Response"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An answer to be sent.
 
     Attributes:
@@ -144,7 +144,7 @@ def _handler(server: ScriptedServer, script: Script) -> type[BaseHTTPRequestHand
 
         do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815 - the base class looks for these names
 
-        def send(self, answer: Answer) -> None:
+        def send(self, answer: Response) -> None:
             if not answer.status:
                 self.close_connection = True
                 return
@@ -189,7 +189,7 @@ class ScriptedS3:
         self._numbers = count()
         self._keep = keep
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         """Answer a request."""
         match request.method:
             case "POST":
@@ -198,34 +198,34 @@ class ScriptedS3:
                 return self._put(request)
             case "DELETE":
                 self.objects.pop(request.path, None)
-                return Answer(204)
+                return Response(204)
         if "list-type" in request.query:
             return self._list(request)
         if "uploads" in request.query:
             return _xml("ListMultipartUploadsResult", "")
         return self._get(request)
 
-    def _begin(self) -> Answer:
+    def _begin(self) -> Response:
         upload = f"upload-{next(self._numbers)}"
         self.uploads[upload] = {}
         return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
 
-    def _get(self, request: Request) -> Answer:
+    def _get(self, request: Request) -> Response:
         found = self.objects.get(request.path)
         if found is None:
-            return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            return Response(404, b"<Error><Code>NoSuchKey</Code></Error>")
         size, e_tag, body = found
         headers = {"ETag": f'"{e_tag}"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
         if request.method == "HEAD":
-            return Answer(200, body, headers, length=size)
+            return Response(200, body, headers, length=size)
         if "range" not in request.headers:
-            return Answer(200, body, headers)
+            return Response(200, body, headers)
         first, last = request.headers["range"].removeprefix("bytes=").split("-")
         start, end = int(first), min(int(last or size), size - 1)
         headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-        return Answer(206, body[start : end + 1], headers)
+        return Response(206, body[start : end + 1], headers)
 
-    def _list(self, request: Request) -> Answer:
+    def _list(self, request: Request) -> Response:
         start = f"{request.path.rstrip('/')}/"
         prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter")
         content, folders = "", set()
@@ -243,7 +243,7 @@ class ScriptedS3:
         content += "".join(f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in folders)
         return _xml("ListBucketResult", f"<IsTruncated>false</IsTruncated>{content}")
 
-    def _put(self, request: Request) -> Answer:
+    def _put(self, request: Request) -> Response:
         digest = hashlib.md5(request.body, usedforsecurity=False)
         kept = request.body if self._keep else b""
         if "partNumber" in request.query:
@@ -251,9 +251,9 @@ class ScriptedS3:
             self.uploads[request.query["uploadId"]][int(request.query["partNumber"])] = part
         else:
             self.objects[request.path] = len(request.body), digest.hexdigest(), kept
-        return Answer(headers={"ETag": f'"{digest.hexdigest()}"'})
+        return Response(headers={"ETag": f'"{digest.hexdigest()}"'})
 
-    def _complete(self, request: Request) -> Answer:
+    def _complete(self, request: Request) -> Response:
         parts = [part for _, part in sorted(self.uploads.pop(request.query["uploadId"]).items())]
         digest = hashlib.md5(b"".join(part[1] for part in parts), usedforsecurity=False)
         e_tag = f"{digest.hexdigest()}-{len(parts)}"
@@ -262,6 +262,6 @@ class ScriptedS3:
         return _xml("CompleteMultipartUploadResult", f"<ETag>&quot;{e_tag}&quot;</ETag>")
 
 
-def _xml(name: str, content: str) -> Answer:
+def _xml(name: str, content: str) -> Response:
     body = f'<?xml version="1.0"?><{name}><Bucket>b</Bucket><Key>k</Key>{content}</{name}>'.encode()
-    return Answer(200, body, {"Content-Type": "application/xml"})
+    return Response(200, body, {"Content-Type": "application/xml"})

@@ -17,10 +17,10 @@
 Knows nothing of Dagster.
 """
 
-from ol_orchestrate.lib.openedx.archive import RatioLimit
 from ol_orchestrate.lib.openedx.blocks import Block, BlockKey
+from ol_orchestrate.lib.openedx.export_files import RatioLimit
+from ol_orchestrate.lib.openedx.json_outputs import JsonLines, course_outputs, manifest_line, structure_outputs
 from ol_orchestrate.lib.openedx.olx import Course, read_course
-from ol_orchestrate.lib.openedx.outputs import JsonLines, course_outputs, manifest_line, structure_outputs
 from ol_orchestrate.lib.openedx.policies import Policies
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, Problem
 from ol_orchestrate.lib.openedx.reading_order import Reference

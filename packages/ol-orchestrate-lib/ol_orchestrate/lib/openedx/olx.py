@@ -12,8 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ol_orchestrate.lib.openedx.archive import DEFAULT_RATIO_LIMIT, NOT_CONTENT, ExportFiles, RatioLimit, read_export
 from ol_orchestrate.lib.openedx.blocks import Block, BlockKey, definition_in, is_pointer
+from ol_orchestrate.lib.openedx.export_files import (
+    DEFAULT_RATIO_LIMIT,
+    NOT_CONTENT,
+    ExportFiles,
+    RatioLimit,
+    read_export,
+)
 from ol_orchestrate.lib.openedx.policies import Policies, read_policies
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, Problem, ProblemList
 from ol_orchestrate.lib.openedx.safe_xml import parse_xml

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TypedDict, cast
 
-from ol_orchestrate.lib.openedx.archive import NOT_CONTENT
+from ol_orchestrate.lib.openedx.export_files import NOT_CONTENT
 from ol_orchestrate.lib.openedx.passports import PassportScan
 from ol_orchestrate.lib.openedx.problems import CourseExportError, ProblemList
 

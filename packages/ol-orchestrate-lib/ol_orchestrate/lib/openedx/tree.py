@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ol_orchestrate.lib.openedx.archive import MAX_DOCUMENTS_BYTES
 from ol_orchestrate.lib.openedx.blocks import NOT_BLOCKS, Block, BlockKey, Child, Definition, definition_in
+from ol_orchestrate.lib.openedx.export_files import MAX_DOCUMENTS_BYTES
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, ProblemList
 from ol_orchestrate.lib.openedx.reading_order import Reference, reading_order
 from ol_orchestrate.lib.openedx.safe_xml import parse_xml

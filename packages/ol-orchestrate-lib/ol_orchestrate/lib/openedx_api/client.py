@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ol_orchestrate.lib.openedx_api.credentials import ApiCredentials
-    from ol_orchestrate.lib.openedx_api.transport import Answer
+    from ol_orchestrate.lib.openedx_api.transport import Response
 
 MAX_PAGES = 10_000
 """Pages after which a listing counts as endless."""
@@ -125,7 +125,7 @@ class OpenEdxApi:
         message = f"{answer.request}: the listing leads back to a page that was read, or never ends"
         raise BadInputError(message)
 
-    def _parse_page(self, answer: Answer, page_model: type[Page[Record]], *, number: int) -> Page[Record]:
+    def _parse_page(self, answer: Response, page_model: type[Page[Record]], *, number: int) -> Page[Record]:
         try:
             return page_model.model_validate_json(answer.body)
         except ValidationError as error:
@@ -136,7 +136,7 @@ class OpenEdxApi:
         message = f"{answer.request}, page {number}: {place}: {first['msg']}"
         raise BadInputError(message) from None
 
-    def _query_of_next(self, answer: Answer, link: str) -> str:
+    def _query_of_next(self, answer: Response, link: str) -> str:
         """The query part of `next`, which is asked of the configured address whatever scheme, port or path it has.
 
         A proxy that ends TLS makes the server write `http`, or a port of its own.
@@ -201,10 +201,10 @@ class OpenEdxApi:
     def _lms_document(self, path: str) -> dict[str, Any]:
         return self._document(self._session.get(self._session.credentials.url + path))
 
-    def _document(self, answer: Answer) -> dict[str, Any]:
+    def _document(self, answer: Response) -> dict[str, Any]:
         return self._parse(answer, TypeAdapter(dict[str, Any]), "an object")
 
-    def _parse(self, answer: Answer, model: TypeAdapter[Parsed], expected: str) -> Parsed:
+    def _parse(self, answer: Response, model: TypeAdapter[Parsed], expected: str) -> Parsed:
         try:
             return model.validate_json(answer.body)
         except ValidationError as error:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ol_orchestrate.lib.addresses import origin_of
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError, ServiceError
 from ol_orchestrate.lib.http_status import error_of_status
-from ol_orchestrate.lib.openedx_api.transport import Answer, Clock, Timeouts, Transport
+from ol_orchestrate.lib.openedx_api.transport import Clock, Response, Timeouts, Transport
 from ol_orchestrate.lib.redaction import redact, remember_secrets
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _TOKEN_LIKE = re.compile(r"""\w*(token|secret)["']?\s*[:=]\s*["']?[^\s"'&<,}]+""
 """A field named like a secret: an answer can hold tokens that nobody here knows yet."""
 
 
-class _TokenAnswer(BaseModel):
+class _TokenResponse(BaseModel):
     """What the token address answers (RFC 6749, 5.1)."""
 
     # Printable ASCII, since a header that holds anything else fails with an error that quotes it.
@@ -85,11 +85,11 @@ class ApiSession:
                 self._credentials = self._read_credentials()
             return self._credentials
 
-    def get(self, url: str, params: Mapping[str, Any] | str | None = None) -> Answer:
+    def get(self, url: str, params: Mapping[str, Any] | str | None = None) -> Response:
         """Ask for `url`; raises as `post` does."""
         return self._send("GET", url, params=params)
 
-    def post(self, url: str, payload: Any) -> Answer:  # noqa: ANN401 - any JSON
+    def post(self, url: str, payload: Any) -> Response:  # noqa: ANN401 - any JSON
         """Send JSON to `url`.
 
         Returns:
@@ -103,7 +103,7 @@ class ApiSession:
         """
         return self._send("POST", url, json=payload)
 
-    def _send(self, method: str, url: str, **request: Any) -> Answer:  # noqa: ANN401 - as `Transport.send` takes them
+    def _send(self, method: str, url: str, **request: Any) -> Response:  # noqa: ANN401 - as `Transport.send` takes them
         token = self._valid_token(refused=None)
         answer = self._with_token(token, method, url, request)
         if answer.status == httpx.codes.UNAUTHORIZED:  # revoked, or it ended early
@@ -111,7 +111,7 @@ class ApiSession:
             answer = self._with_token(token, method, url, request)
         return self._accept(answer)
 
-    def _with_token(self, token: str, method: str, url: str, request: Mapping[str, Any]) -> Answer:
+    def _with_token(self, token: str, method: str, url: str, request: Mapping[str, Any]) -> Response:
         return self._transport.send(method, url, headers={"Authorization": f"JWT {token}"}, **request)
 
     def _valid_token(self, *, refused: str | None) -> str:
@@ -139,13 +139,13 @@ class ApiSession:
             message = f"refuses this client id and secret (status {answer.status}); renew them where they are kept"
             raise AccessRefusedError(self._message(answer, message))
         try:
-            token = _TokenAnswer.model_validate_json(self._accept(answer).body)
+            token = _TokenResponse.model_validate_json(self._accept(answer).body)
         except ValidationError as error:
             raise self.misfit(answer, "a token", error) from None
         remember_secrets(token.access_token)
         return _Token(token.access_token, asked + max(token.expires_in - EXPIRY_MARGIN, token.expires_in / 2))
 
-    def _accept(self, answer: Answer) -> Answer:
+    def _accept(self, answer: Response) -> Response:
         """The answer, if it is a success that can be parsed within the memory there is for it."""
         if httpx.codes.is_success(answer.status):
             # More than there are, as commas in texts count too; counting costs nothing beside parsing.
@@ -167,7 +167,7 @@ class ApiSession:
             error = MissingObjectError
         raise error(self._message(answer, problem))
 
-    def misfit(self, answer: Answer, expected: str, error: ValidationError) -> PipelineError:
+    def misfit(self, answer: Response, expected: str, error: ValidationError) -> PipelineError:
         """The error for an answer that is not `expected`; JSON that breaks off may be whole the next time."""
         message = self._message(answer, f"status {answer.status}, but not {expected} in JSON")
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -176,7 +176,7 @@ class ApiSession:
             return ServiceError(f"{message}; it may have been cut short, run again")
         return BadInputError(message)
 
-    def _message(self, answer: Answer, problem: str) -> str:
+    def _message(self, answer: Response, problem: str) -> str:
         kind = redact(answer.headers.get("Content-Type", "none"))[:60]
         text = answer.body[: 64 * EXCERPT].decode("utf-8", "replace")
         if httpx.codes.is_success(answer.status) and text.lstrip()[:1] in {"{", "["}:

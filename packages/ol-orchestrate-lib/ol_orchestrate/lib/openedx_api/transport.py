@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, ServiceError
-from ol_orchestrate.lib.http_status import is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ class Timeouts:
     total: float = 120.0
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What a server said, whatever its status; an error's body may be cut."""
 
     request: str
@@ -136,7 +136,7 @@ class Transport:
         params: Mapping[str, Any] | str | None = None,
         headers: Mapping[str, str] | None = None,
         **body: Any,  # noqa: ANN401 - `data` or `json`, as httpx takes them
-    ) -> Answer:
+    ) -> Response:
         """Ask until there is an answer that is final.
 
         Asking again is harmless for all requests of this package, the start of an export included.
@@ -158,7 +158,7 @@ class Transport:
             except (httpx.TransportError, httpx.DecodingError) as error:
                 problem = _problem(shown, error)
             else:
-                if not may_pass(answer.status):
+                if not is_transient(answer.status):
                     return answer
                 problem = f"status {answer.status}"
                 asked = retry_after(answer.headers)
@@ -174,13 +174,13 @@ class Transport:
             self._clock.sleep(wait)
         raise AssertionError  # the last attempt returns or raises
 
-    def _attempt(self, shown: str, request: httpx.Request) -> Answer:
+    def _attempt(self, shown: str, request: httpx.Request) -> Response:
         """One attempt, within the total time whatever it hangs on: a name, a handshake, headers or a body that drip.
 
         No socket timeout covers all of these, so the attempt has a thread of its own, which is left behind if it takes
         too long; it ends with its connection, at the latest when the client is closed.
         """
-        outcome: Future[Answer] = Future()
+        outcome: Future[Response] = Future()
         late = threading.Event()
 
         def attempt() -> None:
@@ -197,7 +197,7 @@ class Transport:
             message = f"not within {self._timeouts.total:.0f} s"
             raise httpx.ReadTimeout(message) from None
 
-    def _exchange(self, shown: str, request: httpx.Request, late: threading.Event) -> Answer:
+    def _exchange(self, shown: str, request: httpx.Request, late: threading.Event) -> Response:
         response = self._client.send(request, stream=True)
         try:
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -215,7 +215,7 @@ class Transport:
         if response.is_success and len(body) > limit:
             message = f"{shown}: the answer is larger than {MAX_BODY >> 20} MiB; ask for smaller pages"
             raise BadInputError(message)
-        return Answer(shown, response.status_code, response.headers, bytes(body))
+        return Response(shown, response.status_code, response.headers, bytes(body))
 
     def close(self) -> None:
         """Close the connections."""

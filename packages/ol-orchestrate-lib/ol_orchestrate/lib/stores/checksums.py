@@ -45,7 +45,7 @@ class _Crc:
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class ExpectedChecksum:
     """What a store says the bytes of an object add up to.
 
     Attributes:
@@ -75,7 +75,7 @@ class Announced:
                 return hashlib.md5(usedforsecurity=False)
 
 
-def announced_by_s3(head: Mapping[str, Any]) -> Announced | None:
+def expected_by_s3(head: Mapping[str, Any]) -> ExpectedChecksum | None:
     """The best checksum in an S3 HeadObject answer, asked for with `ChecksumMode=ENABLED`.
 
     A checksum of parts (`COMPOSITE`) says nothing about the whole, so then the ETag counts, if it is an MD5.
@@ -89,10 +89,10 @@ def announced_by_s3(head: Mapping[str, Any]) -> Announced | None:
             value = head.get(f"Checksum{name}")
             # Older servers give a checksum of parts without saying so, followed by their number.
             if value and "-" not in value and not (in_parts and name.startswith("SHA")):
-                return Announced(name.lower(), base64.b64decode(value))
+                return ExpectedChecksum(name.lower(), base64.b64decode(value))
     encrypted_otherwise = head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
     if re.fullmatch("[0-9a-f]{32}", e_tag) and not encrypted_otherwise:
-        return Announced("md5", bytes.fromhex(e_tag))
+        return ExpectedChecksum("md5", bytes.fromhex(e_tag))
     return None
 
 
@@ -109,6 +109,6 @@ def expected_e_tag(content: BinaryIO, part: int | None) -> str:
     return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
-def announced_by_gcs(crc32c: str | None) -> Announced | None:
+def expected_by_gcs(crc32c: str | None) -> ExpectedChecksum | None:
     """The CRC32C of a Google Cloud Storage object, as its JSON interface spells it."""
-    return Announced("crc32c", base64.b64decode(crc32c)) if crc32c else None
+    return ExpectedChecksum("crc32c", base64.b64decode(crc32c)) if crc32c else None

@@ -25,14 +25,20 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
     SourceChangedError,
 )
-from ol_orchestrate.lib.http_status import is_untrusted_certificate, may_pass
+from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
 from ol_orchestrate.lib.redaction import redact
-from ol_orchestrate.lib.stores.answers import GOOGLE, IncompleteAnswerError, error_of_answer, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.certificates import ca_bundle
-from ol_orchestrate.lib.stores.checksums import announced_by_gcs
+from ol_orchestrate.lib.stores.checksums import expected_by_gcs
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo
+from ol_orchestrate.lib.stores.response_errors import (
+    GOOGLE,
+    IncompleteResponseError,
+    error_of_response,
+    incomplete,
+    untrusted,
+)
 from ol_orchestrate.lib.stores.retrying import PAUSE
 
 if TYPE_CHECKING:
@@ -130,7 +136,7 @@ class GCSStore(CloudStore):
         """See `ObjectStore.find`."""
         try:
             return super().find(key, with_metadata=with_metadata)
-        except IncompleteAnswerError:
+        except IncompleteResponseError:
             # Google sends larger objects with `Content-Encoding: gzip` without their length, which its client can bear.
             blob = self._blob(key)
             return blob and StoredObject(
@@ -162,7 +168,7 @@ class GCSStore(CloudStore):
             blob.size,
             str(blob.generation),
             created.astimezone(UTC),
-            announced_by_gcs(blob.crc32c),
+            expected_by_gcs(blob.crc32c),
         )
 
     def _blob(self, key: str) -> Blob | None:
@@ -188,7 +194,7 @@ class GCSStore(CloudStore):
             for block in super()._blocks(key, info, position):
                 position += len(block)
                 yield block
-        except IncompleteAnswerError:
+        except IncompleteResponseError:
             yield from self._blocks_without_length(key, info, position)
 
     def _blocks_without_length(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
@@ -231,7 +237,7 @@ class GCSStore(CloudStore):
             if status == HTTPStatus.NOT_FOUND:
                 raise not_found from None
             if status:
-                raise error_of_answer(url, status, said=_said(error), variables=GOOGLE) from None
+                raise error_of_response(url, status, said=_said(error), variables=GOOGLE) from None
             if isinstance(error, TransportError):
                 raise ServiceError(f"{url}: Google's login cannot be reached: {redact(str(error))[:300]}") from None
             if isinstance(error, GoogleAuthError) and error.retryable:
@@ -282,7 +288,7 @@ def _retry() -> Retry:
         if is_untrusted_certificate(error):
             return False
         status = _status(error)
-        return may_pass(status) if status else isinstance(error, TransportError) or _is_broken_connection(error)
+        return is_transient(status) if status else isinstance(error, TransportError) or _is_broken_connection(error)
 
     return Retry(predicate=can_pass, initial=PAUSE, maximum=8.0, timeout=PATIENCE)
 

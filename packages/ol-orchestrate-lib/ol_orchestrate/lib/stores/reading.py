@@ -12,7 +12,7 @@ from ol_orchestrate.lib.stores.retrying import RETRIES, pause_before
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ol_orchestrate.lib.stores.checksums import Announced
+    from ol_orchestrate.lib.stores.checksums import ExpectedChecksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SourceInfo:
     size: int
     version: str
     created: datetime
-    checksum: Announced | None
+    checksum: ExpectedChecksum | None
 
     @property
     def checked_by(self) -> str:

@@ -19,13 +19,13 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
-from ol_orchestrate.lib.stores.answers import AWS, error_of_answer, error_of_botocore, incomplete, untrusted
 from ol_orchestrate.lib.stores.base import join_url
 from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
-from ol_orchestrate.lib.stores.checksums import announced_by_s3, expected_e_tag
+from ol_orchestrate.lib.stores.checksums import expected_by_s3, expected_e_tag
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo
+from ol_orchestrate.lib.stores.response_errors import AWS, error_of_botocore, error_of_response, incomplete, untrusted
 from ol_orchestrate.lib.stores.retrying import RETRIES, retried
 from ol_orchestrate.lib.stores.s3_listing import read_page, timestamp
 
@@ -52,7 +52,7 @@ LEFT_BEHIND = timedelta(days=1)
 """Age of an upload in parts that no living run can be working on."""
 
 PARTS_IN_FLIGHT = 4
-MOST_PARTS = 10_000
+MAX_PARTS = 10_000
 """What S3 allows; the parts of an upload beyond 50 GB are larger than `PART`."""
 
 _PIECE = 256 << 10
@@ -155,7 +155,7 @@ class S3Store(CloudStore):
                 for name in ("_store", "_uploads"):
                     self.__dict__.pop(name, None)
         elif status // 100 == 3 and status != HTTPStatus.NOT_MODIFIED:  # noqa: PLR2004
-            raise error_of_answer(self.url, status, variables=AWS)
+            raise error_of_response(self.url, status, variables=AWS)
 
     def _follow(self) -> None:
         """See `CloudStore._follow`. Any answer to this question names the region, also a refusal."""
@@ -266,7 +266,7 @@ class S3Store(CloudStore):
         # A question costs little beside the upload, and finds out what is wrong before a part is sent, and the region.
         with suppress(AccessRefusedError):
             self.find(key)
-        part = max(PART, -(-size // MOST_PARTS))
+        part = max(PART, -(-size // MAX_PARTS))
         file = BytesIO(content) if isinstance(content, bytes) else content
         start = file.tell()
         with self._budgeted(size, PARTS_IN_FLIGHT) as at_once, self._errors(key):
@@ -343,7 +343,7 @@ class S3Store(CloudStore):
             if field not in head:
                 raise incomplete(url, header, AWS)
         return SourceInfo(
-            url, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"], announced_by_s3(head)
+            url, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"], expected_by_s3(head)
         )
 
     def _list(self, prefix: str) -> Iterator[StoredObject]:
@@ -389,7 +389,7 @@ class S3Store(CloudStore):
             code = error.response["Error"].get("Code") or ""
             said = error.response["Error"].get("Message") or ""
             code = "" if code.isdecimal() else code  # botocore repeats the status where there is none
-            raise error_of_answer(url, status, code=code, said=said, variables=AWS) from None
+            raise error_of_response(url, status, code=code, said=said, variables=AWS) from None
         except BotoCoreError as error:
             if is_untrusted_certificate(error):
                 raise untrusted(url, AWS) from None

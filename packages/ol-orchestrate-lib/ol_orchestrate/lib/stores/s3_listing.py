@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ol_orchestrate.lib.stores.answers import AWS, incomplete
 from ol_orchestrate.lib.stores.base import StoredObject
+from ol_orchestrate.lib.stores.response_errors import AWS, incomplete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ def read_page(url: str, page: Mapping[str, Any]) -> tuple[list[StoredObject], di
         The objects under their whole keys, and the argument that asks for the next page, if there is one.
 
     Raises:
-        IncompleteAnswerError: It is no page of a listing, or lacks a field.
+        IncompleteResponseError: It is no page of a listing, or lacks a field.
     """
     # Of any other XML, such as a page of a proxy, botocore makes an empty listing.
     if page.keys().isdisjoint(_ON_EACH_PAGE):

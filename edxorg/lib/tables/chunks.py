@@ -1,4 +1,4 @@
-"""Runs of whole lines, with what there is to know about them in any reading."""
+"""Runs of whole lines, with what there is to know about them in any dialect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from edxorg.lib.tables import grammar
 from edxorg.lib.tables.escaped import EscapedRecords, LooseLines, escaped_records
-from edxorg.lib.tables.grammar import NO_MARK, OPEN, Pairs, Sorted
+from edxorg.lib.tables.grammar import NO_MARK, OPEN, EscapePairs, LinesByQuoting
 
 if TYPE_CHECKING:
     from ol_orchestrate.lib.spool import Spool
@@ -17,7 +17,7 @@ BIG: Final = 1 << 20
 """Bytes. From here on the copies that make short lines fast would cost too much memory."""
 
 
-class Piece:
+class Chunk:
     """A run of whole lines that no record crosses, unless it is too long for memory.
 
     Attributes:
@@ -59,13 +59,13 @@ class Piece:
         return not self.crlf and len(self.data) < BIG
 
     @cached_property
-    def sorted(self) -> Sorted:
+    def by_quoting(self) -> LinesByQuoting:
         """The lines by what their quotes look like. With CRs to think of, or very long lines, none is simple."""
         if self.is_simple:
             return grammar.sort_lines(self.lines, self.data.translate(None, NO_MARK), self.tabs)
         quoted = [index for index, line in enumerate(self.lines) if b'"' in line]
         others = [index for index, line in enumerate(self.lines) if b'"' not in line]
-        return Sorted([], [], [], [], [], quoted, others)
+        return LinesByQuoting([], [], [], [], [], quoted, others)
 
     @cached_property
     def spans(self) -> dict[int, int]:
@@ -78,7 +78,7 @@ class Piece:
         if self.loose is not None:
             return spans
         after = len(self.lines) if self.long_quoted else 0
-        for start in self.sorted.other:
+        for start in self.by_quoting.other:
             if start >= after:
                 spans[start] = grammar.quoted_span(self.lines, start, crlf=self.crlf)
                 after = start + max(spans[start], 1)
@@ -102,12 +102,12 @@ class Piece:
         lines, tabs = self.lines, self.tabs
         return [
             index
-            for index in self.sorted.strange()
+            for index in self.by_quoting.needs_slow_path()
             if lines[index].count(b"\t") != tabs or (self.crlf and not lines[index].endswith(b"\r"))
         ]
 
     @cached_property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> EscapePairs:
         """The backslashes in the data."""
         return grammar.find_pairs(self.data)
 
@@ -132,7 +132,7 @@ class Piece:
         """
         if self.long_quoted or self.long_escaped:
             return 0
-        bare, json, wrapped, needless, loose, other, irregular = self.sorted
+        bare, json, wrapped, needless, loose, other, irregular = self.by_quoting
         quoted = [*json[:1], *loose[:1], *other[:1], *(index for index, _ in (*bare[:1], *wrapped[:1], *needless[:1]))]
         end = min(quoted, default=len(self.lines))
         if not irregular and not (b"\\" in self.data and (b"\\\t" in self.data or b"\\\n" in self.data)):
@@ -161,16 +161,16 @@ class Piece:
             end = start
         return end
 
-    def head(self, count: int) -> Piece:
+    def head(self, count: int) -> Chunk:
         """The first lines."""
         return self if count == self.line_count else self._part(self.lines[:count])
 
-    def tail(self, count: int) -> Piece:
+    def tail(self, count: int) -> Chunk:
         """What follows the first lines."""
         return self._part(self.lines[count:]) if count else self
 
-    def _part(self, lines: list[bytes]) -> Piece:
-        part = Piece(b"\n".join([*lines, b""]), self.tabs, crlf=self.crlf)
+    def _part(self, lines: list[bytes]) -> Chunk:
+        part = Chunk(b"\n".join([*lines, b""]), self.tabs, crlf=self.crlf)
         part.long_quoted, part.long_escaped = self.long_quoted, self.long_escaped
         return part
 

@@ -16,7 +16,7 @@ from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from edxorg.lib.archive.account import Delivery, Fate
+from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
 from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
@@ -24,17 +24,25 @@ from edxorg.lib.tables import (
     CONVERSION,
     ConvertedTable,
     CourseColumns,
+    Dialect,
     Escapes,
-    Reading,
     RowHash,
     TableOptions,
     convert_table,
 )
 from edxorg.lib.workers import Deferred, TruncatedStreamError
-from ol_orchestrate.lib.delivery import Copies, Outcome, Recorded, Shape, decide, deliver, is_superseded
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, UploadBudget, open_store
+from ol_orchestrate.lib.versions import (
+    Recorded,
+    TableStats,
+    VersionedObjects,
+    VersionOutcome,
+    decide,
+    deliver,
+    is_superseded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,7 +59,7 @@ BROKEN_OFF = "the archive breaks off in the middle of this member"
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class IngestOptions:
     """What holds for all members of an archive.
 
     Attributes:
@@ -71,14 +79,14 @@ class Orders:
     supersede: bool = False
     escapes: Escapes = Escapes.KEEP
     row_hash: RowHash = RowHash.RECORD
-    dialect: Mapping[str, Reading] = field(default_factory=dict)
+    dialect: Mapping[str, Dialect] = field(default_factory=dict)
     mark: RunMark = field(default_factory=RunMark)
 
-    def options_for(self, member: Member) -> TableOptions:
+    def table_options(self, member: Member) -> TableOptions:
         """How a table is to be read and written."""
         forced = (
-            reading
-            for pattern, reading in self.dialect.items()
+            dialect
+            for pattern, dialect in self.dialect.items()
             if fnmatchcase(member.table or "", pattern) or fnmatchcase(member.path, pattern)
         )
         return TableOptions(escapes=self.escapes, row_hash=self.row_hash, dialect=next(forced, None))
@@ -101,12 +109,18 @@ class Source:
     made_from: str | None
 
     @classmethod
-    def begin(cls, member: Member, blocks: Iterable[bytes], orders: Orders) -> Self:
+    def begin(cls, member: Member, blocks: Iterable[bytes], options: IngestOptions) -> Self:
         """Read a table's bytes, or its first `HELD`."""
         if member.kind is not MemberKind.TABLE or member.course is None:
             return cls(iter(blocks), None)
-        options = orders.options_for(member)
-        how = (CONVERSION, options.escapes, options.row_hash, options.dialect, course_columns(member.course))
+        table_options = options.table_options(member)
+        how = (
+            CONVERSION,
+            table_options.escapes,
+            table_options.row_hash,
+            table_options.dialect,
+            course_columns(member.course),
+        )
         digest = sha256(repr(how).encode())
         held: deque[bytes] = deque()
         size = 0
@@ -125,13 +139,13 @@ def _emptying(blocks: deque[bytes]) -> Iterator[bytes]:
         yield blocks.popleft()
 
 
-class Deliverer:
+class MemberWriter:
     """A worker's state: its store and its threads."""
 
-    def __init__(self, orders: Orders, budget: UploadBudget | None = None) -> None:
+    def __init__(self, options: IngestOptions, budget: UploadBudget | None = None) -> None:
         """Made once in each process; `budget` is the run's."""
-        self.orders = orders
-        self.store = open_store(orders.landing_zone, orders.access, budget=budget) if orders.landing_zone else None
+        self.options = options
+        self.store = open_store(options.landing_zone, options.access, budget=budget) if options.landing_zone else None
         at_once = self.store.writes_at_once if self.store else 1
         self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="write")
         self._began: datetime | None = None
@@ -143,66 +157,68 @@ class Deliverer:
             raise ValueError("nothing is written without a landing zone")
         with self._beginning:
             if self._began is None:
-                self._began = self.orders.mark.leave_in(self.store)
+                self._began = self.options.mark.leave_in(self.store)
             return self._began
 
-    def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[Delivery]:
+    def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[MemberResult]:
         """Convert a member now, unless it is known what becomes of it, and write it soon."""
         try:
-            source = Source.begin(member, blocks, self.orders)
+            source = Source.begin(member, blocks, self.options)
             if recorded is not None and source.made_from is not None and recorded.made_from == source.made_from:
                 return self.threads.submit(self._unless_there, member, recorded, source)
             return self.threads.submit(self._made(member, recorded, source))
         except TruncatedStreamError:
-            return self.threads.submit(_failed, member, BROKEN_OFF, may_pass=False)
+            return self.threads.submit(_failed, member, BROKEN_OFF, is_transient=False)
 
-    def _made(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], Delivery]:
+    def _made(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], MemberResult]:
         """Convert a member; what is returned writes it."""
         try:
-            converted = _convert(member, source, self.orders)
+            converted = _convert(member, source, self.options)
         except PipelineError as error:
-            return partial(_failed, member, str(error), may_pass=error.may_pass)
+            return partial(_failed, member, str(error), is_transient=error.is_transient)
         except OSError as error:
             problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
-            return partial(_failed, member, problem, may_pass=True)
+            return partial(_failed, member, problem, is_transient=True)
         return partial(_write, self, converted, recorded)
 
-    def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> Delivery:
+    def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> MemberResult:
         """What was recorded was made from the same bytes in the same way: only its object may be missing."""
-        delivery = Delivery(member, Fate.UNCHANGED, version=recorded.version, shape=recorded.shape)
+        result = MemberResult(member, MemberOutcome.UNCHANGED, version=recorded.version, stats=recorded.stats)
         if self.store is None:
-            return delivery
+            return result
         try:
             there = _copies(self.store, member).there()
         except PipelineError as error:
-            return _unwritable(delivery, error)
-        orders = self.orders
+            return _unwritable(result, error)
+        options = self.options
         decision = decide(
-            recorded.version, orders.archive_date, recorded=recorded, there=there, supersede=orders.supersede
+            recorded.version, options.archive_date, recorded=recorded, there=there, supersede=options.supersede
         )
         if decision.write:
             return self._made(member, recorded, source)()
-        delivery = replace(delivery, fate=_FATES[decision.outcome], settle=decision.settle is not None)
-        if decision.outcome is Outcome.SUPERSEDED:
-            return delivery
+        result = replace(result, outcome=_OUTCOMES[decision.outcome], settle=decision.settle is not None)
+        if decision.outcome is VersionOutcome.SUPERSEDED:
+            return result
         return replace(
-            delivery, object_key=raw_data_key(member, recorded.version), size=there.objects[recorded.version].size
+            result, object_key=raw_data_key(member, recorded.version), size=there.objects[recorded.version].size
         )
 
 
-def _copies(store: ObjectStore, member: Member) -> Copies:
-    return Copies(store, partial(raw_data_key, member), by_content=True)
+def _copies(store: ObjectStore, member: Member) -> VersionedObjects:
+    return VersionedObjects(store, partial(raw_data_key, member), by_content=True)
 
 
-def deliver_batch(state: Deliverer, batch: list[tuple[Member, Recorded | None, bytes]]) -> Deferred[list[Delivery]]:
+def deliver_batch(
+    state: MemberWriter, batch: list[tuple[Member, Recorded | None, bytes]]
+) -> Deferred[list[MemberResult]]:
     """Deliver small members, each held whole."""
     written = [state.deliver(member, recorded, [content]) for member, recorded, content in batch]
     return Deferred(lambda: [each.result() for each in written])
 
 
 def deliver_stream(
-    state: Deliverer, blocks: Iterator[bytes], member: Member, recorded: Recorded | None
-) -> Deferred[list[Delivery]]:
+    state: MemberWriter, blocks: Iterator[bytes], member: Member, recorded: Recorded | None
+) -> Deferred[list[MemberResult]]:
     """Deliver a large member as it comes."""
     written = state.deliver(member, recorded, blocks)
     return Deferred(lambda: [written.result()])
@@ -226,10 +242,10 @@ class _Converted:
                 spool.close()
 
 
-def _convert(member: Member, source: Source, orders: Orders) -> _Converted:
+def _convert(member: Member, source: Source, options: IngestOptions) -> _Converted:
     if member.kind is MemberKind.TABLE and member.course is not None:
         columns = CourseColumns(*course_columns(member.course).values())
-        table = convert_table(source.blocks, course=columns, options=orders.options_for(member))
+        table = convert_table(source.blocks, course=columns, options=options.table_options(member))
         # A table with rejects is converted each time: they are counted, and must be there, too.
         made_from = source.made_from if table.rejects is None else None
         return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem, made_from)
@@ -239,48 +255,48 @@ def _convert(member: Member, source: Source, orders: Orders) -> _Converted:
     return _Converted(member, content if content.size else None)
 
 
-def _write(state: Deliverer, converted: _Converted, recorded: Recorded | None) -> Delivery:
-    delivery, store, orders = _accounted(converted), state.store, state.orders
+def _write(state: MemberWriter, converted: _Converted, recorded: Recorded | None) -> MemberResult:
+    result, store, options = _accounted(converted), state.store, state.options
     try:
         if store is None:
-            return delivery
-        has_content = delivery.version is not None and converted.content is not None
-        if is_superseded(orders.archive_date, recorded, supersede=orders.supersede):
+            return result
+        has_content = result.version is not None and converted.content is not None
+        if is_superseded(options.archive_date, recorded, supersede=options.supersede):
             if not has_content:
-                return replace(delivery, fate=Fate.SUPERSEDED)
+                return replace(result, outcome=MemberOutcome.SUPERSEDED)
         else:
             # The rejects first: a table is recorded with the count of its rejected rows, so they must be there.
             for spool, key in _rejected_objects(converted):
                 if store.find(key) is None:
                     store.write(key, spool.reader())
-        if delivery.version is None or converted.content is None:
-            return delivery
+        if result.version is None or converted.content is None:
+            return result
         decision = deliver(
-            delivery.version,
+            result.version,
             converted.content.reader(),
             to=_copies(store, converted.member),
             recorded=recorded,
-            source_date=orders.archive_date,
-            supersede=orders.supersede,
+            source_date=options.archive_date,
+            supersede=options.supersede,
             begin=state.begin,
         )
         return replace(
-            delivery,
-            fate=_FATES[decision.outcome],
+            result,
+            outcome=_OUTCOMES[decision.outcome],
             record=decision.record,
             wrote=decision.write,
             settle=decision.settle is not None,
         )
     except PipelineError as error:
-        return _unwritable(delivery, error)
+        return _unwritable(result, error)
     finally:
         converted.close()
 
 
-_FATES = {
-    Outcome.DELIVERED: Fate.DELIVERED,
-    Outcome.UNCHANGED: Fate.UNCHANGED,
-    Outcome.SUPERSEDED: Fate.SUPERSEDED,
+_OUTCOMES = {
+    VersionOutcome.DELIVERED: MemberOutcome.DELIVERED,
+    VersionOutcome.UNCHANGED: MemberOutcome.UNCHANGED,
+    VersionOutcome.SUPERSEDED: MemberOutcome.SUPERSEDED,
 }
 
 
@@ -291,13 +307,13 @@ def _rejected_objects(converted: _Converted) -> Iterator[tuple[Spool, str]]:
         yield converted.rejects, rejected_rows_key(converted.member, converted.rejects.sha256)
 
 
-def _accounted(converted: _Converted) -> Delivery:
+def _accounted(converted: _Converted) -> MemberResult:
     """What can be said of a member before the store is asked; it counts as delivered if nothing speaks against it."""
     member, problem = converted.member, converted.problem
     content = None if problem else converted.content
-    delivery = Delivery(
+    result = MemberResult(
         member,
-        Fate.FAILED if problem else Fate.DELIVERED if content else Fate.EMPTY,
+        MemberOutcome.FAILED if problem else MemberOutcome.DELIVERED if content else MemberOutcome.EMPTY,
         version=content.sha256 if content else None,
         object_key=raw_data_key(member, content.sha256) if content else None,
         size=content.size if content else 0,
@@ -305,27 +321,29 @@ def _accounted(converted: _Converted) -> Delivery:
         rejects_key=rejected_rows_key(member, converted.rejects.sha256) if converted.rejects else None,
     )
     if converted.table is None:
-        return delivery
+        return result
     report = converted.table.report
     facts: dict[str, str | int] = {
-        "reading": report.reading.value if report.reading else "none",
-        "quoted_records": report.a,
-        "records_with_other_quotes": report.b,
+        "reading": report.dialect.value if report.dialect else "none",
+        "quoted_records": report.rfc4180_records,
+        "records_with_other_quotes": report.rfc4180_violations,
         "ambiguous": report.ambiguous,
         "large_rows": report.large_rows,
     }
     return replace(
-        delivery,
-        shape=Shape.of(report.rows_out if content else 0, report.columns or None),
+        result,
+        stats=TableStats.of(report.rows_out if content else 0, report.columns or None),
         rejected={reason.value: count for reason, count in report.rejected.items()},
         made_from=converted.made_from,
         facts=facts,
     )
 
 
-def _unwritable(delivery: Delivery, error: PipelineError) -> Delivery:
-    return replace(delivery, fate=Fate.FAILED, problem=str(error), may_pass=error.may_pass, unwritable=True)
+def _unwritable(result: MemberResult, error: PipelineError) -> MemberResult:
+    return replace(
+        result, outcome=MemberOutcome.FAILED, problem=str(error), is_transient=error.is_transient, unwritable=True
+    )
 
 
-def _failed(member: Member, problem: str, *, may_pass: bool) -> Delivery:
-    return Delivery(member, Fate.FAILED, problem=problem, may_pass=may_pass)
+def _failed(member: Member, problem: str, *, is_transient: bool) -> MemberResult:
+    return MemberResult(member, MemberOutcome.FAILED, problem=problem, is_transient=is_transient)

@@ -1,7 +1,7 @@
 """Reading an archive in order, and having its members delivered by worker processes.
 
 One process unpacks, which is a fifth of the work. It collects small members into batches and hands large ones over
-block by block, so nothing is ever held whole, and it keeps the account.
+block by block, so nothing is ever held whole, and it keeps the report.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edxorg.lib.archive.account import Account, Delivery, Fate
-from edxorg.lib.archive.deliveries import Deliveries, Place
+from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
+from edxorg.lib.archive.member_writer import BROKEN_OFF, IngestOptions, MemberWriter, deliver_batch, deliver_stream
+from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
-from edxorg.lib.archive.worker import BROKEN_OFF, Deliverer, Orders, deliver_batch, deliver_stream
 from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, identify
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
@@ -26,7 +26,6 @@ from ol_orchestrate.lib.archives import (
     gunzip,
     read_ahead,
 )
-from ol_orchestrate.lib.delivery import is_superseded
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
@@ -36,6 +35,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.stores import UploadBudget
 from ol_orchestrate.lib.tar import tar_entries
+from ol_orchestrate.lib.versions import is_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from edxorg.lib.archive.reconciling import Records
-    from ol_orchestrate.lib.delivery import Recorded
     from ol_orchestrate.lib.stores import VerifiedReader
     from ol_orchestrate.lib.tar import TarEntry
+    from ol_orchestrate.lib.versions import Recorded
 
 SMALL = 1 << 20
 """Bytes. A member up to this size is sent whole, with others; a larger one as a stream."""
@@ -64,7 +64,7 @@ FAILURES_IN_A_ROW = 20
 _DELIVERED = {MemberKind.TABLE, MemberKind.COURSE_STRUCTURE, MemberKind.COURSE_XML, MemberKind.FORUM}
 
 CHECKED_EVERY = 500
-"""Deliveries of an asset that are recorded before it is asked again whether another run records there, too."""
+"""PendingRecords of an asset that are recorded before it is asked again whether another run records there, too."""
 
 
 @dataclass
@@ -72,34 +72,34 @@ class Ingested:
     """An archive whose objects are there, and are to be recorded.
 
     Attributes:
-        account: Of every member.
+        report: Of every member.
         problem: Why the archive could not be read to its end, or cannot be trusted, if so.
         is_refused: Whether nothing of the archive may be recorded.
     """
 
-    account: Account
+    report: IngestReport
     problem: PipelineError | None
     is_refused: bool
-    _orders: Orders
+    _options: IngestOptions
     _records: Records
     _reconciler: Reconciler
 
-    def still_to_record(self, asset: str, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
-        """Those deliveries of an asset that no other run has overtaken; to be recorded while they are asked for."""
+    def still_to_record(self, asset: str, results: Iterable[MemberResult]) -> Iterator[MemberResult]:
+        """Those results of an asset that no other run has overtaken; to be recorded while they are asked for."""
         latest: Mapping[str, Recorded] = {}
-        for number, delivery in enumerate(deliveries):
+        for number, result in enumerate(results):
             if number % CHECKED_EVERY == 0 and self._records.changed(asset):
                 latest = self._records.latest(asset)
                 self._reconciler.was_overtaken()
-            place = _place_of(delivery.member)
+            place = _place_of(result.member)
             recorded = latest.get(place.partition) if place else None
-            date = self._orders.archive_date
-            if is_superseded(date, recorded, supersede=self._orders.supersede):
-                self.account.change(delivery, Fate.SUPERSEDED)
-            elif recorded is not None and recorded.came_with(delivery.version, date):
-                self.account.change(delivery, Fate.UNCHANGED)
+            date = self._options.archive_date
+            if is_superseded(date, recorded, supersede=self._options.supersede):
+                self.report.change(result, MemberOutcome.SUPERSEDED)
+            elif recorded is not None and recorded.came_with(result.version, date):
+                self.report.change(result, MemberOutcome.UNCHANGED)
             else:
-                yield delivery
+                yield result
 
     def finish(self, assets: Iterable[str]) -> None:
         """End the run when all is recorded.
@@ -116,9 +116,9 @@ class Ingested:
 
 def ingest_archive(
     source: VerifiedReader,
-    orders: Orders,
+    options: IngestOptions,
     records: Records,
-    to_record: Deliveries,
+    to_record: PendingRecords,
     *,
     naming: MemberNaming = EDX_NAMING,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -129,7 +129,7 @@ def ingest_archive(
 
     Args:
         source: The archive.
-        orders: Where to, and how.
+        options: Where to, and how.
         records: What is recorded; the latest versions are asked for once for each asset that occurs.
         to_record: Gets what is to be recorded.
         naming: How the members are named.
@@ -138,19 +138,19 @@ def ingest_archive(
         pool_class: The pool of these processes.
 
     Returns:
-        The account, and what is left to do. A truncated archive gives what came before it breaks off. A damaged one, or
+        The report, and what is left to do. A truncated archive gives what came before it breaks off. A damaged one, or
         one whose bytes are not those that its store announced, is refused: what it brought is taken back.
 
     Raises:
         PipelineError: The source or the landing zone cannot be used.
     """
-    reconciler = Reconciler(orders, records)
-    with Deliveries() as to_settle:
+    reconciler = Reconciler(options, records)
+    with PendingRecords() as to_settle:
         with (
             UploadBudget(PARTS_AT_ONCE) as budget,
-            pool_class(Deliverer, orders, budget, workers=workers, descriptors=budget.descriptors) as pool,
+            pool_class(MemberWriter, options, budget, workers=workers, descriptors=budget.descriptors) as pool,
         ):
-            ingestion = _Ingestion(pool, orders.archive_date, records, to_record, to_settle, naming)
+            ingestion = _Ingestion(pool, options.archive_date, records, to_record, to_settle, naming)
             problem = _read(source, ingestion, progress)
         if ingestion.has_unwritable:
             reconciler.keep_mark()
@@ -159,9 +159,9 @@ def ingest_archive(
             ingestion.refuse(reconciler)
         else:
             ingestion.settle(reconciler)
-    account = ingestion.account
-    account.problem = str(problem) if problem else None
-    return Ingested(account, problem, is_refused, orders, records, reconciler)
+    report = ingestion.report
+    report.problem = str(problem) if problem else None
+    return Ingested(report, problem, is_refused, options, records, reconciler)
 
 
 def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Progress], None]) -> PipelineError | None:
@@ -181,7 +181,7 @@ def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Pro
         problem = error
     ingestion.finish()
     progress(ingestion.progress(source))
-    if problem is None and not ingestion.account.members:
+    if problem is None and not ingestion.report.members:
         problem = TruncatedArchiveError(f"{source.info.url}: the archive is empty")
     return problem
 
@@ -194,11 +194,11 @@ class _Ingestion:
         pool: WorkerPool,
         archive_date: date | None,
         records: Records,
-        to_record: Deliveries,
-        to_settle: Deliveries,
+        to_record: PendingRecords,
+        to_settle: PendingRecords,
         naming: MemberNaming,
     ) -> None:
-        self.account = Account()
+        self.report = IngestReport()
         self.last = ""
         self._pool = pool
         self._archive_date = archive_date
@@ -212,7 +212,7 @@ class _Ingestion:
         self._sizes: dict[str, int] = {}
         self._claimed: set[Place] = set()
         self._claimed_twice: set[Place] = set()
-        self._sent: deque[Future[list[Delivery]]] = deque()
+        self._sent: deque[Future[list[MemberResult]]] = deque()
         self._failures = 0
         self.has_unwritable = False
 
@@ -220,14 +220,14 @@ class _Ingestion:
         """Have one member delivered, sooner or later."""
         member = identify(entry.name, entry=entry.type, naming=self._naming)
         self.last = member.label
-        self.account.note(member)
+        self.report.note(member)
         place = _place_of(member)
         if place is None:
-            self.account.add_unread(member, entry.size)
+            self.report.add_unread(member, entry.size)
             return
         if place in self._claimed:
             self._claimed_twice.add(place)
-            self.account.claimed_twice.add(member.label)
+            self.report.claimed_twice.add(member.label)
         self._claimed.add(place)
         recorded = self._versions_of(place.asset).get(place.partition)
         self._sizes[member.path] = entry.size
@@ -246,13 +246,13 @@ class _Ingestion:
         """Make what is to be recorded, or is recorded, the newest object of its place, where it may not be."""
         versions = self._versions_to_settle()
         for place, problem in reconciler.settle(versions):
-            delivery = self._to_record.get(place)
+            result = self._to_record.get(place)
             self._to_record.drop(place)
-            if delivery is None and isinstance(problem, MissingObjectError):
+            if result is None and isinstance(problem, MissingObjectError):
                 continue  # It was recorded, and was deleted from outside: nothing here can bring it back.
             reconciler.keep_mark()
-            if delivery := delivery or self._to_settle.get(place):
-                self.account.change(delivery, Fate.FAILED, problem=problem)
+            if result := result or self._to_settle.get(place):
+                self.report.change(result, MemberOutcome.FAILED, problem=problem)
 
     def _versions_to_settle(self) -> Iterator[tuple[Place, str]]:
         for place in self._to_settle.places():
@@ -263,22 +263,22 @@ class _Ingestion:
 
     def refuse(self, reconciler: Reconciler) -> None:
         """Take back what was written, and count it as failed."""
-        for delivery, is_kept in self._to_record.ever_put():
-            if is_kept or delivery.wrote:
-                self.account.change(delivery, Fate.FAILED)
+        for result, is_kept in self._to_record.ever_put():
+            if is_kept or result.wrote:
+                self.report.change(result, MemberOutcome.FAILED)
         reconciler.take_back(self._written())
         self._to_record.clear()
 
     def _written(self) -> Iterator[tuple[Place, str]]:
-        for delivery, _ in self._to_record.ever_put():
-            place = _place_of(delivery.member)
-            if delivery.wrote and place and delivery.version:
-                yield place, delivery.version
+        for result, _ in self._to_record.ever_put():
+            place = _place_of(result.member)
+            if result.wrote and place and result.version:
+                yield place, result.version
 
     def progress(self, source: VerifiedReader) -> Progress:
         """How far it is."""
-        account = self.account
-        return Progress(source.position, source.info.size, account.members, account.rows_delivered)
+        report = self.report
+        return Progress(source.position, source.info.size, report.members, report.rows_delivered)
 
     def _versions_of(self, asset: str) -> Mapping[str, Recorded]:
         if asset not in self._known:
@@ -289,7 +289,7 @@ class _Ingestion:
         try:
             content = b"".join(entry.blocks)
         except (ArchiveError, SourceChangedError):
-            self._account_for(Delivery(member, Fate.FAILED, problem=BROKEN_OFF))
+            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=BROKEN_OFF))
             raise
         self._batch.append((member, recorded, content))
         self._batch_bytes += len(content)
@@ -315,40 +315,40 @@ class _Ingestion:
     def _take_in(self, *, wait: bool) -> None:
         """Take in the answers that are there; with `wait`, all."""
         while self._sent and (wait or self._sent[0].done()):
-            for delivery in self._sent.popleft().result():
-                self._account_for(delivery)
+            for result in self._sent.popleft().result():
+                self._account_for(result)
 
-    def _account_for(self, delivery: Delivery) -> None:
-        member = delivery.member
+    def _account_for(self, result: MemberResult) -> None:
+        member = result.member
         place = _place_of(member)
-        is_new = delivery.record
+        is_new = result.record
         if place and (recorded := self._versions_of(place.asset).get(place.partition)):
             # Where a run is repeated, what it brought the first time is told of again.
-            is_new = is_new or recorded.came_with(delivery.version, self._archive_date)
-            delivery = replace(delivery, before=recorded.replaced_by(delivery.version, self._archive_date))
-        self.account.add(delivery, self._sizes.pop(member.path, 0), is_new=is_new)
-        if place and delivery.version is not None and delivery.fate is not Fate.FAILED:
-            self._keep(place, delivery)
-        self.has_unwritable |= delivery.unwritable
-        self._failures = self._failures + 1 if delivery.unwritable else 0
+            is_new = is_new or recorded.came_with(result.version, self._archive_date)
+            result = replace(result, before=recorded.replaced_by(result.version, self._archive_date))
+        self.report.add(result, self._sizes.pop(member.path, 0), is_new=is_new)
+        if place and result.version is not None and result.outcome is not MemberOutcome.FAILED:
+            self._keep(place, result)
+        self.has_unwritable |= result.unwritable
+        self._failures = self._failures + 1 if result.unwritable else 0
         if self._failures >= FAILURES_IN_A_ROW:
-            kind = ServiceError if delivery.may_pass else AccessRefusedError
+            kind = ServiceError if result.is_transient else AccessRefusedError
             raise kind(
                 f"{self._failures} members in a row could not be written. The last one, {member.label}: "
-                f"{delivery.problem}. Nothing of this run is recorded; the next one finds what was written"
+                f"{result.problem}. Nothing of this run is recorded; the next one finds what was written"
             )
 
-    def _keep(self, place: Place, delivery: Delivery) -> None:
+    def _keep(self, place: Place, result: MemberResult) -> None:
         """The last member with content decides what is recorded of a place."""
         earlier = self._to_record.get(place) if place in self._claimed_twice else None
         if earlier is not None and not earlier.wrote:
-            self.account.change(earlier, Fate.UNCHANGED)
-        if delivery.record:
-            self._to_record.put(place, delivery)
+            self.report.change(earlier, MemberOutcome.UNCHANGED)
+        if result.record:
+            self._to_record.put(place, result)
         else:
             self._to_record.drop(place)
-        if delivery.settle or place in self._claimed_twice:
-            self._to_settle.put(place, delivery)
+        if result.settle or place in self._claimed_twice:
+            self._to_settle.put(place, result)
 
 
 def _place_of(member: Member) -> Place | None:

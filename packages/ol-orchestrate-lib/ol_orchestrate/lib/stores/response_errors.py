@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
 
 
-class IncompleteAnswerError(PermanentServiceError):
+class IncompleteResponseError(PermanentServiceError):
     """An answer without a header that the store's protocol requires."""
 
 
@@ -79,7 +79,7 @@ _STATUS_REMEDIES = {
 }
 
 
-def error_of_answer(url: str, status: int, *, code: str = "", said: str = "", variables: Variables) -> PipelineError:
+def error_of_response(url: str, status: int, *, code: str = "", said: str = "", variables: Variables) -> PipelineError:
     """The error for an answer that is no success.
 
     Args:
@@ -130,7 +130,7 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
     if status := re.search(r"non-2xx status code: (\d{3})", text):
         code = re.search(r"<Code>(\w+)</Code>", text)
         said = re.search(r"<Message>([^<]*)</Message>", text)
-        return error_of_answer(
+        return error_of_response(
             url, int(status[1]), code=code[1] if code else "", said=said[1] if said else "", variables=variables
         )
     if "CaUsedAsEndEntity" in text:
@@ -164,9 +164,9 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
     return PermanentServiceError(f"{url}: {text}. Check AWS_PROFILE, {AWS.address}")
 
 
-def incomplete(url: str, header: str, variables: Variables) -> IncompleteAnswerError:
+def incomplete(url: str, header: str, variables: Variables) -> IncompleteResponseError:
     """The error for an answer without a header that the protocol requires."""
-    return IncompleteAnswerError(
+    return IncompleteResponseError(
         f"{url}: the answer has no {header}, which the store's protocol requires. "
         f"Check {variables.address}, and whether a proxy takes headers away"
     )

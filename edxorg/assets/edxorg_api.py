@@ -13,19 +13,19 @@ from edxorg.lib.catalogue import (
     PROGRAM_COURSE_METADATA,
     PROGRAM_METADATA,
     PROGRAMS,
+    ApiListing,
+    CatalogueTable,
     Collected,
-    Listing,
-    Table,
     collect,
     courses_of,
 )
 from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
 from edxorg.ops.recording import asset_key
-from ol_orchestrate.failures import RETRIES, failures_for_people
+from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-from ol_orchestrate.landing import COLUMN_SCHEMA, Made, land
-from ol_orchestrate.lib.delivery import Copies
+from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land
+from ol_orchestrate.lib.versions import VersionedObjects
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
 
@@ -57,7 +57,7 @@ def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ]
 
 
-def _assets_of(name: str, listing: Listing[Any]) -> dg.AssetsDefinition:
+def _assets_of(name: str, listing: ApiListing[Any]) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=name,
         specs=[_spec(listing.records), _spec(listing.parts)],
@@ -69,7 +69,7 @@ def _assets_of(name: str, listing: Listing[Any]) -> dg.AssetsDefinition:
         edxorg_api: OpenEdxApiClientFactory,
         s3file_io_manager: dg.ResourceParam[FileObjectIOManager],
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with failures_for_people(context.op_execution_context):
+        with as_dagster_failure(context.op_execution_context):
             pages = edxorg_api.client.pages(listing.path, listing.page)
             with collect(listing, pages, retrieved_at=_start_of_run(context)) as collected:
                 yield from _land(context, s3file_io_manager, collected)
@@ -77,7 +77,7 @@ def _assets_of(name: str, listing: Listing[Any]) -> dg.AssetsDefinition:
     return assets
 
 
-def _spec(table: Table) -> dg.AssetSpec:
+def _spec(table: CatalogueTable) -> dg.AssetSpec:
     return dg.AssetSpec(
         asset_key(api_data_asset(table.name)),
         group_name="edxorg",
@@ -87,7 +87,7 @@ def _spec(table: Table) -> dg.AssetSpec:
     )
 
 
-def _schema(table: Table) -> dg.TableSchema:
+def _schema(table: CatalogueTable) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -120,14 +120,14 @@ def _land(
         result = land(
             context.instance,
             asset_key(api_data_asset(name)),
-            Made(
+            Artifact(
                 version=output.version,
                 content=output.content.reader(),
                 row_count=output.row_count,
                 schema=_schema(output.table),
                 metadata={**rows, "repeated": output.repeated, "source": "edxorg"},
             ),
-            to=Copies(landing_zone.store(), partial(api_data_key, name)),
+            to=VersionedObjects(landing_zone.store(), partial(api_data_key, name)),
         )
         context.log.info("%s: %d rows, %s", name, output.row_count, "new" if result else "as before")
         if result:

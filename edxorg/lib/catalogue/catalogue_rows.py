@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
-from edxorg.lib.catalogue.answers import Number  # noqa: TC001 - the models below are built from it
+from edxorg.lib.catalogue.responses import Number  # noqa: TC001 - the models below are built from it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edxorg.lib.catalogue.answers import Course, CourseRun, Image, Organization, Program, ProgramCourse
+    from edxorg.lib.catalogue.responses import Course, CourseRun, Image, Organization, Program, ProgramCourse
 
 
 class Column(NamedTuple):
@@ -31,7 +31,7 @@ RETRIEVED_AT = Column("retrieved_at", "string", "Start of the run that asked, IS
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CatalogueTable:
     """One output of the catalogue.
 
     Attributes:
@@ -228,12 +228,12 @@ class CourseRunRow(BaseModel):
         )
 
 
-PROGRAM_METADATA = Table("program_metadata", ProgramRow, ("uuid",), stamped=True)
-PROGRAM_COURSE_METADATA = Table(
+PROGRAM_METADATA = CatalogueTable("program_metadata", ProgramRow, ("uuid",), stamped=True)
+PROGRAM_COURSE_METADATA = CatalogueTable(
     "program_course_metadata", ProgramCourseRow, ("program_uuid", "course_key"), stamped=False
 )
-COURSE_METADATA = Table("course_metadata", CourseRow, ("course_key",), stamped=True)
-COURSE_RUN_METADATA = Table("course_run_metadata", CourseRunRow, ("course_key", "run_key"), stamped=True)
+COURSE_METADATA = CatalogueTable("course_metadata", CourseRow, ("course_key",), stamped=True)
+COURSE_RUN_METADATA = CatalogueTable("course_run_metadata", CourseRunRow, ("course_key", "run_key"), stamped=True)
 
 
 def _keys(organizations: Iterable[Organization] | None) -> str | None:

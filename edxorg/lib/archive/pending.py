@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from edxorg.lib.archive.account import Delivery
+    from edxorg.lib.archive.ingest_report import MemberResult
 
 IN_MEMORY = 1 << 20
 """Bytes; what goes beyond is in a temporary file that has no name, and is gone with the process."""
@@ -23,25 +23,25 @@ class Place(NamedTuple):
     partition: str
 
 
-class Deliveries:
-    """Deliveries, at most one for each place; a context manager."""
+class PendingRecords:
+    """PendingRecords, at most one for each place; a context manager."""
 
     def __init__(self) -> None:
         """An empty collection."""
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
         self._places: dict[Place, int] = {}
 
-    def put(self, place: Place, delivery: Delivery) -> None:
+    def put(self, place: Place, result: MemberResult) -> None:
         """Keep this one for a place, and none that was put there before."""
         self.drop(place)
         self._places[place] = self._file.seek(0, 2)
-        pickle.dump(delivery, self._file, protocol=5)
+        pickle.dump(result, self._file, protocol=5)
 
     def drop(self, place: Place) -> None:
         """Keep nothing for a place."""
         self._places.pop(place, None)
 
-    def get(self, place: Place) -> Delivery | None:
+    def get(self, place: Place) -> MemberResult | None:
         """The one of a place, if there is any."""
         start = self._places.get(place)
         return None if start is None else self._read(start)
@@ -50,14 +50,14 @@ class Deliveries:
         """The places, in the order of the archive."""
         return list(self._places)
 
-    def ever_put(self) -> Iterator[tuple[Delivery, bool]]:
-        """All deliveries that were ever put here, and whether they are still kept."""
+    def ever_put(self) -> Iterator[tuple[MemberResult, bool]]:
+        """All results that were ever put here, and whether they are still kept."""
         kept = set(self._places.values())
         start, end = 0, self._file.seek(0, 2)
         while start < end:
-            delivery = self._read(start)
+            result = self._read(start)
             next_start = self._file.tell()
-            yield delivery, start in kept
+            yield result, start in kept
             start = next_start
 
     def clear(self) -> None:
@@ -68,8 +68,8 @@ class Deliveries:
         """The partitions of all places, each once, in the order of the archive."""
         return dict.fromkeys(place.partition for place in self._places)
 
-    def by_asset(self) -> dict[str, Iterator[Delivery]]:
-        """The deliveries of each asset, in the order of the archive."""
+    def by_asset(self) -> dict[str, Iterator[MemberResult]]:
+        """The results of each asset, in the order of the archive."""
         starts: dict[str, list[int]] = {}
         for place, start in self._places.items():
             starts.setdefault(place.asset, []).append(start)
@@ -79,13 +79,13 @@ class Deliveries:
         """How many there are."""
         return len(self._places)
 
-    def _read(self, start: int) -> Delivery:
+    def _read(self, start: int) -> MemberResult:
         self._file.seek(start)
-        delivery: Delivery = pickle.load(self._file)  # noqa: S301 - written by this process
-        return delivery
+        result: MemberResult = pickle.load(self._file)  # noqa: S301 - written by this process
+        return result
 
     def __enter__(self) -> Self:
-        """The deliveries themselves."""
+        """The results themselves."""
         return self
 
     def __exit__(

@@ -21,39 +21,39 @@ Many = Annotated[list[Part], Field(fail_fast=True)]
 """A list of which the first part with an error is told: an error for each part takes more memory than the answer."""
 
 
-class Answered(BaseModel):
+class ApiRecord(BaseModel):
     """A part of an answer; fields that are not declared are not kept."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class Organization(Answered):
+class Organization(ApiRecord):
     """An institution, such as `MITx`."""
 
     key: Key
 
 
-class Image(Answered):
+class Image(ApiRecord):
     """A picture of a course or run."""
 
     src: str | None = None
     description: str | None = None
 
 
-class Subject(Answered):
+class Subject(ApiRecord):
     """A field of study."""
 
     name: str | None = None
 
 
-class Person(Answered):
+class Person(ApiRecord):
     """Somebody who teaches."""
 
     given_name: str | None = None
     family_name: str | None = None
 
 
-class CourseRun(Answered):
+class CourseRun(ApiRecord):
     """A course, held once; times are ISO 8601 text in UTC."""
 
     key: Key
@@ -83,7 +83,7 @@ class CourseRun(Answered):
     modified: str | None = None
 
 
-class Course(Answered):
+class Course(ApiRecord):
     """A course of a catalogue, with its runs."""
 
     key: Key
@@ -102,7 +102,7 @@ class Course(Answered):
     course_runs: Many[CourseRun] | None = None
 
 
-class ProgramCourse(Answered):
+class ProgramCourse(ApiRecord):
     """A course as a program lists it."""
 
     key: Key
@@ -111,7 +111,7 @@ class ProgramCourse(Answered):
     course_type: str | None = None
 
 
-class Program(Answered):
+class Program(ApiRecord):
     """A program, such as a MicroMasters, with its courses."""
 
     uuid: Key

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import ObjectStore, StoredObject
 
 
-class Outcome(StrEnum):
+class VersionOutcome(StrEnum):
     """What became of an object, as people are told."""
 
     DELIVERED = "delivered"
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TableStats:
     """What people notice when a table is not as it was; nothing is known of what is no table.
 
     Attributes:
@@ -50,7 +50,7 @@ class Shape:
         return cls(rows, None if columns is None else short_hash("\t".join(columns)))
 
 
-NO_TABLE = Shape()
+NO_STATS = TableStats()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,20 @@ class Recorded:
     Attributes:
         version: Data version.
         source_date: The date of the file it came from, if that has one.
-        shape: Of a table.
-        before: The shape of the version that this one replaced.
+        stats: Of a table.
+        before: The stats of the version that this one replaced.
         made_from: Tells apart what it was made from, and how; what is made from the same in the same way has the same
             version.
     """
 
     version: str
     source_date: date | None
-    shape: Shape = NO_TABLE
-    before: Shape = NO_TABLE
+    stats: TableStats = NO_STATS
+    before: TableStats = NO_STATS
     made_from: str | None = None
 
-    def replaced_by(self, version: str | None, source_date: date | None) -> Shape:
-        """The shape of what a version replaces, or has replaced.
+    def replaced_by(self, version: str | None, source_date: date | None) -> TableStats:
+        """The stats of what a version replaces, or has replaced.
 
         It stays the same when a file is read again that brought the version, so that what was to be seen is not lost
         with a run that is repeated.
@@ -83,8 +83,8 @@ class Recorded:
             source_date: The date of the file that has it.
         """
         if self.version != version:
-            return self.shape
-        return self.before if self.came_with(version, source_date) else NO_TABLE
+            return self.stats
+        return self.before if self.came_with(version, source_date) else NO_STATS
 
     def came_with(self, version: str | None, source_date: date | None) -> bool:
         """Whether this is the version, and the file of that date brought it."""
@@ -97,7 +97,7 @@ def short_hash(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class There:
+class StoredVersions:
     """The objects of one place, as one listing of its folder showed them.
 
     Attributes:
@@ -148,14 +148,14 @@ class Decision:
 
     write: bool
     record: bool
-    outcome: Outcome
+    outcome: VersionOutcome
     settle: str | None = None
 
 
-WRITE_AND_RECORD = Decision(write=True, record=True, outcome=Outcome.DELIVERED)
-RECORD_ONLY = Decision(write=False, record=True, outcome=Outcome.DELIVERED)
-UNCHANGED = Decision(write=False, record=False, outcome=Outcome.UNCHANGED)
-SUPERSEDED = Decision(write=False, record=False, outcome=Outcome.SUPERSEDED)
+WRITE_AND_RECORD = Decision(write=True, record=True, outcome=VersionOutcome.DELIVERED)
+RECORD_ONLY = Decision(write=False, record=True, outcome=VersionOutcome.DELIVERED)
+UNCHANGED = Decision(write=False, record=False, outcome=VersionOutcome.UNCHANGED)
+SUPERSEDED = Decision(write=False, record=False, outcome=VersionOutcome.SUPERSEDED)
 
 
 def decide(
@@ -163,7 +163,7 @@ def decide(
     source_date: date | None,
     *,
     recorded: Recorded | None,
-    there: There,
+    there: StoredVersions,
     size: int | None = None,
     supersede: bool = False,
 ) -> Decision:
@@ -199,7 +199,7 @@ def is_superseded(source_date: date | None, recorded: Recorded | None, *, supers
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
+class VersionedObjects:
     """Versions in a store, each under a key of its own, all in one folder.
 
     Attributes:
@@ -212,7 +212,7 @@ class Copies:
     key_of: Callable[[str], str]
     by_content: bool = False
 
-    def there(self) -> There:
+    def there(self) -> StoredVersions:
         """Ask for all versions, in one request."""
         start, _, end = self.key_of(_ANY_VERSION).partition(_ANY_VERSION)
         found = {
@@ -220,7 +220,7 @@ class Copies:
             for each in self.store.list_folder(start.rpartition("/")[0])
             if each.key.startswith(start) and each.key.endswith(end) and len(each.key) > len(start) + len(end)
         }
-        return There(found, by_content=self.by_content)
+        return StoredVersions(found, by_content=self.by_content)
 
     def write(self, version: str, content: BinaryIO) -> None:
         """Put a version there."""
@@ -232,7 +232,7 @@ _ANY_VERSION = "\0"
 
 
 @dataclass(frozen=True, slots=True)
-class OneCopy:
+class SingleObject:
     """Versions in a store that take each other's place; the object's metadata says which one it is.
 
     Attributes:
@@ -243,10 +243,10 @@ class OneCopy:
     store: ObjectStore
     key: str
 
-    def there(self) -> There:
+    def there(self) -> StoredVersions:
         """Ask for the one version that is there, in one request."""
         found = self.store.find(self.key, with_metadata=True)
-        return There({found.metadata[VERSION]: found} if found and VERSION in found.metadata else {})
+        return StoredVersions({found.metadata[VERSION]: found} if found and VERSION in found.metadata else {})
 
     def write(self, version: str, content: BinaryIO) -> None:
         """Put a version in the place of the one that is there."""
@@ -257,7 +257,7 @@ def deliver(
     version: str,
     content: BinaryIO,
     *,
-    to: Copies | OneCopy,
+    to: VersionedObjects | SingleObject,
     recorded: Recorded | None,
     source_date: date | None = None,
     supersede: bool = False,
@@ -291,5 +291,5 @@ def deliver(
         return decision
     to.write(version, content)
     rival = there.newest_besides(version)
-    is_newest = isinstance(to, OneCopy) or rival is None or (now is not None and rival < now)
+    is_newest = isinstance(to, SingleObject) or rival is None or (now is not None and rival < now)
     return replace(decision, settle=None if is_newest else version)

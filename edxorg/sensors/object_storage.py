@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, Need, Outcome, need
+from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
 from edxorg.sensors.limits import RUNS_A_TICK, is_under_way
 from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
-from ol_orchestrate.lib.delivery import short_hash
 from ol_orchestrate.lib.stores import join_url
+from ol_orchestrate.lib.versions import short_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -72,7 +72,7 @@ def source_files_sensor(
         source: FileObjectIOManager = context.resources.gcs_input
         with errors_without_secrets():
             store = source.store()
-            listing = _Listing.of(store.list(), file_name, other_names)
+            listing = _SourceListing.of(store.list(), file_name, other_names)
         seen, result = _Tick(context.instance, files, job.name, store.url, listing).result()
         context.log.info("%s", seen)
         return result or dg.SensorResult(skip_reason=seen)
@@ -81,7 +81,7 @@ def source_files_sensor(
 
 
 @dataclass(slots=True)
-class _Listing:
+class _SourceListing:
     """What is in the bucket: the files by name, with their dates."""
 
     files: dict[str, tuple[date, StoredObject]] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class _Listing:
     @classmethod
     def of(
         cls, objects: Iterable[StoredObject], file_name: DatedFileName, other_names: Collection[DatedFileName]
-    ) -> _Listing:
+    ) -> _SourceListing:
         listing = cls()
         for each in objects:
             if (day := file_name.date_in(each.key)) is not None:
@@ -112,7 +112,7 @@ class _Tick:
     job_name: str
     url: str
     """Where the files are."""
-    listing: _Listing
+    listing: _SourceListing
 
     def result(self) -> tuple[str, dg.SensorResult | None]:
         """What was seen, for people, and what is asked for; `None` if nothing is."""
@@ -121,7 +121,9 @@ class _Tick:
         runs = self._latest_runs()
         never_launched = self._never_launched(recorded, runs)
         needs = {
-            name: need(self._version(name), recorded.get(name), runs.get(name), never_launched=name in never_launched)
+            name: decide_run(
+                self._version(name), recorded.get(name), runs.get(name), never_launched=name in never_launched
+            )
             for name in in_order
         }
         chosen = [name for name in in_order if needs[name] in NEEDS_A_RUN][:RUNS_A_TICK]
@@ -132,17 +134,17 @@ class _Tick:
         registered = set(self.instance.get_dynamic_partitions(str(partitions.name)))
         missing = [name for name in chosen if name not in registered]
         requests = {name: self._request(name, needs[name], runs.get(name)) for name in chosen}
-        arrivals = [name for name in chosen if needs[name] is Need.ARRIVAL]
+        arrivals = [name for name in chosen if needs[name] is RunDecision.NEW_VERSION]
         return summary, dg.SensorResult(
             run_requests=list(requests.values()),
             asset_events=[self._arrival(name, requests[name].run_key) for name in arrivals],
             dynamic_partitions_requests=[partitions.build_add_request(missing)] if missing else [],
         )
 
-    def _request(self, name: str, what: Need, run: LatestRun | None) -> dg.RunRequest:
+    def _request(self, name: str, what: RunDecision, run: LatestRun | None) -> dg.RunRequest:
         # The run before it is in the key, so that no outcome blocks the next attempt, and a version can come back.
         key = f"{self._run_key(name)}-{short_hash(run.run_id if run else '')}"
-        attempt = run.attempt + 1 if what is Need.ANOTHER_RUN and run is not None else 1
+        attempt = run.attempt + 1 if what is RunDecision.RETRY and run is not None else 1
         # With the partition's tag, or Dagster would look each partition up, which is there or asked for as well.
         return dg.RunRequest(run_key=key, partition_key=name, tags={PARTITION: name, ATTEMPT: str(attempt)})
 
@@ -188,10 +190,10 @@ class _Tick:
             for name, run in latest.items()
         }
 
-    def _summary(self, needs: Mapping[str, Need], requested: int) -> str:
+    def _summary(self, needs: Mapping[str, RunDecision], requested: int) -> str:
         listing = self.listing
         counts = Counter(needs.values())
-        parts = [f"{counts[each]:,} {each.value}" for each in Need if counts[each]]
+        parts = [f"{counts[each]:,} {each.value}" for each in RunDecision if counts[each]]
         waiting = sum(counts[each] for each in NEEDS_A_RUN) - requested
         seen = f"{len(needs):,} files in {self.url}" + (f": {', '.join(parts)}" if parts else "")
         asked = f"{requested} runs requested" + (f", {waiting:,} left for the next tick" if waiting else "")
@@ -201,16 +203,16 @@ class _Tick:
         return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
 
 
-def _outcome(run: RunPartitionData, tags: Mapping[str, Mapping[str, str]]) -> Outcome:
+def _outcome(run: RunPartitionData, tags: Mapping[str, Mapping[str, str]]) -> RunOutcome:
     match run.status:
         case dg.DagsterRunStatus.SUCCESS:
-            return Outcome.SUCCEEDED
+            return RunOutcome.SUCCEEDED
         case dg.DagsterRunStatus.CANCELED:
-            return Outcome.CANCELED
+            return RunOutcome.CANCELED
         case _ if run.run_id not in tags:
-            return Outcome.UNDER_WAY
+            return RunOutcome.UNDER_WAY
         case _:
-            return Outcome.FAILED_FOR_GOOD if PERMANENT_FAILURE in tags[run.run_id] else Outcome.FAILED
+            return RunOutcome.FAILED_PERMANENTLY if PERMANENT_FAILURE in tags[run.run_id] else RunOutcome.FAILED
 
 
 def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str, Mapping[str, str]]:

@@ -1,4 +1,4 @@
-"""Takes pieces in order, has them read, and sends each record to the rows or to the rejects."""
+"""Takes chunks in order, has them read, and sends each record to the rows or to the rejects."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tables.model import RECORD_LIMIT, Reading, Reason
-from edxorg.lib.tables.rows import Reject, RowReader
+from edxorg.lib.tables.model import RECORD_LIMIT, Dialect, RejectReason
+from edxorg.lib.tables.row_reader import Reject, RowReader
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edxorg.lib.tables.chunks import Chunk, LongLine
+    from edxorg.lib.tables.detection import DetectedDialect
     from edxorg.lib.tables.header import Layout
     from edxorg.lib.tables.output import RejectLog, RowWriter
-    from edxorg.lib.tables.pieces import LongLine, Piece
-    from edxorg.lib.tables.rows import Batch
-    from edxorg.lib.tables.tally import Choice
+    from edxorg.lib.tables.row_reader import Batch
 
 
 class _Row(NamedTuple):
@@ -26,7 +26,7 @@ class _Row(NamedTuple):
     line: int
     record: bytes
     texts: tuple[bytes, ...]
-    reading: Reading | None
+    dialect: Dialect | None
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _Oversized:
     """A record that goes to disk.
 
     Attributes:
-        number: As pieces have it; 0 if it is one line, and over.
+        number: As chunks have it; 0 if it is one line, and over.
         line: The first of its lines.
         content: What there is of it.
         line_end: The end of the last line, which belongs to the record only if another one follows.
@@ -58,43 +58,45 @@ class _Oversized:
     line_end: bytes = b""
 
 
-class Delivery:
+class RecordRouter:
     """One way through a table; the last good row is kept until it is known what follows."""
 
-    def __init__(self, layout: Layout, choice: Choice, writers: Sequence[RowWriter], rejects: RejectLog) -> None:
+    def __init__(
+        self, layout: Layout, detected: DetectedDialect, writers: Sequence[RowWriter], rejects: RejectLog
+    ) -> None:
         """A second writer gets the rows with their escapes undone."""
         self._layout = layout
         self._line_end = b"\r\n" if layout.crlf else b"\n"
         self._writers = writers
         self._rejects = rejects
-        self.choose(choice)
+        self.choose(detected)
         self.records = 0
         self._line = 2
         self._last: _Row | None = None
         self._short: _ShortLines | None = None
         self._oversized: _Oversized | None = None
 
-    def choose(self, choice: Choice) -> None:
+    def choose(self, detected: DetectedDialect) -> None:
         """Read what comes from here on in this way."""
-        self._reader = RowReader(choice, decode=len(self._writers) > 1)
-        self._quoted = choice.reading is Reading.QUOTED
-        self._escaped = choice.base is Reading.ESCAPED
+        self._reader = RowReader(detected, decode=len(self._writers) > 1)
+        self._quoted = detected.dialect is Dialect.QUOTED
+        self._escaped = detected.base is Dialect.ESCAPED
 
-    def take(self, piece: Piece) -> None:
-        """Deliver a piece's records."""
-        if number := self._long_record(piece):
-            self._lengthen(number, piece)
+    def take(self, chunk: Chunk) -> None:
+        """Deliver a chunk's records."""
+        if number := self._long_record(chunk):
+            self._lengthen(number, chunk)
         else:
             self._end_oversized()
-            batch = self._reader.read(piece)
-            if len(piece.data) > RECORD_LIMIT:
+            batch = self._reader.read(chunk)
+            if len(chunk.data) > RECORD_LIMIT:
                 for index, record in enumerate(batch.records):
                     if len(record) > RECORD_LIMIT:
-                        batch.rejects[index] = Reject(Reason.OVERSIZED, self._layout.tabs)
+                        batch.rejects[index] = Reject(RejectReason.OVERSIZED, self._layout.tabs)
             self.records += len(batch.records)
-            simple = not (batch.rejects or batch.big or self._short or (self._last and self._last.reading))
+            simple = not (batch.rejects or batch.big or self._short or (self._last and self._last.dialect))
             (self._pass if simple else self._sort)(batch)
-        self._line += piece.line_count
+        self._line += chunk.line_count
 
     def take_long_line(self, line: LongLine) -> None:
         """Set a line aside that is not in memory, and the record that it is a part of."""
@@ -114,7 +116,7 @@ class Delivery:
             self._end_oversized()
 
     def finish(self) -> None:
-        """There are no more pieces."""
+        """There are no more chunks."""
         self._end_oversized()
         self._end_short_lines()
         self._flush()
@@ -124,19 +126,19 @@ class Delivery:
         if self._oversized is not None:
             self._oversized.content.close()
 
-    def _long_record(self, lines: Piece | LongLine) -> int:
+    def _long_record(self, lines: Chunk | LongLine) -> int:
         """Which record these lines are a part of that is too long for memory, in the reading that was chosen."""
         if self._quoted:
             return lines.long_quoted
         return lines.long_escaped if self._escaped else 0
 
-    def _lengthen(self, number: int, piece: Piece) -> None:
+    def _lengthen(self, number: int, chunk: Chunk) -> None:
         """Write lines that are all part of one oversized record."""
         if self._oversized is None or self._oversized.number != number:
             self._end_oversized()
             self._oversized = _Oversized(number, self._line, Spool())
-        data = piece.data
-        if self._layout.crlf and not piece.crlf:
+        data = chunk.data
+        if self._layout.crlf and not chunk.crlf:
             data = data.replace(b"\n", b"\r\n")
         line_end = self._line_end if data.endswith(self._line_end) else b"\n"
         self._oversized.content.write(self._oversized.line_end + data.removesuffix(line_end))
@@ -172,7 +174,7 @@ class Delivery:
             reject = batch.rejects.get(index)
             if reject is None:
                 if self._end_short_lines():
-                    self._rejects.add(line, Reason.NEIGHBOUR, record)
+                    self._rejects.add(line, RejectReason.NEIGHBOUR, record)
                 else:
                     if self._last is not None:
                         good.append(self._last)
@@ -189,7 +191,7 @@ class Delivery:
             else:
                 self._end_short_lines()
                 self._flush()
-            if reject.reason is Reason.OVERSIZED:
+            if reject.reason is RejectReason.OVERSIZED:
                 self._rejects.add_oversized(line, _spooled(record))
             else:
                 self._rejects.add(line, reject.reason, record)
@@ -204,7 +206,7 @@ class Delivery:
         torn = tabs != self._layout.tabs
         if before is not None:
             if torn:
-                self._rejects.add(before.line, Reason.NEIGHBOUR, before.record)
+                self._rejects.add(before.line, RejectReason.NEIGHBOUR, before.record)
             else:
                 self._write([before])
         return torn
@@ -216,13 +218,13 @@ class Delivery:
 
     def _write(self, rows: list[_Row]) -> None:
         for version, writer in enumerate(self._writers):
-            for reading, group in groupby(rows, key=lambda row: row.reading):
+            for dialect, group in groupby(rows, key=lambda row: row.dialect):
                 together = list(group)
-                if reading is None:
+                if dialect is None:
                     writer.write([row.record for row in together], [row.texts[version] for row in together])
                     continue
                 for row in together:
-                    writer.write_big(row.record, self._reader.values(row.record, reading, version))
+                    writer.write_big(row.record, self._reader.values(row.record, dialect, version))
 
 
 def _spooled(record: bytes) -> Spool:

@@ -1,4 +1,4 @@
-"""Reads pieces as rows, in the reading that was chosen."""
+"""Reads chunks as rows, in the reading that was chosen."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tables import grammar
-from edxorg.lib.tables.model import Reading, Reason
+from edxorg.lib.tables.chunks import BIG
+from edxorg.lib.tables.model import Dialect, RejectReason
 from edxorg.lib.tables.output import is_utf8
-from edxorg.lib.tables.pieces import BIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from edxorg.lib.tables.chunks import Chunk
+    from edxorg.lib.tables.detection import DetectedDialect
     from edxorg.lib.tables.grammar import Record
-    from edxorg.lib.tables.pieces import Piece
-    from edxorg.lib.tables.tally import Choice
 
 
 class Reject(NamedTuple):
     """Why a record does not become a row, and how many of its TABs end a field."""
 
-    reason: Reason
+    reason: RejectReason
     tabs: int
 
 
 @dataclass(slots=True)
 class Batch:
-    """The records of a piece.
+    """The records of a chunk.
 
     Attributes:
-        starts: The first line of each, counted from the piece's first.
+        starts: The first line of each, counted from the chunk's first.
         records: Their original bytes without line ends.
         versions: Their rows: fields as they are written, with TABs between; as the dump has them, and, where that is
             asked for, with escapes undone. Nothing, where a record is rejected or big.
@@ -43,75 +43,75 @@ class Batch:
     records: list[bytes]
     versions: list[list[bytes]]
     rejects: dict[int, Reject] = field(default_factory=dict)
-    big: dict[int, Reading] = field(default_factory=dict)
+    big: dict[int, Dialect] = field(default_factory=dict)
 
 
 class RowReader:
-    """Makes rows of pieces."""
+    """Makes rows of chunks."""
 
-    def __init__(self, choice: Choice, *, decode: bool) -> None:
+    def __init__(self, detected: DetectedDialect, *, decode: bool) -> None:
         """`decode` asks for a second version of each row, with backslash pairs undone where it was not quoted."""
-        self._reading = choice.reading
-        self._base = choice.base
+        self._dialect = detected.dialect
+        self._base = detected.base
         self._versions = range(2 if decode else 1)
 
-    def read(self, piece: Piece) -> Batch:
-        """Read a piece."""
-        escaped = piece.escaped if self._reading is Reading.ESCAPED and len(self._versions) == 1 else None
-        records = escaped.raw if escaped else piece.lines
+    def read(self, chunk: Chunk) -> Batch:
+        """Read a chunk."""
+        escaped = chunk.escaped if self._dialect is Dialect.ESCAPED and len(self._versions) == 1 else None
+        records = escaped.raw if escaped else chunk.lines
         starts = escaped.starts if escaped else range(len(records))
         rows = escaped.rows if escaped else records.copy()
         batch = Batch([], [], [[] for _ in self._versions])
         done = 0
-        for place in escaped.others if escaped else self._write_simple_rows(piece, rows):
+        for place in escaped.others if escaped else self._write_simple_rows(chunk, rows):
             if place < done:
                 continue
             self._take(batch, starts[done:place], records[done:place], rows[done:place])
-            record = self._read_record(piece, starts[place])
+            record = self._read_record(chunk, starts[place])
             done = place + (1 if escaped else record.lines)
             if record.reason:
                 batch.rejects[len(batch.starts)] = Reject(record.reason, record.tabs)
             elif len(record.raw) >= BIG:
-                batch.big[len(batch.starts)] = record.reading
+                batch.big[len(batch.starts)] = record.dialect
             batch.starts.append(starts[place])
             batch.records.append(record.raw)
             for version, row in zip(batch.versions, self._write(record), strict=True):
                 version.append(row)
         self._take(batch, starts[done : len(records)], records[done:], rows[done:])
-        if not is_utf8(piece.data):
+        if not is_utf8(chunk.data):
             for index, raw in enumerate(batch.records):
                 if index not in batch.rejects and not is_utf8(raw):
-                    batch.rejects[index] = Reject(Reason.INVALID_UTF8, piece.tabs)
+                    batch.rejects[index] = Reject(RejectReason.INVALID_UTF8, chunk.tabs)
         return batch
 
-    def values(self, record: bytes, reading: Reading, version: int) -> list[bytes]:
+    def values(self, record: bytes, dialect: Dialect, version: int) -> list[bytes]:
         """The values of a record that became a row."""
-        values = grammar.values(record, reading)
-        if version and reading is not Reading.QUOTED:
+        values = grammar.values(record, dialect)
+        if version and dialect is not Dialect.QUOTED:
             return [grammar.decode(value) for value in values]
         return values
 
-    def _write_simple_rows(self, piece: Piece, rows: list[bytes]) -> Iterable[int]:
+    def _write_simple_rows(self, chunk: Chunk, rows: list[bytes]) -> Iterable[int]:
         """Put rows in the places of lines that are easily read; returns the places of the others, in order.
 
-        A line that is in no list of `piece.sorted`, or in that of JSON, is the row as it stands, in all readings.
+        A line that is in no list of `chunk.by_quoting`, or in that of JSON, is the row as it stands, in all readings.
         """
-        bare, _, wrapped, needless, *_ = piece.sorted
-        others = piece.sorted.strange()
-        if len(self._versions) > 1 and self._reading is not Reading.QUOTED and b"\\" in piece.data:
+        bare, _, wrapped, needless, *_ = chunk.by_quoting
+        others = chunk.by_quoting.needs_slow_path()
+        if len(self._versions) > 1 and self._dialect is not Dialect.QUOTED and b"\\" in chunk.data:
             others += [i for i, line in enumerate(rows) if b"\\" in line]
-        if self._base is Reading.ESCAPED:
-            if piece.pairs.others:
+        if self._base is Dialect.ESCAPED:
+            if chunk.pairs.others:
                 return range(len(rows))
-            if piece.pairs.separators:
+            if chunk.pairs.separators:
                 others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
-        if self._reading is Reading.QUOTED:
+        if self._dialect is Dialect.QUOTED:
             for index, first in needless:
                 start, content, end = _around(rows[index], first)
                 rows[index] = start + content[1:-1] + end
             others += [index for index, _ in bare]
             return sorted(others)
-        if self._reading is Reading.MIXED:
+        if self._dialect is Dialect.MIXED:
             others += [index for index, _ in wrapped + needless]
         else:
             bare = bare + wrapped + needless
@@ -126,20 +126,20 @@ class RowReader:
         batch.records += records
         batch.versions[0] += rows
         if len(self._versions) > 1:
-            batch.versions[1] += rows if self._reading is Reading.QUOTED else map(_with_nulls_empty, rows)
+            batch.versions[1] += rows if self._dialect is Dialect.QUOTED else map(_with_nulls_empty, rows)
 
-    def _read_record(self, piece: Piece, start: int) -> Record:
+    def _read_record(self, chunk: Chunk, start: int) -> Record:
         """Read the record that starts at a line."""
-        lines, tabs, crlf = piece.lines, piece.tabs, piece.crlf
-        if self._reading is Reading.QUOTED:
-            return grammar.read_quoted(lines, start, piece.span(start) or 0, tabs, crlf=crlf)
-        if self._base is Reading.ESCAPED:
+        lines, tabs, crlf = chunk.lines, chunk.tabs, chunk.crlf
+        if self._dialect is Dialect.QUOTED:
+            return grammar.read_quoted(lines, start, chunk.span(start) or 0, tabs, crlf=crlf)
+        if self._base is Dialect.ESCAPED:
             record = grammar.read_escaped(lines, start, tabs, crlf=crlf)
-            if record.reason is Reason.ESCAPES and _reads_alike(record.raw):
+            if record.reason is RejectReason.ESCAPES and _reads_alike(record.raw):
                 record = record._replace(reason=None)
         else:
             record = grammar.read_plain(lines, start, tabs, crlf=crlf)
-        span = piece.span(start) if self._reading is Reading.MIXED else None
+        span = chunk.span(start) if self._dialect is Dialect.MIXED else None
         if span is None:
             return record
         quoted = grammar.read_quoted(lines, start, span, tabs, crlf=crlf)
@@ -147,13 +147,13 @@ class RowReader:
             return record
         if record.reason:
             return quoted
-        return max(record, quoted, key=lambda each: each.lines)._replace(reason=Reason.AMBIGUOUS)
+        return max(record, quoted, key=lambda each: each.lines)._replace(reason=RejectReason.AMBIGUOUS)
 
     def _write(self, record: Record) -> list[bytes]:
         """A record as a row, in each version."""
         if record.reason or len(record.raw) >= BIG:
             return [b""] * len(self._versions)
-        return [grammar.row(self.values(record.raw, record.reading, version)) for version in self._versions]
+        return [grammar.row(self.values(record.raw, record.dialect, version)) for version in self._versions]
 
 
 def _with_nulls_empty(row: bytes) -> bytes:
@@ -169,7 +169,7 @@ def _reads_alike(line: bytes) -> bool:
 
 
 def _say_the_same(one: Record, other: Record) -> bool:
-    return one.lines == other.lines and grammar.values(one.raw, one.reading) == grammar.values(other.raw, other.reading)
+    return one.lines == other.lines and grammar.values(one.raw, one.dialect) == grammar.values(other.raw, other.dialect)
 
 
 def _around(line: bytes, first: int) -> tuple[bytes, bytes, bytes]:
