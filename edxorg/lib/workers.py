@@ -209,7 +209,7 @@ class WorkerPool:
     def submit(self, function: Callable[Concatenate[Any, P], T], /, *args: P.args, **_: P.kwargs) -> Future[T]: ...
 
     def submit(self, function: Callable[..., Any], /, *args: object, **_: object) -> Future[Any]:
-        """Have `function(state, *args)` run in the least busy worker; waits while all have `MAX_UNANSWERED_TASKS` tasks."""
+        """Have `function(state, *args)` run in the least busy worker; waits while all of them are full."""
         return self._free_worker().begin(function, args, streams=False)
 
     def stream(self, function: Callable[..., T], *args: object) -> BlockStream:

@@ -261,15 +261,15 @@ def soups(draw: st.DrawFn) -> bytes:
     return header + line_end + line_end.join(lines) + last
 
 
-def assert_as_the_model(data: bytes, blocks: list[bytes], dialect: Dialect | None = None) -> None:
+def assert_as_the_model(data: bytes, blocks: list[bytes], forced: Dialect | None = None) -> None:
     model = Model(data)
     dialect, base, a, b = model.choose()
-    if dialect:
-        dialect, base = dialect, base if dialect is Dialect.MIXED else dialect
+    if forced:
+        dialect, base = forced, base if forced is Dialect.MIXED else forced
         if base is Dialect.QUOTED:
             base = Dialect.PLAIN
     rows, rejected = model.rows(dialect, base)
-    got = convert(blocks, dialect=dialect)
+    got = convert(blocks, dialect=forced)
     assert got.report.dialect == dialect
     assert (got.report.rfc4180_records, got.report.rfc4180_violations) == (a, b)
     assert sorted(line for line, _ in got.reasons) == rejected

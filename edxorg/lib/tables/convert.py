@@ -221,11 +221,12 @@ class _Conversion:
             )
         now = self._tally.choose()
         if self._forced is None and now != chosen:
-            seen = "as " + " and ".join(dict.fromkeys((now.dialect, now.base)))
+            seen = " and ".join(f"`{each}`" for each in dict.fromkeys((now.dialect, now.base)))
             return (
-                f"The table was read as {chosen.dialect}, which its first {WINDOW >> 20} MiB speak for, but all of it "
-                f"speaks for reading it {seen} (a = {self._tally.rfc4180_records:,}, b = {self._tally.rfc4180_violations:,}). Look at the file and "
-                "run again with `dialect` in the job's config, which forces a reading"
+                f"Detected dialect `{chosen.dialect}` in the first {WINDOW >> 20} MiB, but the whole file is {seen} "
+                f"({self._tally.rfc4180_records:,} records quoted per RFC 4180, "
+                f"{self._tally.rfc4180_violations:,} lines that violate it). Check the file, or force a dialect with "
+                "`dialect` in the job's config"
             )
         if self._rejects.lost:
             return (
@@ -235,7 +236,7 @@ class _Conversion:
         if report.records_in and not report.rows_out:
             return (
                 f"None of its {report.records_in:,} records could be read as {chosen.dialect} ({_reasons(report)}). "
-                "Look at the rejects; `dialect` in the job's config forces another reading"
+                "Look at the rejects, or force another dialect with `dialect` in the job's config"
             )
         return None
 
