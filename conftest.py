@@ -1,11 +1,14 @@
 """Servers for the tests of both packages, and no waiting for what tests need not wait for."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cache
 
 import dagster as dg
 import pytest
 from alembic.script import ScriptDirectory
+
+from ol_orchestrate.lib import redaction
 
 pytest_plugins = ["ol_orchestrate.testing.servers"]
 
@@ -14,6 +17,12 @@ pytest_plugins = ["ol_orchestrate.testing.servers"]
 def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are tried again at once: Dagster really waits, minutes long."""
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget secrets after each test: one that is a word of prose would be taken out of the messages of later tests."""
+    monkeypatch.setattr(redaction, "_known", OrderedDict())
 
 
 @pytest.fixture(autouse=True, scope="session")
