@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from io import BytesIO, RawIOBase
 from typing import TYPE_CHECKING, Any, cast
 
@@ -353,7 +354,11 @@ class TestFolder:
         assert [(tmp_path / each).stat().st_mode & 0o777 for each in ("store", "store/a")] == [0o755, 0o755]
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt before `with`
-    def test_an_interrupt_at_any_line_leaves_nothing_unfinished(self, tmp_path: Path) -> None:
+    def test_an_interrupt_at_any_line_leaves_nothing_unfinished(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # An interrupt at the end of `with` keeps the lock; other tests share it.
+        monkeypatch.setattr(folder_module, "_opening", threading.RLock())
         unfinished = tmp_path / "store" / ".unfinished"
         interrupted = 0
         while _interrupted_at_line(interrupted, tmp_path / "store"):
