@@ -276,8 +276,8 @@ class TestWhatIsNotConvertedAgain:
         assert self.counted(archive, lake, first) == 2
 
     def test_so_is_a_table_too_large_to_be_held(self, archive: Path, lake: Path) -> None:
-        write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda\n" * 1_500_000})
-        assert self.counted(archive, lake, ingest(archive, lake)) == 1_500_000
+        write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda Lovelace\n" * 600_000})
+        assert self.counted(archive, lake, ingest(archive, lake)) == 600_000
 
 
 class TestBrokenTables:
