@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import dagster as dg
 
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.course_content import CourseOutputs, output_specs
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -18,7 +19,7 @@ from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 def _written_by_the_archive_job(asset: str, description: str) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
-        dg.AssetKey.from_user_string(asset),
+        asset_key(asset),
         group_name="edxorg",
         description=description,
         partitions_def=course_and_source_partitions,

@@ -21,7 +21,7 @@ from edxorg.lib.catalogue import (
 )
 from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
-from edxorg.ops.recording import asset_key
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land

@@ -16,8 +16,8 @@ from edxorg.lib.tracking_log import LogReport, LogResult, NormalizedLog, normali
 from edxorg.lib.tracking_log.delivery import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
-from edxorg.ops.recording import asset_key
 from edxorg.ops.reporting import reporter
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.lib.errors import BadInputError, PipelineError

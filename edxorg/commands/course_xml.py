@@ -194,11 +194,12 @@ def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, parti
     import dagster as dg  # noqa: PLC0415
 
     from edxorg.ops.recording import add_partitions  # noqa: PLC0415
+    from ol_orchestrate.asset_keys import asset_key  # noqa: PLC0415
     from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
     from ol_orchestrate.partitions.edxorg import course_and_source_partitions  # noqa: PLC0415
     from ol_orchestrate.recording import latest_recorded, tags_of  # noqa: PLC0415
 
-    asset, landing_zone = dg.AssetKey.from_user_string(COURSE_XML), settings.landing_zone_url
+    asset, landing_zone = asset_key(COURSE_XML), settings.landing_zone_url
     add_partitions(instance, course_and_source_partitions, [partition])
     known = latest_recorded(instance, asset, landing_zone, [partition]).get(partition)
     same_version = known is not None and known.version == sha256

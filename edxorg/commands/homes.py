@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from edxorg.commands import console
 from edxorg.lib.settings import LOCAL_FOLDER
-from ol_orchestrate.lib.private_folders import make_private
+from ol_orchestrate.lib.private_folders import locked, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _make_home(home: Path) -> None:
 
     unfinished = home.with_name(f".{home.name}.unfinished")
     make_private(home.parent)
-    with _locked(home.parent):
+    with locked(home.parent):
         if home.exists() and any(home.iterdir()):
             return
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -101,7 +101,7 @@ def _living_command(home: Path, instance: dg.DagsterInstance) -> Iterator[str | 
     try:
         make_private(folder)
         # A file must not be seen before it is locked.
-        with _locked(folder):
+        with locked(folder):
             _fail_runs_of_killed_commands(folder, instance)
             descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -124,7 +124,7 @@ def _look_for_killed_commands(folder: Path, instance: dg.DagsterInstance, ended:
     """Free again and again what killed commands hold, until this one ends: its step may wait for their place."""
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
         # Whatever failed is tried again, as the file of the killed command stays.
-        with suppress(Exception), _locked(folder):
+        with suppress(Exception), locked(folder):
             _fail_runs_of_killed_commands(folder, instance)
 
 
@@ -146,14 +146,3 @@ def _fail_runs(command: str, instance: dg.DagsterInstance) -> None:
                 run, "The command that ran this was killed before it ended. Run it again: what it delivered is kept"
             )
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Wait for a folder's lock, and hold it; a killed process does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -118,12 +118,11 @@ def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str 
 
 def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
     """Run what is made directly of an asset, for one partition; return why it failed."""
-    import dagster as dg  # noqa: PLC0415
+    from ol_orchestrate.asset_keys import asset_key  # noqa: PLC0415 - loads Dagster
 
-    upstream = dg.AssetKey(asset.split("/"))
     graph = defs.resolve_asset_graph()
     job = defs.resolve_implicit_global_asset_job_def()
-    selection = list(graph.get(upstream).child_keys)
+    selection = list(graph.get(asset_key(asset)).child_keys)
     tags = tags_of_this_command()
     return _reasons(
         job.execute_in_process(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.ops.recording import asset_key
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
 from ol_orchestrate.recording import DATA_VERSION, latest_tags
 

@@ -19,6 +19,7 @@ from edxorg.lib.tables import Dialect, Escapes, RowHash
 from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -116,7 +117,7 @@ def _process(
             yield from recording.record(context, map(describe.materialization, still_to_record))
         ingested.finish(by_asset)
     if not ingested.is_refused:
-        yield from archive_evaluations(recording.asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.report)
+        yield from archive_evaluations(asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.report)
     yield dg.Output(None, metadata=report_metadata(ingested.report, source.info, store.upload_check))
     if ingested.problem is not None or ingested.report.failed:
         raise failure(ingested.report, ingested.problem, is_refused=ingested.is_refused)
@@ -139,7 +140,7 @@ class _Description:
         is_table = result.stats.rows is not None
         rejects = result.rejects_key
         return dg.AssetMaterialization(
-            recording.asset_key(raw_data_asset(member.kind, member.table)),
+            asset_key(raw_data_asset(member.kind, member.table)),
             partition=member.course.key(),
             metadata=metadata_of(
                 self._landing_zone,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.lib.object_keys import is_raw_data_asset
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.recording import latest_recorded
 
@@ -31,11 +32,6 @@ EVENTS_AT_ONCE = 500
 
 class HalfRecordedError(ServiceError):
     """Events that one of Dagster's two databases on SQLite has taken, and the other has not."""
-
-
-def asset_key(asset: str) -> dg.AssetKey:
-    """From an asset's name to its key."""
-    return dg.AssetKey(asset.split("/"))
 
 
 class RunRecords:

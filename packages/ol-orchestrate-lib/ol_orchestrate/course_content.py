@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.automation import on_new_version
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.lib import markdown
@@ -47,10 +48,10 @@ def output_specs(outputs: Mapping[str, str], *, made_of: str, automated: str) ->
     """
     return [
         dg.AssetSpec(
-            dg.AssetKey.from_user_string(processed_data_asset(name)),
+            asset_key(processed_data_asset(name)),
             group_name="edxorg",
             description=description,
-            deps=[dg.AssetKey.from_user_string(made_of)],
+            deps=[asset_key(made_of)],
             partitions_def=course_and_source_partitions,
             automation_condition=on_new_version() if name == automated else None,
             skippable=True,  # nothing is recorded of an output that is as it was
@@ -79,9 +80,9 @@ class CourseOutputs:
         """
         self._context = context
         self.course = _course(context.partition_key)
-        asset = dg.AssetKey.from_user_string(made_of)
-        self._path = landing_zone.find(context.instance, asset, context.partition_key)
-        self._retrieved_at = _latest_materialization(context.instance, asset, context.partition_key)
+        upstream = asset_key(made_of)
+        self._path = landing_zone.find(context.instance, upstream, context.partition_key)
+        self._retrieved_at = _latest_materialization(context.instance, upstream, context.partition_key)
         self.store: ObjectStore = landing_zone.store()
         self._problems: Sequence[Problem] = ()
         self._missing: Sequence[Reference[Any]] = ()
@@ -140,7 +141,7 @@ class CourseOutputs:
         """Land an output."""
         result = land(
             self._context.instance,
-            dg.AssetKey.from_user_string(processed_data_asset(output)),
+            asset_key(processed_data_asset(output)),
             Artifact(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
             to=to,
             partition=self._context.partition_key,

@@ -6,20 +6,17 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from ol_orchestrate.lib.errors import AccessRefusedError
+from ol_orchestrate.lib.private_folders import locked
 from ol_orchestrate.resources.strict import Strict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class SimpleResultsDir(Strict, dg.ConfigurableResource[None]):
@@ -45,7 +42,7 @@ class SimpleResultsDir(Strict, dg.ConfigurableResource[None]):
             if self._folder is None:
                 base = _private_base(Path(self.parent or tempfile.gettempdir()))
                 # A folder must not be seen before it is locked.
-                with _locked(base):
+                with locked(base):
                     _sweep(base)
                     folder = Path(tempfile.mkdtemp(prefix=self._prefix(), dir=base))
                     self._descriptor = _lock(folder)
@@ -97,17 +94,6 @@ def _lock(folder: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-@contextmanager
-def _locked(base: Path) -> Iterator[None]:
-    """Wait for a folder's lock, and hold it."""
-    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(base: Path) -> None:
