@@ -50,13 +50,6 @@ class Session(NamedTuple):
         return self.arrives > self.at
 
 
-class Milestone(NamedTuple):
-    """Something that happens once to an enrollment: `enroll`, `upgrade`, `leave` or `certificate`."""
-
-    at: int
-    kind: str
-
-
 class Enrollment(NamedTuple):
     """A learner in a course.
 

@@ -128,8 +128,9 @@ def test_with_escapes_undone_they_are_what_was_in_the_database(
     expected: ValueWriter,  # noqa: ARG001 - the other test's
     table: list[list[Value]],
 ) -> None:
-    converted = convert(write([HEADER, *table]), escapes=Escapes.DECODE)
-    if converted.report.escapes_applied:
+    data = write([HEADER, *table])
+    converted = convert(data, escapes=Escapes.DECODE)
+    if converted.rows != convert(data).rows:  # which a file with a pair that no exporter writes leaves alone
         database = {row[0]: [value or "" for value in row] for row in table}
         for row in converted.rows:
             assert row == database[row[0]]
@@ -221,7 +222,7 @@ def test_no_bytes_make_it_fail_otherwise_than_with_a_problem(
     data: bytes, dialect: Dialect | None, escapes: Escapes
 ) -> None:
     converted = convert(data, dialect=dialect, escapes=escapes)  # which counts
-    assert converted.problem or converted.output or converted.report.empty
+    assert converted.problem or converted.output or not converted.report.records_in
     if converted.output:
         assert converted.report.rows_out == len(converted.rows)
 
@@ -229,4 +230,4 @@ def test_no_bytes_make_it_fail_otherwise_than_with_a_problem(
 @given(st.lists(st.sampled_from(["a\t", "b\n", "\r\n", '"', "\\", "é", "\t"]).map(str.encode), max_size=40))
 def test_nor_do_bytes_that_look_more_like_a_table(crumbs: list[bytes]) -> None:
     converted = convert(b"a\tb\n" + b"".join(crumbs))
-    assert converted.problem or converted.output or converted.report.empty
+    assert converted.problem or converted.output or not converted.report.records_in

@@ -84,7 +84,7 @@ def convert_table(
         problem = f"The table has no readable header: {error}. Nothing of it was read; ask edX for the file again"
         return ConvertedTable(None, None, [], TableReport(), problem)
     if layout is None:
-        return ConvertedTable(None, None, [], TableReport(empty=True))
+        return ConvertedTable(None, None, [], TableReport())
     conversion = _Conversion(layout, course, options)
     try:
         for chunk in reader.chunks(layout):
@@ -171,8 +171,6 @@ class _Conversion:
             rows_out=delivered.rows,
             rejected=self._rejects.counts,
             large_rows=delivered.large_rows,
-            escapes_applied=decoded,
-            empty=not self._delivery.records,
         )
         problem = self._problem(chosen, report)
         rows = delivered.spool if problem is None else None

@@ -132,9 +132,6 @@ class TableReport:
         rows_out: Rows written.
         rejected: Records set aside, by reason.
         large_rows: Rows written that are longer than `LARGE_ROW`.
-        escapes_applied: Whether backslash pairs were undone. They are not in a file with pairs that no exporter
-            writes, even where it was asked for.
-        empty: Whether there is no record at all.
     """
 
     columns: tuple[str, ...] = ()
@@ -145,8 +142,6 @@ class TableReport:
     rows_out: int = 0
     rejected: Counter[RejectReason] = field(default_factory=Counter)
     large_rows: int = 0
-    escapes_applied: bool = False
-    empty: bool = False
 
     @property
     def ambiguous(self) -> int:
