@@ -22,6 +22,7 @@ from rich.table import Column, Table
 
 from edxorg.lib.archive.ingest_report import MemberOutcome
 from edxorg.lib.progress import RunObserver
+from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 LISTED = 10
 """Lines of a list; the rest is counted."""
-
-COLUMNS_LISTED = 30
 
 out = Console()
 err = Console(stderr=True)
@@ -109,14 +108,13 @@ def show_report(account: IngestReport) -> None:
         listed = account.listed.get(outcome, [])
         if listed:
             out.print(f"[bold]{account.outcomes[outcome]:,} {outcome}[/]")
-        for path, size, why in listed[:LISTED]:
-            out.print(f"  {path} ({size:,} bytes): {why}", markup=False, highlight=False, soft_wrap=True)
-        if account.outcomes[outcome] > LISTED:
-            out.print(f"  and {account.outcomes[outcome] - LISTED:,} more")
+        lines = [f"{path} ({size:,} bytes): {why}" for path, size, why in listed]
+        for line in first_and_more(lines, LISTED, total=account.outcomes[outcome]):
+            out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     for reason, count in account.rows_rejected.most_common():
         out.print(f"{count:,} rows rejected: {reason}")
     if account.ambiguous:
-        names = ", ".join(list(account.ambiguous)[:LISTED])
+        names = ", ".join(first_and_more(account.ambiguous, LISTED))
         out.print(f"{len(account.ambiguous):,} course names can be read in more than one way: {names}")
     if account.claimed_twice.total:
         out.print(
@@ -158,10 +156,8 @@ def show_log(account: LogResult) -> None:
     table.add_row("with NUL bytes that were dropped", f"{report.nul_bytes:,}")
     table.add_row("with a syslog or container prefix that was dropped", f"{report.syslog_prefixes:,}")
     out.print(table)
-    names = ", ".join(report.columns[:COLUMNS_LISTED])
-    more = len(report.columns) - COLUMNS_LISTED
-    names += f" and {more:,} more" if more > 0 else ""
-    if names:
+    if report.columns:
+        names = ", ".join(first_and_more(report.columns, 30))
         out.print(f"{len(report.columns):,} columns: {names}", markup=False, highlight=False, soft_wrap=True)
     out.print(
         f"{report.bytes_in:,} bytes ({report.bytes_unpacked:,} unpacked) became {report.bytes_out:,} "

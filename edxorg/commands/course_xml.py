@@ -20,6 +20,7 @@ from ol_orchestrate.lib.course_content_keys import COURSE_XML
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, read_course
+from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.tar import tar_entries
 
@@ -224,7 +225,5 @@ def _landed(instance: dg.DagsterInstance, outputs: list[dg.AssetKey], partition:
 
 
 def _show_problems(problems: list[str]) -> None:
-    for problem in problems[: console.LISTED]:
+    for problem in first_and_more(problems, console.LISTED):
         console.out.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if len(problems) > console.LISTED:
-        console.out.print(f"and {len(problems) - console.LISTED:,} more problems")

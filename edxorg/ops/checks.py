@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 
 from edxorg.lib.archive.ingest_report import MemberOutcome
+from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from edxorg.lib.archive.ingest_report import IngestReport, NamedItems
     from edxorg.lib.tracking_log import LogReport
-
-LISTED = 50
-"""Things of a kind that are named in a check's metadata; the others are counted."""
 
 
 class CheckText(NamedTuple):
@@ -79,7 +77,7 @@ def archive_evaluations(
         report.outcomes[outcome] for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.UNRECOGNISED)
     )
     yield told(MISSING_TABLES, missing, {"members": _members(report, MemberOutcome.MISSING_AT_SOURCE)})
-    ambiguous = {"ambiguous courses": _listed(list(report.ambiguous))}
+    ambiguous = {"ambiguous courses": first_and_more(report.ambiguous)}
     unclear += len(report.ambiguous)
     yield told(UNCLEAR_MEMBERS, unclear, {"members": _members(report, MemberOutcome.UNRECOGNISED), **ambiguous})
     yield told(SHRUNKEN_TABLES, report.shrunken.total, {"tables": _of(report.shrunken)})
@@ -87,11 +85,11 @@ def archive_evaluations(
 
 
 def _members(report: IngestReport, outcome: MemberOutcome) -> list[str]:
-    return _listed([path for path, _, _ in report.listed.get(outcome, ())], report.outcomes[outcome])
+    return first_and_more([path for path, _, _ in report.listed.get(outcome, ())], total=report.outcomes[outcome])
 
 
 def _of(listing: NamedItems) -> list[str]:
-    return _listed(listing.first, listing.total)
+    return first_and_more(listing.first, total=listing.total)
 
 
 def _evaluation(
@@ -105,9 +103,3 @@ def _evaluation(
         partition=partition,
         metadata={"found": found, **metadata},
     )
-
-
-def _listed(names: Sequence[str], total: int | None = None) -> list[str]:
-    """The first of them, and how many more there are."""
-    more = (len(names) if total is None else total) - LISTED
-    return [*names[:LISTED], *([f"and {more:,} more"] if more > 0 else [])]

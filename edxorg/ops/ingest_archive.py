@@ -23,6 +23,7 @@ from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
@@ -30,9 +31,6 @@ from ol_orchestrate.recording import metadata_of, tags_of
 
 if TYPE_CHECKING:
     from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-
-LISTED_IN_UI = 50
-"""Rows of a list in a run's metadata; the rest is counted, and whole in the log."""
 
 
 def archive_op(settings: Settings) -> dg.OpDefinition:
@@ -187,9 +185,10 @@ def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str)
             name = f"list of {outcome}"
             metadata[name] = dg.MetadataValue.md(_not_delivered(listed, report.outcomes[outcome]))
     if report.ambiguous:
-        metadata["ambiguous courses"] = list(report.ambiguous)[:LISTED_IN_UI]
+        metadata["ambiguous courses"] = first_and_more(report.ambiguous)
     if report.claimed_twice.total:
-        metadata["members with one name"] = report.claimed_twice.first[:LISTED_IN_UI]
+        twice = report.claimed_twice
+        metadata["members with one name"] = first_and_more(twice.first, total=twice.total)
     if report.tables:
         metadata["what landed"] = dg.MetadataValue.md(_landed(report))
     if report.problem:
@@ -198,8 +197,7 @@ def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str)
 
 
 def _not_delivered(listed: list[tuple[str, int, str]], total: int) -> str:
-    shown = listed[:LISTED_IN_UI]
-    return markdown.table({"member": str, "bytes": int, "why": str}, shown, more=total - len(shown))
+    return markdown.table({"member": str, "bytes": int, "why": str}, listed[:SHOWN], total=total)
 
 
 def _landed(report: IngestReport) -> str:
@@ -216,13 +214,11 @@ def _landed(report: IngestReport) -> str:
 def failure(report: IngestReport, problem: PipelineError | None, *, is_refused: bool) -> dg.Failure:
     """The failure of a run that delivered what it could, naming what it could not."""
     lines = [str(problem)] if problem else []
-    listed = report.listed.get(MemberOutcome.FAILED, [])
-    lines += [f"{path}: {why}" for path, _, why in listed[:LISTED_IN_UI]]
+    listed = [f"{path}: {why}" for path, _, why in report.listed.get(MemberOutcome.FAILED, [])]
+    lines += first_and_more(listed, total=report.failed)
     if is_refused:
         lines.append("Nothing of this archive is recorded, and what was written of it was taken back")
-    elif report.failed > LISTED_IN_UI:
-        lines.append(f"and {report.failed - LISTED_IN_UI:,} more")
-    if report.failed and not is_refused:
+    elif report.failed:
         lines.insert(0, f"{report.failed:,} of {report.members:,} members failed; the others were delivered")
     is_transient = problem is not None and problem.is_transient
     is_transient |= report.failed_for_now > 0 and not is_refused

@@ -10,12 +10,10 @@ from edxorg.lib.program_reports import Comparison, Reports, batches, copy, each_
 from edxorg.lib.settings import Settings
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, StoreAccess
 from ol_orchestrate.resources.outputs import SimpleResultsDir
 from ol_orchestrate.resources.strict import Strict
-
-NAMED_IN_FAILURE = 50
-"""Reports; the rest is counted, and each is in the log."""
 
 COPY_OP = "copy_program_reports"
 
@@ -130,7 +128,7 @@ def _needed(context: dg.OpExecutionContext, comparison: Comparison) -> list[str]
         f"{len(batch):,}",
     )
     if comparison.refused:
-        context.log.warning("Refused as object keys: %s", comparison.refused[:NAMED_IN_FAILURE])
+        context.log.warning("Refused as object keys: %s", ", ".join(first_and_more(comparison.refused)))
     return [each.key for each in batch]
 
 
@@ -138,9 +136,6 @@ def _failure(context: dg.OpExecutionContext, failures: dict[str, PipelineError],
     lines = [f"{key}: {error}" for key, error in sorted(failures.items())]
     for line in lines:
         context.log.error("%s", line)
-    named = lines[:NAMED_IN_FAILURE]
-    if len(lines) > NAMED_IN_FAILURE:
-        named.append(f"and {len(lines) - NAMED_IN_FAILURE:,} more, which the log names")
     head = f"{len(failures):,} of {delivered + len(failures):,} reports failed; the others were delivered"
     is_transient = any(error.is_transient for error in failures.values())
-    return dg.Failure("\n".join([head, *named]), allow_retries=is_transient)
+    return dg.Failure("\n".join([head, *first_and_more(lines)]), allow_retries=is_transient)

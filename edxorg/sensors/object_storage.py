@@ -15,6 +15,7 @@ import dagster as dg
 from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
 from edxorg.sensors.limits import RUNS_A_TICK, is_under_way
 from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
+from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import join_url
 from ol_orchestrate.lib.versions import short_hash
 
@@ -37,9 +38,6 @@ PARTITION = "dagster/partition"
 
 RUN_KEY = "dagster/run_key"
 """Tag in which Dagster keeps the key of the request that a run came from."""
-
-LISTED_IN_LOG = 20
-"""Names in one line of a tick's log; the rest is counted."""
 
 
 def source_files_sensor(
@@ -199,7 +197,8 @@ class _Tick:
         asked = f"{requested} runs requested" + (f", {waiting:,} left for the next tick" if waiting else "")
         beside = [f"{listing.of_others:,} of another sensor"] if listing.of_others else []
         if listing.ignored:
-            beside.append(f"{len(listing.ignored):,} ignored for their names: {_shortened(listing.ignored)}")
+            names = ", ".join(first_and_more(list(map(repr, sorted(listing.ignored)))))
+            beside.append(f"{len(listing.ignored):,} ignored for their names: {names}")
         return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
 
 
@@ -219,8 +218,3 @@ def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str,
     if not run_ids:
         return {}
     return {run.run_id: run.tags for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids))}
-
-
-def _shortened(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in sorted(names)[:LISTED_IN_LOG])
-    return shown + (f" and {len(names) - LISTED_IN_LOG:,} more" if len(names) > LISTED_IN_LOG else "")

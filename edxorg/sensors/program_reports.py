@@ -12,14 +12,13 @@ from edxorg.lib.program_reports import batches
 from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
 from edxorg.sensors.limits import IN_PROGRESS, RUNS_A_TICK, is_under_way
 from ol_orchestrate.failures import errors_without_secrets
+from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edxorg.lib.program_reports import Needed
     from edxorg.lib.settings import Settings
-
-NAMED_IN_LOG = 20
 
 
 def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -42,8 +41,8 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
             reports = reports_of(settings, s3_download, s3_upload)
             comparison = reports.compare()
         if comparison.refused:
-            shown = comparison.refused[:NAMED_IN_LOG]
-            context.log.warning("%d reports are refused for their keys, such as %s", len(comparison.refused), shown)
+            shown = ", ".join(first_and_more(list(map(repr, comparison.refused))))
+            context.log.warning("%d reports are refused for their keys: %s", len(comparison.refused), shown)
         taken = set().union(*under_way)
         needed = [each for each in comparison.needed if each.key not in taken]
         runs = list(islice(batches(needed), RUNS_A_TICK))

@@ -14,6 +14,7 @@ from edxorg.lib.archive.marks import marks_in
 from edxorg.lib.archive.pending import Place
 from edxorg.lib.object_keys import raw_data_version, versioned_raw_data_key
 from ol_orchestrate.lib.settling import settle_all
+from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.versions import VersionedObjects
 
@@ -140,8 +141,7 @@ class Reconciler:
         to_settle = self._records.assets() if others else assets if self._was_overtaken else []
         problems = [each.problem for each in self.settle(chain.from_iterable(map(self._not_newest, to_settle)))]
         if problems:
-            more = f" And {len(problems) - 1:,} more" if len(problems) > 1 else ""
-            raise type(problems[0])(f"{problems[0]}{more}")
+            raise type(problems[0])("\n".join(first_and_more(problems, 1)))
         if self._options.landing_zone is None:
             return
         marks = marks_in(self._store)

@@ -19,6 +19,7 @@ from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import VersionedObjects
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
     from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
     from ol_orchestrate.lib.versions import SingleObject
-
-LISTED_IN_UI = 50
-"""Problems of a course that are shown; the rest is counted."""
 
 
 def output_specs(outputs: Mapping[str, str], *, made_of: str, automated: str) -> list[dg.AssetSpec]:
@@ -108,10 +106,8 @@ class CourseOutputs:
     def report(self, problems: Sequence[Problem], missing: Sequence[Reference[Any]]) -> None:
         """Have the log and all outputs tell what of the file could not be used, and which children are not in it."""
         self._problems, self._missing = problems, missing
-        for problem in problems[:LISTED_IN_UI]:
+        for problem in first_and_more(problems):
             self._context.log.warning("%s", problem)
-        if len(problems) > LISTED_IN_UI:
-            self._context.log.warning("and %d more problems", len(problems) - LISTED_IN_UI)
 
     def spool(self) -> Spool:
         """Room for an output until the run is over."""
@@ -155,9 +151,9 @@ class CourseOutputs:
         yield from self._results
 
     def _metadata(self) -> dict[str, Any]:
-        problems = [(str(problem),) for problem in self._problems[:LISTED_IN_UI]]
-        shown = markdown.table({"problem": str}, problems, more=len(self._problems) - len(problems))
-        missing = [str(reference.child) for reference in self._missing[:LISTED_IN_UI]]
+        problems = [(str(problem),) for problem in self._problems[:SHOWN]]
+        shown = markdown.table({"problem": str}, problems, total=len(self._problems))
+        missing = first_and_more([reference.child for reference in self._missing])
         return {
             "source": "edxorg",
             "source_system": self.course.site.value,

@@ -6,11 +6,9 @@ from typing import NamedTuple
 import dagster as dg
 
 from ol_orchestrate.lib import markdown
+from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 
 CHECK = "no_failed_partitions"
-
-LISTED_IN_UI = 50
-"""Partitions that are listed with their reasons, each of which is a query; the rest is counted."""
 
 RUNS_AT_ONCE = 500
 
@@ -97,17 +95,17 @@ def _metadata(
 ) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {"failed_partitions": dg.MetadataValue.int(len(failed))}
     if failed:
-        metadata["partitions"] = dg.MetadataValue.json([each.partition for each in failed[:LISTED_IN_UI]])
+        metadata["partitions"] = dg.MetadataValue.json(first_and_more([each.partition for each in failed]))
         metadata["reasons"] = dg.MetadataValue.md(_reasons(instance, failed, step))
     return metadata
 
 
 def _reasons(instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str) -> str:
-    shown = failed[:LISTED_IN_UI]
+    shown = failed[:SHOWN]  # each of them is a query
     return markdown.table(
         {"partition": str, "why": str, "run": str},
         ((each.partition, " ".join(_reason(instance, each.run_id, step).split()), each.run_id) for each in shown),
-        more=len(failed) - len(shown),
+        total=len(failed),
     )
 
 

@@ -113,5 +113,5 @@ def test_a_long_text_is_cut() -> None:
 
 
 def test_rows_that_are_left_out_are_counted() -> None:
-    shown = Cells(MarkdownIt("commonmark").enable("table").render(markdown.table({"a": str, "b": int}, [], more=1234)))
+    shown = Cells(MarkdownIt("commonmark").enable("table").render(markdown.table({"a": str, "b": int}, [], total=1234)))
     assert shown.cells == ["and 1,234 more", ""]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ol_orchestrate.lib.shortening import and_more
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -31,18 +33,21 @@ def escaped(text: str) -> str:
     return _WORD_JOINER.join(_MARKUP.sub(_reference, part) for part in _LINK.split(shown))
 
 
-def table(columns: Mapping[str, type[str | int]], rows: Iterable[tuple[str | int, ...]], *, more: int = 0) -> str:
+def table(
+    columns: Mapping[str, type[str | int]], rows: Iterable[tuple[str | int, ...]], *, total: int | None = None
+) -> str:
     """A table, with each text in it escaped.
 
     Args:
         columns: Their names, and whether they hold texts or numbers.
         rows: Their values.
-        more: Rows that are left out; if there are any, a last row says how many.
+        total: The number of rows in the whole table, where `rows` are only the first; a last row counts the others.
     """
     lines = [[escaped(name) for name in columns], ["---:" if kind is int else "---" for kind in columns.values()]]
-    lines += [[f"{value:,}" if isinstance(value, int) else escaped(value) for value in row] for row in rows]
-    if more > 0:
-        lines.append([f"and {more:,} more", *[""] * (len(columns) - 1)])
+    shown = [[f"{value:,}" if isinstance(value, int) else escaped(value) for value in row] for row in rows]
+    lines += shown
+    if total is not None and total > len(shown):
+        lines.append([and_more(total - len(shown)), *[""] * (len(columns) - 1)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
