@@ -247,12 +247,12 @@ class TestFilesThatFailed:
         daemon.end(FAILED)
         assert daemon.tick() == [archive(1)]
 
-    def test_a_failure_for_good_waits_for_a_change(self, daemon: Daemon) -> None:
+    def test_a_permanent_failure_waits_for_a_change(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")
         daemon.tick()
         daemon.end(FAILED, **{PERMANENT_FAILURE: "true"})
         assert daemon.tick() == []
-        assert "1 failed for good" in str(daemon.evaluate(ARCHIVES).skip_message)
+        assert "1 failed permanently" in str(daemon.evaluate(ARCHIVES).skip_message)
         daemon.source.write(archive(1), b"22")
         assert daemon.tick() == [archive(1)]
 
