@@ -192,7 +192,7 @@ def assert_permanent(lake: Lake, result: dg.ExecuteInProcessResult) -> None:
 def test_a_structure_that_is_none_fails_for_good(lake: Lake) -> None:
     lake.bring(COURSE_STRUCTURE, b'{"root": "x", "blocks": {}}')
     result = lake.flatten()
-    assert "has the stats of the course blocks API" in why_failed(result)
+    assert "has the shape of the course blocks API" in why_failed(result)
     assert_permanent(lake, result)
 
 

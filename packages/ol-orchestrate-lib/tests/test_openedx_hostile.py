@@ -220,7 +220,7 @@ class TestMembers:
         assert course.problems[-1].what == "501 more problems are not listed"
 
     def test_too_many_members_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(f"{MODULE}.archive.MAX_MEMBERS", 10)
+        monkeypatch.setattr(f"{MODULE}.export_files.MAX_MEMBERS", 10)
         with pytest.raises(CourseExportError, match="more than 10 members"):
             read(pack(member("c/course.xml", POINTER), *(member(f"c/{n}.txt") for n in range(10))))
 
@@ -300,12 +300,12 @@ class TestDocuments:
         assert problems(course) == {"c/html/x.xml": "an element with more than 1000 attributes"}
 
     def test_a_file_beyond_the_limit_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(f"{MODULE}.archive.MAX_DOCUMENT_BYTES", 1_000)
+        monkeypatch.setattr(f"{MODULE}.export_files.MAX_DOCUMENT_BYTES", 1_000)
         course = with_file("c/html/x.xml", b"<html>" + b"x" * 1_000 + b"</html>")
         assert "larger than" in problems(course)["c/html/x.xml"]
 
     def test_documents_beyond_the_limit_together_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(f"{MODULE}.archive.MAX_DOCUMENTS_BYTES", 1_000)
+        monkeypatch.setattr(f"{MODULE}.export_files.MAX_DOCUMENTS_BYTES", 1_000)
         with pytest.raises(CourseExportError, match="its XML and JSON files are larger than"):
             with_file("c/html/x.xml", b"<html>" + b"x" * 1_000 + b"</html>")
 
