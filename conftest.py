@@ -7,10 +7,15 @@ from functools import cache
 import dagster as dg
 import pytest
 from alembic.script import ScriptDirectory
+from hypothesis import settings
 
 from ol_orchestrate.lib import redaction
 
 pytest_plugins = ["ol_orchestrate.testing.servers"]
+
+# An example may take longer on a busy machine.
+settings.register_profile("edxorg", deadline=None)
+settings.load_profile("edxorg")
 
 
 @pytest.fixture(autouse=True)

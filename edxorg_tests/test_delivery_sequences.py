@@ -169,7 +169,7 @@ class Sequences(RuleBasedStateMachine):
             assert not any(key.startswith("edxorg/unfinished/") for key in self.lake.objects())
 
 
-Sequences.TestCase.settings = settings(max_examples=40, stateful_step_count=10, deadline=None)
+Sequences.TestCase.settings = settings(max_examples=40, stateful_step_count=10)
 TestSequences = Sequences.TestCase
 
 

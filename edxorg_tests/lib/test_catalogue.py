@@ -388,7 +388,7 @@ class TestVersions:
             assert collected.parts.version == collected.parts.content.sha256
             assert [row["course_key"] for row in rows(collected.parts)] == ["a", "b"]
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.permutations([course(k, *(f"{k}/{n}" for n in range(i))) for i, k in enumerate("abcde")]), st.data())
     def test_order_pages_and_time_change_no_version(self, records: list[Response], data: st.DataObject) -> None:
         cut = data.draw(st.integers(0, len(records)))

@@ -180,7 +180,7 @@ def test_pandas_reads_the_same_values(rows: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize("extra", [{}, {"header": True, "max_line_size": 64 << 20}])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=random_tables)
 def test_duckdb_reads_the_same_values_as_the_lake_sets_it(
     tmp_path_factory: pytest.TempPathFactory, extra: dict[str, Any], rows: list[list[str]]

@@ -236,7 +236,7 @@ def as_reject(row: dict[str, Any]) -> tuple[int, str, bytes]:
     return row["line"], row["reason"], raw
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     log=st.lists(log_lines, min_size=1, max_size=25),
     block_bytes=st.integers(1, 300),
@@ -256,7 +256,7 @@ def test_any_log_in_any_blocks_comes_out_as_if_all_keys_had_been_known(
         assert_as_expected(normalize(content, pool, size=size), content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     log=st.lists(log_lines, min_size=1, max_size=5),
     order=st.lists(st.integers(0, 4), min_size=1, max_size=30),
@@ -297,7 +297,7 @@ def test_the_first_500_keys_are_kept_and_lines_that_bring_more_are_rejected(pool
         assert_as_expected(log, content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     text=events | values,
     cut=st.none() | st.tuples(st.integers(0, 60), st.integers(0, 4), st.sampled_from('{}[]":,0\\a \x01')),
@@ -316,7 +316,7 @@ def test_the_exact_reader_takes_the_json_that_python_takes(text: str, cut: tuple
         assert found == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=usual_events | events)
 def test_the_quick_reader_says_what_the_exact_one_says_or_nothing(text: str) -> None:
     (quick,) = read_each([text])
@@ -326,7 +326,7 @@ def test_the_quick_reader_says_what_the_exact_one_says_or_nothing(text: str) -> 
         assert list(zip(keys, map(json.loads, values), strict=True)) == list(exact.items())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts=st.lists(usual_events | events, min_size=1, max_size=4), order=st.lists(st.integers(0, 3), max_size=12))
 def test_lines_that_are_read_together_are_read_as_each_alone(texts: list[str], order: list[int]) -> None:
     chosen = [texts[number % len(texts)] for number in order]

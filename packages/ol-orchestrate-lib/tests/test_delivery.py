@@ -315,5 +315,5 @@ class Places(RuleBasedStateMachine):
         date_objects(Path(self.temporary.name), datetime.now(UTC) + timedelta(hours=hours), *there_now)
 
 
-Places.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
+Places.TestCase.settings = settings(max_examples=40, stateful_step_count=12)
 TestPlaces = Places.TestCase

@@ -148,7 +148,7 @@ class TestNoExports:
             read_course(chunks())
 
     @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_any_flipped_byte_gives_the_course_or_an_error_for_people(self, place: int, flip: int) -> None:
         data = bytearray(WHOLE)
         data[place] ^= flip
