@@ -14,7 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._grpc.impl import get_external_sensor_execution
 
 from benchmarks.measure import Measurement, measured
-from edxorg.assets.raw_files import raw_tracking_logs
+from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.ops.recording import add_partitions

@@ -6,20 +6,20 @@ import os
 
 import dagster as dg
 
-from edxorg.assets.checks import raw_archive_checks, raw_log_checks
-from edxorg.assets.course_content import (
+from edxorg.assets.course_content import flatten_edxorg_course_structure
+from edxorg.assets.edxorg_api import catalogue_assets
+from edxorg.assets.edxorg_archive import (
     dummy_edxorg_course_structure,
     dummy_edxorg_course_xml,
-    flatten_edxorg_course_structure,
+    raw_data_archives,
+    raw_tracking_logs,
 )
-from edxorg.assets.edxorg_api import catalogue_assets
-from edxorg.assets.raw_files import raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
-from edxorg.jobs.archive import retrieve_edxorg_raw_data
 from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
-from edxorg.jobs.tracking_logs import refresh_edxorg_tracking_logs
+from edxorg.jobs.retrieve_edx_exports import refresh_edxorg_tracking_logs, retrieve_edxorg_raw_data
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
+from edxorg.ops.checks import raw_archive_checks, raw_log_checks
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
 from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
@@ -64,8 +64,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *catalogue,
         ],
         asset_checks=[
-            raw_archive_checks(archives),
-            raw_log_checks(logs),
+            raw_archive_checks(archives.key(), archives.partitions_def()),
+            raw_log_checks(logs.key(), logs.partitions_def()),
             failed_partitions_check([flatten_edxorg_course_structure, course_run, normalized_log]),
         ],
         jobs=[archive_job, logs_job, reports_job],

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from edxorg.assets.course_content import (
-    dummy_edxorg_course_structure,
-    dummy_edxorg_course_xml,
-    flatten_edxorg_course_structure,
-)
+from edxorg.assets.course_content import flatten_edxorg_course_structure
+from edxorg.assets.edxorg_archive import dummy_edxorg_course_structure, dummy_edxorg_course_xml
 from edxorg_tests.archives import tar_bytes
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from edxorg.assets.raw_files import raw_data_archives
+from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.definitions import build_definitions
 from edxorg.lib.archive.ingest_report import IngestReport
 from edxorg.lib.archive.ingestion import _Ingestion

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from edxorg.assets.course_content import (
-    dummy_edxorg_course_structure,
-    dummy_edxorg_course_xml,
-    flatten_edxorg_course_structure,
-)
+from edxorg.assets.course_content import flatten_edxorg_course_structure
+from edxorg.assets.edxorg_archive import dummy_edxorg_course_structure, dummy_edxorg_course_xml
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.course_files import PARTITION, STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key, course_xml, structure

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from edxorg.assets.raw_files import raw_data_archives
+from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.definitions import build_definitions, defs
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive

@@ -20,7 +20,7 @@ from dagster._daemon.asset_daemon import AssetDaemon
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from edxorg.assets.course_content import flatten_edxorg_course_structure
-from edxorg.assets.raw_files import raw_data_archives
+from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.archives import write_archive

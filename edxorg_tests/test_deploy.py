@@ -33,7 +33,7 @@ from dagster_postgres.utils import pg_url_from_config
 from dagster_shared.yaml_utils import safe_load_yaml
 from sqlalchemy import make_url
 
-from edxorg.assets.raw_files import raw_data_archives
+from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
 from ol_orchestrate.failures import PERMANENT_FAILURE

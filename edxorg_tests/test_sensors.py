@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, CursorResult, Row
 
-from edxorg.assets.raw_files import raw_data_archives
+from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.definitions import build_definitions
 from edxorg.lib import program_reports
-from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import requested_keys, run_config_for
-from edxorg.sensors import limits
+from edxorg.sensors import run_decision
+from edxorg.sensors.run_decision import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 
@@ -109,7 +109,7 @@ class Daemon:
 
     def end(self, status: dg.DagsterRunStatus, **tags: str) -> None:
         """End all runs that are under way."""
-        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(limits.IN_PROGRESS))):
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(run_decision.IN_PROGRESS))):
             self.instance.add_run_tags(run.run_id, tags)
             self.become(run.run_id, status)
 
@@ -278,7 +278,7 @@ class TestFilesThatFailed:
         daemon.become(run.run_id, STARTED)
         assert daemon.tick() == []
         now = time.time()
-        monkeypatch.setattr("edxorg.sensors.limits.time.time", lambda: now + limits.ABANDONED_AFTER + 60)
+        monkeypatch.setattr("edxorg.sensors.run_decision.time.time", lambda: now + run_decision.ABANDONED_AFTER + 60)
         assert daemon.tick() == [archive(1)]
 
 

@@ -18,7 +18,7 @@ import dagster as dg
 import pytest
 
 from edxorg.assets import tracking_logs
-from edxorg.assets.raw_files import raw_tracking_logs
+from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.commands.main import main
 from edxorg.definitions import build_definitions
 from edxorg.lib.object_keys import RAW_TRACKING_LOGS, TRACKING_LOGS

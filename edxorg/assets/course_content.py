@@ -1,4 +1,4 @@
-"""Course structures and course XML: what the archive job writes of them, and the structure as rows."""
+"""The structure of a course as rows."""
 
 import io
 from collections.abc import Iterator
@@ -6,35 +6,13 @@ from typing import BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.course_content import CourseOutputs, output_specs
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, structure_output_key
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
 from ol_orchestrate.lib.stores import VerifiedReader
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
-
-
-def _written_by_the_archive_job(asset: str, description: str) -> dg.AssetsDefinition:
-    spec = dg.AssetSpec(
-        asset_key(asset),
-        group_name="edxorg",
-        description=description,
-        partitions_def=course_and_source_partitions,
-    )
-    return dg.AssetsDefinition(specs=[spec.with_io_manager_key("s3file_io_manager")])
-
-
-dummy_edxorg_course_structure = _written_by_the_archive_job(
-    COURSE_STRUCTURE,
-    "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
-)
-
-dummy_edxorg_course_xml = _written_by_the_archive_job(
-    COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it."
-)
 
 OUTPUTS = {
     "flattened_course_structure": "The structure of a course, as it is and with its keys joined; one row.",

@@ -92,7 +92,7 @@ class _Demo:
     settings: Settings
 
     def files(self) -> Iterator[str]:
-        from edxorg.assets.raw_files import raw_data_archives, raw_tracking_logs  # noqa: PLC0415
+        from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415
 
         archives, logs = raw_data_archives(self.settings), raw_tracking_logs(self.settings)
         for name in ARCHIVES:

@@ -45,7 +45,7 @@ def archive(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -
     settings = runs.settings_for(landing_zone)
     sources = runs.source_urls(urls, settings.archive_name)
 
-    from edxorg.assets.raw_files import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
+    from edxorg.assets.edxorg_archive import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
 
     kind = _Kind("retrieve_edxorg_raw_data", raw_data_archives(settings), console.show_report)
     _ingest(kind, sources, settings, as_json=as_json)
@@ -64,7 +64,7 @@ def tracking_log(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bo
     settings = runs.settings_for(landing_zone)
     sources = runs.source_urls(urls, settings.tracking_log_name)
 
-    from edxorg.assets.raw_files import raw_tracking_logs  # noqa: PLC0415
+    from edxorg.assets.edxorg_archive import raw_tracking_logs  # noqa: PLC0415
 
     kind = _Kind("refresh_edxorg_tracking_logs", raw_tracking_logs(settings), console.show_log)
     _ingest(kind, sources, settings, as_json=as_json)

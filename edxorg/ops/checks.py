@@ -1,11 +1,13 @@
-"""What the jobs tell people to look at in the files of edX: asset checks that warn, and block nothing.
+"""Asset checks on the files of edX: they warn an operator, and block nothing.
 
-The jobs evaluate them on the way, by partition, since whatever there is to see passes through their hands once.
+The jobs evaluate them by partition while they read a file, since they read each file only once.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import warnings
+from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 import dagster as dg
 
@@ -13,7 +15,7 @@ from edxorg.lib.archive.ingest_report import MemberOutcome
 from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from edxorg.lib.archive.ingest_report import IngestReport, NamedItems
     from edxorg.lib.tracking_log import LogReport
@@ -37,6 +39,40 @@ UNCLEAR_MEMBERS = CheckText(
 )
 SHRUNKEN_TABLES = CheckText("shrunken_tables", "Tables of a course with less than half the rows of their last version.")
 CHANGED_COLUMNS = CheckText("changed_columns", "Tables of a course with other columns than their last version.")
+
+
+def raw_archive_checks(raw_archive: dg.AssetKey, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The checks that `retrieve_edxorg_raw_data` evaluates for an archive."""
+    checks = (REJECTED_ROWS, MISSING_TABLES, UNCLEAR_MEMBERS, SHRUNKEN_TABLES, CHANGED_COLUMNS)
+    return _evaluated_by("retrieve_edxorg_raw_data", raw_archive, partitions, checks)
+
+
+def raw_log_checks(raw_log: dg.AssetKey, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The check that `refresh_edxorg_tracking_logs` evaluates for a tracking log."""
+    return _evaluated_by("refresh_edxorg_tracking_logs", raw_log, partitions, (REJECTED_LINES,))
+
+
+def _evaluated_by(
+    job: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition, checks: Sequence[CheckText]
+) -> dg.AssetChecksDefinition:
+    """Declare checks whose evaluations a job records.
+
+    A check on an external asset must have a step of its own; this one names the job to run instead.
+    """
+    with warnings.catch_warnings():
+        # Partitions of checks are new in Dagster; without them a check shows the partition that ran last, and no other.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        specs = [
+            dg.AssetCheckSpec(check.name, asset=asset, description=check.description, partitions_def=partitions)
+            for check in checks
+        ]
+
+    @dg.multi_asset_check(name=f"{'__'.join(asset.path)}__checks", specs=specs, can_subset=True)
+    def evaluated_elsewhere() -> Iterator[Never]:
+        yield from ()
+        raise dg.Failure(f"This is evaluated by {job}: run that for the partition", allow_retries=False)
+
+    return evaluated_elsewhere
 
 
 def log_evaluation(

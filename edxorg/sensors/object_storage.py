@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.lib.arrivals import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
-from edxorg.sensors.limits import RUNS_A_TICK, is_under_way
+from edxorg.sensors.run_decision import (
+    NEEDS_A_RUN,
+    RUNS_A_TICK,
+    LatestRun,
+    RunDecision,
+    RunOutcome,
+    decide_run,
+    is_under_way,
+)
 from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import join_url

@@ -10,7 +10,7 @@ from dagster_aws.s3 import S3Resource  # noqa: TC002 - Dagster reads the annotat
 
 from edxorg.lib.program_reports import batches
 from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
-from edxorg.sensors.limits import IN_PROGRESS, RUNS_A_TICK, is_under_way
+from edxorg.sensors.run_decision import IN_PROGRESS, RUNS_A_TICK, is_under_way
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
 

@@ -1,9 +1,27 @@
-"""Whether a file that is in a bucket still needs a run; knows nothing of Dagster."""
+"""The decision whether a file in a bucket needs a run, and the limits that all sensors keep."""
 
 from __future__ import annotations
 
+import time
 from enum import Enum, auto
 from typing import NamedTuple
+
+import dagster as dg
+
+RUNS_A_TICK = 50
+"""The rest is asked for at the next tick."""
+
+IN_PROGRESS = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+ABANDONED_AFTER = 24 * 60 * 60
+"""Seconds after which a run that has started is taken for dead: a killed process leaves its run as started for ever,
+unless Dagster's run monitoring is on. No run takes this long."""
 
 ATTEMPTS = 3
 """Runs of one version of a file, in all, that may fail for reasons that may pass."""
@@ -71,3 +89,8 @@ def decide_run(
             return RunDecision.CANCELED
         case _:
             return RunDecision.DONE
+
+
+def is_under_way(status: dg.DagsterRunStatus, start_time: float | None) -> bool:
+    """Whether a run waits or works; `start_time` in seconds since 1970, `None` if it has not started."""
+    return status in IN_PROGRESS and (start_time is None or time.time() - start_time < ABANDONED_AFTER)

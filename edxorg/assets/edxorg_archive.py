@@ -1,11 +1,16 @@
-"""The files that edX puts into the archive bucket: weekly archives of course exports, daily tracking logs."""
+"""The files that edX puts into the archive bucket, and the parts of an archive from which other assets are made."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from edxorg.components.source_files import SourceFiles
 from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from ol_orchestrate.asset_keys import asset_key
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
+from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -33,3 +38,20 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
             f"Files named like `{settings.tracking_log_name.example}`."
         ),
     )
+
+
+def _written_by_the_archive_job(asset: str, description: str) -> dg.AssetsDefinition:
+    spec = dg.AssetSpec(
+        asset_key(asset), group_name="edxorg", description=description, partitions_def=course_and_source_partitions
+    )
+    return dg.AssetsDefinition(specs=[spec.with_io_manager_key("s3file_io_manager")])
+
+
+dummy_edxorg_course_structure = _written_by_the_archive_job(
+    COURSE_STRUCTURE,
+    "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
+)
+
+dummy_edxorg_course_xml = _written_by_the_archive_job(
+    COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it."
+)
