@@ -267,6 +267,12 @@ def test_a_credential_in_an_address_of_the_environment_is_a_mistake_and_is_not_r
         assert code == 2
         assert err.startswith(f"Error: {variable}: the address 'https://…@h.example'")
         assert "hidden" not in out + err
+    for address in ("https://h.example:hidden/p", "https://h.example/p;sig=hidden", "s3://AKIA%3Ahidden%40bucket/p"):
+        monkeypatch.setenv(variable, address)
+        code, out, err = edxorg("doctor")
+        assert code == 2
+        assert err.startswith(f"Error: {variable}: the address ")
+        assert "hidden" not in out + err
 
 
 def test_what_a_command_prints_holds_no_secret_that_was_read(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,6 +298,10 @@ def test_what_a_command_prints_holds_no_secret_that_was_read(edxorg: Shell, monk
         "s3:key:canary@bucket/a.tar.gz",
         "//user:canary@host/a.tar.gz",
         "user:canary@host/a.tar.gz",
+        "https://host:canary/a.tar.gz",
+        "https://host/a.tar.gz;sig=canary",
+        "s3://key%3Acanary%40bucket/a.tar.gz",
+        "key%3Acanary%40bucket/a.tar.gz",
     ],
 )
 def test_a_path_that_was_meant_for_a_url_with_a_password_is_refused(place: str) -> None:

@@ -12,6 +12,7 @@ import click
 
 from edxorg.commands.homes import tags_of_this_command
 from edxorg.lib.settings import Settings
+from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import join_url, open_store, split_url
 
@@ -64,7 +65,7 @@ def _refuse_url_in_path(place: str) -> None:
     Raises:
         BadInputError: It does; the message does not repeat it.
     """
-    if re.search(r"[:/][^/@]+:[^@]*@|^[^/]*:[^@]*@", place):
+    if re.search(r"[:/][^/@]+:[^@]*@|^[^/]*:[^@]*@", decoded(place)):
         raise BadInputError(
             "the name of a file looks like a URL with a user and a password, and is refused, as names are shown and "
             "stored. Write the URL without them and without quotes; for such a file, name its folder in a file:// URL"

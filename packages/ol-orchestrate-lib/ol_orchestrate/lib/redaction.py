@@ -2,8 +2,9 @@
 
 Code that reads a secret hands it to `remember_secrets`. Wherever text leaves the process (a failure or an event in
 Dagster, a line in a log, the console of a command), `redact` takes out each value that is known by then, in the
-spellings of URLs, JSON, HTML and Base64, and also what looks like a credential without being known: a user or a
-signature in a URL, a JSON web token. Log records need no call: from the first secret on, each new one is redacted.
+spellings of URLs, JSON, HTML, Base64 and hexadecimal digits, in one line or several, and also what looks like a
+credential without being known: a user or a signature in a URL, a JSON web token. Log records need no call: from the
+first secret on, each new one is redacted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import logging
 import re
 import traceback
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +30,15 @@ MIN_LENGTH = 6
 """Characters of the shortest value that is taken out. Shorter ones are part of too many words."""
 
 MIN_LINE = 16
-"""The same for one line of a value of several lines, such as a private key."""
+"""The same for one line of a value of several lines, such as a private key, and for a value that is itself broken
+into lines."""
 
 MAX_KNOWN = 4096
 """Values that are kept; a process that lives for months sees a new token every hour, and the oldest have expired."""
 
 CREDENTIAL_PARAMETER = (
-    r"(?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid|googleaccessid"
-    r"|signature|sig|[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|access[_-]?key))"
+    r"(?:sig|auth(?:orization)?|hmac|jwt|pwd|awsaccesskeyid|googleaccessid"
+    r"|[\w-]*(?:signature|credentials?|token|secret|passw(?:or)?d|api[_-]?key|access[_-]?key))"
 )
 """Names of parameters in the query of a URL that give access to whoever has the URL."""
 
@@ -46,6 +48,8 @@ _LOOKS_SECRET = (
         re.compile(r"(?<=://)[^\s/?#@:]{0,512}:(?!\d{1,5}(?:[/?#]|$))[^\s]{0,512}@|(?<=://)[^\s/?#]{1,512}@"),
         f"{MASK}@",
     ),
+    # What follows a host and is no port.
+    (re.compile(r"(?<=://)([^\s/?#@:\[]{1,512}:)(?!\d{1,5}\b)[^\s/?#\"'<>,)]+"), rf"\g<1>{MASK}"),
     (re.compile(rf"([?&;]{CREDENTIAL_PARAMETER}=)[^&;\s\"'<>]+", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*"), MASK),
     # S3 repeats an expired session token in its answer.
@@ -55,8 +59,19 @@ _LOOKS_SECRET = (
 
 _NAMES_IN_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
-_BACKSLASHES = r"\\{0,16}+"
-"""Before a character that is spelled in JSON within JSON within Python."""
+_BACKSLASHES = r"(?:\\{1,16}+|(?:%(?:25)*5c){1,16}+)?"
+"""Before a character that is spelled in JSON within JSON within Python, or in JSON within a URL."""
+
+_ESCAPED = re.compile(
+    r"(?:(?<!\\)\\++|(?:%(?:25)*5c){1,4}+)(?:u\{0*([0-9a-f]{1,6})\}|u([0-9a-f]{4})|x([0-9a-f]{2})|[nrt])"
+    r"|%(?:25)*([0-9a-f]{2})|&(?:amp;)*#(?:x0*([0-9a-f]{1,6})|0*([0-9]{1,7}));",
+    re.IGNORECASE | re.ASCII,
+)
+"""A character by its number, as JSON, Python, URLs and HTML have it, or the end of a line."""
+
+_LETTER = re.compile(rf"{_ESCAPED.pattern}|[0-9a-z]", _ESCAPED.flags)
+
+_NO_LETTERS = re.compile("[^0-9a-z]+")
 
 
 @dataclass(frozen=True)
@@ -65,26 +80,24 @@ class _Secret:
 
     value: str
     rare: str = field(init=False)
-    """Its longest run of characters that all spellings leave as they are, in lower case."""
-    encoded: tuple[str, ...] = field(init=False)
-    """What Base64 makes of it, at each of the three places within a group that it can start at."""
+    """Its longest run of characters that few spellings change, in lower case."""
+    letters: tuple[str, ...] = field(init=False)
+    """The letters and digits of what Base64 makes of it, at each of the three places within a group that it can start
+    at, of its bytes in hexadecimal, and of itself where they are many; in lower case."""
 
     def __post_init__(self) -> None:
         """Prepare the search."""
         runs = re.findall("[A-Za-z0-9]+", self.value)
         object.__setattr__(self, "rare", max(runs, key=len, default="").lower())
-        object.__setattr__(self, "encoded", tuple(dict.fromkeys(_in_base64(self.value.encode(errors="replace")))))
+        data = self.value.encode(errors="replace")
+        itself = _letters_of(self.value)
+        letters = [*map(_letters_of, _in_base64(data)), data.hex(), *([itself] if len(itself) >= MIN_LINE else [])]
+        object.__setattr__(self, "letters", tuple(each for each in letters if len(each) >= MIN_LENGTH))
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """The value as it is, and as URLs, forms, JSON, HTML and Python spell it, in any mixture of these."""
         return re.compile("".join(map(_spelled, re.findall(r"\\+|[^\\]", self.value))), re.IGNORECASE)
-
-    def taken_out_of(self, text: str, lower: str) -> str:
-        """The text without the value; `lower` is the text in lower case."""
-        for encoded in self.encoded:
-            text = text.replace(encoded, MASK)
-        return self.pattern.sub(MASK, text) if self.rare in lower else text
 
 
 _known: OrderedDict[str, _Secret] = OrderedDict()
@@ -116,9 +129,13 @@ def redact(text: str) -> str:
     """The text, with `MASK` in the place of each known secret and of what looks like one."""
     with _lock:
         known = sorted(_known.values(), key=lambda secret: len(secret.value), reverse=True)
-    lower = text.lower()
+    lower = f"{text}\n{_unescaped(text)}".lower()
     for secret in known:
-        text = secret.taken_out_of(text, lower)
+        if secret.rare in lower:
+            text = secret.pattern.sub(MASK, text)
+    letters = _letters_of(_unescaped(text))
+    if encoded := [each for secret in known for each in secret.letters if each in letters]:
+        text = _without_letters(text, encoded)
     for pattern, replacement in _LOOKS_SECRET:
         text = pattern.sub(replacement, text)
     return text
@@ -165,10 +182,11 @@ def _spelled(part: str) -> str:
         rf"&(?:amp;)*#(?:0*{code}|x0*{code:x});",
         r"\\{1,16}+".join(f"x{byte:02x}" for byte in data),
         f"u{code:04x}",
+        rf"u\{{0*{code:x}\}}",
     ]
     if character == "\\":
         count = len(part)
-        return rf"(?:\\{{{count},{16 * count}}}+|(?:{_BACKSLASHES}(?:{'|'.join(spellings)})){{{count}}})"
+        return rf"(?:\\{{{count},{16 * count}}}+|(?:\\{{0,16}}+(?:{'|'.join(spellings)})){{{count}}})"
     if name := _NAMES_IN_HTML.get(character):
         spellings.append(f"&(?:amp;)*{name[1:]}")
     if character == " ":
@@ -216,8 +234,48 @@ def _lines(value: object) -> Iterator[str]:
 def _in_base64(value: bytes) -> Iterator[str]:
     """The characters of Base64 that depend on nothing but the value."""
     for before in range(3):
-        for encode in (b64encode, urlsafe_b64encode):
-            encoded = encode(bytes(before) + value).decode()
-            first = (before * 8 + 5) // 6
-            last = (before + len(value)) * 8 // 6
-            yield encoded[first:last]
+        encoded = b64encode(bytes(before) + value).decode()
+        first = (before * 8 + 5) // 6
+        last = (before + len(value)) * 8 // 6
+        yield encoded[first:last]
+
+
+def _letters_of(text: str) -> str:
+    """The letters and digits of a text, in lower case."""
+    return _NO_LETTERS.sub("", text.lower())
+
+
+def _unescaped(text: str) -> str:
+    """The text with the ASCII characters that escapes stand for."""
+    return _ESCAPED.sub(_stands_for, text)
+
+
+def _stands_for(escape: re.Match[str]) -> str:
+    number = next((each for each in escape.groups()[:5] if each), None)
+    code = int(number, 16) if number else int(escape[6] or ord(" "))
+    return chr(code) if code < 128 else " "  # noqa: PLR2004 - ASCII
+
+
+def _without_letters(text: str, forms: list[str]) -> str:
+    """The text without all that reads as one of the forms, if escapes are undone and only letters and digits count."""
+    read = []
+    spans = []
+    for found in _LETTER.finditer(text):
+        character = (found[0] if len(found[0]) == 1 else _stands_for(found)).lower()
+        if _NO_LETTERS.fullmatch(character) is None:
+            read.append(character)
+            spans.append(found.span())
+    letters = "".join(read)
+    cuts = []
+    for form in forms:
+        at = letters.find(form)
+        while at >= 0:
+            cuts.append((spans[at][0], spans[at + len(form) - 1][1]))
+            at = letters.find(form, at + len(form))
+    shown = []
+    position = 0
+    for start, end in sorted(cuts):
+        if start >= position:
+            shown += [text[position:start], MASK]
+        position = max(position, end)
+    return "".join([*shown, text[position:]])
