@@ -29,7 +29,11 @@ MAX_VALUES = 400_000
 EXPIRY_MARGIN = 30.0
 """Seconds before its end at which a token is no longer used, so that it does not expire on the way."""
 
-_TOKEN_LIKE = re.compile(r"""\w*(token|secret)["']?\s*[:=]\s*["']?[^\s"'&<,}]+""")
+_TOKEN_LIKE = re.compile(
+    r"""(?<![\w-])[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|authorization)(?:&quot;|[\\"'])*\s*[:=>]"""
+    r"""\s*(?:&quot;|[\\"'])*(?:(?:basic|bearer|jwt)\s+)?[^\s"'&<,}\\]+""",
+    re.IGNORECASE,
+)
 """A field named like a secret: an answer can hold tokens that nobody here knows yet."""
 
 
