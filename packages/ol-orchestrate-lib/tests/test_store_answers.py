@@ -717,15 +717,127 @@ def test_an_error_of_s3_without_a_name_is_final(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>Sign in to this network</html>", b""])
+@pytest.mark.parametrize(
+    "body", [b"<html>Sign in to this network</html>", b"", b"Sign in", b"<!DOCTYPE html><html><br>", b'{"a": 1}', b"<a"]
+)
 def test_a_page_instead_of_a_listing_of_s3_is_final_and_no_empty_listing(
     body: bytes, s3_at: Callable[[ScriptedServer], ObjectStore]
 ) -> None:
     with serving(lambda _: Response(200, body, {"Content-Type": "text/html"})) as server:
         store = s3_at(server)
-        with pytest.raises(PermanentServiceError):
+        with pytest.raises(PermanentServiceError, match="AWS_ENDPOINT_URL"):
             list(store.list())
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"Sign in", b"<!DOCTYPE html><html><br>", b'{"a": 1}', b"<a"])
+def test_text_instead_of_a_listing_of_a_folder_is_final(
+    body: bytes, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with (
+        serving(lambda _: Response(200, body)) as server,
+        pytest.raises(PermanentServiceError, match="AWS_ENDPOINT_URL"),
+    ):
+        s3_at(server).list_folder("folder")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<Contents><Key>a</Key><Size>many</Size><LastModified>2024-01-01T00:00:00Z</LastModified><ETag>e</ETag></Contents>",
+        "<Contents><Key>a</Key><Size>1</Size><LastModified>never</LastModified><ETag>e</ETag></Contents>",
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>the same</NextContinuationToken>",
+    ],
+    ids=["size", "time", "endless"],
+)
+def test_a_listing_of_s3_that_cannot_be_read_is_final(
+    page: str, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    body = f"<ListBucketResult><Name>bucket</Name>{page}</ListBucketResult>".encode()
+    with (
+        serving(lambda _: Response(200, body)) as server,
+        pytest.raises(PermanentServiceError, match="AWS_ENDPOINT_URL"),
+    ):
+        list(s3_at(server).list())
+    assert len(server.requests) <= 2
+
+
+@pytest.mark.parametrize("operation", ["find", "read"])
+def test_a_time_of_s3_that_cannot_be_read_is_final(
+    operation: str, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    headers = {"ETag": '"abc"', "Last-Modified": "never"}
+    with (
+        serving(lambda _: Response(200, b"1", headers)) as server,
+        pytest.raises(PermanentServiceError, match="AWS_ENDPOINT_URL"),
+    ):
+        OPERATIONS[operation](s3_at(server))
+    assert len(server.requests) == 1
+
+
+def test_a_listing_of_s3_with_a_status_of_another_kind_of_answer_is_final(
+    s3_at: Callable[[ScriptedServer], ObjectStore],
+) -> None:
+    with (
+        serving(lambda _: Response(202, b"Sign in")) as server,
+        pytest.raises(PermanentServiceError, match="AWS_ENDPOINT_URL"),
+    ):
+        list(s3_at(server).list())
+    assert len(server.requests) == 1
+
+
+def test_a_source_that_answers_without_a_byte_is_given_up_soon(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
+    def script(request: Request) -> Response:
+        headers = {"ETag": '"abc"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
+        return Response(200, b"", headers, length=3 if request.method == "HEAD" else None)
+
+    with serving(script) as server, pytest.raises(ServiceError, match="ended at byte 0 of 3"):
+        list(s3_at(server).read("key"))
+    assert len(server.requests) == 1 + retrying.RETRIES + 1
+
+
+@pytest.mark.parametrize("operation", ["find", "list"])
+def test_a_certificate_for_another_name_says_so(
+    operation: str,
+    authority: Path,
+    certificate: tuple[Path, Path],
+    s3_at: Callable[[ScriptedServer], ObjectStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority / "ca.pem"))
+    with serving(ScriptedS3(), certificate) as server:
+        s3_at(server)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://localhost:{server.port}")
+        with pytest.raises(PermanentServiceError, match=r"of another name\. Set AWS_REGION and AWS_ENDPOINT_URL to"):
+            OPERATIONS[operation](open_store("s3://bucket/lake"))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("operation", ["find", "read"])
+def test_a_certificate_of_an_authority_says_what_to_make_instead(
+    operation: str,
+    authority: Path,
+    s3_at: Callable[[ScriptedServer], ObjectStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority / "self.pem"))
+    store = ScriptedS3()
+    with serving(store, (authority / "self.pem", authority / "server.key")) as server:
+        store.objects["/bucket/lake/key"] = (1, "c4ca4238a0b923820dcc509a6f75849b", b"1")
+        with pytest.raises(PermanentServiceError, match=r"\(`CA:FALSE`\), and set AWS_CA_BUNDLE"):
+            OPERATIONS[operation](s3_at(server))
+        assert server.connections <= 2
+
+
+def test_an_error_of_s3_in_an_answer_that_began_well_may_pass(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
+    answers = [
+        s3_error(200, "InternalError"),
+        Response(200, b"<ListBucketResult><Name>bucket</Name></ListBucketResult>"),
+    ]
+    with serving(lambda _: answers.pop(0)) as server:
+        assert list(s3_at(server).list()) == []
+    assert len(server.requests) == 2
 
 
 def test_a_bucket_that_cannot_be_named_so_is_final(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:

@@ -15,8 +15,11 @@ _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPSt
 
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
-_UNTRUSTED = ("certificate verify failed", "invalid peer certificate", "unable to get local issuer certificate")
-"""Wordings of OpenSSL and rustls, for libraries that pass on only the text of the error below them."""
+_UNTRUSTED = (
+    *("certificate verify failed", "invalid peer certificate", "unable to get local issuer certificate"),
+    "' doesn't match '",
+)
+"""Wordings of OpenSSL, rustls and urllib3, for libraries that pass on only the text of the error below them."""
 
 
 def is_transient(status: int) -> bool:

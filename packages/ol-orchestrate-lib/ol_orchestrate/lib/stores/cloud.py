@@ -180,6 +180,7 @@ class CloudStore(ObjectStore):
 
         path = self._path(key)
         while position < info.size:
+            start = position
             options = self._pinned(info)
             if position or info.size > RANGE:
                 options["range"] = (position, min(position + RANGE, info.size))
@@ -188,6 +189,8 @@ class CloudStore(ObjectStore):
                 for block in answer.stream(min_chunk_size=BLOCK):
                     position += len(block)
                     yield bytes(block)
+            if position == start:
+                return  # the reader tries again, or gives up
 
     def _stored_object(self, key: str, meta: obstore.ObjectMeta, metadata: Mapping[str, str]) -> StoredObject:
         version = self._version(meta)

@@ -233,7 +233,7 @@ class GCSStore(CloudStore):
         except (GoogleAPIError, GoogleAuthError, DataCorruption, RequestException) as error:
             status = _status(error)
             if is_untrusted_certificate(error):
-                raise untrusted(url, GOOGLE) from None
+                raise untrusted(url, error, GOOGLE) from None
             if status == HTTPStatus.NOT_FOUND:
                 raise not_found from None
             if status:

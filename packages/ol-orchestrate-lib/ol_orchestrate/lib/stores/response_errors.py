@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class IncompleteResponseError(PermanentServiceError):
-    """An answer without a header that the store's protocol requires."""
+    """An answer without a header, or another part, that the store's protocol requires."""
 
 
 class WrongRegionError(PermanentServiceError):
@@ -65,6 +65,19 @@ _REMEDIES = {
 }
 
 _CHECKSUMS = "The store refuses checksum headers. Set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+
+_AUTHORITY_AS_SERVER = (
+    "is one of an authority (`CA:TRUE`), which proves no server. Give the server one of its own (`CA:FALSE`), and set "
+    "{certificates} to a file with the certificate that signed it, in PEM"
+)
+
+_REFUSED_CERTIFICATES = {
+    "CaUsedAsEndEntity": _AUTHORITY_AS_SERVER,
+    "Expired|has expired|NotValidYet|not yet valid": "is of another time. Renew it, or set this machine's clock",
+    "NotValidForName|mismatch|doesn't match": "is of another name. Set {address} to the name that it is for",
+    "": "is not trusted. Set {certificates} to a file with the certificate of its authority, in PEM",
+}
+"""What OpenSSL and rustls say of a certificate, what that means, and what to do."""
 
 _REDIRECTED = "Set {address} to where the bucket is"
 
@@ -116,10 +129,11 @@ def error_of_response(url: str, status: int, *, code: str = "", said: str = "", 
     return kind(f"{url}: {reason.rstrip('.')}. {remedy}")
 
 
-def untrusted(url: str, variables: Variables) -> PermanentServiceError:
-    """The error for a certificate that nobody vouches for."""
-    remedy = f"Set {variables.certificates} to a file with the certificate of its authority, in PEM"
-    return PermanentServiceError(f"{url}: the server's certificate is not trusted. {remedy}")
+def untrusted(url: str, error: Exception, variables: Variables) -> PermanentServiceError:
+    """The error for a certificate that is not accepted."""
+    told = next(told for wording, told in _REFUSED_CERTIFICATES.items() if re.search(wording, str(error)))
+    problem = told.format(address=variables.address, certificates=variables.certificates)
+    return PermanentServiceError(f"{url}: the server's certificate {problem}")
 
 
 def error_of_obstore(url: str, error: Exception, variables: Variables) -> PipelineError:
@@ -133,15 +147,16 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
         return error_of_response(
             url, int(status[1]), code=code[1] if code else "", said=said[1] if said else "", variables=variables
         )
-    if "CaUsedAsEndEntity" in text:
-        remedy = "Give the server a certificate of its own, signed by that authority"
-        return PermanentServiceError(f"{url}: the server shows the certificate of an authority. {remedy}")
     if "InvalidCertificate(" in text or is_untrusted_certificate(error):
-        return untrusted(url, variables)
+        return untrusted(url, error, variables)
     if re.search(r"redirect", first_line, re.IGNORECASE):
         return WrongRegionError(f"{url}: the store redirects. {_REDIRECTED.format(address=variables.address)}")
     if missing := re.search(r"(\S+) Header missing from response", text):
         return incomplete(url, missing[1], variables)
+    if re.search(r"Got invalid \w+ response", text):
+        return incomplete(url, "XML", variables)
+    if unreadable := re.search(r"Invalid (last modified|content length)", text, re.IGNORECASE):
+        return incomplete(url, f"readable {unreadable[1]}", variables)
     if "non-partial response" in text or "Content-Range" in text:
         return incomplete(url, "Content-Range", variables)
     return ServiceError(f"{url}: the store failed: {first_line}. Run again later")
@@ -164,9 +179,9 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
     return PermanentServiceError(f"{url}: {text}. Check AWS_PROFILE, {AWS.address}")
 
 
-def incomplete(url: str, header: str, variables: Variables) -> IncompleteResponseError:
-    """The error for an answer without a header that the protocol requires."""
+def incomplete(url: str, part: str, variables: Variables) -> IncompleteResponseError:
+    """The error for an answer without a header, or another part, that the protocol requires."""
     return IncompleteResponseError(
-        f"{url}: the answer has no {header}, which the store's protocol requires. "
-        f"Check {variables.address}, and whether a proxy takes headers away"
+        f"{url}: the answer has no {part}, which the store's protocol requires. "
+        f"Check {variables.address}, and whether a proxy answers instead of the store, or takes headers away"
     )

@@ -27,7 +27,7 @@ from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudSto
 from ol_orchestrate.lib.stores.reading import SourceInfo
 from ol_orchestrate.lib.stores.response_errors import AWS, error_of_botocore, error_of_response, incomplete, untrusted
 from ol_orchestrate.lib.stores.retrying import RETRIES, retried
-from ol_orchestrate.lib.stores.s3_listing import read_page, timestamp
+from ol_orchestrate.lib.stores.s3_listing import is_unreadable, read_page, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -123,6 +123,7 @@ class S3Store(CloudStore):
             raise BadInputError(f"{self.url}: AWS_ENDPOINT_URL is no address that can be used. Correct it") from None
         refuse_credentials(client.meta.endpoint_url, "AWS_ENDPOINT_URL")
         client.meta.events.register("response-received.s3", self._note_region)
+        client.meta.events.register("response-received.s3", self._refuse_what_is_no_xml)
         client.meta.events.register("before-sign.s3", self._remember_keys)
         return client
 
@@ -156,6 +157,18 @@ class S3Store(CloudStore):
                     self.__dict__.pop(name, None)
         elif status // 100 == 3 and status != HTTPStatus.NOT_MODIFIED:  # noqa: PLR2004
             raise error_of_response(self.url, status, variables=AWS)
+
+    def _refuse_what_is_no_xml(
+        self, response_dict: Mapping[str, Any] | None, parsed_response: Mapping[str, Any] | None, **_: object
+    ) -> None:
+        """Refuse a page of a proxy, or text, as the answer to a question.
+
+        Raises:
+            IncompleteResponseError: It is no XML.
+        """
+        # botocore makes a 500 of it, which may pass, as of an error that S3 reports after it began with 200.
+        if response_dict and response_dict["status_code"] == HTTPStatus.OK and is_unreadable(parsed_response or {}):
+            raise incomplete(self.url, "XML", AWS)
 
     def _follow(self) -> None:
         """See `CloudStore._follow`. Any answer to this question names the region, also a refusal."""
@@ -354,10 +367,13 @@ class S3Store(CloudStore):
                 self.missing_bucket(),
                 partial(self._client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, **more),  # type: ignore[attr-defined]
             )
-            objects, more = read_page(self.url, page)
+            objects, following = read_page(self.url, page)
             yield from objects
-            if not more:
+            if not following:
                 return
+            if following == more:
+                raise incomplete(self.url, "new 'NextContinuationToken' in its listing", AWS)
+            more = following
 
     def _call(self, key: str, not_found: PipelineError, call: Callable[[], T]) -> T:
         """Call botocore's client, repeatedly where that can help; `not_found` is the error for a 404."""
@@ -375,6 +391,7 @@ class S3Store(CloudStore):
     def _client_errors(self, key: str, not_found: PipelineError) -> Iterator[None]:
         """Translate botocore's errors; `not_found` is the one for a 404."""
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
+        from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
         url = join_url(self.url, key)
         try:
@@ -392,8 +409,10 @@ class S3Store(CloudStore):
             raise error_of_response(url, status, code=code, said=said, variables=AWS) from None
         except BotoCoreError as error:
             if is_untrusted_certificate(error):
-                raise untrusted(url, AWS) from None
+                raise untrusted(url, error, AWS) from None
             raise error_of_botocore(url, error) from None
+        except (ResponseParserError, ValueError):  # what botocore makes of numbers, times and XML that are none
+            raise incomplete(url, "readable content", AWS) from None
 
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"if_match": f'"{info.version}"'}

@@ -1,4 +1,4 @@
-"""The pages of a listing of S3, as botocore reads them."""
+"""The answers of S3, as botocore reads them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def read_page(url: str, page: Mapping[str, Any]) -> tuple[list[StoredObject], di
     except KeyError as missing:
         raise incomplete(url, f"field {missing} in its listing", AWS) from None
     return objects, more
+
+
+def is_unreadable(answer: Mapping[str, Any]) -> bool:
+    """Whether botocore could not read an answer as XML: of an error that it can read, the code is a name."""
+    return str(answer.get("Error", {}).get("Code") or "").isdecimal()
 
 
 def timestamp(value: Any) -> datetime:  # noqa: ANN401 - text or a number, by what the service sends
