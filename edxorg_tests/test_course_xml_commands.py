@@ -34,7 +34,7 @@ def test_from_a_sample_to_the_landing_zone(edxorg: Shell, tmp_path: Path) -> Non
     export, lake = tmp_path / "course.tar.gz", tmp_path / "lake"
     found = sample(edxorg, export)
     assert sum(found["blocks"].values()) == found["rows"]["course_xml_blocks"] == 40
-    assert (found["partition"], found["problems"]) == ("MITx-6.SMPLx-1T2024|prod", [])
+    assert (found["partition"], found["problems"]) == ("MITx-1.100x-1T2024|prod", [])
     assert 900_000 < export.stat().st_size < 1_100_000
     code, out, _ = edxorg("ingest", "course-xml", export, "--landing-zone", lake)
     assert code == 0

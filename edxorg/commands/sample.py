@@ -21,7 +21,7 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES_PER_EVENT = 1_100
 """Of a sample tracking log, unpacked."""
 
-BYTES_PER_BLOCK = 1_400
+BYTES_PER_BLOCK = 1_200
 """Of a sample course, unpacked, its share of the rest of the course included."""
 
 
@@ -205,13 +205,15 @@ def tracking_log(out: Path, size: int, seed: int) -> None:
 
 @command.command("course-xml")
 @out_option
-@click.option("--blocks", type=click.IntRange(min=1), default=600, show_default=True, help="Most blocks it can have.")
+@click.option(
+    "--blocks", type=click.IntRange(1, 100_000), default=600, show_default=True, help="Most blocks it can have."
+)
 @size_option
 @seed_option
 def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
-    """Write the export of one course, as `tar.gz`.
+    """Write the export of one course, as Studio makes it.
 
-    What its blocks leave of the size is static files.
+    It is the first course of a university, as large as you ask for. What its blocks leave of the size is static files.
     """
     blocks = max(1, min(blocks, size // BYTES_PER_BLOCK))
     static_bytes = max(0, size - blocks * BYTES_PER_BLOCK)
@@ -219,7 +221,7 @@ def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         summary = write_sample_course_xml(out, blocks=blocks, seed=seed, static_bytes=static_bytes)
     console.out.print(
-        f"{out}: {summary.course_id}, {sum(summary.blocks.values()):,} blocks, {summary.static_assets:,} static files, "
+        f"{out}: {summary.course_key}, {summary.blocks.total():,} blocks, {summary.static_assets:,} static files, "
         f"{summary.bytes_unpacked:,} bytes unpacked",
         soft_wrap=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 LTI_PASSPORT: Final = "sample_consumer:NOT-A-REAL-KEY:NOT-A-REAL-SECRET"
 """Stands where real courses have a secret; it may be in no output, so tests and the demo look for it there."""
 
+BLOCKS_IN_CHAPTER: Final = 24
+"""Blocks of a chapter, itself included."""
+
 _SUBJECTS: Final = ("Circuits", "Statics", "Genetics", "Optics", "Logic", "Markets", "Polymers", "Oceans")
 _TERMS: Final = ("1T", "2T", "3T")
 _LEAVES: Final = ("html", "problem", "problem", "video")
-_BLOCKS_IN_CHAPTER: Final = 24
 
 _HYPHENATED: Final = 1
 _EDGE, _EDGE_EVERY = 2, 12
@@ -122,6 +124,11 @@ class Course:
         return f"{self.course_id}|{self.site}"
 
     @property
+    def in_catalogue(self) -> bool:
+        """Whether the catalogue lists it, and programs can have it: no course on Edge, and no CCX section."""
+        return self.site is Site.PROD and self.ccx is None
+
+    @property
     def ambiguous(self) -> bool:
         """Whether the file names of this course can be taken apart in more than one way."""
         return any("-" in part for part in (self.organization, self.number, self.run))
@@ -191,6 +198,10 @@ class Course:
             return f"block-v1:{self._parts}+type@{block.category}+block@{block.name}"
         return f"ccx-block-v1:{self._parts}+ccx@{self.ccx}+type@{block.category}+block@{block.name}"
 
+    def first_blocks(self, count: int) -> Course:
+        """The same course with its first blocks only, depth first."""
+        return replace(self, root=_first_blocks(self.root, iter(range(1, count))))
+
     def structure(self) -> bytes:
         """The course structure: usage key → category, children, metadata, as `dump_course_structure` writes it."""
         document = {
@@ -226,6 +237,12 @@ class Course:
                 return {**title, "discussion_id": block.name, "discussion_category": "Week"}
             case _:
                 return title
+
+
+def _first_blocks(block: Block, more: Iterator[int]) -> Block:
+    """A block with as many of those below it as can be drawn from `more`."""
+    children = zip(block.children, more, strict=False)
+    return block._replace(children=tuple(_first_blocks(child, more) for child, _ in children))
 
 
 def course_of(index: int, *, seed: int, organization: str, first_day: date, chapters: int | None = None) -> Course:
@@ -282,7 +299,7 @@ def _copy(original: Course, index: int) -> Course:
 
 def _tree(rng: Random, index: int, root_name: str, chapters: int) -> Block:
     """The blocks of a course; two of five courses have an open response assessment at its end."""
-    titles = iter(invented.sentences(rng, (chapters + 1) * _BLOCKS_IN_CHAPTER, words=4))
+    titles = iter(invented.sentences(rng, (chapters + 1) * BLOCKS_IN_CHAPTER, words=4))
 
     def block(category: str, *children: Block) -> Block:
         return Block(category, invented.hex_ids(rng, 1)[0], next(titles).rstrip("."), children)

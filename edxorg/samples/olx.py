@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zlib
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from edxorg.samples.courses import LTI_PASSPORT, Block, Course
 
@@ -31,32 +31,44 @@ _STORED_BLOCK: Final = 0xFFFF
 def course_xml(course: Course, hazards: Collection[str] = ()) -> bytes:
     """The `.xml.tar.gz` of a course."""
     buffer = io.BytesIO()
-    root = f"{course.organization}-{course.number}-{course.run}"
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        export = Export(tar, course)
         if "apple-double" in hazards:
-            _add(tar, f"._{root}", APPLE_DOUBLE)
-        folders: set[str] = set()
-        for path, text in sorted(_files(course, hazards)):
-            add_folders(tar, f"{root}/{path}", folders)
-            _add(tar, f"{root}/{path}", text.encode())
+            export.add_beside(f"._{export.root}", APPLE_DOUBLE)
+        for path, text in sorted(files_of(course, hazards)):
+            data = text.encode()
+            export.add(path, len(data), io.BytesIO(data))
     return _stored_gzip(buffer.getvalue())
 
 
-def _add(tar: tarfile.TarFile, path: str, data: bytes) -> None:
-    member = tarfile.TarInfo(path)
-    member.size, member.mtime = len(data), MODIFIED
-    tar.addfile(member, io.BytesIO(data))
+class Export:
+    """Adds files to the tar of a course, and the folders that they are in."""
 
+    def __init__(self, tar: tarfile.TarFile, course: Course) -> None:
+        """Add to this tar."""
+        self._tar, self._folders = tar, set[str]()
+        self.root = f"{course.organization}-{course.number}-{course.run}"
 
-def add_folders(tar: tarfile.TarFile, path: str, added: set[str]) -> None:
-    """Add the folders of a path that are not among those added yet, outer ones first."""
-    parts = path.split("/")[:-1]
-    for folder in ("/".join(parts[: depth + 1]) for depth in range(len(parts))):
-        if folder not in added:
-            added.add(folder)
-            member = tarfile.TarInfo(folder)
-            member.type, member.mtime, member.mode = tarfile.DIRTYPE, MODIFIED, 0o755
-            tar.addfile(member)
+    def add(self, path: str, size: int, content: IO[bytes]) -> None:
+        """Add a file below the root, and before it the folders that are not there yet, outer ones first."""
+        parts = f"{self.root}/{path}".split("/")
+        for depth in range(1, len(parts)):
+            folder = "/".join(parts[:depth])
+            if folder not in self._folders:
+                self._folders.add(folder)
+                member = tarfile.TarInfo(folder)
+                member.type, member.mtime, member.mode = tarfile.DIRTYPE, MODIFIED, 0o755
+                self._tar.addfile(member)
+        self._add("/".join(parts), size, content)
+
+    def add_beside(self, path: str, data: bytes) -> None:
+        """Add a file outside the root."""
+        self._add(path, len(data), io.BytesIO(data))
+
+    def _add(self, path: str, size: int, content: IO[bytes]) -> None:
+        member = tarfile.TarInfo(path)
+        member.size, member.mtime = size, MODIFIED
+        self._tar.addfile(member, content)
 
 
 def _stored_gzip(data: bytes) -> bytes:
@@ -70,7 +82,7 @@ def _stored_gzip(data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _files(course: Course, hazards: Collection[str]) -> Iterator[tuple[str, str]]:
+def files_of(course: Course, hazards: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """Each file's path below the course's folder, and its text."""
     run = "course" if "old-olx" in hazards and course.index == 0 else course.run
     yield "course.xml", _element("course", {"url_name": run, "org": course.organization, "course": course.number})
@@ -174,7 +186,10 @@ def _assessment(block: Block, title: dict[str, str]) -> str:
         {**title, "url_name": block.name},
         [
             f"<title>{escape(block.title)}</title>\n",
-            '<assessments>\n<assessment name="staff-assessment"/>\n</assessments>\n',
+            "<assessments>\n",
+            '<assessment name="peer-assessment" must_grade="1" must_be_graded_by="1"/>\n',
+            '<assessment name="staff-assessment"/>\n',
+            "</assessments>\n",
         ],
     )
 
