@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from edxorg.samples import invented, times
-from edxorg.samples.courses import Site
+from edxorg.samples.university import PROGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,6 @@ _MAX_RUNS: Final = 6
 _YEARS_AGO: Final = 10
 _DATED_YEARS: Final = 9
 _COURSES_BESIDES: Final = 25
-_PROGRAMS: Final = 5
-_COURSES_OF_PROGRAM: Final = 3
 _BEGINNING: Final = 1_409_529_600 * times.SECOND
 """2014-09-01: nothing in the catalogue is older."""
 
@@ -51,13 +49,13 @@ class Catalogue:
     @classmethod
     def of(cls, university: University) -> Catalogue:
         """The whole catalogue: all that is in the packages, and some more."""
-        own = sum(1 for _ in _listed(university))
-        return cls(university, own + _COURSES_BESIDES, _PROGRAMS)
+        own = sum(course.in_catalogue for course in university.all_courses())
+        return cls(university, own + _COURSES_BESIDES, PROGRAMS)
 
     @cached_property
     def courses(self) -> list[Record]:
         """Answers of `/api/v1/catalogs/…/courses/`."""
-        listed = list(_listed(self.university))
+        listed = [course for course in self.university.all_courses() if course.in_catalogue]
         return [
             self._course(number, listed[number] if number < len(listed) else None)
             for number in range(self.course_count)
@@ -68,13 +66,10 @@ class Catalogue:
         """Answers of `/api/v1/programs/`."""
         return [self._program(number) for number in range(self.program_count)]
 
-    @cached_property
-    def courses_of_programs(self) -> list[list[Course]]:
-        """The courses of the packages that each program has."""
-        listed = list(_listed(self.university))
-        starts = range(0, len(listed), _COURSES_OF_PROGRAM)
-        chunks = [listed[start : start + _COURSES_OF_PROGRAM] for start in starts][: self.program_count]
-        return chunks + [[]] * (self.program_count - len(chunks))
+    def packed_courses(self, number: int) -> tuple[Course, ...]:
+        """The courses of a program that are in the packages: all that it has, or none."""
+        programs = self.university.programs
+        return programs[number] if number < len(programs) else ()
 
     def _rng(self, kind: str, number: int) -> Random:
         return invented.seeded(self.university.seed, "catalogue", kind, number)
@@ -123,13 +118,13 @@ class Catalogue:
 
     def _program(self, number: int) -> Record:
         rng, organization = self._rng("program", number), self.university.organization
-        own = {course.course_key for course in self.courses_of_programs[number]}
+        own = {course.course_key for course in self.packed_courses(number)}
         chosen = [course for course in self.courses if own & {run["key"] for run in course["course_runs"]}]
-        chosen += rng.sample(self.courses, min(len(self.courses), rng.randint(2, 5)))
+        others = self.courses[sum(course.in_catalogue for course in self.university.all_courses()) :] or self.courses
+        chosen = chosen or rng.sample(others, min(len(others), rng.randint(2, 5)))
         title, subtitle = invented.sentences(rng, 2, words=5)
         (uuid,) = invented.uuids(rng, 1)
         fields = ("key", "uuid", "title", "short_description", "course_type", "owners", "image")
-        unique = {course["key"]: {field: course[field] for field in fields} for course in chosen}
         return {
             "uuid": uuid,
             "title": title.rstrip("."),
@@ -138,17 +133,10 @@ class Catalogue:
             "status": rng.choice(("active", "active", "retired", "unpublished")),
             "marketing_slug": f"{organization.lower()}-{uuid[:8]}",
             "hidden": False,
-            "courses": list(unique.values()),
+            "courses": [{field: course[field] for field in fields} for course in chosen],
             "authoring_organizations": [_organization(key) for key in _owners(rng, organization)],
             "data_modified_timestamp": _time(rng),
         }
-
-
-def _listed(university: University) -> Iterator[Course]:
-    """Courses of the packages that the catalogue lists: not those on Edge, and no CCX sections."""
-    for course in university.all_courses():
-        if course.site is Site.PROD and course.ccx is None:
-            yield course
 
 
 def _run(rng: Random, course: Record, key: str) -> Record:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from edxorg.samples import invented
+from edxorg.samples import invented, times
 from edxorg.samples.courses import Site
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Learner:
         number: Counts the learners of a university from 0; instructors come after them.
         mobile: Whether the learner watches videos in the mobile app.
         joined: Seconds before the first day at which the account was made.
+        logged_in: Microseconds before the first day at which the learner last had to log in.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Learner:
     accept_language: str
     mobile: bool
     joined: int
+    logged_in: int
 
     def user_id(self, site: Site) -> int:
         """The number of the account on a site."""
@@ -96,6 +98,7 @@ def learner_of(number: int, *, seed: int, prose: Prose) -> Learner:
         accept_language=invented.pick(rng, _ACCEPTED_LANGUAGES),
         mobile=mobile,
         joined=int(rng.random() * 5 * 365 * 86_400) + 40 * 86_400,
+        logged_in=int(rng.random() * 30 * times.DAY),
     )
 
 

@@ -13,12 +13,13 @@ from edxorg.samples.story import PASSING
 from edxorg.samples.table_rows import DOWNLOADABLE, certificate_of, grade_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from edxorg.samples.catalogue import Catalogue, Record
     from edxorg.samples.courses import Course
     from edxorg.samples.story import Enrollment
+    from edxorg.samples.university import University
 
 COLUMNS: Final = (
     "authoring institution",
@@ -52,11 +53,18 @@ _NOTHING: Final = "null"
 
 @dataclass
 class ReportTruth:
-    """The truth about one report: its rows, and those that completed the course run, by course key."""
+    """The truth about one report.
+
+    Attributes:
+        rows: Its rows, one for each learner and course run.
+        enrolled, completed: Learners by course key: all, and those who completed the course run.
+        completed_program: Learners who completed all courses of the program.
+    """
 
     rows: int = 0
     enrolled: Counter[str] = field(default_factory=Counter)
     completed: Counter[str] = field(default_factory=Counter)
+    completed_program: int = 0
 
 
 def report_name(catalogue: Catalogue, number: int) -> str:
@@ -74,8 +82,11 @@ def write_report(out: Path, catalogue: Catalogue, number: int) -> ReportTruth:
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for course in catalogue.courses_of_programs[number]:
-            for row in _rows(catalogue, catalogue.programs[number], course):
+        courses = catalogue.packed_courses(number)
+        completed = _completed(catalogue.university, courses)
+        truth.completed_program = len(completed)
+        for course in courses:
+            for row in _rows(catalogue, catalogue.programs[number], course, completed):
                 truth.rows += 1
                 truth.enrolled[course.course_key] += 1
                 truth.completed[course.course_key] += row["completed"] == "true"
@@ -83,7 +94,31 @@ def write_report(out: Path, catalogue: Catalogue, number: int) -> ReportTruth:
     return truth
 
 
-def _rows(catalogue: Catalogue, program: Record, course: Course) -> Iterator[dict[str, Any]]:
+def _completed(university: University, courses: Collection[Course]) -> dict[int, int]:
+    """When each learner who has a certificate in all courses got the last one, by the learner's number."""
+    completed = dict.fromkeys(university.rosters[next(iter(courses)).index], 0) if courses else {}
+    for course in courses:
+        certified = {}
+        for learner in completed.keys() & university.rosters[course.index]:
+            at = _certified(university, university.enrollment(course, learner))
+            if at is not None:
+                certified[learner] = max(at, completed[learner])
+        completed = certified
+    return completed
+
+
+def _certified(university: University, enrollment: Enrollment) -> int | None:
+    """When a certificate was granted, or never."""
+    at = enrollment.certified_at()
+    if at is None or at >= university.end or enrollment.retired is not None:
+        return None
+    certificate = certificate_of(enrollment, progress_of(university, enrollment, university.end), university.end)
+    return at if certificate is not None and certificate[1] == DOWNLOADABLE else None
+
+
+def _rows(
+    catalogue: Catalogue, program: Record, course: Course, completed: Mapping[int, int]
+) -> Iterator[dict[str, Any]]:
     university = catalogue.university
     about_program = {
         "authoring institution": ", ".join(each["key"] for each in program["authoring_organizations"]),
@@ -91,7 +126,6 @@ def _rows(catalogue: Catalogue, program: Record, course: Course) -> Iterator[dic
         "program uuid": program["uuid"],
         "program title": program["title"],
         "purchased as bundle": "false",
-        "completed program": "false",
         "user roles": _NOTHING,
         "course run key": course.course_key,
         "course title": course.root.title,
@@ -99,17 +133,16 @@ def _rows(catalogue: Catalogue, program: Record, course: Course) -> Iterator[dic
     }
     for enrollment in university.enrollments(course, university.end):
         if not enrollment.staff and enrollment.retired is None:
-            yield about_program | _row(catalogue, course, enrollment)
+            yield about_program | _row(university, course, enrollment, completed.get(enrollment.learner.number))
 
 
-def _row(catalogue: Catalogue, course: Course, enrollment: Enrollment) -> dict[str, Any]:
-    until = catalogue.university.end
-    progress = progress_of(catalogue.university, enrollment, until)
+def _row(university: University, course: Course, enrollment: Enrollment, awarded: int | None) -> dict[str, Any]:
+    until = university.end
+    progress = progress_of(university, enrollment, until)
     certificate = certificate_of(enrollment, progress, until)
-    done = certificate is not None and certificate[1] == DOWNLOADABLE
-    certified = certificate[0] if certificate is not None and done else None
+    certified = certificate[0] if certificate is not None and certificate[1] == DOWNLOADABLE else None
     # Both formats stand in real reports.
-    awarded = _time(certified) if enrollment.id % 2 else _time(certified).replace("T", " ").replace("Z", " Z")
+    award = _time(awarded) if enrollment.turn % 2 else _time(awarded).replace("T", " ").replace("Z", " Z")
     return {
         "user id": enrollment.user_id,
         "username": enrollment.learner.username,
@@ -118,23 +151,19 @@ def _row(catalogue: Catalogue, course: Course, enrollment: Enrollment) -> dict[s
         "letter grade": "Pass" if progress.earned >= PASSING * course.problems else _NOTHING,
         "grade": grade_of(progress, course) if progress.subsections else _NOTHING,
         "currently enrolled": str(enrollment.is_active_at(until)).lower(),
-        "completed": str(done).lower(),
+        "completed": str(certified is not None).lower(),
+        "completed program": str(awarded is not None).lower(),
         "date completed": _time(certified),
-        "date program certificate awarded": awarded if enrollment.id % 5 == 0 else _NOTHING,
+        "date program certificate awarded": award,
         "last activity date": _time(progress.last_at),
         "date first enrolled": _time(enrollment.created),
-        "date last unenrolled": _time(
-            enrollment.left if enrollment.left is not None and enrollment.left < until else None
-        ),
-        "date first upgraded to verified": _time(_upgraded(enrollment, until)),
+        "date last unenrolled": _time(_before(until, enrollment.left)),
+        "date first upgraded to verified": _time(_before(until, enrollment.verified_at)),
     }
 
 
-def _upgraded(enrollment: Enrollment, until: int) -> int | None:
-    if enrollment.mode != "verified":
-        return None
-    at = enrollment.created if enrollment.upgraded is None else enrollment.upgraded
-    return at if at < until else None
+def _before(until: int, at: int | None) -> int | None:
+    return at if at is not None and at < until else None
 
 
 def _time(at: int | None) -> str:

@@ -83,9 +83,21 @@ class Enrollment(NamedTuple):
         """The learner's account on the course's site."""
         return self.learner.user_id(self.course.site)
 
+    @property
+    def turn(self) -> int:
+        """For what happens to every second, every third: the ids of a course can all be even, or all odd."""
+        return self.learner.number + self.course.index
+
     def mode_at(self, until: int) -> str:
         """The mode before a time."""
         return self.mode if self.upgraded is None or self.upgraded < until else "audit"
+
+    @property
+    def verified_at(self) -> int | None:
+        """When the learner began to pay for a verified certificate, or never."""
+        if self.mode != "verified":
+            return None
+        return self.created if self.upgraded is None else self.upgraded
 
     def is_active_at(self, until: int) -> bool:
         """Whether the learner had not unenrolled before a time."""
@@ -128,7 +140,15 @@ class Action(NamedTuple):
 
 
 def enroll(
-    rng: Random, course: Course, learner: Learner, *, number: int, first: int, days: int, retired: int | None
+    rng: Random,
+    course: Course,
+    learner: Learner,
+    *,
+    number: int,
+    first: int,
+    days: int,
+    retired: int | None,
+    in_program: bool,
 ) -> Enrollment:
     """What becomes of a learner in a course.
 
@@ -140,21 +160,23 @@ def enroll(
         first: The midnight at which the story begins; nobody has a session before.
         days: The story's length.
         retired: When the platform retires the learner, or never.
+        in_program: Whether the learner takes the course to complete a program: pays, begins early and goes on to
+            its end.
     """
-    early = rng.random() < 0.4  # noqa: PLR2004
+    early = rng.random() < 0.4 or in_program  # noqa: PLR2004
     day = -1 - int(rng.random() * 20) if early else int(rng.random() * days)
     if retired is not None:
         day = 0
     created = first + day * times.DAY + int(rng.random() * _ENROLLS_BEFORE)
     created -= created % times.SECOND
-    wanted, finishes = _sessions_wanted(rng.random())
+    wanted, finishes = _sessions_wanted(1 if in_program else rng.random())
     pace = int(rng.random() * 2) + (2 if finishes else 1)
     if finishes:
         wanted = -(-len(course.pages) // pace)
     if retired is not None:
         wanted = max(wanted, 2)
     sessions = tuple(_sessions(rng, learner, created, wanted, first, days, retired))
-    paying = not course.slashes and rng.random() < (2 / 3 if finishes else 1 / 5)
+    paying = not course.slashes and (in_program or rng.random() < (2 / 3 if finishes else 1 / 5))
     upgraded = None
     if paying and len(sessions) > 1 and rng.random() < 1 / 2:
         upgraded = sessions[1].at - 60 * times.SECOND

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FIRST_DAY: Final = date(2024, 1, 17)
 
+PROGRAMS: Final = 5
+"""The most programs that have courses of the packages."""
+
 _SIZES: Final = (0.4, 0.7, 1.0, 1.2, 1.7)
 """Courses differ in size: learners are drawn to them by these weights, one course after the other."""
 
@@ -27,6 +30,8 @@ _ENROLLMENTS: Final = (1, 1, 2, 2, 3)
 _FIRST_ENROLLMENT_ID: Final = 5_000_000
 _WEEK: Final = 7
 _RETIRED_LEARNER: Final = 0
+_COURSES_OF_PROGRAM: Final = 3
+_IN_PROGRAM, _IN_PROGRAM_EVERY = 3, 50
 _COURSES_KEPT: Final = 512
 
 
@@ -106,6 +111,18 @@ class University:
         courses = list(self.all_courses())
         return {site: tuple(course.course_key for course in courses if course.site is site) for site in Site}
 
+    @cached_property
+    def programs(self) -> tuple[tuple[Course, ...], ...]:
+        """The courses of each program."""
+        listed = [course for course in self.all_courses() if course.in_catalogue][: PROGRAMS * _COURSES_OF_PROGRAM]
+        starts = range(0, len(listed), _COURSES_OF_PROGRAM)
+        return tuple(tuple(listed[start : start + _COURSES_OF_PROGRAM]) for start in starts)
+
+    def program_of(self, number: int) -> tuple[Course, ...]:
+        """The courses that a learner takes to complete a program; none for most."""
+        turn, place = divmod(number, _IN_PROGRAM_EVERY)
+        return self.programs[turn % len(self.programs)] if place == _IN_PROGRAM else ()
+
     def learner(self, number: int) -> Learner:
         """The learner, or from the number of learners on the instructor, with this number."""
         return learner_of(number, seed=self.seed, prose=self.prose)
@@ -126,7 +143,8 @@ class University:
         rng = invented.seeded(self.seed, "rosters")
         for number in range(self.learners):
             # Each course has a learner, as far as there are learners.
-            chosen = rng.choices(indexes, weights, k=rng.choice(_ENROLLMENTS))
+            chosen = [course.index for course in self.program_of(number)]
+            chosen = chosen or rng.choices(indexes, weights, k=rng.choice(_ENROLLMENTS))
             for index in dict.fromkeys((number, *chosen) if number < self.courses else chosen):
                 rosters[index].append(number)
         return rosters
@@ -141,6 +159,7 @@ class University:
             first=self.first,
             days=self.days,
             retired=self.retires_at if number == _RETIRED_LEARNER else None,
+            in_program=course in self.program_of(number),
         )
 
     def enrollments(self, course: Course, until: int | None = None) -> Iterator[Enrollment]:

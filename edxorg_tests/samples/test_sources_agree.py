@@ -227,7 +227,12 @@ def test_program_reports_say_what_the_tables_say(plain: Written) -> None:
         for row in course.tables["certificates_generatedcertificate"]
         if row["status"] == "downloadable"
     }
-    seen = 0
+    runs = {
+        course["key"]: {run["key"] for run in course["course_runs"]}
+        for course in json.loads((plain.folder / "catalogue/courses.json").read_text())["results"]
+    }
+    courses = {program["uuid"]: [runs[course["key"]] for course in program["courses"]] for program in programs}
+    seen, completed = 0, 0
     for name, truth in plain.truth["program_reports"].items():
         with (plain.folder / name).open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -236,12 +241,18 @@ def test_program_reports_say_what_the_tables_say(plain: Written) -> None:
             seen += 1
             assert len(row) == 24
             key = row["course run key"], row["user id"]
-            assert row["program uuid"] in {program["uuid"] for program in programs}
             assert row["track"] == enrolled[key]["mode"]
             assert row["currently enrolled"] == {"0": "false", "1": "true"}[enrolled[key]["is_active"]]
             assert row["date first enrolled"] == enrolled[key]["created"].replace(" ", "T") + "Z"
             assert (row["completed"] == "true") == (key in certified)
+            all_of_it = all(certified & {(run, row["user id"]) for run in of} for of in courses[row["program uuid"]])
+            assert (row["completed program"] == "true") == all_of_it
+            assert (row["date program certificate awarded"] != "null") == all_of_it
+        learners = {row["user id"] for row in rows if row["completed program"] == "true"}
+        assert len(learners) == truth["completed_program"]
+        completed += len(learners)
     assert seen
+    assert completed
 
 
 def test_email_preferences_are_those_of_learners_in_the_tables(plain: Written) -> None:
