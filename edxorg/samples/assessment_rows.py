@@ -1,15 +1,16 @@
 """The rows of open response assessments, as edx-submissions and edx-ora2 keep them.
 
-A learner submits an answer once; the instructor assesses it 20 hours later.
+A learner submits an answer once, and then assesses the answer that was submitted before it; whoever is the first finds
+none. The instructor assesses each answer 20 hours later, which makes its score.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from edxorg.samples import invented, times
-from edxorg.samples.dialects import exported
+from edxorg.samples.dialects import NULL, exported
 
 if TYPE_CHECKING:
     from edxorg.samples.courses import Block, Course
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 _CRITERIA: Final = 2
 _OPTIONS: Final = 2
 _ASSESSED_AFTER: Final = 20 * times.HOUR
+_PEER_BEGINS_AFTER: Final = 5 * 60 * times.SECOND
+_PEER_ENDS_AFTER: Final = 20 * 60 * times.SECOND
+_STEPS: Final = ("peer", "staff")
+_STAFF, _PEER = 0, 1
+"""What makes the ids of assessments even or odd."""
+
 _FEEDBACK_EVERY: Final = 3
 _TRAINED_EVERY: Final = 2
 
@@ -31,6 +38,15 @@ class AddRow(Protocol):
         """Add it."""
 
 
+class _Submission(NamedTuple):
+    """An answer; `number` is the id of its enrollment."""
+
+    at: int
+    number: int
+    user_id: int
+    uuid: str
+
+
 class AssessmentRows:
     """Writes the rows of one course."""
 
@@ -40,6 +56,7 @@ class AssessmentRows:
         self._rubric = 1 + course.index
         self._scorer = anonymous_id(instructor.user_id(course.site), course)
         self._feedback_option = 1 + course.index
+        self._submissions: list[_Submission] = []
 
     def add_course(self) -> None:
         """The rubric and the training example."""
@@ -86,7 +103,7 @@ class AssessmentRows:
 
     def add(self, enrollment: Enrollment, submission: Action) -> None:
         """A submission, and its assessment if that was made in time."""
-        at, item = submission.at, self._course.usage_keys[submission.block.name]
+        at, item = submission.at, self._item()
         uuid = submission_uuid(enrollment, submission.block)
         student = anonymous_id(enrollment.user_id, self._course)
         number, submitted = enrollment.id, times.mysql(at)
@@ -101,12 +118,13 @@ class AssessmentRows:
             raw_answer=self._raw_answer(number),
             student_item_id=number,
         )
-        if number % _TRAINED_EVERY == 0:
+        if enrollment.turn % _TRAINED_EVERY == 0:
             self._add("assessment_studenttrainingworkflow", **both, submission_uuid=uuid, student_id=student)
             self._add(
                 "assessment_studenttrainingworkflowitem",
                 id=number,
                 started_at=submitted,
+                completed_at=submitted,
                 training_example_id=self._rubric,
                 workflow_id=number,
             )
@@ -124,36 +142,94 @@ class AssessmentRows:
             uuid=invented.as_uuid(invented.hex_of("workflow", number)),
         )
         if done:
-            self._add_assessment(number, uuid, assessed)
+            self._add_score(enrollment, uuid, assessed)
+        self._add_step(number, "staff", at, assessed)
+        self._submissions.append(_Submission(at, number, enrollment.user_id, uuid))
+
+    def end(self) -> None:
+        """The learners' assessments of each other, in the order of time, in which a later package has them too."""
+        answers = sorted(self._submissions)
+        for this, author, scorer in zip(answers, [None, *answers], [*answers[1:], None], strict=False):
+            self._add_peer_rows(this, author, scorer)
+
+    def _add_peer_rows(self, this: _Submission, author: _Submission | None, scorer: _Submission | None) -> None:
+        """What a learner did who assessed an author's answer, and whose own was assessed by a scorer."""
+        done = None if author is None else this.at + _PEER_ENDS_AFTER
+        graded = None if scorer is None else scorer.at + _PEER_ENDS_AFTER
+        self._add_step(this.number, "peer", done, graded)
+        self._add(
+            "assessment_peerworkflow",
+            id=this.number,
+            student_id=anonymous_id(this.user_id, self._course),
+            item_id=self._item(),
+            course_id=self._course.course_key,
+            submission_uuid=this.uuid,
+            created_at=times.mysql(this.at),
+            completed_at=self._text(done),
+            grading_completed_at=self._text(graded),
+        )
+        started = this.at + _PEER_BEGINS_AFTER
+        if author is None or done is None or started >= self._until:
+            return
+        assessment = _PEER + 2 * this.number
+        if done < self._until:
+            self._add_assessment(assessment, "PE", author.uuid, done, anonymous_id(this.user_id, self._course))
+        self._add(
+            "assessment_peerworkflowitem",
+            id=this.number,
+            submission_uuid=author.uuid,
+            started_at=times.mysql(started),
+            scored=int(done < self._until),
+            assessment_id=assessment if done < self._until else NULL,
+            author_id=author.number,
+            scorer_id=this.number,
+        )
+
+    def _add_step(self, number: int, name: str, submitter: int | None, assessed: int | None) -> None:
+        place = _STEPS.index(name)
         self._add(
             "workflow_assessmentworkflowstep",
-            id=number,
-            submitter_completed_at=submitted,
-            assessment_completed_at=changed if done else "NULL",
+            id=len(_STEPS) * number + place,
+            name=name,
+            submitter_completed_at=self._text(submitter),
+            assessment_completed_at=self._text(assessed),
+            order_num=place,
             workflow_id=number,
         )
 
-    def _add_assessment(self, number: int, uuid: str, at: int) -> None:
-        points = [(number >> place) % _OPTIONS for place in range(_CRITERIA)]
-        feedback = exported(self._prose.remarks[number % len(self._prose.remarks)])
+    def _text(self, at: int | None) -> str:
+        """A time as tables have it, if it was before the package."""
+        return NULL if at is None or at >= self._until else times.mysql(at)
+
+    def _add_assessment(self, assessment: int, kind: str, uuid: str, at: int, scorer: str) -> list[int]:
+        """An assessment, and the points for each criterion."""
+        points = [int(digit, 16) % _OPTIONS for digit in invented.hex_of("points", assessment)[:_CRITERIA]]
         self._add(
             "assessment_assessment",
-            id=number,
+            id=assessment,
             submission_uuid=uuid,
             scored_at=times.mysql(at),
-            scorer_id=self._scorer,
-            feedback=feedback,
+            scorer_id=scorer,
+            score_type=kind,
+            feedback=exported(self._prose.remarks[assessment % len(self._prose.remarks)]),
             rubric_id=self._rubric,
         )
         for place, earned in enumerate(points):
             self._add(
                 "assessment_assessmentpart",
-                id=number * _CRITERIA + place,
+                id=assessment * _CRITERIA + place,
                 feedback="",
-                assessment_id=number,
+                assessment_id=assessment,
                 criterion_id=self._criterion(place),
                 option_id=self._option(place, earned),
             )
+        return points
+
+    def _add_score(self, enrollment: Enrollment, uuid: str, at: int) -> None:
+        """The instructor's assessment, the score that it makes, and now and then what the learner says to it."""
+        number = enrollment.id
+        assessment = _STAFF + 2 * number
+        points = self._add_assessment(assessment, "ST", uuid, at, self._scorer)
         self._add(
             "submissions_score",
             id=number,
@@ -164,13 +240,18 @@ class AssessmentRows:
             submission_id=number,
         )
         self._add("submissions_scoresummary", id=number, highest_id=number, latest_id=number, student_item_id=number)
-        if number % _FEEDBACK_EVERY == 0:
+        if enrollment.turn % _FEEDBACK_EVERY == 0:
+            feedback = exported(self._prose.remarks[number % len(self._prose.remarks)])
             self._add("assessment_assessmentfeedback", id=number, submission_uuid=uuid, feedback_text=feedback)
             link = {"id": number, "assessmentfeedback_id": number}
-            self._add("assessment_assessmentfeedback_assessments", **link, assessment_id=number)
+            self._add("assessment_assessmentfeedback_assessments", **link, assessment_id=assessment)
             self._add(
                 "assessment_assessmentfeedback_options", **link, assessmentfeedbackoption_id=self._feedback_option
             )
+
+    def _item(self) -> str:
+        course = self._course
+        return next(course.usage_key(block) for block in course.blocks if block.category == "openassessment")
 
     def _criterion(self, place: int) -> int:
         return self._rubric * _CRITERIA + place

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote_plus
 
 from edxorg.samples import invented, times
 from edxorg.samples.assessment_rows import submission_uuid
@@ -176,7 +177,9 @@ class _Visitor:
             case "open":
                 yield at, self._navigation(page)
             case "read":
-                yield at, self._browser("page_close", page)
+                event = self._browser("page_close", page)
+                event["event"] = ("", "{}")[self._enrollment.turn % 2]
+                yield at, event
             case "watch":
                 yield from self._video(at, page, block, *action.detail)
             case "check":
@@ -195,17 +198,26 @@ class _Visitor:
         usage_key = self._course.usage_keys[block.name]
         path = f"/courses/{self._course.course_key}/xblock/{usage_key}/handler/{handler}"
         event = _event(self._enrollment, "server", event_type, path, self._session_id)
+        del event["name"], event["session"]
+        event["page"] = "x_module"
+        event["context"]["asides"] = {}
         event["context"]["module"] = {"usage_key": usage_key, "display_name": block.title}
         return event
 
     def _navigation(self, page: Page) -> Event:
-        event = self._browser("seq_goto" if page.position == 1 else "seq_next", page)
-        about = {
-            "current_tab": page.position - 1,
+        goes_to = page.position == 1
+        event = self._browser("seq_goto" if goes_to else "seq_next", page)
+        event["name"] = f"edx.ui.lms.sequence.{'tab' if goes_to else 'next'}_selected"
+        about: dict[str, object] = {
+            "old": max(1, page.position - 1),
+            "current_tab": max(1, page.position - 1),
             "tab_count": len(page.sequential.children),
+            "new": page.position,
+            "widget_placement": "top" if goes_to else "bottom",
             "id": self._course.usage_keys[page.sequential.name],
-            "target_tab": page.position,
         }
+        if goes_to:
+            about["target_tab"] = page.position
         event["event"] = json.dumps(about)
         return event
 
@@ -245,7 +257,7 @@ class _Visitor:
         answers = self._university.prose.answers
         text, part = answers[answer % len(answers)], block.part
         asked = self._browser("problem_check", page)
-        asked["event"] = f"input_{part}={text.encode('ascii', 'xmlcharrefreplace').decode()}"
+        asked["event"] = f"input_{part}={quote_plus(text)}"
         yield at, asked
         correctness = "correct" if right else "incorrect"
         graded = self._server("problem_check", block, "xmodule_handler/problem_check")
@@ -303,11 +315,19 @@ class _Visitor:
 
     def _post(self, action: Action) -> Event:
         post = post_of(self._university, self._enrollment, action)
-        path = f"/courses/{self._course.course_key}/discussion/{post.topic.name}/threads/create"
+        forum = f"/courses/{self._course.course_key}/discussion"
+        path = f"{forum}/{post.topic.name}/threads/create"
+        if post.kind != "thread":
+            path = f"{forum}/threads/{post.thread_id}/reply"
+        if post.parent_id is not None:
+            path = f"{forum}/comments/{post.parent_id}/reply"
         event = _event(self._enrollment, "server", f"edx.forum.{post.kind}.created", path, self._session_id)
         about: dict[str, Any] = {
             "id": post.id,
             "commentable_id": post.topic.name,
+            "category_id": post.topic.name,
+            "category_name": f"Week / {post.topic.title}",
+            "url": f"https://{event['host']}{forum}/forum/{post.topic.name}/threads/{post.thread_id}",
             "body": post.body[:_LONGEST_BODY],
             "truncated": len(post.body) > _LONGEST_BODY,
             "user_course_roles": [],

@@ -73,6 +73,7 @@ class Forum:
         """Write the posts from before a time."""
         self._university, self._course, self._until = university, course, until
         self._comments: Counter[str] = Counter()
+        self._last_at: dict[str, int] = {}
         self.posts: Counter[str] = Counter()
         """The posts that were written, by their `_type`."""
 
@@ -84,6 +85,7 @@ class Forum:
             post = post_of(self._university, enrollment, action)
             if post.kind != "thread":
                 self._comments[post.topic.name] += 1
+                self._last_at[post.topic.name] = max(action.at, self._last_at.get(post.topic.name, 0))
             if forgotten:
                 post = post._replace(title=_DELETED, body=_DELETED)
             yield self._line(post, learner, enrollment.user_id, action.at)
@@ -99,9 +101,11 @@ class Forum:
             response = _response_id(university, course, topic)
             comments = 1 + self._comments[topic.name]
             opening = Post("thread", thread, thread, None, topic, f"Welcome: {topic.title}", prose.articles[number][0])
-            yield self._line(opening, instructor, user, at, comments=comments, pinned=True)
+            answered = at + _ANSWERED_AFTER
+            last_at = self._last_at.get(topic.name, answered)
+            yield self._line(opening, instructor, user, at, comments=comments, last_at=last_at, pinned=True)
             answer = Post("response", response, thread, None, topic, "", prose.articles[number][1])
-            yield self._line(answer, instructor, user, at + _ANSWERED_AFTER, endorsed=True)
+            yield self._line(answer, instructor, user, answered, endorsed=True)
 
     def _line(
         self,
@@ -111,6 +115,7 @@ class Forum:
         at: int,
         *,
         comments: int = 0,
+        last_at: int | None = None,
         pinned: bool = False,
         endorsed: bool = False,
     ) -> bytes:
@@ -139,7 +144,7 @@ class Forum:
                 "comment_count": comments,
                 "commentable_id": post.topic.name,
                 "context": "course",
-                "last_activity_at": when,
+                "last_activity_at": when if last_at is None else {"$date": times.mongo(last_at)},
                 "pinned": pinned,
                 "thread_type": "discussion" if pinned else "question",
                 "title": post.title,

@@ -21,9 +21,11 @@ HAZARDS: Final = {
     "not-utf8": "a row of `student_anonymoususerid` in the first course is no UTF-8: rejected",
     "stray-member": "an archive has a file that fits no known name: unrecognized",
     "apple-double": "an archive, and each course's OLX, has a member `._…` that a Mac left: ignored",
+    "twin-members": "an archive has `student_courseaccessrole` of the first course twice, first with one row only: "
+    "both delivered, and the last one is recorded",
     "broken-olx": "a problem of the first course is no well-formed XML: reported, and the rest of the course delivered",
     "old-olx": "the first course's OLX is of before 2018: `url_name` is the constant `course`",
-    "forum-garbage": "the first course's forum has a line that is no JSON: rejected",
+    "forum-garbage": "the first course's forum has a line that is no JSON, which stays",
     "vanished-course": "the last archive lacks the last course",
     "shrunken-table": "in the last archive, `user_api_usercoursetag` of the first course has lost all but a row",
     "time-spellings": "events have times without a zone, with another zone, with `Z`, or as numbers",
@@ -84,7 +86,7 @@ class LogTruth:
         rejected: Events to reject, by reason.
         lines: Lines of the file: the events, and blank ones.
         blank: Blank lines.
-        syslog_prefixes: Lines with something before the object, which is dropped.
+        syslog_prefixes, nul_bytes: Lines with something before the object, which is dropped.
         late: Events to deliver that happened on an earlier day.
         bytes_unpacked, bytes_compressed: Sizes of the file.
     """
@@ -97,6 +99,7 @@ class LogTruth:
     lines: int = 0
     blank: int = 0
     syslog_prefixes: int = 0
+    nul_bytes: int = 0
     late: int = 0
     bytes_unpacked: int = 0
     bytes_compressed: int = 0
@@ -140,7 +143,7 @@ class LogHazards:
                 when = times.datetime_of(at)
                 return f"{when:%b} {when.day:2} {when:%H:%M:%S} localhost {line}"
             case "nul-run":
-                truth.syslog_prefixes += 1
+                truth.nul_bytes += 1
                 return "\0" * 64 + line
             case "blank-lines":
                 truth.blank += 1

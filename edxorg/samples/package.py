@@ -13,10 +13,10 @@ from edxorg.samples import times
 from edxorg.samples.courses import Site
 from edxorg.samples.forum import Forum
 from edxorg.samples.hazards import STRUCK_TABLES, strike_row
-from edxorg.samples.olx import APPLE_DOUBLE, course_xml
+from edxorg.samples.olx import APPLE_DOUBLE, broken_problem, course_xml
 from edxorg.samples.progress import Progress, progress_of
 from edxorg.samples.table_rows import CourseRows, certificate_of
-from edxorg.samples.tables import STUDENT_MODULE, TABLES
+from edxorg.samples.tables import STUDENT_MODULE, TABLES, VERIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -38,6 +38,7 @@ _TRACEBACK: Final = b"""Traceback (most recent call last):
   File "exporter/main.py", line 1, in run_task
 MySQLdb.OperationalError: (2013, 'Lost connection to MySQL server during query')
 """
+_TWIN_TABLE: Final = "student_courseaccessrole"
 _SHRUNKEN_TABLE: Final = "user_api_usercoursetag"
 _OPT_IN_COLUMNS: Final = (
     "user_id",
@@ -85,7 +86,8 @@ class CourseTruth:
         active: Enrollments that were not given up.
         certificates: By status.
         posts: By `_type`.
-        forum_rejected: Lines of the forum to reject.
+        forum_rejected: Lines of the forum that are no posts.
+        broken_blocks: Blocks that stand in the structure, but whose OLX cannot be read.
     """
 
     course_key: str
@@ -98,6 +100,7 @@ class CourseTruth:
     certificates: Counter[str] = field(default_factory=Counter)
     posts: Counter[str] = field(default_factory=Counter)
     forum_rejected: int = 0
+    broken_blocks: int = 0
 
 
 @dataclass
@@ -113,6 +116,7 @@ class ArchiveTruth:
         missing_at_source: Notes that a table could not be exported.
         unrecognised: Members that fit no known name.
         ignored: Members that are no data.
+        twins: Members to deliver that have the name of an earlier one, which they replace.
         ambiguous: Members whose course id has more than three parts.
         rows: Records of all tables, without headers.
         rejected_rows: Those among them to reject.
@@ -127,6 +131,7 @@ class ArchiveTruth:
     missing_at_source: int = 0
     unrecognised: int = 0
     ignored: int = 0
+    twins: int = 0
     ambiguous: int = 0
     rows: int = 0
     rejected_rows: int = 0
@@ -244,7 +249,7 @@ class Package:
         learner = enrollment.learner_at(self._until)
         if enrollment.course.site is Site.PROD and not enrollment.staff and learner is enrollment.learner:
             about = (learner.username, learner.email, learner.name, enrollment.course.course_key)
-            preference = (str(enrollment.id % 2 == 0), times.mysql(enrollment.created))
+            preference = (str(enrollment.turn % 2 == 0), times.mysql(enrollment.created))
             opt_in.write(_csv_line((enrollment.user_id, *about, *preference)))
 
     def _course_members(self, course: Course, opt_in: Spool) -> Iterator[PackageMember]:
@@ -255,6 +260,7 @@ class Package:
         try:
             self._fill(course, told, files, posts, opt_in)
             yield from self._table_members(course, files)
+            told.broken_blocks = int("broken-olx" in self._hazards and broken_problem(course) is not None)
             structure, xml = course.structure(), course_xml(course, self._hazards)
             yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
             yield self._whole(f"{course.course_id}-course-{course.environment}.xml.tar.gz", xml)
@@ -296,8 +302,7 @@ class Package:
             told.certificates[certificate[1]] += 1
 
     def _tables(self, course: Course, told: CourseTruth) -> dict[str, _TableFile]:
-        # Nothing was verified in this way after 2018, and half of the courses do not have the table any more.
-        names = [name for name in TABLES if name != "verify_student_verificationstatus" or course.index % 2 == 0]
+        names = [name for name in TABLES if name != VERIFICATIONS or course.index % 2 == 0]
         files = {}
         for name in names:
             hazard = STRUCK_TABLES.get(name) if course.index == 0 else None
@@ -323,6 +328,8 @@ class Package:
                 continue
             if name == STUDENT_MODULE and course.index == 0 and self._huge_table_bytes and file.body.size:
                 repeats = -(-self._huge_table_bytes // file.body.size)
+            if "twin-members" in self._hazards and course.index == 0 and name == _TWIN_TABLE:
+                yield self._older_twin(path, file)
             file.truth.rows *= repeats
             if file.truth.rows:
                 self.truth.objects += 1
@@ -332,6 +339,14 @@ class Package:
             self.truth.rejected_rows += file.truth.rejected.total()
             header = file.table.header
             yield self._member(path, len(header) + file.body.size * repeats, _with_header(header, file.body, repeats))
+
+    def _older_twin(self, name: str, file: _TableFile) -> PackageMember:
+        """A table as it was when it had but a row."""
+        first_row, *_ = b"".join(file.body.pieces()).splitlines(keepends=True)
+        self.truth.twins += 1
+        self.truth.objects += 1
+        self.truth.rows += 1
+        return self._whole(name, file.table.header + first_row)
 
     def _whole(self, name: str, content: bytes) -> PackageMember:
         return self._member(name, len(content), iter([content]))

@@ -9,7 +9,7 @@ from edxorg.samples import invented, times
 from edxorg.samples.assessment_rows import AssessmentRows, anonymous_id, submission_uuid
 from edxorg.samples.dialects import NULL, exported, piped, quoted
 from edxorg.samples.story import PASSING
-from edxorg.samples.tables import STUDENT_MODULE, TABLES
+from edxorg.samples.tables import STUDENT_MODULE, TABLES, VERIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ PROFILE_IDS_AFTER: Final = 500_000
 
 _COHORTS: Final = ("Default Group", "Evening", "On campus")
 _TEAMS: Final = 4
+_DENIED_EVERY: Final = 9
 _MODULES_IN_COURSE: Final = 10_000
 _NEWER_PROFILES_EVERY: Final = 3
 _INDENTED_EVERY: Final = 12
@@ -53,6 +54,7 @@ class CourseRows:
         self._team_sizes = [0] * _TEAMS
         self._assessments = AssessmentRows(course, self._instructor, until, university.prose, self._add)
         self._starts = university.first
+        self._has_verifications = VERIFICATIONS in add
 
     def _add(self, table: str, **values: object) -> None:
         self._add_text[table](TABLES[table].row(values))
@@ -74,7 +76,8 @@ class CourseRows:
             self._assessments.add_course()
 
     def end(self) -> None:
-        """Rows that count what learners did."""
+        """Rows that need to know what all learners did."""
+        self._assessments.end()
         if not _uses_teams(self._course):
             return
         for number, size in enumerate(self._team_sizes):
@@ -96,20 +99,22 @@ class CourseRows:
     def add(self, enrollment: Enrollment, progress: Progress) -> None:
         """The rows of an enrollment, and of the learner."""
         learner = enrollment.learner_at(self._until)
-        self._add_account(enrollment, learner, progress)
+        self._add_account(enrollment, learner)
         self._add_enrollment(enrollment, learner)
         self._add_modules(enrollment, progress)
         if progress.subsections:
             self._add_grades(enrollment, progress)
         self._add_certificate(enrollment, learner, progress)
+        if enrollment.verified_at is not None and self._has_verifications:
+            self._add_verification(enrollment, enrollment.verified_at)
         if _uses_teams(self._course) and progress.last_at is not None:
             self._add_team_member(enrollment)
-        if progress.modules and enrollment.id % 50 == 7:  # noqa: PLR2004 - one in fifty has something to say
+        if progress.modules and enrollment.turn % 50 == 7:  # noqa: PLR2004 - one in fifty has something to say
             self._add_article(enrollment.id, enrollment.user_id, enrollment.sessions[0].arrives)
         for submission in progress.submissions:
             self._assessments.add(enrollment, submission)
 
-    def _add_account(self, enrollment: Enrollment, learner: Learner, progress: Progress) -> None:
+    def _add_account(self, enrollment: Enrollment, learner: Learner) -> None:
         user, text = enrollment.user_id, self._text
         joined = self._starts - learner.joined * times.SECOND
         self._add(
@@ -117,7 +122,7 @@ class CourseRows:
             id=user,
             username=learner.username,
             email=learner.email,
-            last_login=times.mysql_fraction((progress.last_at or enrollment.created) + user % times.SECOND),
+            last_login=times.mysql_fraction(self._starts - learner.logged_in),
             date_joined=times.mysql(joined),
         )
         self._add(
@@ -271,6 +276,21 @@ class CourseRows:
                 course_id=self._course.course_key,
             )
 
+    def _add_verification(self, enrollment: Enrollment, verified_at: int) -> None:
+        """The photographs that a learner sent at the first checkpoint, and what was said of them a day later."""
+        outcome = "denied" if enrollment.turn % _DENIED_EVERY == 0 else "approved"
+        sent = verified_at + 10 * 60 * times.SECOND
+        for at, status in ((sent, "submitted"), (sent + times.DAY, outcome)):
+            if at < self._until:
+                self._add(
+                    VERIFICATIONS,
+                    timestamp=times.mysql(at),
+                    status=status,
+                    course_id=self._course.course_key,
+                    checkpoint_location=self._course.usage_keys[self._course.pages[0].vertical.name],
+                    user_id=enrollment.user_id,
+                )
+
     def _add_team_member(self, enrollment: Enrollment) -> None:
         number = enrollment.learner.number % (2 * _TEAMS)
         if number >= _TEAMS:
@@ -322,8 +342,8 @@ def certificate_of(enrollment: Enrollment, progress: Progress, until: int) -> tu
 
 
 def grade_of(progress: Progress, course: Course) -> str:
-    """The share of the points that were earned, with two digits."""
-    return f"{progress.earned / course.problems:.2f}"
+    """The share of the points that were earned, rounded to two digits."""
+    return str(round(progress.earned / course.problems, 2))
 
 
 def has_newer_profiles(course: Course) -> bool:

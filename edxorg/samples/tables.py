@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 STUDENT_MODULE: Final = "courseware_studentmodule"
 """Written by a program of its own, in a dialect of its own."""
 
+VERIFICATIONS: Final = "verify_student_verificationstatus"
+"""What came of learners' photographs; many courses do not have this table any more."""
+
 
 class Table(NamedTuple):
     """A table of the package.
@@ -74,7 +77,7 @@ _COLUMNS: Final = {
     "user_id_map": "hash_id user_id username",
     "student_languageproficiency": "id user_profile_id code",
     "student_anonymoususerid": "id user_id anonymous_user_id course_id",
-    "user_api_usercoursetag": "id user_id course_id key=xblock.partition_service.partition_0 value",
+    "user_api_usercoursetag": "id user_id key=xblock.partition_service.partition_0 course_id value",
     "credit_crediteligibility": "id created modified username deadline course_id",
     "course_groups_cohortmembership": "user_id course_id group_type=cohort name",
     "django_comment_client_role_users": "course_id user_id name",
@@ -91,8 +94,8 @@ _COLUMNS: Final = {
         "id revision_number=1 user_message= automatic_log= ip_address=NULL user_id modified created "
         "previous_revision_id=NULL deleted=0 locked=0 article_id content title"
     ),
-    "verify_student_verificationstatus": "timestamp status course_id checkpoint_location user_id",
-    "assessment_assessment": "id submission_uuid scored_at scorer_id score_type=ST feedback rubric_id",
+    VERIFICATIONS: "timestamp status course_id checkpoint_location user_id",
+    "assessment_assessment": "id submission_uuid scored_at scorer_id score_type feedback rubric_id",
     "assessment_assessmentfeedback": "id submission_uuid feedback_text",
     "assessment_assessmentfeedback_assessments": "id assessmentfeedback_id assessment_id",
     "assessment_assessmentfeedback_options": "id assessmentfeedback_id assessmentfeedbackoption_id",
@@ -101,14 +104,13 @@ _COLUMNS: Final = {
     "assessment_criterion": "id name label order_num prompt rubric_id",
     "assessment_criterionoption": "id order_num points name label explanation criterion_id",
     "assessment_peerworkflow": (
-        "id student_id item_id course_id submission_uuid created_at completed_at=NULL grading_completed_at=NULL "
-        "cancelled_at=NULL"
+        "id student_id item_id course_id submission_uuid created_at completed_at grading_completed_at cancelled_at=NULL"
     ),
-    "assessment_peerworkflowitem": "id submission_uuid started_at scored=1 assessment_id author_id scorer_id",
+    "assessment_peerworkflowitem": "id submission_uuid started_at scored assessment_id author_id scorer_id",
     "assessment_rubric": "id content_hash structure_hash",
     "assessment_studenttrainingworkflow": "id submission_uuid student_id item_id course_id",
     "assessment_studenttrainingworkflowitem": (
-        "id order_num=0 started_at completed_at=NULL training_example_id workflow_id"
+        "id order_num=0 started_at completed_at training_example_id workflow_id"
     ),
     "assessment_trainingexample": "id raw_answer content_hash rubric_id",
     "assessment_trainingexample_options_selected": "id trainingexample_id criterionoption_id",
@@ -117,9 +119,7 @@ _COLUMNS: Final = {
     "submissions_studentitem": "id student_id course_id item_id item_type=openassessment",
     "submissions_submission": ("id uuid attempt_number=1 submitted_at created_at raw_answer student_item_id status=A"),
     "workflow_assessmentworkflow": ("id created modified status status_changed submission_uuid uuid course_id item_id"),
-    "workflow_assessmentworkflowstep": (
-        "id name=staff submitter_completed_at assessment_completed_at order_num=0 workflow_id"
-    ),
+    "workflow_assessmentworkflowstep": ("id name submitter_completed_at assessment_completed_at order_num workflow_id"),
 }
 """The columns of each table; `name=value` where all rows have the same value."""
 
