@@ -8,7 +8,7 @@ import dagster as dg
 
 from ol_orchestrate.course_content import CourseOutputs, output_specs
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
@@ -23,15 +23,14 @@ OUTPUTS = {
 @dg.multi_asset(
     name="flatten_edxorg_course_structure",
     specs=output_specs(OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure"),
+    required_resource_keys={LANDING_ZONE},
     retry_policy=RETRIES,
 )
-def flatten_edxorg_course_structure(
-    context: dg.AssetExecutionContext, s3file_io_manager: dg.ResourceParam[FileObjectIOManager]
-) -> Iterator[dg.MaterializeResult[None]]:
+def flatten_edxorg_course_structure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     """The structure of a course as rows."""
     with (
         as_dagster_failure(context.op_execution_context),
-        CourseOutputs(context, s3file_io_manager, COURSE_STRUCTURE) as outputs,
+        CourseOutputs(context, COURSE_STRUCTURE) as outputs,
     ):
         with outputs.open() as (blocks, name):
             structure = read_course_structure(_in_memory(blocks), name=name)

@@ -23,8 +23,9 @@ from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land
+from ol_orchestrate.landing_zone import LandingZone
+from ol_orchestrate.lib.stores import ObjectStore
 from ol_orchestrate.lib.versions import VersionedObjects
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
@@ -67,12 +68,12 @@ def _assets_of(name: str, listing: ApiListing[Any]) -> dg.AssetsDefinition:
     def assets(
         context: dg.AssetExecutionContext,
         edxorg_api: OpenEdxApiClientFactory,
-        s3file_io_manager: dg.ResourceParam[FileObjectIOManager],
+        s3file_io_manager: dg.ResourceParam[LandingZone],
     ) -> Iterator[dg.MaterializeResult[None]]:
         with as_dagster_failure(context.op_execution_context):
             pages = edxorg_api.client.pages(listing.path, listing.page)
             with collect(listing, pages, retrieved_at=_start_of_run(context)) as collected:
-                yield from _land(context, s3file_io_manager, collected)
+                yield from _land(context, s3file_io_manager.store(), collected)
 
     return assets
 
@@ -110,7 +111,7 @@ def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
 
 
 def _land(
-    context: dg.AssetExecutionContext, landing_zone: FileObjectIOManager, collected: Collected
+    context: dg.AssetExecutionContext, landing_zone: ObjectStore, collected: Collected
 ) -> list[dg.MaterializeResult[None]]:
     """Both outputs into the landing zone, before either is recorded; what is to be recorded of them."""
     results = []
@@ -127,7 +128,7 @@ def _land(
                 schema=_schema(output.table),
                 metadata={**rows, "repeated": output.repeated, "source": "edxorg"},
             ),
-            to=VersionedObjects(landing_zone.store(), partial(api_data_key, name)),
+            to=VersionedObjects(landing_zone, partial(api_data_key, name)),
         )
         context.log.info("%s: %d rows, %s", name, output.row_count, "new" if result else "as before")
         if result:

@@ -9,6 +9,7 @@ import dagster as dg
 from edxorg.components.source_files import SourceFiles
 from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
 from ol_orchestrate.asset_keys import asset_key
+from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
@@ -44,7 +45,7 @@ def _written_by_the_archive_job(asset: str, description: str) -> dg.AssetsDefini
     spec = dg.AssetSpec(
         asset_key(asset), group_name="edxorg", description=description, partitions_def=course_and_source_partitions
     )
-    return dg.AssetsDefinition(specs=[spec.with_io_manager_key("s3file_io_manager")])
+    return dg.AssetsDefinition(specs=[spec.with_io_manager_key(LANDING_ZONE)])
 
 
 dummy_edxorg_course_structure = _written_by_the_archive_job(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -20,13 +20,10 @@ from edxorg.ops.reporting import reporter
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import Artifact, land
+from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, landing_zone, source_bucket
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
-from ol_orchestrate.lib.stores import ObjectStore, SourceInfo, VerifiedReader, join_url
+from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
 from ol_orchestrate.lib.versions import SingleObject, VersionOutcome
-
-if TYPE_CHECKING:
-    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-    from ol_orchestrate.io_managers.gcs import GCSFileIOManager
 
 LogEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 
@@ -40,9 +37,9 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
         partitions_def=logs.partitions_def(),
         deps=[logs.key()],
         description="A day's events with one set of keys, all values as text, times in UTC.",
-        io_manager_key="s3file_io_manager",
+        io_manager_key=LANDING_ZONE,
         # The raw log is not an argument: where a run has several days, one that is gone must not stop the others.
-        required_resource_keys={"gcs_input", "s3file_io_manager"},
+        required_resource_keys={SOURCE_BUCKET, LANDING_ZONE},
         # A log that is unchanged is not recorded again.
         output_required=False,
         retry_policy=RETRIES,
@@ -57,7 +54,7 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
 def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settings: Settings) -> LogEvents:
     """All days of a run, mostly one: each succeeds or fails by itself, and those that fail are raised at the end."""
     days = context.partition_keys
-    if swept := _landing_zone(context).abort_old_uploads():
+    if swept := landing_zone(context).store().abort_old_uploads():
         context.log.info("%s", swept)
     failed: list[PipelineError] = []
     for name in days:
@@ -98,14 +95,13 @@ class _Log:
         return day
 
     def open(self, context: dg.AssetExecutionContext) -> VerifiedReader:
-        archive_bucket: GCSFileIOManager = context.resources.gcs_input
-        path = archive_bucket.find(context.instance, self.files.key(), self.name)
+        path = source_bucket(context).find(context.instance, self.files.key(), self.name)
         return path.store.read(path.key)
 
 
 def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
     day = raw.day
-    landing_zone = _landing_zone(context)
+    store = landing_zone(context).store()
     source = raw.open(context)
     report_progress = reporter(context.log, "lines")
 
@@ -117,15 +113,15 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()
-        rejects_key = write_rejects(log, landing_zone, raw.name) if log.whole else None
-        rejects = rejects_key and join_url(landing_zone.url, rejects_key)
+        rejects_key = write_rejects(log, store, raw.name) if log.whole else None
+        rejects = rejects_key and join_url(store.url, rejects_key)
         recorded = None
         if log.output is not None:
             recorded = land(
                 context.instance,
                 context.asset_key,
-                _made(log, day, raw.name, source.info, rejects, landing_zone.upload_check),
-                to=SingleObject(landing_zone, normalized_log_key(raw.name)),
+                _made(log, day, raw.name, source.info, rejects, store.upload_check),
+                to=SingleObject(store, normalized_log_key(raw.name)),
                 partition=raw.name,
             )
     context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
@@ -141,11 +137,6 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
         yield log_evaluation(raw.files.key(), raw.name, log.report, rejects)
     if log.problem is not None:
         raise log.problem
-
-
-def _landing_zone(context: dg.AssetExecutionContext) -> ObjectStore:
-    io_manager: FileObjectIOManager = context.resources.s3file_io_manager
-    return io_manager.store()
 
 
 def _made(

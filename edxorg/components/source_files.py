@@ -8,6 +8,7 @@ import dagster as dg
 
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
+from ol_orchestrate.landing_zone import SOURCE_BUCKET
 from ol_orchestrate.recording import DATA_VERSION, latest_tags
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
         spec = dg.AssetSpec(
             self.key(), group_name="edxorg", description=self.description, partitions_def=self.partitions_def()
         )
-        return dg.AssetsDefinition(specs=[spec.with_io_manager_key("gcs_input")])
+        return dg.AssetsDefinition(specs=[spec.with_io_manager_key(SOURCE_BUCKET)])
 
     def arrived(
         self, url: str, *, size: int, created: datetime, version: str, request: str | None = None

@@ -1,7 +1,7 @@
 """The op that turns an archive of course exports into objects and materializations."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -21,6 +21,7 @@ from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
@@ -28,9 +29,6 @@ from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from ol_orchestrate.recording import metadata_of, tags_of
-
-if TYPE_CHECKING:
-    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 
 
 def archive_op(settings: Settings) -> dg.OpDefinition:
@@ -52,7 +50,7 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
         name="process_edxorg_archive",
         out=dg.Out(dg.Nothing),
         pool="edxorg_archive",
-        required_resource_keys={"s3file_io_manager"},
+        required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
     def process_edxorg_archive(
@@ -72,15 +70,15 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
 def _options(
     context: dg.OpExecutionContext, source: SourceInfo, config: dict[str, Any], settings: Settings
 ) -> IngestOptions:
-    landing_zone: FileObjectIOManager = context.resources.s3file_io_manager
-    url = landing_zone.base_url()
+    zone = landing_zone(context)
+    url = zone.base_url()
     try:
         dialect = {name: Dialect(reading) for name, reading in config["dialect"].items()}
     except ValueError as error:
         raise BadInputError(f"dialect: {error}; a reading is plain, escaped or quoted") from None
     return IngestOptions(
         landing_zone=url,
-        access=landing_zone.access(url),
+        access=zone.access(url),
         archive_date=settings.archive_name.date_in(context.partition_key),
         supersede=config["supersede"],
         escapes=Escapes(config["escapes"]),
@@ -93,13 +91,13 @@ def _options(
 def _process(
     context: dg.OpExecutionContext, source: VerifiedReader, options: IngestOptions, settings: Settings
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
-    landing_zone = options.landing_zone
-    if landing_zone is None:
+    url = options.landing_zone
+    if url is None:
         raise ValueError("the job writes to a landing zone")
-    store = open_store(landing_zone, options.access)
+    store = open_store(url, options.access)
     if swept := store.abort_old_uploads():
         context.log.info("%s", swept)
-    records = recording.RunRecords(context.instance, landing_zone, context.run_id)
+    records = recording.RunRecords(context.instance, url, context.run_id)
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
         ingested = ingest_archive(source, options, records, pending, naming=settings.member_naming, progress=progress)
@@ -108,7 +106,7 @@ def _process(
         courses = list(pending.partitions())
         added = recording.add_partitions(context.instance, course_and_source_partitions, courses)
         context.log.info("%d objects of %d courses to record, %d of them new", len(pending), len(courses), added)
-        describe = _Description(context.partition_key, source.info, landing_zone, options)
+        describe = _Description(context.partition_key, source.info, url, options)
         by_asset = pending.by_asset()
         for asset, of_asset in by_asset.items():
             still_to_record = ingested.still_to_record(asset, of_asset)

@@ -22,6 +22,7 @@ from edxorg.sensors.run_decision import (
     is_under_way,
 )
 from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
+from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import join_url
 from ol_orchestrate.lib.versions import short_hash
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from edxorg.components.source_files import SourceFiles
     from edxorg.lib.settings import DatedFileName
-    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
     from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = "edxorg/attempt"
@@ -69,14 +69,13 @@ def source_files_sensor(
         job_name=job.name,  # see the sensor for program reports
         minimum_interval_seconds=60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        required_resource_keys={"gcs_input"},
+        required_resource_keys={SOURCE_BUCKET},
         description=f"Ask for a run of `{job.name}` for each file named like `{file_name.example}` that is new, was "
         "published again, or failed for a reason that may pass.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        source: FileObjectIOManager = context.resources.gcs_input
         with errors_without_secrets():
-            store = source.store()
+            store = source_bucket(context).store()
             listing = _SourceListing.of(store.list(), file_name, other_names)
         seen, result = _Tick(context.instance, files, job.name, store.url, listing).result()
         context.log.info("%s", seen)

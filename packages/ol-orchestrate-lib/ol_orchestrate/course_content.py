@@ -15,6 +15,7 @@ import dagster as dg
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.automation import on_new_version
 from ol_orchestrate.landing import Artifact, land
+from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.course_partition import CoursePartition
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from ol_orchestrate.io_managers.filepath import FileObjectIOManager
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
     from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
     from ol_orchestrate.lib.versions import SingleObject
@@ -64,12 +64,11 @@ class CourseOutputs:
     All outputs land before the first of them is recorded: in a run that fails, they have failed alike.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, landing_zone: FileObjectIOManager, made_of: str) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, made_of: str) -> None:
         """Find the latest file of the run's partition.
 
         Args:
-            context: Of the run.
-            landing_zone: Where files come from and outputs go.
+            context: Of the run; its step needs the resource `LANDING_ZONE`.
             made_of: The asset whose file this is.
 
         Raises:
@@ -79,9 +78,10 @@ class CourseOutputs:
         self._context = context
         self.course = _course(context.partition_key)
         upstream = asset_key(made_of)
-        self._path = landing_zone.find(context.instance, upstream, context.partition_key)
+        zone = landing_zone(context)
+        self._path = zone.find(context.instance, upstream, context.partition_key)
         self._retrieved_at = _latest_materialization(context.instance, upstream, context.partition_key)
-        self.store: ObjectStore = landing_zone.store()
+        self.store: ObjectStore = zone.store()
         self._problems: Sequence[Problem] = ()
         self._missing: Sequence[Reference[Any]] = ()
         self._spools = ExitStack()

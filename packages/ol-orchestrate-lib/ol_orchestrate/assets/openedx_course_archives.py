@@ -7,7 +7,7 @@ import dagster as dg
 
 from ol_orchestrate.course_content import CourseOutputs, output_specs
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
 from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT
@@ -34,15 +34,14 @@ def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.Asse
     @dg.multi_asset(
         name="extract_edxorg_courserun_metadata",
         specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks"),
+        required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
-    def extract_edxorg_courserun_metadata(
-        context: dg.AssetExecutionContext, s3file_io_manager: dg.ResourceParam[FileObjectIOManager]
-    ) -> Iterator[dg.MaterializeResult[None]]:
+    def extract_edxorg_courserun_metadata(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         """Metadata, videos, policies, signatories, blocks and static files of a course."""
         with (
             as_dagster_failure(context.op_execution_context),
-            CourseOutputs(context, s3file_io_manager, COURSE_XML) as outputs,
+            CourseOutputs(context, COURSE_XML) as outputs,
             StaticAssets() as static_assets,
         ):
             with outputs.open() as (blocks, name):
