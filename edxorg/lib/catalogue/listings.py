@@ -30,6 +30,7 @@ from edxorg.lib.catalogue.catalogue_rows import (
 from edxorg.lib.catalogue.responses import Course, Program
 from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
 from ol_orchestrate.lib.openedx_api import Page
+from ol_orchestrate.lib.record_spool import RecordSpool
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -192,29 +193,24 @@ def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retri
             raise BadInputError(message)
         stamp = f',"{RETRIEVED_AT.name}":"{retrieved_at.astimezone(UTC).isoformat()}"}}'.encode()
         entries = [entry for _, entry in sorted(arrivals.entries.items())]
-        parts = (span for entry in entries for _, span in sorted(entry.parts.items()))
+        parts = (number for entry in entries for _, number in sorted(entry.parts.items()))
         return Collected(
             _write(listing.records, arrivals.read(entry.row for entry in entries), stamp, records_repeated),
             _write(listing.parts, arrivals.read(parts), stamp, parts_repeated),
         )
 
 
-class _Span(NamedTuple):
-    offset: int
-    size: int
-
-
 class _Entry(NamedTuple):
-    row: _Span
-    parts: dict[str, _Span]
+    row: int
+    parts: dict[str, int]
 
 
 class _Arrivals:
-    """Rows as they come, in a spool, and where the latest one of each key is."""
+    """Rows as they come, in a spool, and the number of the latest one of each key."""
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
-        self._spool = Spool()
+        self._spool = RecordSpool()
 
     def keep(self, rows: RecordRows) -> int:
         """Store a record with its parts in place of an earlier arrival of it; return how many parts were repeated."""
@@ -222,16 +218,12 @@ class _Arrivals:
         self.entries[rows.key] = _Entry(self._store(rows.row), parts)
         return len(rows.parts or []) - len(parts)
 
-    def _store(self, row: BaseModel) -> _Span:
-        offset = self._spool.size
-        return _Span(offset, self._spool.write(row.model_dump_json().encode()))
+    def _store(self, row: BaseModel) -> int:
+        return self._spool.append([row.model_dump_json().encode()])
 
-    def read(self, spans: Iterable[_Span]) -> Iterator[bytes]:
-        """The rows at these places, each a JSON object; nothing can be stored after that."""
-        stored = self._spool.reader()
-        for span in spans:
-            stored.seek(span.offset)
-            yield stored.read(span.size)
+    def read(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """The rows with these numbers, each a JSON object."""
+        return map(self._spool.read, numbers)
 
     def close(self) -> None:
         self._spool.close()

@@ -6,22 +6,19 @@ import gzip
 import hashlib
 import mimetypes
 import tarfile
-import tempfile
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TypedDict, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TypedDict
 
 from ol_orchestrate.lib.openedx.export_files import NOT_CONTENT
 from ol_orchestrate.lib.openedx.passports import PassportScan
 from ol_orchestrate.lib.openedx.problems import CourseExportError, ProblemList
+from ol_orchestrate.lib.record_spool import RecordSpool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
 MAX_STATIC_BYTES = 8 << 30
 """All static assets of a course together, unpacked: what the temporary folder must be able to take."""
-
-IN_MEMORY = 4 << 20
-"""Bytes that stay in memory; a course of text only never touches the disk."""
 
 _NOT_ASSETS = NOT_CONTENT | {"policies"}
 
@@ -44,7 +41,7 @@ class Manifest(TypedDict):
 
 
 class _Spooled(NamedTuple):
-    offset: int
+    number: int
     size: int
     sha256: str
 
@@ -59,8 +56,8 @@ class StaticAssets:
 
     def __init__(self) -> None:
         """Nothing has been collected."""
-        self._spool = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
-        self._end = 0
+        self._spool = RecordSpool()
+        self._bytes = 0
         self._collected: dict[str, _Spooled] = {}
         self._secret: set[str] = set()
         self._files: dict[str, _Spooled] = {}
@@ -74,16 +71,21 @@ class StaticAssets:
         """
         digest = hashlib.sha256()
         scan = PassportScan()
-        offset = self._end
-        for chunk in chunks:
-            self._end += len(chunk)
-            if self._end > MAX_STATIC_BYTES:
-                limit = f"{MAX_STATIC_BYTES >> 30} GiB"
-                raise CourseExportError(f"{path}: the static files are larger than {limit} together. Leave some out")
-            digest.update(chunk)
-            scan.feed(chunk)
-            self._spool.write(chunk)
-        self._collected[path] = _Spooled(offset, self._end - offset, digest.hexdigest())
+
+        def read() -> Iterator[bytes]:
+            for chunk in chunks:
+                self._bytes += len(chunk)
+                if self._bytes > MAX_STATIC_BYTES:
+                    limit = f"{MAX_STATIC_BYTES >> 30} GiB"
+                    raise CourseExportError(
+                        f"{path}: the static files are larger than {limit} together. Leave some out"
+                    )
+                digest.update(chunk)
+                scan.feed(chunk)
+                yield chunk
+
+        number = self._spool.append(read())
+        self._collected[path] = _Spooled(number, self._spool.size_of(number), digest.hexdigest())
         (self._secret.add if scan.found else self._secret.discard)(path)
 
     def select(self, root: str, problems: ProblemList) -> None:
@@ -141,8 +143,7 @@ class StaticAssets:
             for path, file in self._files.items():
                 header = tarfile.TarInfo(path)
                 header.size = file.size
-                self._spool.seek(file.offset)
-                tar.addfile(header, cast("BinaryIO", self._spool))
+                tar.addfile(header, self._spool.open(file.number))
 
     def __enter__(self) -> Self:
         """The assets themselves."""
