@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,8 @@ class Measurement:
     peak_bytes: int = 0
     """Of this process and all below it together; pages that several of them map are shared out among them. 0 where
     there is no `/proc`."""
+    peak_rss: int = 0
+    """The same, with such pages counted for each of them, as those do who add up what `ps` shows."""
     load: float = 0.0
     """How many processes wanted a processor in the last minute."""
 
@@ -63,7 +65,9 @@ def _cpu_seconds() -> float:
 def _sample(measurement: Measurement, done: threading.Event, own: bool) -> None:  # noqa: FBT001
     while not done.wait(_SAMPLED_EVERY):
         processes = [each for each in _process_tree(os.getpid()) if own or each != os.getpid()]
-        measurement.peak_bytes = max(measurement.peak_bytes, sum(map(_memory, processes)))
+        memories = list(map(_memory, processes))
+        measurement.peak_bytes = max(measurement.peak_bytes, sum(each.pss for each in memories))
+        measurement.peak_rss = max(measurement.peak_rss, sum(each.rss for each in memories))
 
 
 def _process_tree(root: int) -> Iterator[int]:
@@ -80,9 +84,15 @@ def _process_tree(root: int) -> Iterator[int]:
         yield from _process_tree(int(child))
 
 
-def _memory(process: int) -> int:
+class _Memory(NamedTuple):
+    pss: int = 0
+    rss: int = 0
+
+
+def _memory(process: int) -> _Memory:
     try:
         rollup = (_PROC / f"{process}/smaps_rollup").read_text()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+        return _Memory()
+    kilobytes = {line.split()[0]: int(line.split()[1]) for line in rollup.splitlines()[1:]}
+    return _Memory(kilobytes.get("Pss:", 0) << 10, kilobytes.get("Rss:", 0) << 10)

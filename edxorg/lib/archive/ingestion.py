@@ -7,7 +7,7 @@ block by block, so nothing is ever held whole, and it keeps the report.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -33,17 +33,18 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
     SourceChangedError,
 )
-from ol_orchestrate.lib.stores import UploadBudget
+from ol_orchestrate.lib.stores import shared_store
 from ol_orchestrate.lib.tar import tar_entries
 from ol_orchestrate.lib.versions import is_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
     from datetime import date
 
     from edxorg.lib.archive.reconciling import Records
-    from ol_orchestrate.lib.stores import VerifiedReader
+    from ol_orchestrate.lib.stores import SharedStore, VerifiedReader
     from ol_orchestrate.lib.tar import TarEntry
     from ol_orchestrate.lib.versions import Recorded
 
@@ -147,8 +148,10 @@ def ingest_archive(
     reconciler = Reconciler(options, records)
     with PendingRecords() as to_settle:
         with (
-            UploadBudget(PARTS_AT_ONCE) as budget,
-            pool_class(MemberWriter, options, budget, workers=workers, descriptors=budget.descriptors) as pool,
+            _landing_zone(options) as store,
+            pool_class(
+                MemberWriter, options, store, workers=workers, descriptors=store.descriptors if store else ()
+            ) as pool,
         ):
             ingestion = _Ingestion(pool, options.archive_date, records, to_record, to_settle, naming)
             problem = _read(source, ingestion, progress)
@@ -162,6 +165,12 @@ def ingest_archive(
     report = ingestion.report
     report.problem = str(problem) if problem else None
     return Ingested(report, problem, is_refused, options, records, reconciler)
+
+
+def _landing_zone(options: IngestOptions) -> AbstractContextManager[SharedStore | None]:
+    if options.landing_zone is None:
+        return nullcontext()
+    return shared_store(options.landing_zone, options.access, parts=PARTS_AT_ONCE)
 
 
 def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Progress], None]) -> PipelineError | None:

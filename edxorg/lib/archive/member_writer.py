@@ -33,7 +33,7 @@ from edxorg.lib.tables import (
 from edxorg.lib.workers import Deferred, TruncatedStreamError
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.spool import Spool
-from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, UploadBudget, open_store
+from ol_orchestrate.lib.stores import ObjectStore, SharedStore, StoreAccess
 from ol_orchestrate.lib.versions import (
     Recorded,
     TableStats,
@@ -142,10 +142,10 @@ def _emptying(blocks: deque[bytes]) -> Iterator[bytes]:
 class MemberWriter:
     """A worker's state: its store and its threads."""
 
-    def __init__(self, options: IngestOptions, budget: UploadBudget | None = None) -> None:
-        """Made once in each process; `budget` is the run's."""
+    def __init__(self, options: IngestOptions, store: SharedStore | None = None) -> None:
+        """Made once in each process; `store` is the landing zone, if there is one."""
         self.options = options
-        self.store = open_store(options.landing_zone, options.access, budget=budget) if options.landing_zone else None
+        self.store = store.open() if store else None
         at_once = self.store.writes_at_once if self.store else 1
         self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="write")
         self._began: datetime | None = None

@@ -14,16 +14,18 @@ Making a store connects to nothing and reads no credentials; the first request d
 - `cloud.py`: what S3 and Cloud Storage have in common; `opening.py`: from a URL to its store;
 - `reading.py`: verified reading; `checksums.py`: the checksums that stores announce;
 - `answers.py`: errors for what stores answer; `retrying.py`: the one bound on repeated requests;
-- `certificates.py`: the authorities that an operator trusts; `budget.py`: the memory that uploads share.
+- `certificates.py`: the authorities that an operator trusts; `budget.py`: the memory that uploads share;
+- `asking.py`: what child processes ask their parent.
 """
 
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, join_url, split_url
 from ol_orchestrate.lib.stores.budget import UploadBudget
-from ol_orchestrate.lib.stores.opening import StoreAccess, open_store
+from ol_orchestrate.lib.stores.opening import SharedStore, StoreAccess, open_store, shared_store
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 
 __all__ = [
     "ObjectStore",
+    "SharedStore",
     "SourceInfo",
     "StoreAccess",
     "StoredObject",
@@ -31,5 +33,6 @@ __all__ = [
     "VerifiedReader",
     "join_url",
     "open_store",
+    "shared_store",
     "split_url",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
@@ -12,12 +13,14 @@ from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from fsspec import AbstractFileSystem
 
     from ol_orchestrate.lib.stores.path import StorePath
     from ol_orchestrate.lib.stores.reading import VerifiedReader
+    from ol_orchestrate.lib.stores.s3 import S3Connection
 
 _SAFE_KEY = re.compile(r"(?!\.)[^/\x00-\x1f]+(?:/(?!\.)[^/\x00-\x1f]+)*")
 
@@ -115,6 +118,14 @@ class ObjectStore(ABC):
             A sentence about what was done, or why nothing could be; `None` where nothing was left.
         """
         return None
+
+    def connected(self) -> AbstractContextManager[S3Connection | None]:
+        """What children of this process need not find out again to open the store, until the block ends.
+
+        Raises:
+            PipelineError: The settings or the credentials cannot be used.
+        """
+        return nullcontext()
 
     def path(self, key: str) -> StorePath:
         """An object, there or not, as a path that streams when it is opened."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib.stores.base import split_url
+from ol_orchestrate.lib.stores.budget import UploadBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ol_orchestrate.lib.stores.base import ObjectStore
-    from ol_orchestrate.lib.stores.budget import UploadBudget
+    from ol_orchestrate.lib.stores.s3 import S3Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,20 @@ class StoreAccess:
     google_service_account: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def open_store(url: str, access: StoreAccess | None = None, *, budget: UploadBudget | None = None) -> ObjectStore:
+def open_store(
+    url: str,
+    access: StoreAccess | None = None,
+    *,
+    budget: UploadBudget | None = None,
+    connection: S3Connection | None = None,
+) -> ObjectStore:
     """The store at `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`. Connects to nothing yet.
 
     Args:
         url: Where.
         access: How to get in.
         budget: What uploads share with those of other processes; without one, each upload has a bound of its own.
+        connection: What another process has found out.
 
     Raises:
         BadInputError: The URL is of no known kind.
@@ -57,8 +66,46 @@ def open_store(url: str, access: StoreAccess | None = None, *, budget: UploadBud
         case "s3":
             from ol_orchestrate.lib.stores.s3 import S3Store  # noqa: PLC0415
 
-            return S3Store(url, access, budget)
+            return S3Store(url, access, budget, connection)
         case _:
             from ol_orchestrate.lib.stores.gcs import GCSStore  # noqa: PLC0415
 
             return GCSStore(url, service_account=access.google_service_account, budget=budget)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStore:
+    """A store that worker processes write to: they share one budget of uploads, and what their parent has found out.
+
+    A child that is given the descriptors can unpickle it.
+    """
+
+    url: str
+    access: StoreAccess
+    budget: UploadBudget
+    connection: S3Connection | None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What a child must inherit."""
+        return (*self.budget.descriptors, *(self.connection.descriptors if self.connection else ()))
+
+    def open(self) -> ObjectStore:
+        """The store, in a child."""
+        return open_store(self.url, self.access, budget=self.budget, connection=self.connection)
+
+
+@contextmanager
+def shared_store(url: str, access: StoreAccess, *, parts: int) -> Iterator[SharedStore]:
+    """A store for child processes, which all end before the block does.
+
+    Args:
+        url: Where.
+        access: How to get in.
+        parts: Parts of uploads that all children may have in memory at a time.
+
+    Raises:
+        PipelineError: The settings or the credentials cannot be used.
+    """
+    with UploadBudget(parts) as budget, open_store(url, access).connected() as connection:
+        yield SharedStore(url, access, budget, connection)

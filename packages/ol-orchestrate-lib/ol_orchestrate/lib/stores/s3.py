@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
+from ol_orchestrate.lib.stores.asking import Question, answering
 from ol_orchestrate.lib.stores.base import join_url
 from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
@@ -63,6 +65,30 @@ ETAG_OR_READ_BACK = "etag, or read back"
 """The check of an upload to a store that gets no checksum."""
 
 
+@dataclass(frozen=True, slots=True)
+class S3Connection:
+    """How to reach a bucket, as botocore finds it; a process that is given this need not load botocore, 30 MB.
+
+    Attributes:
+        endpoint: Address of the server.
+        region: The bucket's.
+        verify: Whether and by which authorities servers are checked; `None` for those that come with the client.
+        sends_checksums: Whether uploads carry their checksums.
+        keys: Gives the credentials of the moment; `None` to ask without any.
+    """
+
+    endpoint: str
+    region: str
+    verify: bool | str | None
+    sends_checksums: bool
+    keys: Callable[[], S3Credential] | None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What a child process must inherit to use it."""
+        return (self.keys.descriptor,) if isinstance(self.keys, Question) else ()
+
+
 class S3Store(CloudStore):
     """Objects in an S3 bucket; credentials, region and endpoint as botocore finds them for a profile.
 
@@ -73,10 +99,17 @@ class S3Store(CloudStore):
     variables = AWS
     version_header = "ETag"
 
-    def __init__(self, url: str, access: StoreAccess, budget: UploadBudget | None = None) -> None:
-        """A store at `s3://bucket/prefix`."""
+    def __init__(
+        self,
+        url: str,
+        access: StoreAccess,
+        budget: UploadBudget | None = None,
+        connection: S3Connection | None = None,
+    ) -> None:
+        """A store at `s3://bucket/prefix`; `connection` is what another process has found out."""
         super().__init__(url, budget)
         self._access = access
+        self._given = connection
         self._bucket_region: str | None = None
         self._clients: dict[str | None, BaseClient] = {}
 
@@ -153,7 +186,8 @@ class S3Store(CloudStore):
         if region := response_dict["headers"].get("x-amz-bucket-region"):
             if region != self._client.meta.region_name:
                 self._bucket_region = region
-                for name in ("_store", "_uploads"):
+                self._given = None
+                for name in ("_connection", "_store", "_uploads"):
                     self.__dict__.pop(name, None)
         elif status // 100 == 3 and status != HTTPStatus.NOT_MODIFIED:  # noqa: PLR2004
             raise error_of_response(self.url, status, variables=AWS)
@@ -175,44 +209,75 @@ class S3Store(CloudStore):
         with suppress(PipelineError), self._client_errors("", self.missing("")):
             self._client.head_bucket(Bucket=self.bucket)  # type: ignore[attr-defined]
 
+    @cached_property
+    def _connection(self) -> S3Connection:
+        """What obstore needs to know, which the vendor's own client finds out."""
+        if self._given is not None:
+            return self._given
+        meta = self._client.meta
+        unsigned = self._access.aws_unsigned
+        if not unsigned and self._session.get_credentials() is None:
+            raise self._no_credentials()
+        return S3Connection(
+            endpoint=meta.endpoint_url,
+            region=meta.region_name or "us-east-1",
+            verify=self._verify,
+            sends_checksums=self._sends_checksums,
+            keys=None if unsigned else self._keys,
+        )
+
+    def _keys(self) -> S3Credential:
+        if (credentials := self._session.get_credentials()) is None:
+            raise self._no_credentials()
+        keys = credentials.get_frozen_credentials()
+        return {
+            "access_key_id": keys.access_key or "",
+            "secret_access_key": keys.secret_key or "",
+            "token": keys.token,
+            "expires_at": datetime.now(UTC) + CREDENTIALS_LIVE,
+        }
+
+    @contextmanager
+    def connected(self) -> Iterator[S3Connection]:
+        """See `ObjectStore.connected`."""
+        self._follow()
+        connection = self._connection
+        if connection.keys is None:
+            yield connection
+            return
+        with answering(self._keys_for_children) as question:
+            yield replace(connection, keys=question)
+
+    def _keys_for_children(self) -> S3Credential:
+        with self._client_errors("", self.missing_bucket()):
+            return self._keys()
+
     def _options(self) -> dict[str, Any]:
-        """What obstore needs to know, which the vendor's own client found out."""
-        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
-
-        remember_keys = self._remember_keys
-
-        class Provider(Boto3CredentialProvider):
-            def __call__(self) -> S3Credential:
-                remember_keys()
-                return super().__call__()
-
-        endpoint: str = self._client.meta.endpoint_url
-        verify = self._verify
+        connection = self._connection
+        verify = connection.verify
         options: dict[str, Any] = {
             "config": {
-                "endpoint": endpoint,
-                "region": self._client.meta.region_name or "us-east-1",
+                "endpoint": connection.endpoint,
+                "region": connection.region,
                 "virtual_hosted_style_request": False,
-                "skip_signature": self._access.aws_unsigned,
-                **({"checksum_algorithm": "SHA256"} if self._sends_checksums else {}),
+                "skip_signature": connection.keys is None,
+                **({"checksum_algorithm": "SHA256"} if connection.sends_checksums else {}),
             },
             "client_options": {
                 **CLIENT_OPTIONS,
-                "allow_http": endpoint.startswith("http://"),
+                "allow_http": connection.endpoint.startswith("http://"),
                 "allow_invalid_certificates": verify is False,
                 **self._trust(verify if isinstance(verify, str) else None),
             },
             "retry_config": NO_RETRIES,
         }
-        if self._access.aws_unsigned:
-            return options
-        if self._session.get_credentials() is None:
-            raise self._no_credentials()
-        return {**options, "credential_provider": Provider(self._session, ttl=CREDENTIALS_LIVE)}
+        return options if connection.keys is None else {**options, "credential_provider": _Provider(connection.keys)}
 
     @cached_property
     def _sends_checksums(self) -> bool:
         """False by `AWS_REQUEST_CHECKSUM_CALCULATION=when_required`, or the same in the profile."""
+        if self._given is not None:
+            return self._given.sends_checksums
         return bool(self._session.get_config_variable("request_checksum_calculation") != "when_required")
 
     @property
@@ -416,3 +481,15 @@ class S3Store(CloudStore):
 
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"if_match": f'"{info.version}"'}
+
+
+class _Provider:
+    """Credentials for obstore, kept out of all texts."""
+
+    def __init__(self, keys: Callable[[], S3Credential]) -> None:
+        self._keys = keys
+
+    def __call__(self) -> S3Credential:
+        keys = self._keys()
+        remember_secrets(keys["secret_access_key"], keys["token"])
+        return keys
