@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from edxorg.commands.homes import COMMAND, COMMANDS, dagster_instance
+from edxorg.commands.console import progress_bar
+from edxorg.commands.homes import COMMAND, COMMANDS, CONFIGURATION, EARLIER_CONFIGURATIONS, dagster_instance
 from edxorg.commands.runs import run_job
+from edxorg.lib.progress import RunObserver, observed_by
 from edxorg.samples.archive import write_sample_archive
 
 if TYPE_CHECKING:
@@ -118,6 +120,47 @@ def waiting_job() -> None:
     one_at_a_time()
 
 
+class Listener(RunObserver):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str | None] = []
+
+    def waiting(self, reason: str | None) -> None:
+        self.told.append(reason)
+
+
+def test_where_there_is_no_bar_a_command_says_in_a_line_that_it_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("mitx-2024-01-31.tar.gz") as bar:
+        bar.waiting("waits for another run")
+        bar.waiting(None)
+    assert capsys.readouterr().err == "mitx-2024-01-31.tar.gz: waits for another run\n"
+
+
+@pytest.mark.parametrize("configuration", EARLIER_CONFIGURATIONS)
+def test_in_a_home_of_an_earlier_version_archives_wait_for_each_other_from_now_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configuration: str
+) -> None:
+    assert configuration_after_a_command(tmp_path, monkeypatch, configuration) == CONFIGURATION
+
+
+def test_the_configuration_of_a_home_that_somebody_has_edited_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = "telemetry:\n  enabled: false\nretention:\n  schedule:\n    purge_after_days: 90\n"
+    assert configuration_after_a_command(tmp_path, monkeypatch, edited) == edited
+
+
+def configuration_after_a_command(home: Path, monkeypatch: pytest.MonkeyPatch, configuration: str) -> str:
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    (home / "dagster.yaml").write_text(configuration)
+    with dagster_instance() as instance:
+        limit = instance.event_log_storage.get_pool_config().default_pool_limit
+    written = (home / "dagster.yaml").read_text()
+    assert limit == (1 if written == CONFIGURATION else None)
+    return written
+
+
 def test_a_command_that_waits_for_another_goes_on_when_that_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,16 +174,58 @@ def test_a_command_that_waits_for_another_goes_on_when_that_is_killed(
             pools.initialize_concurrency_limit_to_default("edxorg_archive")
             assert pools.claim_concurrency_slot("edxorg_archive", first.run_id, "step").is_claimed
             reasons: list[list[str]] = []
-            waiting = threading.Thread(target=lambda: reasons.append(run_job(waiting_job, instance)), daemon=True)
+            observer = Listener()
+
+            def run() -> None:
+                with observed_by(observer):
+                    reasons.append(run_job(waiting_job, instance))
+
+            waiting = threading.Thread(target=run, daemon=True)
             waiting.start()
             waiting.join(4)
             assert waiting.is_alive(), "it waits for its turn"
+            told = f"waits for run {first.run_id}, as the pool edxorg_archive is full"
+            assert observer.told == [told]
         # A killed process holds no lock.
         waiting.join(60)
         assert reasons == [[]]
+        assert observer.told == [told, None]
         ended = instance.get_run_by_id(first.run_id)
         assert ended is not None
         assert ended.status is dg.DagsterRunStatus.FAILURE
+
+
+OTHER_RUN = "0b3c0ac4-6a1d-4f0f-8a2f-0c3f5a1c7d11"
+
+
+def test_a_command_says_that_it_waits_also_where_another_run_was_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with dagster_instance() as instance:
+        pools = instance.event_log_storage
+        pools.initialize_concurrency_limit_to_default("edxorg_archive")
+
+        @dg.op(out=dg.Out(dg.Nothing))
+        def another_run_is_faster() -> None:
+            assert pools.claim_concurrency_slot("edxorg_archive", OTHER_RUN, "step").is_claimed
+
+        @dg.op(ins={"start": dg.In(dg.Nothing)}, pool="edxorg_archive")
+        def one_at_a_time_after_that() -> None: ...
+
+        @dg.job
+        def overtaken_job() -> None:
+            one_at_a_time_after_that(another_run_is_faster())
+
+        class LetsGo(Listener):
+            def waiting(self, reason: str | None) -> None:
+                super().waiting(reason)
+                pools.free_concurrency_slots_for_run(OTHER_RUN)
+
+        observer = LetsGo()
+        with observed_by(observer):
+            assert run_job(overtaken_job, instance) == []
+        assert observer.told[0] == f"waits for run {OTHER_RUN}, as the pool edxorg_archive is full"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupted", "terminated"])

@@ -5,8 +5,9 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def materializations(asset: dg.AssetKey, version: str) -> Iterator[dg.AssetMater
 @dg.op(out=dg.Out(dg.Nothing), config_schema=str)
 def record_all(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
     for asset in ASSETS:
-        yield from record(context, materializations(asset, context.op_config))
+        yield from record(context, materializations(asset, context.op_config), iter)
     yield dg.Output(None)
 
 
@@ -83,6 +84,52 @@ def on_postgres(url: str, home: Path) -> dg.DagsterInstance:
     storage = f"telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: {url}\n"
     (home / "dagster.yaml").write_text(storage)
     return dg.DagsterInstance.from_config(str(home))
+
+
+SEEN_BY_ANOTHER_RUN: list[int] = []
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def record_while_another_run_looks(
+    context: dg.OpExecutionContext,
+) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    seen = SEEN_BY_ANOTHER_RUN
+
+    def look() -> None:
+        with recording.others_wait(context.instance):
+            seen.append(len(latest_tags(context.instance, ASSETS[0])))
+
+    another = threading.Thread(target=look)
+
+    def still_to_record(some: Sequence[dg.AssetMaterialization]) -> Sequence[dg.AssetMaterialization]:
+        another.start()
+        another.join(0.3)
+        return some
+
+    yield from record(context, materializations(ASSETS[0], "first"), still_to_record)
+    another.join(30)
+    yield dg.Output(None)
+
+
+@dg.job
+def looking_job() -> None:
+    record_while_another_run_looks()
+
+
+def check_that_another_run_sees_all_or_nothing(instance: dg.DagsterInstance) -> None:
+    SEEN_BY_ANOTHER_RUN.clear()
+    assert looking_job.execute_in_process(instance=instance).success
+    assert [len(PARTITIONS)] == SEEN_BY_ANOTHER_RUN
+
+
+def test_a_run_that_wants_to_record_waits_until_another_one_has_on_sqlite() -> None:
+    with dg.instance_for_test() as instance:
+        check_that_another_run_sees_all_or_nothing(instance)
+
+
+def test_a_run_that_wants_to_record_waits_until_another_one_has_on_postgres(postgres_url: str, tmp_path: Path) -> None:
+    with on_postgres(postgres_url, tmp_path) as instance:
+        check_that_another_run_sees_all_or_nothing(instance)
 
 
 def another_dagster(*_: object) -> None:

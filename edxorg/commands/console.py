@@ -46,8 +46,15 @@ class Bar(RunObserver):
     def __init__(self, bars: Bars, name: str) -> None:
         """A bar for one file."""
         self._bars = bars
+        self._name = name
         self._task = bars.add_task(name, total=None, counts="")
         self.result: AnyAccount | None = None
+
+    def waiting(self, reason: str | None) -> None:
+        """Say in the bar's line why nothing moves; where there is no bar, in a line of its own."""
+        self._bars.update(self._task, counts=reason or "")
+        if reason and self._bars.disable:
+            click.echo(f"{self._name}: {reason}", err=True)
 
     def progress(self, progress: Progress) -> None:
         """Move the bar."""

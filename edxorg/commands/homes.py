@@ -40,6 +40,12 @@ concurrency:
     granularity: op
 """
 
+EARLIER_CONFIGURATIONS = (
+    "telemetry:\n  enabled: false\n",
+    "telemetry:\n  enabled: false\nnux:\n  enabled: false\n",
+)
+"""Of homes that earlier versions made, in which archives would not wait for each other."""
+
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often a command looks for killed ones, which may hold what it waits for."""
 
@@ -61,6 +67,7 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
     with console.writing_to(folder):
         if not folder.exists() or not any(folder.iterdir()):
             _make_home(folder)
+        _renew_configuration(folder / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(folder)
     with dg.DagsterInstance.get() as instance, _living_command(folder, instance) as command:
         token = _command.set(command)
@@ -87,6 +94,14 @@ def _make_home(home: Path) -> None:
             instance.get_dynamic_partitions("")
             instance.all_instigator_state()
         unfinished.replace(home)
+
+
+def _renew_configuration(file: Path) -> None:
+    """Bring the configuration that an earlier version wrote up to date; one that somebody has edited is theirs."""
+    if file.exists() and file.read_text() in EARLIER_CONFIGURATIONS:
+        renewed = file.with_name(f".{file.name}.{uuid4().hex}")
+        renewed.write_text(CONFIGURATION)
+        renewed.replace(file)
 
 
 @contextmanager

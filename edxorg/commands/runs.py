@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 import click
 
-from edxorg.commands.homes import tags_of_this_command
+from edxorg.commands.homes import SECONDS_BETWEEN_LOOKS, tags_of_this_command
+from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import join_url, open_store, split_url
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     import dagster as dg
 
     from edxorg.components.source_files import SourceFiles
+    from edxorg.lib.progress import RunObserver
     from edxorg.lib.settings import DatedFileName
 
 
@@ -113,8 +121,11 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
 
 def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None) -> list[str]:
     """Run a job in this process; return why it failed, one reason for each step that did."""
-    tags = tags_of_this_command()
-    return _reasons(job.execute_in_process(instance=instance, partition_key=partition, tags=tags, **QUIET))
+    run, tags = str(uuid4()), tags_of_this_command()
+    with _when_there_is_room(instance, run, job.graph.pools, current_observer()):
+        return _reasons(
+            job.execute_in_process(instance=instance, partition_key=partition, run_id=run, tags=tags, **QUIET)
+        )
 
 
 def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
@@ -130,6 +141,53 @@ def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, a
             instance=instance, partition_key=partition, asset_selection=selection, tags=tags, **QUIET
         )
     )
+
+
+@contextmanager
+def _when_there_is_room(
+    instance: dg.DagsterInstance, run: str, pools: Collection[str], observer: RunObserver
+) -> Iterator[None]:
+    """Wait until pools have room before a run begins, and tell its observer of that and of any waiting of its own.
+
+    A run that waits by itself takes a whole processor for it, so it shall only where another one was faster.
+    """
+    told: str | None = None
+
+    def look(run: str | None) -> str | None:
+        nonlocal told
+        reason = _why_it_waits(instance, pools, run)
+        if reason != told:
+            observer.waiting(reason)
+        told = reason
+        return reason
+
+    def keep_looking() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+            # Whatever failed, such as a database that is busy, is tried again.
+            with suppress(Exception):
+                look(run)
+
+    while look(None):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    ended = threading.Event()
+    looks = threading.Thread(target=keep_looking, name="waiting")
+    looks.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looks.join()
+
+
+def _why_it_waits(instance: dg.DagsterInstance, pools: Collection[str], run: str | None) -> str | None:
+    """The reason for which a run waits, or without one, for which it would if it began now."""
+    for pool in pools:
+        info = instance.event_log_storage.get_concurrency_info(pool)
+        is_full = info.limit is not None and len(info.claimed_slots) >= info.limit
+        if run in info.pending_run_ids if run else is_full:
+            holders = ", ".join(f"run {each}" for each in sorted(info.active_run_ids))
+            return f"waits for {holders or 'another run'}, as the pool {pool} is full"
+    return None
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:

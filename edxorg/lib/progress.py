@@ -31,6 +31,9 @@ class RunReport(Protocol):
 class RunObserver:
     """Somebody who watches a run in the same thread; this one looks away."""
 
+    def waiting(self, reason: str | None) -> None:
+        """Called when the run begins to wait, with the reason, and with `None` when it goes on; in another thread."""
+
     def progress(self, progress: Progress) -> None:
         """Called often; must be quick."""
 

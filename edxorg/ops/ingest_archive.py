@@ -1,6 +1,7 @@
 """The op that turns an archive of course exports into objects and materializations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import dagster as dg
@@ -8,7 +9,7 @@ from pydantic import Field
 from upath import UPath
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
-from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
@@ -109,8 +110,7 @@ def _process(
         describe = _Description(context.partition_key, source.info, url, options)
         by_asset = pending.by_asset()
         for asset, of_asset in by_asset.items():
-            still_to_record = ingested.still_to_record(asset, of_asset)
-            yield from recording.record(context, map(describe.materialization, still_to_record))
+            yield from recording.record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
         ingested.finish(by_asset)
     if not ingested.is_refused:
         yield from archive_evaluations(asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.report)
@@ -162,6 +162,12 @@ class _Description:
                 made_from=result.made_from,
             ),
         )
+
+
+def _still_to_record(
+    ingested: Ingested, describe: _Description, asset: str, results: Sequence[MemberResult]
+) -> Iterator[dg.AssetMaterialization]:
+    return map(describe.materialization, ingested.still_to_record(asset, results))
 
 
 def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str) -> dict[str, Any]:

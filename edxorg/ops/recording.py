@@ -7,27 +7,35 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
 from edxorg.lib.object_keys import is_raw_data_asset
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.lib.errors import ServiceError
+from ol_orchestrate.lib.private_folders import locked
 from ol_orchestrate.recording import latest_recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     from ol_orchestrate.lib.versions import Recorded
 
+T = TypeVar("T")
+
 PARTITIONS_AT_ONCE = 10_000
 """SQLite refuses longer lists."""
 
 EVENTS_AT_ONCE = 500
+
+LOCK_OF_RECORDS = 0x6564786F7267
+"""Number of the lock in Postgres; any that nobody else takes there."""
 
 
 class HalfRecordedError(ServiceError):
@@ -95,26 +103,58 @@ def add_partitions(
 
 
 def record(
-    context: dg.OpExecutionContext, materializations: Iterator[dg.AssetMaterialization]
+    context: dg.OpExecutionContext,
+    things: Iterable[T],
+    to_record: Callable[[Sequence[T]], Iterable[dg.AssetMaterialization]],
 ) -> Iterator[dg.AssetMaterialization]:
-    """Record materializations of one asset, in batches.
+    """Record things as materializations of one asset, in batches.
 
     Of one asset, since a batch updates the asset's own row for its last event only.
+
+    Args:
+        context: Of the op.
+        things: What is to be recorded, as far as is known now.
+        to_record: The materializations of those that are still to be recorded. Until they are stored, no other run of
+            the instance records anything.
 
     Yields:
         The events that the op has to yield itself: none, unless this Dagster stores events in another way.
     """
-    while batch := list(islice(materializations, EVENTS_AT_ONCE)):
-        try:
-            _store_batch(context, batch)
-        except HalfRecordedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - not a public interface: any change in it may raise anything
-            context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
-            yield from batch
+    rest = iter(things)
+    while some := list(islice(rest, EVENTS_AT_ONCE)):
+        with others_wait(context.instance):
+            batch = list(to_record(some))
+            try:
+                _store_batch(context, batch)
+            except HalfRecordedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - not a public interface: any change in it may raise anything
+                context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
+                yield from batch
+
+
+@contextmanager
+def others_wait(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Have all other runs that record wait, in Dagster's own databases; a process that dies frees the lock."""
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage  # noqa: PLC0415
+    from sqlalchemy import text  # noqa: PLC0415
+
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        with locked(Path(storage.path_for_shard("index")).parent):
+            yield
+    elif isinstance(storage, SqlEventLogStorage):
+        with storage.index_transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_OF_RECORDS})"))
+            yield
+    else:
+        yield
 
 
 def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMaterialization]) -> None:
+    if not batch:
+        return
     # Dagster has no public way to store events in bulk. One by one they cost 15 to 80 ms each, and a run in the process
     # of a command keeps all that its steps yield.
     from dagster._core.events import DagsterEvent, StepMaterializationData  # noqa: PLC0415

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
@@ -64,9 +64,6 @@ FAILURES_IN_A_ROW = 20
 
 _DELIVERED = {MemberKind.TABLE, MemberKind.COURSE_STRUCTURE, MemberKind.COURSE_XML, MemberKind.FORUM}
 
-CHECKED_EVERY = 500
-"""PendingRecords of an asset that are recorded before it is asked again whether another run records there, too."""
-
 
 @dataclass
 class Ingested:
@@ -84,14 +81,15 @@ class Ingested:
     _options: IngestOptions
     _records: Records
     _reconciler: Reconciler
+    _overtaken: dict[str, Mapping[str, Recorded]] = field(default_factory=dict)
 
     def still_to_record(self, asset: str, results: Iterable[MemberResult]) -> Iterator[MemberResult]:
-        """Those results of an asset that no other run has overtaken; to be recorded while they are asked for."""
-        latest: Mapping[str, Recorded] = {}
-        for number, result in enumerate(results):
-            if number % CHECKED_EVERY == 0 and self._records.changed(asset):
-                latest = self._records.latest(asset)
-                self._reconciler.was_overtaken()
+        """Those results of an asset that no other run has overtaken; none may record until they are recorded."""
+        if self._records.changed(asset):
+            self._overtaken[asset] = self._records.latest(asset)
+            self._reconciler.was_overtaken()
+        latest = self._overtaken.get(asset, {})
+        for result in results:
             place = _place_of(result.member)
             recorded = latest.get(place.partition) if place else None
             date = self._options.archive_date
