@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -27,8 +26,7 @@ _RECORDED = 2000
 def run(objects: int, partitions: int) -> None:
     """Print a table for a bucket of so many objects, beside so many partitions (10,000 and 100,000)."""
     with tempfile.TemporaryDirectory() as folder, dg.instance_for_test(temp_dir=folder) as instance:
-        settings = replace(
-            Settings(),
+        settings = Settings(
             archive_url=f"file://{folder}/archives",
             program_reports_url=f"file://{folder}/archives",
             program_reports_destination_url=f"file://{folder}/copies",

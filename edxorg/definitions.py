@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import dagster as dg
 
 from edxorg.assets.course_content import flatten_edxorg_course_structure
@@ -81,7 +79,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 def _resources(settings: Settings) -> dict[str, object]:
     vault = Vault(
-        address=settings.vault.address or None,
+        address=settings.vault.address,
         namespace=settings.vault.namespace,
         cacert=settings.vault.cacert,
         auth_method=settings.vault.auth_method,
@@ -89,18 +87,21 @@ def _resources(settings: Settings) -> dict[str, object]:
         mount=settings.vault.auth_mount,
         jwt_path=settings.vault.jwt_path,
     )
-    gcs = GCSConnection(vault=vault, secret_path=settings.google_secret)
+    google_secret = settings.google_secret_path
+    gcs = GCSConnection(vault=vault, secret_path=google_secret)
     return {
         "io_manager": FileObjectIOManager(
-            url=settings.landing_zone_url, vault=vault, vault_gcs_token_path=settings.google_secret
+            url=settings.landing_zone_url,
+            vault=vault if google_secret else None,
+            vault_gcs_token_path=google_secret,
         ),
         "s3file_io_manager": FileObjectIOManager(url=settings.landing_zone_url),
-        "gcs_input": GCSFileIOManager(url=settings.archive_url, gcs=gcs),
+        "gcs_input": GCSFileIOManager(url=settings.archive_url or None, aws_profile=settings.archive_profile, gcs=gcs),
         "gcp_gcs": gcs,
         "vault": vault,
         "edxorg_api": OpenEdxApiClientFactory(
             deployment="edxorg",
-            secret_path=settings.api_secret,
+            secret_path=settings.api_secret_path,
             vault=vault,
             requests_per_hour=settings.api_requests_per_hour,
         ),
@@ -111,4 +112,4 @@ def _resources(settings: Settings) -> dict[str, object]:
     }
 
 
-defs = build_definitions(Settings.from_environ(os.environ))
+defs = build_definitions(Settings())

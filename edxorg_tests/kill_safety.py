@@ -14,7 +14,7 @@ import signal
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -85,9 +85,7 @@ class Trial:
         self.lake = self.root / "lake"
         self.temporary = self.root / "tmp"
         self._saved = folder / "saved"
-        self._settings = replace(
-            Settings(), archive_url=f"file://{self.root}/archives", landing_zone_url=f"file://{self.lake}"
-        )
+        self._settings = Settings(archive_url=f"file://{self.root}/archives", landing_zone_url=f"file://{self.lake}")
         home = self.root / "home"
         for each in (home, self.temporary, self.lake):
             each.mkdir(parents=True)

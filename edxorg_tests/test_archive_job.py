@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,8 +80,7 @@ class Location:
 
 @pytest.fixture
 def location(tmp_path: Path) -> Iterator[Location]:
-    settings = replace(
-        Settings(),
+    settings = Settings(
         archive_url=f"file://{tmp_path}/archives",
         landing_zone_url=f"file://{tmp_path}/lake",
     )
@@ -215,9 +213,7 @@ def test_from_cloud_storage_to_s3(
         monkeypatch.setenv(name, value)
     archive = write_archive(tmp_path / "mitx-2024-01-31.tar.gz", MEMBERS)
     open_store(f"gs://{gcs_bucket}/COLD").write(archive.name, archive.read_bytes())
-    location.settings = replace(
-        location.settings, archive_url=f"gs://{gcs_bucket}/COLD", landing_zone_url=f"s3://{s3_bucket}/lake"
-    )
+    location.settings = Settings(archive_url=f"gs://{gcs_bucket}/COLD", landing_zone_url=f"s3://{s3_bucket}/lake")
     result = location.run(archive.name)
     assert result.success
     assert metadata_of(result)["checked_by"] == "crc32c"

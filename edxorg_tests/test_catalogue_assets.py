@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ class Location:
     def __init__(self, folder: Path, instance: dg.DagsterInstance, settings: Settings) -> None:
         self.instance = instance
         self.lake = folder / "lake"
-        self.settings = replace(settings, landing_zone_url=f"file://{self.lake}")
+        self.settings = settings.model_copy(update={"landing_zone_url": f"file://{self.lake}"})
         self.defs = build_definitions(self.settings)
 
     def run(self) -> dg.ExecuteInProcessResult:
@@ -227,7 +226,7 @@ def test_if_one_listing_fails_the_other_lands(
 
 
 def test_the_number_of_the_catalogue_is_a_setting(location: Location) -> None:
-    another = Location(location.lake.parent, location.instance, replace(Settings(), catalogue_number=11))
+    another = Location(location.lake.parent, location.instance, Settings(catalogue_number=11))
     result = another.run()
     assert "/api/v1/catalogs/11/courses/" in failures(result)["edxorg_mitx_course_metadata"]
     assert another.times_recorded() == dict.fromkeys(PROGRAMS, 1)

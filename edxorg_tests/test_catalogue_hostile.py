@@ -170,8 +170,8 @@ def run_the_catalogue(api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("EDXORG_API_TOKEN_URL", f"{api.url}/oauth2/access_token")
     monkeypatch.setenv("EDXORG_API_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("EDXORG_API_CLIENT_SECRET", SECRET)
-    settings = Settings.from_environ(os.environ, folder=folder)
-    job = build_definitions(settings).resolve_job_def("edxorg_api_daily_job")
+    monkeypatch.chdir(folder)
+    job = build_definitions(Settings()).resolve_job_def("edxorg_api_daily_job")
     with dg.instance_for_test(temp_dir=str(folder)) as instance:
         result = job.execute_in_process(instance=instance, raise_on_error=False)
         told = [dg.serialize_value(each) for each in (instance.get_run_by_id(result.run_id), job.get_job_snapshot())]

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import tarfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -241,7 +240,7 @@ def test_a_secret_is_in_nothing_that_is_made_or_recorded(lake: Lake, tmp_path: P
     name = "mitx-2024-01-31.tar.gz"
     (tmp_path / "archives").mkdir()
     write_sample_archive(tmp_path / "archives" / name, courses=2, rows_per_course=10, seed=0)
-    settings = replace(Settings(), archive_url=f"file://{tmp_path}/archives", landing_zone_url=lake.url)
+    settings = Settings(archive_url=f"file://{tmp_path}/archives", landing_zone_url=lake.url)
     raw_data_archives(settings).register(lake.instance, open_store(settings.archive_url).read(name).info)
     job = build_definitions(settings).resolve_job_def("retrieve_edxorg_raw_data")
     assert job.execute_in_process(instance=lake.instance, partition_key=name).success

@@ -105,7 +105,7 @@ def test_an_unknown_environment_is_an_error_that_lists_the_known_ones(tmp_path: 
 
 
 def test_with_an_archive_source_there_are_sensors_for_it() -> None:
-    found = build_definitions(Settings.from_environ({"EDXORG_ARCHIVE_URL": "file:///archives"}))
+    found = build_definitions(Settings(archive_url="file:///archives"))
     assert [sensor.name for sensor in found.sensors or []] == [
         "edxorg_program_reports_sensor",
         "gcs_edxorg_archive_sensor",
@@ -122,7 +122,7 @@ def test_the_resources_for_s3_are_what_code_for_dagsters_takes() -> None:
 def test_the_default_io_manager_is_one_for_files() -> None:
     manager = (defs.resources or {})["io_manager"]
     assert isinstance(manager, FileObjectIOManager)
-    assert (manager.url, manager.vault_gcs_token_path) == (Settings.from_environ({}).landing_zone_url, GOOGLE_SECRET)
+    assert (manager.url, manager.vault_gcs_token_path) == (Settings().landing_zone_url, GOOGLE_SECRET)
 
 
 @pytest.mark.parametrize("name", ["s3", "s3_download", "s3_upload"])

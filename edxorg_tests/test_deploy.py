@@ -13,7 +13,6 @@ import sys
 import sysconfig
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -269,7 +268,7 @@ def test_a_server_that_is_stopped_fails_its_runs_and_leaves_nothing(
 ) -> None:
     """A run without an end would wait for run monitoring, or for the sensor to give it up; a failed one heals."""
     monkeypatch.setenv("no_grpc_proxy", LOOPBACK)
-    settings = replace(Settings(), archive_url=f"file://{tmp_path}/archives")
+    settings = Settings(archive_url=f"file://{tmp_path}/archives")
     name = "mitx-2024-01-31.tar.gz"
     (tmp_path / "archives").mkdir()
     # Delivering that much takes longer than it takes to be stopped.

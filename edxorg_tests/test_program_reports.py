@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -168,8 +167,7 @@ def two(
     monkeypatch.setattr(program_reports, "PAUSE", 0.01)
     source, destination = IngestReport(moto_server, "SOURCE"), IngestReport(rclone_s3_server, "DESTINATION")
     name = os.urandom(6).hex()
-    settings = replace(
-        Settings(),
+    settings = Settings(
         program_reports_url=f"s3://source-{name}/{PREFIX}",
         program_reports_destination_url=f"s3://destination-{name}/edxorg-program-credentials",
     )
@@ -338,8 +336,7 @@ def test_a_report_that_never_rests_fails(two: Two) -> None:
 
 
 def test_folders_stand_in_for_buckets(tmp_path: Path) -> None:
-    settings = replace(
-        Settings(),
+    settings = Settings(
         program_reports_url=f"file://{tmp_path}/reports",
         program_reports_destination_url=f"file://{tmp_path}/lake/edxorg-program-credentials",
     )
@@ -357,7 +354,7 @@ def test_folders_stand_in_for_buckets(tmp_path: Path) -> None:
 
 
 def test_a_profile_that_nobody_set_up_is_named(tmp_path: Path) -> None:
-    settings = replace(Settings(), program_reports_destination_url=f"file://{tmp_path}/lake")
+    settings = Settings(program_reports_destination_url=f"file://{tmp_path}/lake")
     result = sync_edxorg_program_reports(settings).execute_in_process(
         raise_on_error=False,
         run_config=QUIET,
@@ -374,9 +371,9 @@ def test_a_profile_that_nobody_set_up_is_named(tmp_path: Path) -> None:
 
 def job_of_several_processes() -> dg.JobDefinition:
     """The job as another location might have it run: each step in a process of its own."""
-    definitions = build_definitions(Settings.from_environ(os.environ))
+    definitions = build_definitions(Settings())
     several = dg.Definitions(
-        jobs=[sync_edxorg_program_reports(Settings.from_environ(os.environ))],
+        jobs=[sync_edxorg_program_reports(Settings())],
         resources=definitions.resources,
         executor=dg.multiprocess_executor,
     )
@@ -470,8 +467,8 @@ class EndlessReport(BaseHTTPRequestHandler):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell a process's peak")  # noqa: PTH110
 def test_a_large_report_is_never_whole_in_memory(rclone_s3_server: S3Server, tmp_path: Path) -> None:
-    """By default 300 MB; `EDXORG_LARGE_REPORT_BYTES=5000000000` takes minutes and passes as well."""
-    EndlessReport.size = int(os.environ.get("EDXORG_LARGE_REPORT_BYTES", "300000000"))
+    """By default 300 MB; `LARGE_REPORT_BYTES=5000000000` takes minutes and passes as well."""
+    EndlessReport.size = int(os.environ.get("LARGE_REPORT_BYTES", "300000000"))
     put(rclone_s3_server, "large-reports")
     server = ThreadingHTTPServer(("127.0.0.1", 0), EndlessReport)
     threading.Thread(target=server.serve_forever, daemon=True).start()

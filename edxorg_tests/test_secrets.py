@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from base64 import b64encode, encodebytes
 from typing import TYPE_CHECKING
@@ -158,7 +157,7 @@ def test_no_secret_leaves_the_process_while_all_fails_that_reads_one(
 def fail_in_dagster(folder: Path) -> list[str]:
     """Evaluate the sensors and run a job; what Dagster is given to store."""
     folder.mkdir()
-    definitions = build_definitions(Settings.from_environ(os.environ, folder=folder))
+    definitions = build_definitions(Settings())
     repository = definitions.get_repository_def()
     told = []
     with dg.instance_for_test(temp_dir=str(folder)) as instance:

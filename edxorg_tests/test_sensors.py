@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -133,8 +132,7 @@ class Daemon:
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
     """Over folders."""
-    settings = replace(
-        Settings(),
+    settings = Settings(
         archive_url=f"file://{tmp_path}/archives",
         program_reports_url=f"file://{tmp_path}/reports",
         program_reports_destination_url=f"file://{tmp_path}/copies",
@@ -378,7 +376,7 @@ class TestOtherStores:
             bucket = request.getfixturevalue({"gs": "gcs_bucket", "s3": "s3_bucket"}[kind])
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)
-            settings = replace(Settings(), archive_url=f"{kind}://{bucket}/COLD", archive_source_configured=True)
+            settings = Settings(archive_url=f"{kind}://{bucket}/COLD", archive_source_configured=True)
             instance = request.getfixturevalue("instance")
             return Daemon(settings, instance)
 
@@ -505,8 +503,8 @@ class TestProgramReports:
 
 
 class TestWhichSensorsThereAre:
-    def names(self, **environ: str) -> set[str]:
-        definitions = build_definitions(Settings.from_environ(environ))
+    def names(self, **attributes: str) -> set[str]:
+        definitions = build_definitions(Settings(**attributes))
         for sensor in definitions.sensors or []:
             assert isinstance(sensor, dg.SensorDefinition)
             assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
@@ -514,8 +512,8 @@ class TestWhichSensorsThereAre:
 
     def test_those_of_the_archives_only_where_there_are_archives(self) -> None:
         assert self.names() == {REPORTS}
-        assert self.names(EDXORG_ARCHIVE_URL="file:///archives") == {REPORTS, ARCHIVES, LOGS}
-        assert self.names(DAGSTER_ENVIRONMENT="qa") == {REPORTS, ARCHIVES, LOGS}
+        assert self.names(archive_url="file:///archives") == {REPORTS, ARCHIVES, LOGS}
+        assert self.names(environment="qa") == {REPORTS, ARCHIVES, LOGS}
 
 
 @given(

@@ -31,12 +31,11 @@ pytestmark = pytest.mark.filterwarnings(
 
 JOB = "refresh_edxorg_tracking_logs"
 CODE = """
-from dataclasses import replace
 import dagster as dg
 from dagster import BackfillPolicy
 from edxorg.definitions import build_definitions
 from edxorg.lib.settings import Settings
-defs = build_definitions(replace(Settings(), archive_url={archives!r}, landing_zone_url={lake!r}))
+defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}))
 """
 TWO_DAYS_A_RUN = """
 defs = dg.Definitions(

@@ -51,9 +51,7 @@ class Location:
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
         self.instance = instance
-        self.settings = replace(
-            Settings(), archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake"
-        )
+        self.settings = Settings(archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake")
         self.archives = folder / "archives"
         self.lake = folder / "lake"
         self.archives.mkdir(parents=True, exist_ok=True)
@@ -457,7 +455,7 @@ def test_from_cloud_storage_to_a_bucket(
         monkeypatch.setenv(name, value)
     source = open_store(f"gs://{gcs_bucket}/COLD")
     url = f"s3://{s3_bucket}/lake" if lake == "s3" else f"gs://{gcs_bucket}/lake"
-    location.settings = replace(location.settings, archive_url=source.url, landing_zone_url=url)
+    location.settings = Settings(archive_url=source.url, landing_zone_url=url)
     source.write(LOG, gzip.compress(b"\n".join([*EVENTS, b"bad"])))
     assert location.run(LOG).success
     (recorded,) = location.recorded()

@@ -168,7 +168,10 @@ class Location:
     """The location with the settings of an environment."""
 
     def __init__(self, environ: dict[str, str], instance: dg.DagsterInstance) -> None:
-        self.settings = Settings.from_environ(environ)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            self.settings = Settings()
         self.definitions = build_definitions(self.settings)
         self.instance = instance
 

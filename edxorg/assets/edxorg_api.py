@@ -45,17 +45,17 @@ class Shown(NamedTuple):
 SHOWN = {
     PROGRAM_METADATA: Shown("programs", "Programs such as a MicroMasters, one row each, as edX lists them."),
     PROGRAM_COURSE_METADATA: Shown("program_courses", "The courses in each program, one row for each pair."),
-    COURSE_METADATA: Shown("courses", "MITx courses that are offered, one row each, as edX lists them."),
+    COURSE_METADATA: Shown("courses", "Courses that are offered, one row each, as edX lists them."),
     COURSE_RUN_METADATA: Shown("course_runs", "The runs of those courses, past ones too, one row each."),
 }
 
 
 def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Programs, and the courses of the settings' catalogue."""
-    return [
-        _assets_of("edxorg_program_metadata", PROGRAMS),
-        _assets_of("edxorg_mitx_course_metadata", courses_of(settings.catalogue_number)),
-    ]
+    """Programs, and the courses of the settings' catalogue, if they name one."""
+    programs = _assets_of("edxorg_program_metadata", PROGRAMS)
+    if settings.catalogue_number is None:
+        return [programs]
+    return [programs, _assets_of("edxorg_mitx_course_metadata", courses_of(settings.catalogue_number))]
 
 
 def _assets_of(name: str, listing: ApiListing[Any]) -> dg.AssetsDefinition:

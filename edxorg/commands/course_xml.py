@@ -12,7 +12,7 @@ import click
 from rich.table import Column, Table
 
 from edxorg.commands import console, homes, runs
-from edxorg.lib.members import CourseName, MemberKind, identify
+from edxorg.lib.members import EDX_NAMING, CourseName, MemberKind, identify
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO
 from ol_orchestrate.lib.archives import gunzip
@@ -72,7 +72,7 @@ class Export(NamedTuple):
                 yield block
 
         name = reader.info.url.rpartition("/")[2]
-        member = identify(name, naming=settings.member_naming)
+        member = identify(name)
         named = member.course if member.kind is MemberKind.COURSE_XML else None
         with console.progress_bar(name, quiet=quiet) as bar, StaticAssets() as static_assets:
             course = read_course(
@@ -84,7 +84,7 @@ class Export(NamedTuple):
             )
             return cls(reader.info, named, digest.hexdigest(), course, static_assets.manifest()["file_count"])
 
-    def partition(self, settings: Settings) -> CoursePartition:
+    def partition(self) -> CoursePartition:
         """Which course on which site: as the file is named, or else as the export says.
 
         Raises:
@@ -97,16 +97,16 @@ class Export(NamedTuple):
             CourseName.parse(course_id)
         except ValueError as error:
             raise BadInputError(f"{self.info.url}: {error}") from None
-        return CoursePartition(course_id, settings.member_naming.default_site)
+        return CoursePartition(course_id, EDX_NAMING.default_site)
 
-    def summary(self, settings: Settings) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What is in it, for programs."""
         course = self.course
-        outputs = course_outputs(course, source_system=self.partition(settings).site)
+        outputs = course_outputs(course, source_system=self.partition().site)
         return {
             "url": self.info.url,
             "course_id": course.course_id,
-            "partition": self.partition(settings).key(),
+            "partition": self.partition().key(),
             "blocks": dict(Counter(block.key.block_type for block in course.blocks).most_common()),
             "rows": {name: sum(1 for _ in output.rows()) for name, output in outputs.items()},
             "static_files": self.static_files,
@@ -135,7 +135,7 @@ def is_export(source: SourceUrl, settings: Settings) -> bool:
         for entry in islice(tar_entries(gunzip(open_source(source))), LOOKED_AT):
             if entry.name.endswith(".xml"):
                 return True
-            if identify(entry.name, entry=entry.type, naming=settings.member_naming).course:
+            if identify(entry.name, entry=entry.type).course:
                 return False
     except BadInputError:
         pass  # whoever reads it whole says what is wrong with it
@@ -145,7 +145,7 @@ def is_export(source: SourceUrl, settings: Settings) -> bool:
 def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> None:
     """Say what an export holds."""
     export = Export.read(reader, settings, quiet=as_json)
-    summary = export.summary(settings)
+    summary = export.summary()
     if as_json:
         click.echo(json.dumps(summary))
         return
@@ -165,7 +165,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return whether all went well."""
     export = Export.read(open_source(source), settings, quiet=as_json)
-    summary, info, sha256 = export.summary(settings), export.info, export.sha256
+    summary, info, sha256 = export.summary(), export.info, export.sha256
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import click
 
 from edxorg.commands import console, homes, runs
 from edxorg.lib.progress import observed_by
-from edxorg.lib.settings import Settings
+from edxorg.lib.settings import DefaultSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from edxorg.components.source_files import SourceFiles
+    from edxorg.lib.settings import Settings
     from edxorg.samples.university import University
 
 ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
@@ -44,8 +45,7 @@ COURSES_SHOWN = 2
 def command(folder: Path) -> None:
     """Make sample inputs and run everything on them, on folders of this machine."""
     folder = folder.absolute()
-    settings = replace(
-        Settings(),
+    settings = DefaultSettings(
         archive_url=f"file://{folder}/inputs",
         landing_zone_url=f"file://{folder}/landing-zone",
         program_reports_url=f"file://{folder}/inputs/reports",

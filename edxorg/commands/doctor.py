@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.markup import escape
 from edxorg.commands import console
 from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.settings import Settings
+from edxorg.lib.settings.sources import Given
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError
 from ol_orchestrate.lib.stores import StoreAccess, open_store, split_url
 
@@ -44,8 +44,10 @@ def command() -> None:
 
     Reads and lists; in the landing zone it writes one small object and leaves it there, named edxorg/doctor.
     """
-    settings = Settings.from_environ(os.environ)
+    settings = Settings()
     console.out.print(f"Environment: [bold]{settings.environment}[/]")
+    for name, value, place in Given.shown(settings):
+        console.out.print(f"{name}: {escape(value)} [dim](from {escape(place)})[/]", soft_wrap=True, highlight=False)
     failed = 0
     for check in _checks(settings):
         with console.err.status(f"Checking {check.name} …"):
@@ -65,37 +67,40 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
 
     resources = build_definitions(settings).resources or {}
     vault, api, archives = resources["vault"], resources["edxorg_api"], resources["gcs_input"]
-    if settings.vault.address:
+    if settings.vault.address and settings.api_secret_path:
+        path = settings.api_secret_path
         yield DoctorCheck(
             "Vault",
             f"{settings.vault.address} ({settings.vault.auth_method})",
-            lambda: _fields(vault.read(settings.api_secret)),
+            lambda: _fields(vault.read(path)),
             "the API and the archive bucket, unless their own variables are set",
         )
-    yield DoctorCheck(
-        "archives and logs",
-        settings.archive_url,
-        lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
-        "the archive job, the tracking logs and their sensors",
-    )
+    if settings.archive_url:
+        yield DoctorCheck(
+            "archives and logs",
+            settings.archive_url,
+            lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
+            "the archive job, the tracking logs and their sensors",
+        )
     yield DoctorCheck(
         "landing zone",
         settings.landing_zone_url,
         lambda: _round_trip(settings.landing_zone_url),
         "everything that lands",
     )
-    yield DoctorCheck(
-        "program reports",
-        settings.program_reports_url,
-        lambda: _listing(settings.program_reports_url, StoreAccess(aws_profile=settings.program_reports_profile)),
-        "the program reports",
-    )
-    yield DoctorCheck(
-        "their destination",
-        settings.program_reports_destination_url,
-        lambda: _round_trip(settings.program_reports_destination_url),
-        "the program reports",
-    )
+    if settings.program_reports_url:
+        yield DoctorCheck(
+            "program reports",
+            settings.program_reports_url,
+            lambda: _listing(settings.program_reports_url, StoreAccess(aws_profile=settings.program_reports_profile)),
+            "the program reports",
+        )
+        yield DoctorCheck(
+            "their destination",
+            settings.program_reports_destination_url,
+            lambda: _round_trip(settings.program_reports_destination_url),
+            "the program reports",
+        )
     yield DoctorCheck(
         "edX API",
         "Discovery API",

@@ -75,8 +75,7 @@ def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
 def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
     options = IngestOptions(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
     with console.progress_bar(source.name, quiet=as_json) as bar, PendingRecords() as none:
-        naming = settings.member_naming
-        ingested = ingest_archive(reader, options, NothingRecorded(), none, naming=naming, progress=bar.progress)
+        ingested = ingest_archive(reader, options, NothingRecorded(), none, progress=bar.progress)
     if as_json:
         click.echo(json.dumps({"url": source.url, **ingested.report.as_json()}))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -11,8 +12,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from edxorg.lib.settings import SettingsError
-from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.errors import PipelineError, SettingsError
 from ol_orchestrate.lib.redaction import redact
 
 COMMANDS = {
@@ -46,7 +46,8 @@ class _Commands(click.Group):
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="edxorg")
-def edxorg() -> None:
+@click.option("--settings", metavar="FILE", help="A YAML file of settings, such as a defs.yaml, as EDXORG_SETTINGS.")
+def edxorg(settings: str | None) -> None:
     """Bring edX.org data into a data lake.
 
     \b
@@ -59,6 +60,8 @@ def edxorg() -> None:
     \b
     Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 a mistake in the call.
     """  # noqa: D301 - \b is click's, for lines that are not to be joined
+    if settings is not None:
+        os.environ["EDXORG_SETTINGS"] = settings
 
 
 class _Redacted:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     from edxorg.components.source_files import SourceFiles
     from edxorg.lib.progress import RunObserver
-    from edxorg.lib.settings import DatedFileName
+    from edxorg.lib.settings import FileNames
 
 
 QUIET: Any = {
@@ -80,7 +78,7 @@ def _refuse_url_in_path(place: str) -> None:
         )
 
 
-def source_urls(places: tuple[str, ...], names: DatedFileName | None) -> list[SourceUrl]:
+def source_urls(places: tuple[str, ...], names: FileNames | None) -> list[SourceUrl]:
     """The files that a call names.
 
     Raises:
@@ -99,11 +97,8 @@ def source_urls(places: tuple[str, ...], names: DatedFileName | None) -> list[So
 
 
 def settings_for(landing_zone: str | None) -> Settings:
-    """The settings of the environment, with another landing zone if one is given."""
-    settings = Settings.from_environ(os.environ)
-    if landing_zone is None:
-        return settings
-    return replace(settings, landing_zone_url=as_url(landing_zone).rstrip("/"))
+    """The settings, with another landing zone if one is given."""
+    return Settings() if landing_zone is None else Settings(landing_zone_url=as_url(landing_zone))
 
 
 def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl) -> str:

@@ -63,7 +63,7 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
             options = _options(context, source.info, config.model_dump(), settings)
-            yield from _process(context, source, options, settings)
+            yield from _process(context, source, options)
 
     return process_edxorg_archive
 
@@ -90,7 +90,7 @@ def _options(
 
 
 def _process(
-    context: dg.OpExecutionContext, source: VerifiedReader, options: IngestOptions, settings: Settings
+    context: dg.OpExecutionContext, source: VerifiedReader, options: IngestOptions
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
     url = options.landing_zone
     if url is None:
@@ -101,7 +101,7 @@ def _process(
     records = recording.RunRecords(context.instance, url, context.run_id)
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
-        ingested = ingest_archive(source, options, records, pending, naming=settings.member_naming, progress=progress)
+        ingested = ingest_archive(source, options, records, pending, progress=progress)
         current_observer().report(ingested.report)
         context.log.info("%s", ingested.report.sum_of_outcomes())
         courses = list(pending.partitions())

@@ -9,7 +9,7 @@ from pydantic import Field
 from edxorg.lib.program_reports import Comparison, Reports, batches, copy, each_alone
 from edxorg.lib.settings import Settings
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, StoreAccess
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -72,7 +72,13 @@ def access_of(s3: S3Resource) -> StoreAccess:
 
 
 def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resource) -> Reports:
-    """The reports and their copies, each with its own account."""
+    """The reports and their copies, each with its own account.
+
+    Raises:
+        BadInputError: The settings name no reports.
+    """
+    if not settings.program_reports_url:
+        raise BadInputError("there are no program reports: set EDXORG_PROGRAM_REPORTS_URL, or stop this job")
     return Reports.between(
         settings.program_reports_url,
         access_of(s3_download),

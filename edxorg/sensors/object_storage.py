@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dagster._core.storage.dagster_run import RunPartitionData
 
     from edxorg.components.source_files import SourceFiles
-    from edxorg.lib.settings import DatedFileName
+    from edxorg.lib.settings import FileNames
     from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = "edxorg/attempt"
@@ -51,8 +51,8 @@ def source_files_sensor(
     name: str,
     files: SourceFiles,
     job: dg.JobDefinition | UnresolvedAssetJobDefinition,
-    file_name: DatedFileName,
-    other_names: Collection[DatedFileName] = (),
+    file_name: FileNames,
+    other_names: Collection[FileNames] = (),
 ) -> dg.SensorDefinition:
     """Ask for a run of each file that needs one, once an hour.
 
@@ -94,7 +94,7 @@ class _SourceListing:
 
     @classmethod
     def of(
-        cls, objects: Iterable[StoredObject], file_name: DatedFileName, other_names: Collection[DatedFileName]
+        cls, objects: Iterable[StoredObject], file_name: FileNames, other_names: Collection[FileNames]
     ) -> _SourceListing:
         listing = cls()
         for each in objects:

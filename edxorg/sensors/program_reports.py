@@ -34,6 +34,8 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
     def sensor(
         context: dg.SensorEvaluationContext, s3_download: S3Resource, s3_upload: S3Resource
     ) -> dg.SensorResult | dg.SkipReason:
+        if not settings.program_reports_url:
+            return dg.SkipReason("EDXORG_PROGRAM_REPORTS_URL is not set: there are no program reports")
         under_way = _requests_under_way(context.instance, job.name)
         if any(not keys for keys in under_way):
             return dg.SkipReason("A run that was started without keys, and finds them out itself, is under way")

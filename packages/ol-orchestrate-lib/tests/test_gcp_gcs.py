@@ -171,7 +171,7 @@ class TestServiceAccountInVault:
             shown = dg.serialize_value(instance.get_job_snapshot(run.job_snapshot_id or ""))
         shown += dg.serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
         shown += repr(connection) + repr(connection.get_client())
-        assert connection.secret_path in shown
+        assert str(connection.secret_path) in shown
         key_line = key_file["private_key"].splitlines()[1]
         assert [value for value in (key_line, key_file["client_email"], openbao_server.token) if value in shown] == []
 

@@ -3,6 +3,7 @@
 ```
 PipelineError
 ├── BadInputError         the bytes are not what they should be; a retry reads the same bytes
+│   └── SettingsError     a setting that cannot be used
 ├── MissingObjectError    nothing is stored there
 ├── AccessRefusedError    the service knows us, or should, and says no
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
@@ -27,6 +28,10 @@ class PipelineError(Exception):
 
 class BadInputError(PipelineError):
     """An input that is broken or forbidden; it stays so until somebody replaces it."""
+
+
+class SettingsError(BadInputError):
+    """A setting that cannot be used, or that is none; it stays so until an operator changes it."""
 
 
 class MissingObjectError(PipelineError):

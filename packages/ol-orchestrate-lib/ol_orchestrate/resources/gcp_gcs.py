@@ -22,7 +22,9 @@ class GCSConnection(Strict, GCSResource):
     """
 
     vault: ResourceDependency[Vault]
-    secret_path: str = Field(description="Of the secret whose fields are those of a service account's key file.")
+    secret_path: str | None = Field(
+        default=None, description="Of the secret in Vault whose fields are those of a service account's key file."
+    )
 
     _service_account: ServiceAccount | None = PrivateAttr(default=None)
     _client: Client | None = PrivateAttr(default=None)

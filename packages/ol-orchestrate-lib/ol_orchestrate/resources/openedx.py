@@ -89,9 +89,10 @@ class OpenEdxApiClientFactory(_OpenEdxResource):
     """The API of a deployment by name: from environment variables where they are set, else from Vault."""
 
     deployment: str = Field(description="Name of the deployment, such as edxorg or mitxonline.")
-    secret_path: str = Field(
+    secret_path: str | None = Field(
         default="secret-data/pipelines/edx/{deployment}/edx-oauth-client",
-        description="Path in Vault; `{deployment}` is replaced. `ApiCredentials.from_secret` names the fields.",
+        description="Path in Vault, if it is there; `{deployment}` is replaced. For its fields see "
+        "`ApiCredentials.from_secret`.",
     )
     vault: ResourceDependency[Vault]
 
@@ -105,10 +106,10 @@ class OpenEdxApiClientFactory(_OpenEdxResource):
         prefix = f"{self.deployment.upper().replace('-', '_')}_API"
         if (credentials := ApiCredentials.from_environ(prefix, os.environ)) is not None:
             return credentials
-        if not self.vault.address:
+        if not self.vault.address or not self.secret_path:
             message = (
                 f"No OAuth client for the API of {self.deployment}. Set {prefix}_URL, {prefix}_TOKEN_URL, "
-                f"{prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR and how to log in there"
+                f"{prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR, how to log in, and the secret's path"
             )
             raise AccessRefusedError(message)
         path = self.secret_path.format(deployment=self.deployment)

@@ -20,12 +20,12 @@ OTHER_CREDENTIALS = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS")
 class ServiceAccount:
     """A service account whose key file is a secret in Vault, read at first use. Safe among threads."""
 
-    def __init__(self, vault: Vault, path: str) -> None:
+    def __init__(self, vault: Vault, path: str | None) -> None:
         """Read nothing yet.
 
         Args:
             vault: Where the secret is.
-            path: Of the secret, whose fields are those of a service account's key file.
+            path: Of the secret, whose fields are those of a service account's key file; `None` where Vault has none.
         """
         self._vault = vault
         self._path = path
@@ -39,7 +39,7 @@ class ServiceAccount:
             BadInputError: The secret lacks a field that a service account has.
             PipelineError: Vault does not give the secret.
         """
-        if not self._vault.address or any(os.environ.get(name) for name in OTHER_CREDENTIALS):
+        if not self._path or not self._vault.address or any(os.environ.get(name) for name in OTHER_CREDENTIALS):
             return None
         with self._lock:
             if self._fields is None:

@@ -1,0 +1,7 @@
+"""Write `docs/settings.md` and `.env.example` of the checkout that this is run in."""
+
+from pathlib import Path
+
+from edxorg.lib.settings.reference import write
+
+write(Path.cwd())

@@ -1,0 +1,232 @@
+"""The settings as fields. Another partner changes values from outside, not code.
+
+No secret is among them: those are read when a run needs them, by whoever needs them. An address with a secret in it is
+refused, whether it is a setting or one that only a vendor's client reads.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edxorg.lib.settings.file_names import FileNames
+from edxorg.lib.settings.sources import InstitutionDefaults, SettingsFile, Variables, mistakes
+from edxorg.lib.tables import Escapes, RowHash
+from ol_orchestrate.lib.addresses import refuse_credentials
+from ol_orchestrate.lib.errors import BadInputError, SettingsError
+from ol_orchestrate.lib.stores import split_url
+from ol_orchestrate.lib.vault import AuthMethod
+
+COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
+
+
+class Environment(StrEnum):
+    """Where this code location runs."""
+
+    DEV = "dev"
+    CI = "ci"
+    QA = "qa"
+    PRODUCTION = "production"
+
+
+def _store_url(url: str) -> str:
+    try:
+        split_url(url)
+    except BadInputError as error:
+        raise ValueError(str(error)) from None
+    return url.rstrip("/")
+
+
+def _address(address: str) -> str:
+    try:
+        refuse_credentials(address)
+    except BadInputError as error:
+        raise ValueError(str(error)) from None
+    return address
+
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,49}", name):
+        raise ValueError(f"{name!r} cannot lead the names of jobs and assets: use letters, digits and underscores")
+    return name
+
+
+def _institution(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,50}", name):
+        raise ValueError(f"{name!r} is no name of an institution: use letters, digits, hyphens and underscores")
+    return name
+
+
+def _file_names(names: Any) -> FileNames:  # noqa: ANN401 - pydantic's
+    if isinstance(names, FileNames):
+        return names
+    if isinstance(names, str) or (isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)):
+        return FileNames.parse(names)
+    raise ValueError("a pattern such as delftx-{date}.zip, or a list of them")
+
+
+def _none_if_empty(value: Any) -> Any:  # noqa: ANN401 - pydantic's
+    return None if value == "" else value
+
+
+Optional = BeforeValidator(_none_if_empty)
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+OptionalUrl = Annotated[
+    str, AfterValidator(lambda url: url and _store_url(url)), BeforeValidator(lambda url: url or "")
+]
+OptionalText = Annotated[str | None, Optional]
+Names = Annotated[FileNames, BeforeValidator(_file_names)]
+
+
+class VaultSettings(BaseModel):
+    """How to log in to Vault; see `ol_orchestrate.resources.secrets.vault.Vault`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: Annotated[str | None, AfterValidator(lambda address: address and _address(address)), Optional] = Field(
+        default=None,
+        description="Vault's address; there is no Vault where it is empty",
+        json_schema_extra={"variable": "VAULT_ADDR"},
+    )
+    namespace: OptionalText = Field(
+        default=None,
+        description="A namespace of Vault Enterprise or OpenBao",
+        json_schema_extra={"variable": "VAULT_NAMESPACE"},
+    )
+    cacert: OptionalText = Field(
+        default=None,
+        description="A file of certificate authorities to trust",
+        json_schema_extra={"variable": "VAULT_CACERT"},
+    )
+    auth_method: AuthMethod = Field(
+        default=AuthMethod.TOKEN,
+        description="The way to log in",
+        json_schema_extra={"variable": "VAULT_AUTH_METHOD"},
+    )
+    role: OptionalText = Field(
+        default=None, description="The role to log in to", json_schema_extra={"variable": "VAULT_ROLE"}
+    )
+    auth_mount: OptionalText = Field(
+        default=None,
+        description="Where the login method is mounted, below auth/",
+        json_schema_extra={"variable": "VAULT_AUTH_MOUNT"},
+    )
+    jwt_path: OptionalText = Field(
+        default=None,
+        description="A file with the JSON web token, for kubernetes and jwt",
+        json_schema_extra={"variable": "VAULT_JWT_PATH"},
+    )
+
+
+class Settings(BaseSettings):
+    """The settings: from attributes, else a file, else variables, else what the institution has by default.
+
+    Raises:
+        SettingsError: One cannot be used, or is none. The message names each, and what to do.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="EDXORG_", hide_input_in_errors=True)
+    outside: ClassVar[tuple[type[SettingsFile | Variables], ...]] = (SettingsFile, Variables)
+
+    institution: Annotated[str, AfterValidator(_institution)] = Field(
+        default="mit",
+        description="Whose defaults apply: `mit`, or a name of your own, for which nothing of MIT's does",
+    )
+    environment: Environment = Field(
+        default=Environment.DEV,
+        description="The environment that Dagster runs in",
+        json_schema_extra={"variable": "DAGSTER_ENVIRONMENT"},
+    )
+    name: Annotated[str, AfterValidator(_identifier)] = Field(
+        default="edxorg",
+        description="What asset keys, partition sets, pools, jobs and sensors begin with; another one for each "
+        "location of a Dagster instance",
+    )
+    archive_url: OptionalUrl = Field(
+        default="", description="The folder with archives and tracking logs: gs://, s3:// or file://"
+    )
+    archive_profile: OptionalText = Field(default=None, description="The AWS profile to read that folder with")
+    archive_name: Names = Field(
+        description="How archives are named: a pattern or several, `{date}` being YYYY-MM-DD and `{site}` prod or "
+        "edge; or a regular expression with a group `date`",
+    )
+    tracking_log_name: Names = Field(description="How tracking logs are named, likewise")
+    archive_source_configured: bool = Field(
+        default=False,
+        description="Whether there are sensors for archives and logs. By default there are outside of `dev`, and where "
+        "an archive URL, Vault, Google's credentials or an emulator is set",
+    )
+    landing_zone_url: StoreUrl = Field(description="Where everything lands: s3://, gs:// or file://")
+    program_reports_url: OptionalUrl = Field(default="", description="Where program reports come from")
+    program_reports_destination_url: StoreUrl = Field(description="Where program reports go")
+    program_reports_profile: OptionalText = Field(
+        default=None, description="The AWS profile to read program reports with"
+    )
+    vault: VaultSettings = Field(default_factory=VaultSettings, description="Vault, and how to log in there")
+    google_secret_path: OptionalText = Field(
+        default=None, description="Path in Vault of a Google service account's fields"
+    )
+    api_secret_path: OptionalText = Field(
+        default=None, description="Path in Vault of the OAuth client for the edX API: id, secret, url"
+    )
+    catalogue_number: Annotated[int | None, Field(ge=1), Optional] = Field(
+        default=None, description="Your catalogue's number in the Discovery API; courses need one"
+    )
+    api_requests_per_hour: int = Field(
+        default=190, ge=1, description="Requests to the edX API, which allows 200 an hour"
+    )
+    owner: OptionalText = Field(default=None, description="Owner of all assets: an e-mail address, or team:name")
+    escapes: Escapes = Field(default=Escapes.KEEP, description="Tables' backslash escapes")
+    row_hash: RowHash = Field(
+        default=RowHash.RECORD, description="The row hash; `concatenated` is that of an older pipeline"
+    )
+    course_xml_max_ratio: int = Field(
+        default=200,
+        ge=1,
+        le=999_999_999,
+        description="How many times larger than itself a course's export may be when it is unpacked; a larger one is "
+        "refused as a bomb",
+    )
+    workers: Annotated[int | None, Field(ge=1, le=64), Optional] = Field(
+        default=None,
+        description="Worker processes of a run; by default as many as the container has processors, four at most",
+    )
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever the fields take
+        """Read what `attributes` does not give from the file and the variables."""
+        try:
+            super().__init__(**attributes)
+        except ValidationError as error:
+            raise SettingsError(mistakes(type(self), error, attributes)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given first wins."""
+        del env_settings, dotenv_settings, file_secret_settings
+        outside = (source(settings_cls) for source in cls.outside)
+        return (init_settings, *outside, InstitutionDefaults(settings_cls))
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        self.archive_name.refuse_overlap(self.tracking_log_name)
+        return self
+
+
+class DefaultSettings(Settings):
+    """The settings of a laptop, whatever file and variables say."""
+
+    outside = ()
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - or mypy takes pydantic's, which asks for fields
+        super().__init__(**attributes)
