@@ -29,6 +29,7 @@ from ol_orchestrate.lib.archives import ArchiveError
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
 from ol_orchestrate.lib.versions import Recorded, TableStats
+from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -477,6 +478,22 @@ class TestBrokenStores:
         with PendingRecords() as to_record, pytest.raises(AccessRefusedError, match=refusal) as caught:
             ingest_archive(source, IngestOptions("s3://bucket/lake", access), NothingRecorded(), to_record, workers=1)
         assert not caught.value.is_transient
+
+    def test_a_refusal_of_the_runs_mark_is_asked_for_once(self, archive: Path) -> None:
+        write_archive(archive, {table_name(f"t{number}"): TABLE for number in range(50)})
+
+        store = ScriptedS3()
+
+        def refuses_writes(request: Request) -> Response:
+            return Response(403) if request.method == "PUT" else store(request)
+
+        with serving(refuses_writes) as server, PendingRecords() as to_record:
+            access = StoreAccess(aws_keys=("id", "secret", None), aws_region="here", aws_endpoint_url=server.url)
+            options = IngestOptions("s3://bucket/lake", access)
+            source = open_store(f"file://{archive.parent}").read(archive.name)
+            with pytest.raises(AccessRefusedError, match="in a row"):
+                ingest_archive(source, options, NothingRecorded(), to_record, workers=1)
+        assert [request.method for request in server.requests].count("PUT") == 1
 
     @pytest.mark.parametrize("what", ["the landing zone", "the temporary folder"])
     def test_a_full_disk_fails_what_does_not_fit_and_says_so(self, archive: Path, tmp_path: Path, what: str) -> None:

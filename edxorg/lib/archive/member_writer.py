@@ -148,16 +148,27 @@ class MemberWriter:
         self.store = store.open() if store else None
         at_once = self.store.writes_at_once if self.store else 1
         self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="write")
-        self._began: datetime | None = None
+        self._began: datetime | PipelineError | None = None
         self._beginning = Lock()
 
     def begin(self) -> datetime:
-        """Leave the run's mark, once, before anything is written; tells that moment by the store's clock."""
+        """Leave the run's mark, once, before anything is written; tells that moment by the store's clock.
+
+        Raises:
+            PipelineError: That failed; where the failure is final, it is not tried again for other members.
+        """
         if self.store is None:
             raise ValueError("nothing is written without a landing zone")
         with self._beginning:
             if self._began is None:
-                self._began = self.options.mark.leave_in(self.store)
+                try:
+                    self._began = self.options.mark.leave_in(self.store)
+                except PipelineError as error:
+                    if error.is_transient:
+                        raise
+                    self._began = error
+            if isinstance(self._began, PipelineError):
+                raise type(self._began)(str(self._began))
             return self._began
 
     def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[MemberResult]:
