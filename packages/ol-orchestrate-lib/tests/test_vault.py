@@ -16,9 +16,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from dagster._core.remote_representation.external_data import RepositorySnap
 from google.auth import crypt, jwt
 
-from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    BadInputError,
+    MissingObjectError,
+    PermanentServiceError,
+    PipelineError,
+)
 from ol_orchestrate.lib.vault import AuthMethod, VaultClient
 from ol_orchestrate.resources.secrets.vault import Vault
+from ol_orchestrate.testing.scripted import Response, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -384,3 +391,28 @@ class TestResource:
         assert not result.success
         assert "Secret secret/canary of Vault" in text
         assert [value for value in (*canaries.values(), openbao_server.token) if value in text] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, b"[]"),
+        (200, b"null"),
+        (200, b"[" * 100_000),
+        (200, b'{"data": {"path": 1, "type": "kv"}}'),
+        (200, b'{"data": {"path": "s/", "type": "kv", "options": 3}}'),
+        (200, b'{"data": {"path": "s/", "type": "kv", "options": {"version": "2"}, "data": ["canary-of-it"]}}'),
+    ],
+    ids=["an error", "null", "deep", "path", "options", "fields"],
+)
+def test_an_answer_in_json_that_is_none_of_vaults_is_final(
+    status: int, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", "token-of-nobody")
+    with (
+        serving(lambda _: Response(status, body, {"Content-Type": "application/json"})) as server,
+        pytest.raises(PermanentServiceError, match="Check VAULT_ADDR") as caught,
+    ):
+        VaultClient(address=server.url).read("s/x")
+    assert "canary" not in str(caught.value)
+    assert len(server.requests) <= 2

@@ -65,6 +65,9 @@ NOT_PERMITTED = (
 )
 
 
+NO_VAULT = "what answers there is no Vault. Check VAULT_ADDR"
+
+
 class AuthMethod(StrEnum):
     """Ways to log in, and the environment variables or files that are read for it."""
 
@@ -166,7 +169,9 @@ class VaultClient:
                 f"there is no such secret on the mount {folder} (kv version {version}). Write it, or correct the path"
             )
             raise MissingObjectError(message)
-        fields: dict[str, Any] = _part(answer, "data", "data") if has_versions else _part(answer, "data")
+        fields = _part(answer, "data", "data") if has_versions else _part(answer, "data")
+        if not isinstance(fields, dict):
+            raise PermanentServiceError(NO_VAULT)
         return fields
 
     def _token_is_good(self, client: hvac.Client) -> bool:
@@ -275,6 +280,9 @@ class VaultClient:
                 problem = "its certificate is not trusted. Set VAULT_CACERT to a file with the certificates to trust"
         except RateLimitExceeded:
             problem = "it asks for fewer requests. Run again later"
+        except (AttributeError, TypeError, ValueError, RecursionError):  # what hvac makes of JSON of other kinds
+            kind = PermanentServiceError
+            problem = NO_VAULT
         except VaultError as error:
             kind = PermanentServiceError
             problem = f"it refuses the request ({type(error).__name__}). Check the path and VAULT_ADDR"
@@ -316,7 +324,7 @@ def _part(answer: object, *names: str) -> Any:  # noqa: ANN401 - JSON
     """
     for name in names:
         if not isinstance(answer, dict) or name not in answer:
-            raise PermanentServiceError("what answers there is no Vault. Check VAULT_ADDR")
+            raise PermanentServiceError(NO_VAULT)
         answer = answer[name]
     return answer
 
