@@ -155,8 +155,8 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
         return incomplete(url, missing[1], variables)
     if re.search(r"Got invalid \w+ response", text):
         return incomplete(url, "XML", variables)
-    if unreadable := re.search(r"Invalid (last modified|content length)", text, re.IGNORECASE):
-        return incomplete(url, f"readable {unreadable[1]}", variables)
+    if re.search(r"Invalid (last modified|content length)|header containing non-ASCII", text, re.IGNORECASE):
+        return incomplete(url, "readable header", variables)
     if "non-partial response" in text or "Content-Range" in text:
         return incomplete(url, "Content-Range", variables)
     return ServiceError(f"{url}: the store failed: {first_line}. Run again later")

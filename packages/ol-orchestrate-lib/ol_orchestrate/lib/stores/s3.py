@@ -418,7 +418,7 @@ class S3Store(CloudStore):
         )
         url = join_url(self.url, key)
         for field, header in (("ContentLength", "Content-Length"), ("ETag", "ETag"), ("LastModified", "Last-Modified")):
-            if field not in head:
+            if head.get(field, "") in {"", '""'}:
                 raise incomplete(url, header, AWS)
         return SourceInfo(
             url, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"], expected_by_s3(head)
