@@ -93,7 +93,11 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 
 @click.group()
 def command() -> None:
-    """Write sample inputs of any size. All people and courses in them are made up."""
+    """Write sample inputs of any size. All people and courses in them are made up.
+
+    Begin with `university`, which writes files of all kinds that hang together, and the truth about them. The other
+    commands write one file of a university that has the size you ask for.
+    """
 
 
 @command.command()

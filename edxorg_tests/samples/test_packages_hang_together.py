@@ -124,6 +124,17 @@ def test_each_usage_key_of_a_table_is_in_the_structure(plain: Written, table: st
     assert found
 
 
+def test_an_account_is_the_same_in_all_courses_of_a_site(plain: Written) -> None:
+    for archive in plain.archives:
+        accounts: dict[tuple[str, ...], dict[str, str]] = {}
+        for partition, course in archive.courses.items():
+            for table in ("auth_user", "auth_userprofile", "user_id_map"):
+                for row in course.tables[table]:
+                    user = row["id"] if table == "auth_user" else row["user_id"]
+                    assert accounts.setdefault((table, partition.partition("|")[2], user), row) == row
+        assert len(accounts) < sum(len(course.tables["auth_user"]) for course in archive.courses.values()) * 3
+
+
 def test_each_course_key_is_that_of_the_course(plain: Written) -> None:
     for partition, course in courses(plain):
         key = plain.truth["courses"][partition]["course_key"]

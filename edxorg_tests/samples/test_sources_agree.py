@@ -9,6 +9,10 @@ import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from edxorg.samples.catalogue import Catalogue
+from edxorg.samples.university import University
 from edxorg_tests.samples.plain_readers import PlainArchive, usage_keys_in
 
 if TYPE_CHECKING:
@@ -120,6 +124,7 @@ def test_each_post_has_its_event_and_its_thread(plain: Written) -> None:
         first_day = str(plain.university.first_day)
         assert created.keys() == {i for i, post in posts.items() if post["created_at"]["$date"] >= first_day}
         comments: Counter[str] = Counter()
+        last_at = {number: post["created_at"]["$date"] for number, post in posts.items()}
         for number, post in posts.items():
             assert users[post["author_id"]] == post["author_username"]
             if post["_type"] == "CommentThread":
@@ -127,12 +132,15 @@ def test_each_post_has_its_event_and_its_thread(plain: Written) -> None:
             else:
                 thread = post["comment_thread_id"]["$oid"]
                 comments[thread] += 1
+                last_at[thread] = max(last_at[thread], post["created_at"]["$date"])
                 assert posts[thread]["_type"] == "CommentThread"
                 assert all(parent["$oid"] in posts for parent in post["parent_ids"])
             if number in created:
                 assert created[number]["event"]["body"] == post["body"] or post["body"] == "[deleted]"
         assert len(comments) == len(topics)
         assert all(posts[thread]["comment_count"] == count for thread, count in comments.items())
+        threads = {number: post for number, post in posts.items() if post["_type"] == "CommentThread"}
+        assert all(post["last_activity_at"]["$date"] == last_at[number] for number, post in threads.items())
 
 
 def test_each_user_and_block_in_the_logs_is_in_the_tables_and_structures(plain: Written) -> None:
@@ -212,6 +220,16 @@ def test_the_catalogue_lists_the_courses_of_prod(plain: Written) -> None:
     assert all(course["key"] in keys for program in programs for course in program["courses"])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_program_has_courses_of_the_packages_only_or_none_of_them(seed: int) -> None:
+    university = University(seed=seed)
+    packed = {course.course_key for course in university.all_courses()}
+    catalogue = Catalogue.of(university)
+    ours = {course["key"] for course in catalogue.courses if packed & {run["key"] for run in course["course_runs"]}}
+    programs = [{course["key"] for course in program["courses"]} for program in catalogue.programs]
+    assert all(keys <= ours or not keys & ours for keys in programs)
+
+
 def test_program_reports_say_what_the_tables_say(plain: Written) -> None:
     programs = json.loads((plain.folder / "catalogue/programs.json").read_text())["results"]
     enrolled = {
@@ -237,15 +255,19 @@ def test_program_reports_say_what_the_tables_say(plain: Written) -> None:
         with (plain.folder / name).open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == truth["rows"]
+        (uuid,) = re.findall(r"report-(.+)\.csv", name)
+        of_program = set().union(*courses[uuid])
+        assert {row["course run key"] for row in rows} == {run for run, _ in enrolled if run in of_program}
         for row in rows:
             seen += 1
             assert len(row) == 24
             key = row["course run key"], row["user id"]
+            assert row["program uuid"] == uuid
             assert row["track"] == enrolled[key]["mode"]
             assert row["currently enrolled"] == {"0": "false", "1": "true"}[enrolled[key]["is_active"]]
             assert row["date first enrolled"] == enrolled[key]["created"].replace(" ", "T") + "Z"
             assert (row["completed"] == "true") == (key in certified)
-            all_of_it = all(certified & {(run, row["user id"]) for run in of} for of in courses[row["program uuid"]])
+            all_of_it = all(certified & {(run, row["user id"]) for run in of} for of in courses[uuid])
             assert (row["completed program"] == "true") == all_of_it
             assert (row["date program certificate awarded"] != "null") == all_of_it
         learners = {row["user id"] for row in rows if row["completed program"] == "true"}
