@@ -118,6 +118,7 @@ def test_no_secret_leaves_the_process_while_all_fails_that_reads_one(
     jwt = tmp_path / "jwt"
     jwt.write_text(marked["VAULT_JWT"])
     told = []
+    caplog.set_level("INFO", "botocore.hooks")  # thousands of lines
     with serving(careless) as server, caplog.at_level("DEBUG"):
         careless.url = server.url
         variables = {
