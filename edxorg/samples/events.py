@@ -132,6 +132,7 @@ def anonymous_request(university: University, site: Site, number: int) -> Event:
 def _event(enrollment: Enrollment, source: str, event_type: str, path: str, session: str) -> Event:
     course, learner = enrollment.course, enrollment.learner
     host = _HOSTS[course.site]
+    in_course: Event = {"course_user_tags": {}} if source == "server" and session else {}
     return {
         "username": learner.username,
         "event_source": source,
@@ -148,7 +149,7 @@ def _event(enrollment: Enrollment, source: str, event_type: str, path: str, sess
             "org_id": course.organization,
             "course_id": course.course_key,
             "path": path,
-            "course_user_tags": {},
+            **in_course,
         },
         "ip": learner.ip,
         "event": "",
@@ -336,6 +337,7 @@ class _Visitor:
         }
         if post.kind == "thread":
             about |= {"title": post.title, "thread_type": "question", "anonymous": False, "anonymous_to_peers": False}
+            about["group_id"] = None
         else:
             about["discussion"] = {"id": post.thread_id}
         if post.parent_id is not None:

@@ -183,6 +183,10 @@ def test_events_come_from_everywhere_in_every_shape(plain: Written) -> None:
     shapes = {(event["event_source"], type(event["event"])) for event in events}
     assert {("browser", str), ("browser", list), ("server", dict), ("server", str), ("mobile", str)} <= shapes
     assert {type(event["context"]["user_id"]) for event in events} == {int, str, type(None)}
+    of_blocks = [event for event in events if "module" in event["context"]]
+    assert {event["page"] for event in of_blocks} == {"x_module"}
+    assert not any({"name", "session"} & event.keys() for event in of_blocks)
+    assert all("course_user_tags" not in event["context"] for event in events if event["event_source"] == "browser")
 
 
 def test_one_learner_is_retired_between_the_weeks(plain: Written) -> None:
