@@ -1,1 +1,1 @@
-"""What MIT Open Learning's Dagster code locations share."""
+"""Code that MIT Open Learning's Dagster code locations share."""

@@ -1,4 +1,4 @@
-"""Names of assets, which pure code and objects' keys use, as Dagster's keys."""
+"""Dagster's asset keys, made of the names that code without Dagster uses."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import dagster as dg
 
 
 def asset_key(name: str) -> dg.AssetKey:
-    """The key of an asset whose name joins its parts by slashes."""
+    """Return the key of an asset from its name, in which slashes join the parts."""
     return dg.AssetKey(name.split("/"))

@@ -1,4 +1,4 @@
-"""From our errors to Dagster's failures, in one place: a retry only where a retry can help, and no secret in a text."""
+"""Translation of our errors into Dagster's failures: a retry only where a retry can help, and no secret in a text."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 
 PERMANENT_FAILURE = "edxorg/permanent_failure"
-"""Tag of a run that failed for reasons that stay until somebody changes something: it is not worth repeating."""
+"""Tag of a run that failed for a reason that stays until an operator changes something; a retry cannot help."""
 
 
 class FailureRetries(dg.RetryPolicy):
-    """Retries of failures; a run that is told to stop stops.
+    """Retries failures, but not a run that was told to stop.
 
-    A plain policy takes the interruption for a failure, and goes on a minute after somebody terminated the run.
+    Dagster's own policy takes the interruption for a failure, and resumes a minute after a user terminated the run.
     """
 
     def calculate_delay(self, attempt_num: int) -> int | float:
-        """Seconds before an attempt, which Dagster asks for while it handles what ended the one before.
+        """Return the seconds to wait before an attempt.
+
+        Dagster calls this while it handles the exception that ended the attempt before.
 
         Raises:
-            dagster.DagsterExecutionInterruptedError, KeyboardInterrupt: That was an interruption.
+            dagster.DagsterExecutionInterruptedError, KeyboardInterrupt: An interruption ended the attempt before.
         """
         reason = sys.exc_info()[1]
         if isinstance(reason, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
@@ -38,27 +40,27 @@ class FailureRetries(dg.RetryPolicy):
 
 
 RETRIES = FailureRetries(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL)
-"""What each step that reads or writes elsewhere has."""
+"""The retry policy of each step that uses a store or a service."""
 
 
 class RunContext(Protocol):
-    """What every context of a run has."""
+    """The attributes that Dagster's contexts of ops, assets and hooks share."""
 
     @property
     def instance(self) -> dg.DagsterInstance:
-        """Where the run is kept."""
+        """The instance that stores the run."""
 
     @property
     def run_id(self) -> str:
-        """Which one it is."""
+        """The id of the run."""
 
 
 @contextmanager
 def as_dagster_failure(context: RunContext) -> Iterator[None]:
-    """Turn an error that is complete without its traceback into a failure that says it, and tag the run.
+    """Re-raise expected errors as `dagster.Failure` without a traceback, and tag the run if a retry cannot help.
 
-    What nobody foresaw is not retried either. Dagster's own retries of whole runs know nothing of the reason; a tag
-    tells them. Dagster stores the texts of failures and of what caused them, so they are redacted here.
+    Unexpected errors are not retried either. Dagster's retries of whole runs do not see the error, only the tag.
+    Dagster stores the texts of failures and of their causes, so they are redacted here.
     """
     try:
         try:
@@ -84,7 +86,7 @@ def as_dagster_failure(context: RunContext) -> Iterator[None]:
 
 @contextmanager
 def errors_without_secrets() -> Iterator[None]:
-    """Raise what is raised inside with its text redacted: for sensors, whose errors Dagster stores as they are."""
+    """Re-raise errors with their texts redacted: for sensors, whose errors Dagster stores as they are."""
     try:
         yield
     except Exception as error:

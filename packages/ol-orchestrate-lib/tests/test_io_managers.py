@@ -207,7 +207,7 @@ def test_without_a_url_what_was_recorded_is_read_and_nothing_written(
     (event,) = result.get_step_failure_events()
     failure = event.step_failure_data.user_failure_data
     assert failure is not None
-    assert failure.description == "GCSFileIOManager has no url to write below: configure one"
+    assert failure.description == "GCSFileIOManager has no url: configure the folder or bucket to write to"
 
 
 def test_a_key_that_leads_elsewhere_is_refused(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
@@ -272,10 +272,10 @@ def test_a_value_that_is_no_file_is_refused_and_none_is_nothing(instance: dg.Dag
     lake = Lake(url := f"file://{tmp_path}/lake", FileObjectIOManager(url=url))
     failure = handed_over(lake, instance, 7).failure_data_for_node("write")
     assert failure is not None
-    assert "write handed over a value of type int: return a pair" in str(failure.user_failure_data)
+    assert "write returned a value of type int: return a pair" in str(failure.user_failure_data)
     failure = handed_over(lake, instance, None).failure_data_for_node("read")
     assert failure is not None
-    assert "input file: the step above recorded no file" in str(failure.user_failure_data)
+    assert "input file: the upstream step recorded no file" in str(failure.user_failure_data)
     assert list(lake.store.list()) == []
 
 

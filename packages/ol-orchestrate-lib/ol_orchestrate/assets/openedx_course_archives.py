@@ -1,4 +1,4 @@
-"""What a course export in OLX holds, as assets."""
+"""Assets made from a course export in OLX."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, cast
@@ -18,18 +18,18 @@ MANIFEST = "course_static_assets_manifest"
 
 OUTPUTS = {
     "course_metadata": "The course run: names, dates, instructors; one row.",
-    "course_video": "Videos, one row each, wherever they stand in the course.",
-    "course_policy": "Settings of the course run that are kept in its policy; one row, none where it has no policy.",
-    "course_certificate_signatory": "Who signs the certificates, one row each.",
-    "course_grading_policy": "How the course is graded; one row, none where that is not said.",
-    "course_xml_blocks": "Blocks, one row each, with their XML.",
-    STATIC_ASSETS: "The course's files that are not XML, as a `tar.gz` whose bytes depend on them alone.",
-    MANIFEST: "What is in that bundle: path, type, size and SHA-256 of each file; one object.",
+    "course_video": "All videos of the course, one row each.",
+    "course_policy": "The settings in the policy of the course run; one row, or none if it has no policy.",
+    "course_certificate_signatory": "The signatories of the certificates, one row each.",
+    "course_grading_policy": "The grading policy; one row, or none if the export has none.",
+    "course_xml_blocks": "All blocks with their XML, one row each.",
+    STATIC_ASSETS: "The course's files that are not XML, as a `tar.gz` whose bytes depend on these files alone.",
+    MANIFEST: "The list of the files in that bundle: path, type, size and SHA-256 of each; one object.",
 }
 
 
 def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.AssetsDefinition:
-    """The assets, for exports that unpack within this limit."""
+    """Define the assets, for exports that unpack within a limit."""
 
     @dg.multi_asset(
         name="extract_edxorg_courserun_metadata",
@@ -38,7 +38,7 @@ def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.Asse
         retry_policy=RETRIES,
     )
     def extract_edxorg_courserun_metadata(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        """Metadata, videos, policies, signatories, blocks and static files of a course."""
+        """Extract metadata, videos, policies, signatories, blocks and static files of a course."""
         with (
             as_dagster_failure(context.op_execution_context),
             CourseOutputs(context, COURSE_XML) as outputs,

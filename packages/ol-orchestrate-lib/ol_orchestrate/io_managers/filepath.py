@@ -1,4 +1,4 @@
-"""IO managers for assets that are files: in goes a local file and its object key, out comes a path that streams."""
+"""IO managers for assets that are files: they take a local file and its object key, and give a path that streams."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
     """Files below one URL: a folder, S3 or Google Cloud Storage, by the scheme of the URL.
 
-    On output it takes a pair `(local path, object key)` and puts the file there, whole or not at all; the local file
-    stays. The key may also be the whole URL. On input it gives a `UPath` of what was recorded in the metadata `path`,
-    by the partition's latest materialization or by the op that handed it over; nothing is downloaded before it is read.
+    On output it takes a pair `(local path, object key)` and writes the object, whole or not at all; the local file
+    stays. The key may also be the whole URL. On input it gives a `UPath` of the URL in the metadata `path` of the
+    partition's latest materialization or of the upstream op's output; nothing is downloaded before it is read.
     """
 
     url: str | None = Field(
         default=None,
-        description="file:///folder, s3://bucket/prefix or gs://bucket/prefix; not needed to read what was recorded",
+        description="file:///folder, s3://bucket/prefix or gs://bucket/prefix; not needed to read recorded objects",
     )
     aws_profile: str | None = Field(default=None, description="AWS profile to use; the environment's own if not given")
     vault: Vault | None = Field(default=None, description="Keeps the credentials for Google Cloud Storage")
     vault_gcs_token_path: str | None = Field(
         default=None,
-        description="The secret in `vault` whose fields are those of a service account's key file. Neither is needed "
-        "with GOOGLE_APPLICATION_CREDENTIALS, or where Google's clients find credentials by themselves",
+        description="Path in `vault` of a secret with the fields of a service account's key file. Neither is needed "
+        "with GOOGLE_APPLICATION_CREDENTIALS, or if Google's clients find credentials by themselves",
     )
     _store: ObjectStore | None = PrivateAttr(default=None)
     _service_account: ServiceAccount | None = PrivateAttr(default=None)
@@ -52,21 +52,21 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
 
     @property
     def can_write(self) -> bool:
-        """Whether there is a base URL; without one, only what was recorded elsewhere can be read."""
+        """True if there is a base URL; without one, it only reads objects that are recorded elsewhere."""
         return self.url is not None
 
     def base_url(self) -> str:
-        """What object keys are below.
+        """Return the URL that object keys are below.
 
         Raises:
             BadInputError: There is no URL.
         """
         if self.url is None:
-            raise BadInputError(f"{type(self).__name__} has no url to write below: configure one")
+            raise BadInputError(f"{type(self).__name__} has no url: configure the folder or bucket to write to")
         return self.url
 
     def access(self, url: str) -> StoreAccess:
-        """How to get into the store at a URL. May read secrets.
+        """Return the credentials for the store at a URL; this may read secrets.
 
         Raises:
             BadInputError: Only one of `vault` and `vault_gcs_token_path` is given.
@@ -91,10 +91,10 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         return self._store
 
     def handle_output(self, context: dg.OutputContext, obj: tuple[str | Path, str] | None) -> None:
-        """Write a local file to its object key, and record where it is. `None` is no file, and nothing is written.
+        """Write a local file to its object key and record its URL; for `None`, write nothing.
 
         Raises:
-            dagster.Failure: It is no such pair, leads elsewhere, or cannot be written.
+            dagster.Failure: The value is no such pair, its key is the URL of another place, or it cannot be written.
         """
         if obj is None:
             return
@@ -107,52 +107,52 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         context.add_output_metadata({"path": join_url(store.url, key), "object_key": key})
 
     def load_input(self, context: dg.InputContext) -> UPath:
-        """The file of the latest materialization, or of the op above.
+        """Return the path of the latest materialization's object, or of the upstream op's.
 
         Raises:
-            dagster.Failure: None was recorded, or its object is gone; not worth a retry.
+            dagster.Failure: None is recorded, or its object is gone; a retry cannot help.
         """
         with as_dagster_failure(context.step_context):
             if not context.has_asset_key:
                 return self._path(_path_of_output(context))
             partition = None
             if context.has_asset_partitions:
-                # In a job of ops, Dagster takes all partitions of the asset for the input; the run's own is meant.
+                # In a job of ops, Dagster gives the input all partitions of the asset, where the run's own is meant.
                 partition = context.partition_key if context.has_partition_key else context.asset_partition_key
             return self.find(context.instance, context.asset_key, partition)
 
     def find(self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> StorePath:
-        """The file of an asset's latest materialization.
+        """Return the path of the object of an asset's latest materialization.
 
         Raises:
-            MissingObjectError: None was recorded, or its object is gone.
+            MissingObjectError: None is recorded, or its object is gone.
         """
         recorded = recorded_path(instance, asset_key, partition)
         url = recorded or self.path_without_record(partition)
         of_partition = f" for partition {partition!r}" if partition else ""
         if url is None:
             raise MissingObjectError(
-                f"{asset_key.to_user_string()} has no materialization{of_partition}: run what makes it first"
+                f"{asset_key.to_user_string()} has no materialization{of_partition}: materialize it first"
             )
         path = self._path(url)
         if path.store.find(path.key) is None:
             where = "though it was recorded" if recorded else "and no materialization names another place"
             raise MissingObjectError(
                 f"{asset_key.to_user_string()}: {url} is not there, {where}{of_partition}: "
-                "put the object there, or run what makes it again"
+                "put the object there, or materialize the asset again"
             )
         return path
 
     def path_without_record(self, partition: str | None) -> str | None:
-        """Where a partition's file is if no materialization says so; `None` if that cannot be known."""
+        """Return the URL of a partition without a materialization; `None` if it cannot be known."""
         del partition
         return None
 
     def _key_below(self, base: str, key: str) -> str:
-        """An object key as it is; of a whole URL, what is below the base.
+        """Return the object key of a key or of a URL below the base URL.
 
         Raises:
-            BadInputError: It is the URL of another place.
+            BadInputError: The URL is not below the base URL.
         """
         if not re.match(r"[a-z][a-z0-9+.-]*://", key):
             return key
@@ -179,22 +179,17 @@ class S3FileObjectIOManager(FileObjectIOManager):
     @field_validator("url")
     @classmethod
     def _no_url(cls, url: str | None) -> str | None:
-        """Refuse a URL.
-
-        Raises:
-            ValueError: There is one.
-        """
         if url is not None:
-            raise ValueError("the bucket and the prefix say where; give no url, or use FileObjectIOManager")
+            raise ValueError("bucket and path_prefix name the place: give no url, or use FileObjectIOManager")
         return url
 
     @property
     def can_write(self) -> bool:
-        """Always."""
+        """True always, as the bucket is required."""
         return True
 
     def base_url(self) -> str:
-        """The bucket and the prefix."""
+        """Return the URL of the bucket and the prefix."""
         return join_url(f"s3://{self.bucket}", self.path_prefix)
 
 
@@ -203,13 +198,13 @@ def _local_path_and_key(context: dg.OutputContext, obj: object) -> tuple[str | P
         case (str() | Path() as local_path, str() | UPath() as key):
             return local_path, str(key)
     raise BadInputError(
-        f"{context.step_key} handed over a value of type {type(obj).__name__}: return a pair of a local path and an "
+        f"{context.step_key} returned a value of type {type(obj).__name__}: return a pair of a local path and an "
         "object key, or give this output another IO manager"
     )
 
 
 def _path_of_output(context: dg.InputContext) -> str:
-    """The metadata `path` of the step that the input comes from, in this run or in the one that this one repeats.
+    """Return the metadata `path` of the upstream step, in this run or in the run that this one repeats.
 
     Raises:
         MissingObjectError: That step recorded no file.
@@ -227,14 +222,14 @@ def _path_of_output(context: dg.InputContext) -> str:
                 continue
             if (path := data.metadata.get("path")) is not None:
                 return str(path.value)
-    raise MissingObjectError(f"input {context.name}: the step above recorded no file: run that first")
+    raise MissingObjectError(f"input {context.name}: the upstream step recorded no file: run that step first")
 
 
 def recorded_path(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> str | None:
-    """The metadata `path` of the latest materialization; `None` if there is none.
+    """Return the metadata `path` of the latest materialization; `None` if there is no materialization.
 
     Raises:
-        BadInputError: The materialization does not say where its object is.
+        BadInputError: The materialization has no such metadata.
     """
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[partition] if partition else None), limit=1
@@ -243,5 +238,9 @@ def recorded_path(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitio
         return None
     path = records[0].asset_materialization.metadata.get("path")
     if path is None or not isinstance(path.value, str):
-        raise BadInputError(f"the latest materialization of {asset_key.to_user_string()} does not say its path")
+        of_partition = f" for partition {partition!r}" if partition else ""
+        raise BadInputError(
+            f"the latest materialization of {asset_key.to_user_string()}{of_partition} has no metadata `path`: "
+            "materialize it again"
+        )
     return path.value

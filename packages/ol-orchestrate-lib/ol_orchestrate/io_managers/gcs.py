@@ -1,4 +1,4 @@
-"""An IO manager for files that somebody else puts into a bucket."""
+"""An IO manager for source files, which edX or another party puts into a bucket."""
 
 from dagster import ResourceDependency
 
@@ -10,17 +10,17 @@ from ol_orchestrate.resources.gcp_gcs import GCSConnection
 class GCSFileIOManager(FileObjectIOManager):
     """Source files named by their partition keys, in Google Cloud Storage with the credentials of a `GCSConnection`.
 
-    The URL may as well name a folder or an S3 bucket, as it does on a laptop. A partition without a materialization
-    is looked for under its key.
+    The URL may also name a folder or an S3 bucket, for development on a laptop. A partition without a materialization
+    is looked up by its key.
     """
 
     gcs: ResourceDependency[GCSConnection]
 
     def access(self, url: str) -> StoreAccess:
-        """With the connection's service account, if it reads one from Vault."""
+        """Return the access with the connection's service account, if it reads one from Vault."""
         account = self.gcs.service_account_info() if url.startswith("gs://") else None
         return StoreAccess(aws_profile=self.aws_profile, google_service_account=account)
 
     def path_without_record(self, partition: str | None) -> str | None:
-        """Below the URL, under the partition's key."""
+        """Return the URL of the object whose key is the partition's."""
         return join_url(self.base_url(), partition) if partition and self.can_write else None

@@ -1,1 +1,1 @@
-"""Resources that know where things are, and make their clients at first use."""
+"""Dagster resources. Each holds addresses and names, never a secret, and makes its client at first use."""

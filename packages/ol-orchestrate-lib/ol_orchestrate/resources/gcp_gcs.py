@@ -15,15 +15,16 @@ from ol_orchestrate.resources.strict import Strict
 
 
 class GCSConnection(Strict, GCSResource):
-    """Makes a client of Google's at first use; its fields say where the service account is, and hold none of it.
+    """Makes Google's client at first use; its fields name the place of the service account and hold none of it.
 
-    The first of these decides: `STORAGE_EMULATOR_HOST` (no credentials), `GOOGLE_APPLICATION_CREDENTIALS`, the secret
-    in Vault if an address of Vault is configured, and whatever else Google's clients find by themselves.
+    The first of these that is set decides: `STORAGE_EMULATOR_HOST` (no credentials), `GOOGLE_APPLICATION_CREDENTIALS`,
+    the secret in Vault if an address of Vault is configured, and the credentials that Google's clients find by
+    themselves.
     """
 
     vault: ResourceDependency[Vault]
     secret_path: str | None = Field(
-        default=None, description="Of the secret in Vault whose fields are those of a service account's key file."
+        default=None, description="Path in Vault of a secret with the fields of a service account's key file."
     )
 
     _service_account: ServiceAccount | None = PrivateAttr(default=None)
@@ -31,22 +32,22 @@ class GCSConnection(Strict, GCSResource):
     _lock: Lock = PrivateAttr(default_factory=Lock)
 
     def get_client(self) -> Client:
-        """The client, the same one each time; safe among threads.
+        """Return the client, the same one each time; thread-safe.
 
         Raises:
-            PipelineError: There are no usable credentials, or Vault does not give them.
+            PipelineError: No credentials can be used, or Vault does not give them.
         """
         service_account = self.service_account_info()
         with self._lock:
             if self._client is None:
                 credentials = google_credentials(service_account)
                 project = self.project or os.environ.get("GOOGLE_CLOUD_PROJECT")
-                # Not every kind of credentials knows a project, and objects are found without one.
+                # Some kinds of credentials name no project, and objects are found without one.
                 self._client = Client(project or getattr(credentials, "project_id", None), credentials)
             return self._client
 
     def service_account_info(self) -> dict[str, str] | None:
-        """The fields of the service account's key file; `None` where it is not Vault that has the credentials.
+        """Return the fields of the service account's key file; `None` if the credentials are not in Vault.
 
         Raises:
             BadInputError: The secret lacks a field that a service account has.

@@ -1,10 +1,10 @@
-"""The API of an Open edX deployment as a Dagster resource; what can be asked is in `lib.openedx_api`.
+"""The API of an Open edX deployment as a Dagster resource; `lib.openedx_api` has the requests.
 
-Both resources hold where the credentials are, never the credentials: a resource's fields are stored in clear with the
-code location and with each run.
+Both resources name the place of the credentials and never hold them: Dagster stores a resource's fields in clear with
+the code location and with each run.
 """
 
-# No postponed annotations here: Dagster looks at `ResourceDependency[…]` while the class is made.
+# No postponed annotations here: Dagster reads `ResourceDependency[…]` while the class is made.
 
 import os
 import threading
@@ -26,14 +26,14 @@ class _OpenEdxResource(Strict, ConfigurableResource[None]):
     requests_per_hour: int | None = Field(
         default=None,
         gt=0,
-        description="What this client allows itself, for a server that throttles; the Discovery API allows 200.",
+        description="Most requests an hour, for a server that throttles; the Discovery API allows 200.",
     )
     _client: OpenEdxApi | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @property
     def client(self) -> OpenEdxApi:
-        """The API. Reads no credentials and makes no connection before its first request; safe among threads."""
+        """The API's client. It reads no credentials and connects to nothing before its first request; thread-safe."""
         with self._lock:
             if self._client is None:
                 self._client = OpenEdxApi.connect(self.credentials, requests_per_hour=self.requests_per_hour)
@@ -41,7 +41,7 @@ class _OpenEdxResource(Strict, ConfigurableResource[None]):
 
     @abstractmethod
     def credentials(self) -> ApiCredentials:
-        """Read the credentials from where they are kept."""
+        """Read the credentials from their place."""
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
         """Close the connections of the run."""
@@ -52,13 +52,13 @@ class _OpenEdxResource(Strict, ConfigurableResource[None]):
 
 
 class OpenEdxApiClient(_OpenEdxResource):
-    """An API whose address is known and whose OAuth client is in two environment variables."""
+    """An API at a configured address, with its OAuth client in two environment variables."""
 
     base_url: str = Field(description="Address of the LMS or of the Discovery API, such as https://lms.example.org")
-    token_url: str = Field(default="", description="Where tokens are issued; {base_url}/oauth2/access_token if empty.")
-    studio_url: str = Field(default="", description="Address of Studio, which courses are exported through.")
+    token_url: str = Field(default="", description="Issues the tokens; {base_url}/oauth2/access_token if empty.")
+    studio_url: str = Field(default="", description="Address of Studio, which exports courses.")
     client_id_variable: str = Field(description="Name of the environment variable that holds the OAuth client's id.")
-    client_secret_variable: str = Field(description="Name of the one that holds its secret.")
+    client_secret_variable: str = Field(description="Name of the environment variable that holds its secret.")
 
     @field_validator("base_url", "token_url", "studio_url")
     @classmethod
@@ -67,14 +67,17 @@ class OpenEdxApiClient(_OpenEdxResource):
         return address
 
     def credentials(self) -> ApiCredentials:
-        """Read the two variables.
+        """Read the two environment variables.
 
         Raises:
             AccessRefusedError: One of them is not set.
         """
         unset = [name for name in (self.client_id_variable, self.client_secret_variable) if not os.environ.get(name)]
         if unset:
-            message = f"{' and '.join(unset)} not set: put the OAuth client of {self.base_url} there"
+            message = (
+                f"No OAuth client for the API at {self.base_url}. Set {' and '.join(unset)} in the environment of "
+                "this process"
+            )
             raise AccessRefusedError(message)
         return ApiCredentials(
             client_id=os.environ[self.client_id_variable],
@@ -100,8 +103,8 @@ class OpenEdxApiClientFactory(_OpenEdxResource):
         """Read `{DEPLOYMENT}_API_URL`, `…_TOKEN_URL`, `…_CLIENT_ID` and `…_CLIENT_SECRET`; the secret if none is set.
 
         Raises:
-            AccessRefusedError: None of the variables is set and no Vault either, only some of them are, or the secret
-                lacks a field.
+            AccessRefusedError: Only some of the variables are set, none is set and no Vault is configured, or the
+                secret lacks a field.
         """
         prefix = f"{self.deployment.upper().replace('-', '_')}_API"
         if (credentials := ApiCredentials.from_environ(prefix, os.environ)) is not None:
@@ -109,7 +112,7 @@ class OpenEdxApiClientFactory(_OpenEdxResource):
         if not self.vault.address or not self.secret_path:
             message = (
                 f"No OAuth client for the API of {self.deployment}. Set {prefix}_URL, {prefix}_TOKEN_URL, "
-                f"{prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR, how to log in, and the secret's path"
+                f"{prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR, VAULT_AUTH_METHOD and the path of the secret"
             )
             raise AccessRefusedError(message)
         path = self.secret_path.format(deployment=self.deployment)

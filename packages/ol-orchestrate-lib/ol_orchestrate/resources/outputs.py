@@ -20,10 +20,10 @@ from ol_orchestrate.resources.strict import Strict
 
 
 class SimpleResultsDir(Strict, dg.ConfigurableResource[None]):
-    """A folder that only this user can read, made at first use and gone when the run ends.
+    """A folder that only this user can read, made at first use and deleted when the run ends.
 
-    Each process has a folder of its own. What a killed run left behind is deleted by the next run that makes one; a
-    folder whose process lives is locked, and spared.
+    Each process has a folder of its own, which it locks. The next run that makes one deletes all folders without a
+    lock, which killed runs have left behind.
     """
 
     parent: str | None = Field(default=None, description="Where to make the folders; the system's own if not given")
@@ -36,7 +36,7 @@ class SimpleResultsDir(Strict, dg.ConfigurableResource[None]):
         """The folder.
 
         Raises:
-            AccessRefusedError: Somebody else could reach into where it would be.
+            AccessRefusedError: Another user could read the files in it.
         """
         with self._making:
             if self._folder is None:
@@ -53,39 +53,41 @@ class SimpleResultsDir(Strict, dg.ConfigurableResource[None]):
         return "run-"
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Delete the folder."""
+        """Delete the run's folder."""
         del context
         if self._folder is not None:
-            # What cannot be deleted now is swept later, as it is not locked any more.
+            # A later run sweeps what cannot be deleted now, as the lock is released here.
             shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._descriptor)
         self._folder, self._descriptor = None, -1
 
 
 class DailyResultsDir(SimpleResultsDir):
-    """The same, with the day in its name."""
+    """A `SimpleResultsDir` with the day in the folder's name."""
 
     def _prefix(self) -> str:
         return f"{datetime.now(UTC):%Y-%m-%d}-"
 
 
 def _private_base(parent: Path) -> Path:
-    """The folder in which this user's runs have theirs; in a place like `/tmp`, others may have made it first."""
+    """Make the folder that holds the folders of all runs of this user.
+
+    Raises:
+        AccessRefusedError: Another user made it first, as in `/tmp`, or can read it.
+    """
     base = parent / f"ol-orchestrate-results-{os.getuid()}"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = base.lstat()
     if base.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise AccessRefusedError(
-            f"{base} is not this user's alone, and files of a run in it would not be private: delete it"
-        )
+        raise AccessRefusedError(f"{base} is a link or open to other users, who could read files in it: delete it")
     return base
 
 
 def _lock(folder: Path) -> int:
-    """Lock a folder for as long as the descriptor is open, which a killed process does not keep.
+    """Lock a folder until the returned descriptor is closed; the kernel closes it for a killed process.
 
     Raises:
-        BlockingIOError: It is locked.
+        BlockingIOError: Another process holds the lock.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

@@ -1,4 +1,4 @@
-"""Google's credentials as Vault keeps them."""
+"""A service account of Google whose key file is a secret in Vault."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ if TYPE_CHECKING:
 NEEDED_FIELDS = ("client_email", "private_key", "token_uri")
 
 OTHER_CREDENTIALS = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS")
-"""Variables that win over Vault."""
+"""Environment variables that take precedence over Vault."""
 
 
 class ServiceAccount:
-    """A service account whose key file is a secret in Vault, read at first use. Safe among threads."""
+    """Reads the key file from Vault at first use. Thread-safe.
+
+    Args:
+        path: The path of the secret in Vault; `None` if Vault has none.
+    """
 
     def __init__(self, vault: Vault, path: str | None) -> None:
-        """Read nothing yet.
-
-        Args:
-            vault: Where the secret is.
-            path: Of the secret, whose fields are those of a service account's key file; `None` where Vault has none.
-        """
         self._vault = vault
         self._path = path
         self._fields: dict[str, str] | None = None
         self._lock = Lock()
 
     def fields(self) -> dict[str, str] | None:
-        """The fields of the key file; `None` where it is not Vault that has the credentials.
+        """Return the fields of the key file; `None` if the credentials are not in Vault.
 
         Raises:
             BadInputError: The secret lacks a field that a service account has.
@@ -48,14 +46,17 @@ class ServiceAccount:
 
 
 def _checked(secret: dict[str, Any], path: str) -> dict[str, str]:
-    """The secret's fields, as in a key file of Google's.
+    """Return the secret's fields as in a key file of Google's.
 
     Raises:
-        BadInputError: One that is needed is missing or empty.
+        BadInputError: A needed field is missing or empty.
     """
     missing = [name for name in NEEDED_FIELDS if not secret.get(name)]
     if missing:
-        message = f"Secret {path} is no Google service account: it lacks {', '.join(missing)}. Write the whole key file"
+        message = (
+            f"Secret {path} is no Google service account: it lacks {', '.join(missing)}. Write all fields of the key "
+            "file there"
+        )
         raise BadInputError(message)
     fields = {name: str(value) for name, value in secret.items()}
     # A key that went through a shell or a form often has its line ends spelled out.

@@ -1,4 +1,4 @@
-"""Resources that take no argument they do not know."""
+"""A base of resources that refuse unknown arguments."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from pydantic import ConfigDict
 
 
 class Strict:
-    """A base to name first: an argument that a resource lacks is an error, not dropped as Dagster does.
+    """The first base of a resource: it makes an unknown argument an error, where Dagster drops it.
 
     The error does not repeat values, as one of them may be a secret.
     """

@@ -1,1 +1,1 @@
-"""Where secrets come from."""
+"""Resources that read secrets."""

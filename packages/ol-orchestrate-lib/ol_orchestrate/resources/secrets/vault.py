@@ -1,4 +1,4 @@
-"""Vault as a Dagster resource: where it is and how to log in, never what to log in with."""
+"""Vault as a Dagster resource: its address and login method, never the credentials."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ol_orchestrate.resources.strict import Strict
 
 
 class Vault(Strict, dg.ConfigurableResource[None]):
-    """Secrets of HashiCorp Vault or OpenBao, key-value version 1 and 2.
+    """Reads secrets of HashiCorp Vault or OpenBao, key-value version 1 and 2.
 
-    Connects and logs in when a secret is first read, so a location loads without it. Its fields are shown in the UI
-    and stored with runs; what it logs in with is read from environment variables and files at that moment, see
-    `ol_orchestrate.lib.vault.AuthMethod`.
+    It connects and logs in when a secret is first read, so a location loads without it. Dagster shows its fields in
+    the UI and stores them with runs, so it reads the credentials from environment variables and files at that moment;
+    `ol_orchestrate.lib.vault.AuthMethod` names them.
     """
 
     address: str | None = Field(default=None, description="VAULT_ADDR, for example https://vault.example.org:8200")
@@ -39,12 +39,15 @@ class Vault(Strict, dg.ConfigurableResource[None]):
         return address
 
     def read(self, path: str) -> dict[str, Any]:
-        """The fields of a secret, such as `secret-data/pipelines/edx/edxorg/edx-oauth-client`.
+        """Return the fields of a secret.
+
+        Args:
+            path: The path as on the command line, such as `secret-data/pipelines/edx/edxorg/edx-oauth-client`.
 
         Raises:
-            AccessRefusedError: The login is refused or impossible, or it does not permit to read this secret.
+            AccessRefusedError: The login is refused or impossible, or does not permit reading this secret.
             MissingObjectError: There is no such secret.
-            BadInputError: What is mounted there keeps no secrets.
+            BadInputError: The engine that is mounted there is no key-value store.
             ServiceError: Vault cannot be reached, or fails.
         """
         with self._lock:
