@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, open_store
-from ol_orchestrate.lib.versions import Recorded, VersionedObjects, deliver
+from ol_orchestrate.lib.versions import Recorded, VersionedObjects, write_if_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ REGION = "us-east-1"
 
 
 def run(objects: int) -> None:
-    """Deliver objects, deliver them again, and print the table."""
+    """Write objects, write them again, and print the table."""
     with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as (endpoint, log):
         store = open_store(
             "s3://lake/prefix",
@@ -56,11 +56,11 @@ def run(objects: int) -> None:
 
         def new(number: int) -> None:
             content = _content(number)
-            deliver(hashlib.sha256(content).hexdigest(), io.BytesIO(content), to=to, recorded=None)
+            write_if_needed(hashlib.sha256(content).hexdigest(), io.BytesIO(content), to=to, recorded=None)
 
         def unchanged(number: int) -> None:
             version = hashlib.sha256(_content(number)).hexdigest()
-            deliver(version, io.BytesIO(), to=to, recorded=Recorded(version, None))
+            write_if_needed(version, io.BytesIO(), to=to, recorded=Recorded(version, None))
 
         def by_botocore(number: int) -> None:
             client.put_object(Bucket="lake", Key=f"plain/{number}", Body=_content(number))  # type: ignore[attr-defined]

@@ -40,8 +40,8 @@ from ol_orchestrate.lib.versions import (
     VersionedObjects,
     VersionOutcome,
     decide,
-    deliver,
     is_superseded,
+    write_if_needed,
 )
 
 if TYPE_CHECKING:
@@ -198,12 +198,12 @@ class MemberWriter:
         if self.store is None:
             return result
         try:
-            there = _copies(self.store, member).there()
+            stored = _versions_of(self.store, member).stored()
         except PipelineError as error:
             return _unwritable(result, error)
         options = self.options
         decision = decide(
-            recorded.version, options.archive_date, recorded=recorded, there=there, supersede=options.supersede
+            recorded.version, options.archive_date, recorded=recorded, stored=stored, supersede=options.supersede
         )
         if decision.write:
             return self._made(member, recorded, source)()
@@ -211,11 +211,11 @@ class MemberWriter:
         if decision.outcome is VersionOutcome.SUPERSEDED:
             return result
         return replace(
-            result, object_key=raw_data_key(member, recorded.version), size=there.objects[recorded.version].size
+            result, object_key=raw_data_key(member, recorded.version), size=stored.objects[recorded.version].size
         )
 
 
-def _copies(store: ObjectStore, member: Member) -> VersionedObjects:
+def _versions_of(store: ObjectStore, member: Member) -> VersionedObjects:
     return VersionedObjects(store, partial(raw_data_key, member), by_content=True)
 
 
@@ -282,10 +282,10 @@ def _write(state: MemberWriter, converted: _Converted, recorded: Recorded | None
                     store.write(key, spool.reader())
         if result.version is None or converted.content is None:
             return result
-        decision = deliver(
+        decision = write_if_needed(
             result.version,
             converted.content.reader(),
-            to=_copies(store, converted.member),
+            to=_versions_of(store, converted.member),
             recorded=recorded,
             source_date=options.archive_date,
             supersede=options.supersede,

@@ -101,7 +101,7 @@ class Reconciler:
         if first is None:
             return
         self._options.mark.leave_in(self._store)
-        named = ((place, self._copies(place), version) for place, version in chain([first], rest))
+        named = ((place, self._versions_of(place), version) for place, version in chain([first], rest))
         yield from settle_all(named, self._store.writes_at_once)
 
     def take_back(self, written: Iterable[tuple[Place, str]]) -> None:
@@ -177,5 +177,5 @@ class Reconciler:
             if partition in rivals and rivals[partition] >= written:
                 yield Place(asset, partition), recorded[partition].version
 
-    def _copies(self, place: Place) -> VersionedObjects:
+    def _versions_of(self, place: Place) -> VersionedObjects:
         return VersionedObjects(self._store, partial(versioned_raw_data_key, *place), by_content=True)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edxorg.lib.object_keys import oversized_line_key, oversized_lines_folder, rejected_lines_key
-from ol_orchestrate.lib.versions import SingleObject, VersionedObjects, deliver
+from ol_orchestrate.lib.versions import SingleObject, VersionedObjects, write_if_needed
 
 if TYPE_CHECKING:
     from edxorg.lib.tracking_log.normalize import NormalizedLog
@@ -31,10 +31,10 @@ def write_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> s
     """
     oversized = VersionedObjects(landing_zone, partial(oversized_line_key, name))
     for line in log.oversized:
-        deliver(line.sha256, line.record.reader(), to=oversized, recorded=None)
+        write_if_needed(line.sha256, line.record.reader(), to=oversized, recorded=None)
     rejects = SingleObject(landing_zone, rejected_lines_key(name))
     if log.rejects is not None:
-        deliver(log.rejects.sha256, log.rejects.reader(), to=rejects, recorded=None)
+        write_if_needed(log.rejects.sha256, log.rejects.reader(), to=rejects, recorded=None)
     elif landing_zone.find(rejects.key) is not None:
         landing_zone.delete(rejects.key)
     current = {oversized.key_of(line.sha256) for line in log.oversized}

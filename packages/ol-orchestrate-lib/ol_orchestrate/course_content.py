@@ -122,8 +122,8 @@ class CourseOutputs:
         for chunk in output.chunks(self._retrieved_at):
             spool.write(chunk)
             rows += chunk.endswith(b"\n")
-        copies = VersionedObjects(self.store, partial(key_of, output.name, self.course))
-        self.land(output.name, output.data_version(), spool, to=copies, row_count=rows)
+        versions = VersionedObjects(self.store, partial(key_of, output.name, self.course))
+        self.land(output.name, output.data_version(), spool, to=versions, row_count=rows)
 
     def land(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import dagster as dg
 
 from ol_orchestrate.lib.settling import settle
-from ol_orchestrate.lib.versions import SingleObject, TableStats, VersionedObjects, deliver
+from ol_orchestrate.lib.versions import SingleObject, TableStats, VersionedObjects, write_if_needed
 from ol_orchestrate.recording import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def land(
     before = _recorded(instance, asset_key, partition, landing_zone)
     size = made.content.seek(0, os.SEEK_END)
     made.content.seek(0)
-    decision = deliver(
+    decision = write_if_needed(
         made.version,
         made.content,
         to=to,

@@ -30,7 +30,7 @@ from ol_orchestrate.lib.versions import (
     StoredVersions,
     VersionedObjects,
     decide,
-    deliver,
+    write_if_needed,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ EARLY, MIDDLE, LATE = date(2024, 1, 1), date(2024, 1, 8), date(2024, 1, 15)
 NOON = datetime(2024, 2, 1, 12, tzinfo=UTC)
 
 
-def there(*versions: str, sizes: dict[str, int] | None = None, by_content: bool = True) -> StoredVersions:
+def stored_as(*versions: str, sizes: dict[str, int] | None = None, by_content: bool = True) -> StoredVersions:
     """Objects written one second after the other, of ten bytes each."""
     return StoredVersions(
         {
@@ -58,44 +58,50 @@ def settling(decision: Decision, version: str) -> Decision:
 @pytest.mark.parametrize(
     ("recorded", "objects", "expected"),
     [
-        pytest.param(None, there(), WRITE_AND_RECORD, id="new"),
-        pytest.param(Recorded("a", EARLY), there(), WRITE_AND_RECORD, id="recorded but gone"),
-        pytest.param(Recorded("b", EARLY), there("b"), settling(WRITE_AND_RECORD, "a"), id="changed"),
-        pytest.param(Recorded("a", EARLY), there("a"), UNCHANGED, id="recorded and there"),
-        pytest.param(Recorded("a", MIDDLE), there("a"), UNCHANGED, id="the same archive again"),
-        pytest.param(Recorded("a", EARLY), there("b", "a"), UNCHANGED, id="recorded and newest"),
+        pytest.param(None, stored_as(), WRITE_AND_RECORD, id="new"),
+        pytest.param(Recorded("a", EARLY), stored_as(), WRITE_AND_RECORD, id="recorded but gone"),
+        pytest.param(Recorded("b", EARLY), stored_as("b"), settling(WRITE_AND_RECORD, "a"), id="changed"),
+        pytest.param(Recorded("a", EARLY), stored_as("a"), UNCHANGED, id="recorded and there"),
+        pytest.param(Recorded("a", MIDDLE), stored_as("a"), UNCHANGED, id="the same archive again"),
+        pytest.param(Recorded("a", EARLY), stored_as("b", "a"), UNCHANGED, id="recorded and newest"),
         pytest.param(
-            Recorded("a", EARLY), there("a", "b"), settling(UNCHANGED, "a"), id="recorded, with a newer rival"
+            Recorded("a", EARLY), stored_as("a", "b"), settling(UNCHANGED, "a"), id="recorded, with a newer rival"
         ),
-        pytest.param(None, there("a"), RECORD_ONLY, id="a first run died before recording"),
-        pytest.param(Recorded("b", EARLY), there("b", "a"), RECORD_ONLY, id="a later run died before recording"),
+        pytest.param(None, stored_as("a"), RECORD_ONLY, id="a first run died before recording"),
+        pytest.param(Recorded("b", EARLY), stored_as("b", "a"), RECORD_ONLY, id="a later run died before recording"),
         pytest.param(
-            Recorded("b", EARLY), there("a", "b"), settling(RECORD_ONLY, "a"), id="an earlier version is back"
+            Recorded("b", EARLY), stored_as("a", "b"), settling(RECORD_ONLY, "a"), id="an earlier version is back"
         ),
-        pytest.param(Recorded("b", EARLY), there("a"), RECORD_ONLY, id="the recorded object is gone"),
-        pytest.param(Recorded("b", LATE), there("b"), SUPERSEDED, id="a later archive was here"),
-        pytest.param(Recorded("b", LATE), there("b", "c"), settling(SUPERSEDED, "b"), id="superseded, with a rival"),
-        pytest.param(Recorded("a", LATE), there(), SUPERSEDED, id="the later archive's own version, gone"),
-        pytest.param(Recorded("b", None), there("b"), settling(WRITE_AND_RECORD, "a"), id="recorded without a date"),
-        pytest.param(Recorded("a", EARLY), there("a", sizes={"a": 0}), WRITE_AND_RECORD, id="cut to nothing"),
-        pytest.param(Recorded("a", EARLY), there("a", sizes={"a": 9}), WRITE_AND_RECORD, id="cut"),
-        pytest.param(Recorded("b", LATE), there("b", "c", sizes={"b": 0}), SUPERSEDED, id="superseded, cut to nothing"),
+        pytest.param(Recorded("b", EARLY), stored_as("a"), RECORD_ONLY, id="the recorded object is gone"),
+        pytest.param(Recorded("b", LATE), stored_as("b"), SUPERSEDED, id="a later archive was here"),
+        pytest.param(
+            Recorded("b", LATE), stored_as("b", "c"), settling(SUPERSEDED, "b"), id="superseded, with a rival"
+        ),
+        pytest.param(Recorded("a", LATE), stored_as(), SUPERSEDED, id="the later archive's own version, gone"),
+        pytest.param(
+            Recorded("b", None), stored_as("b"), settling(WRITE_AND_RECORD, "a"), id="recorded without a date"
+        ),
+        pytest.param(Recorded("a", EARLY), stored_as("a", sizes={"a": 0}), WRITE_AND_RECORD, id="cut to nothing"),
+        pytest.param(Recorded("a", EARLY), stored_as("a", sizes={"a": 9}), WRITE_AND_RECORD, id="cut"),
+        pytest.param(
+            Recorded("b", LATE), stored_as("b", "c", sizes={"b": 0}), SUPERSEDED, id="superseded, cut to nothing"
+        ),
     ],
 )
 def test_each_case_is_decided_by_its_row(
     recorded: Recorded | None, objects: StoredVersions, expected: Decision
 ) -> None:
-    assert decide("a", MIDDLE, recorded=recorded, there=objects, size=10) == expected
+    assert decide("a", MIDDLE, recorded=recorded, stored=objects, size=10) == expected
 
 
 def test_supersede_lets_an_older_archive_in() -> None:
-    decision = decide("a", EARLY, recorded=Recorded("b", LATE), there=there("b"), supersede=True)
+    decision = decide("a", EARLY, recorded=Recorded("b", LATE), stored=stored_as("b"), supersede=True)
     assert decision == settling(WRITE_AND_RECORD, "a")
 
 
 def test_versions_of_one_clock_tick_are_to_be_settled() -> None:
     tie = StoredVersions({version: StoredObject(version, 10, NOON, "") for version in "ab"}, by_content=True)
-    assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), there=tie) == settling(UNCHANGED, "a")
+    assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), stored=tie) == settling(UNCHANGED, "a")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +110,8 @@ def test_versions_of_one_clock_tick_are_to_be_settled() -> None:
     ids=["another time in it", "cut to nothing", "rightly empty", "perhaps rightly empty"],
 )
 def test_a_size_counts_less_where_it_can_differ_for_one_version(stored: int, size: int, expected: Decision) -> None:
-    objects = there("a", sizes={"a": stored}, by_content=False)
-    assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), there=objects, size=size) == expected
+    objects = stored_as("a", sizes={"a": stored}, by_content=False)
+    assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), stored=objects, size=size) == expected
 
 
 @pytest.fixture
@@ -113,13 +119,13 @@ def store(tmp_path: Path) -> ObjectStore:
     return open_store(f"file://{tmp_path}/lake")
 
 
-def copies_in(store: ObjectStore) -> VersionedObjects:
+def place_in(store: ObjectStore) -> VersionedObjects:
     return VersionedObjects(store, lambda version: f"place/{version}.tsv")
 
 
-def put(copies: VersionedObjects, *versions: str) -> None:
+def put(place: VersionedObjects, *versions: str) -> None:
     for version in versions:
-        copies.write(version, io.BytesIO(version.encode()))
+        place.write(version, io.BytesIO(version.encode()))
         time.sleep(0.01)
 
 
@@ -129,64 +135,64 @@ def date_objects(folder: Path, when: datetime, *versions: str) -> None:
 
 
 def test_only_keys_like_those_of_the_output_count(store: ObjectStore) -> None:
-    put(copies_in(store), "a")
+    put(place_in(store), "a")
     for key in ("place/a.json", "place/b/c.tsv", "other/b.tsv", "place/.b.tsv"):
         (Path(store.url.removeprefix("file://")) / key).parent.mkdir(exist_ok=True)
         (Path(store.url.removeprefix("file://")) / key).write_bytes(b"1")
-    assert list(copies_in(store).there().objects) == ["a"]
+    assert list(place_in(store).stored().objects) == ["a"]
 
 
 def test_a_new_version_is_the_newest_where_its_rivals_are_older_than_the_run(
     store: ObjectStore, tmp_path: Path
 ) -> None:
-    copies = copies_in(store)
-    put(copies, "a")
+    place = place_in(store)
+    put(place, "a")
     content = io.BytesIO(b"b")
-    decision = deliver("b", content, to=copies, recorded=Recorded("a", None), begin=lambda: datetime.now(UTC))
+    decision = write_if_needed("b", content, to=place, recorded=Recorded("a", None), begin=lambda: datetime.now(UTC))
     assert decision == WRITE_AND_RECORD
     date_objects(tmp_path, datetime.now(UTC) + timedelta(hours=1), "a")
-    decision = deliver("c", content, to=copies, recorded=Recorded("b", None), begin=lambda: datetime.now(UTC))
+    decision = write_if_needed("c", content, to=place, recorded=Recorded("b", None), begin=lambda: datetime.now(UTC))
     assert decision == settling(WRITE_AND_RECORD, "c")
 
 
 @pytest.mark.parametrize("version", ["a", "b"])
 def test_a_run_begins_before_it_writes_and_not_where_nothing_changes(store: ObjectStore, version: str) -> None:
-    copies = copies_in(store)
-    put(copies, "a")
+    place = place_in(store)
+    put(place, "a")
     seen = []
 
     def begin() -> None:
-        seen.append(store.find(copies.key_of("b")))
+        seen.append(store.find(place.key_of("b")))
 
-    deliver(version, io.BytesIO(version.encode()), to=copies, recorded=Recorded("a", None), begin=begin)
+    write_if_needed(version, io.BytesIO(version.encode()), to=place, recorded=Recorded("a", None), begin=begin)
     assert seen == ([None] if version == "b" else [])
 
 
 def test_one_copy_needs_no_settling(store: ObjectStore) -> None:
-    copy = SingleObject(store, "place/normalized.log")
+    place = SingleObject(store, "place/normalized.log")
     for version in ("a", "b"):
-        decision = deliver(version, io.BytesIO(version.encode()), to=copy, recorded=Recorded("a", None))
+        decision = write_if_needed(version, io.BytesIO(version.encode()), to=place, recorded=Recorded("a", None))
         assert decision == WRITE_AND_RECORD
-    assert list(copy.there().objects) == ["b"]
+    assert list(place.stored().objects) == ["b"]
 
 
 def test_settling_the_newest_writes_nothing(store: ObjectStore) -> None:
-    copies = copies_in(store)
-    put(copies, "a", "b")
-    before = copies.there()
-    settle(copies, "b")
-    assert copies.there() == before
+    place = place_in(store)
+    put(place, "a", "b")
+    before = place.stored()
+    settle(place, "b")
+    assert place.stored() == before
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=-1), timedelta(days=1)], ids=["tie", "past", "ahead"])
 def test_settling_makes_an_object_the_newest_whatever_the_dates(
     store: ObjectStore, tmp_path: Path, ahead: timedelta
 ) -> None:
-    copies = copies_in(store)
-    put(copies, "a", "b", "c")
+    place = place_in(store)
+    put(place, "a", "b", "c")
     date_objects(tmp_path, datetime.now(UTC) + ahead, "a", "b", "c")
-    settle(copies, "a")
-    found = copies.there()
+    settle(place, "a")
+    found = place.stored()
     assert found.is_newest("a")
     assert found.objects["a"].modified <= datetime.now(UTC)
     assert {store.path(each.key).read_bytes() for each in found.objects.values()} == {b"a", b"b", b"c"}
@@ -199,39 +205,39 @@ def test_settling_on_a_clock_of_whole_seconds_waits_for_the_next(moto_server: S3
         store = open_store(f"s3://{s3_bucket}/lake")
         places = [VersionedObjects(store, lambda version, number=number: f"{number}/{version}") for number in range(20)]  # type: ignore[misc]
         start = time.monotonic()
-        for copies in places:
-            copies.write("a", io.BytesIO(b"a"))
-            copies.write("b", io.BytesIO(b"b"))
-        assert list(settle_all([(copies, copies, "a") for copies in places], threads=4)) == []
-        assert all(copies.there().is_newest("a") for copies in places)
+        for place in places:
+            place.write("a", io.BytesIO(b"a"))
+            place.write("b", io.BytesIO(b"b"))
+        assert list(settle_all([(place, place, "a") for place in places], threads=4)) == []
+        assert all(place.stored().is_newest("a") for place in places)
         assert time.monotonic() - start < 10, "all wait for one tick together"
 
 
 def test_settling_what_is_gone_says_which_object(store: ObjectStore) -> None:
-    copies = copies_in(store)
-    put(copies, "a", "b")
+    place = place_in(store)
+    put(place, "a", "b")
     with pytest.raises(MissingObjectError, match=r"place/c\.tsv"):
-        settle(copies, "c")
-    unsettled = list(settle_all([("first", copies, "c"), ("second", copies, "a")], threads=1))
+        settle(place, "c")
+    unsettled = list(settle_all([("first", place, "c"), ("second", place, "a")], threads=1))
     assert [each.place for each in unsettled] == ["first"]
-    assert copies.there().is_newest("a")
+    assert place.stored().is_newest("a")
 
 
 def test_an_object_of_other_bytes_than_its_name_is_not_made_current(store: ObjectStore) -> None:
     version = hashlib.sha256(b"right").hexdigest()
-    copies = VersionedObjects(store, lambda version: f"place/{version}", by_content=True)
-    copies.write(version, io.BytesIO(b"wrong"))
+    place = VersionedObjects(store, lambda version: f"place/{version}", by_content=True)
+    place.write(version, io.BytesIO(b"wrong"))
     time.sleep(0.01)
-    copies.write("rival", io.BytesIO(b"rival"))
+    place.write("rival", io.BytesIO(b"rival"))
     with pytest.raises(BadInputError, match=version):
-        settle(copies, version)
+        settle(place, version)
 
 
 def test_two_hands_that_settle_against_each_other_give_up(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copies = copies_in(store)
-    put(copies, "a", "b")
+    place = place_in(store)
+    put(place, "a", "b")
     write = type(store).write
 
     def and_the_other_hand(self: ObjectStore, key: str, content: io.BytesIO) -> None:
@@ -240,7 +246,7 @@ def test_two_hands_that_settle_against_each_other_give_up(
 
     monkeypatch.setattr(type(store), "write", and_the_other_hand)
     with pytest.raises(ServiceError, match=r"a\.tsv.*run again when no other run"):
-        settle(copies, "a")
+        settle(place, "a")
 
 
 VERSIONS = st.sampled_from("abc")
@@ -256,7 +262,7 @@ class Places(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.temporary = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)  # noqa: S108
-        self.copies = copies_in(open_store(f"file://{self.temporary.name}/lake"))
+        self.place = place_in(open_store(f"file://{self.temporary.name}/lake"))
         self.records: list[Recorded] = []
 
     def teardown(self) -> None:
@@ -268,11 +274,11 @@ class Places(RuleBasedStateMachine):
     def deliver(self, version: str, day: int, *, killed_after: int = 3, supersede: bool = False) -> Decision:
         source_date = EARLY + timedelta(days=day)
         content = io.BytesIO(version.encode() * 10)
-        decision = deliver(
-            version, content, to=self.copies, recorded=self.latest(), source_date=source_date, supersede=supersede
+        decision = write_if_needed(
+            version, content, to=self.place, recorded=self.latest(), source_date=source_date, supersede=supersede
         )
         if decision.settle is not None and killed_after > 1:
-            settle(self.copies, decision.settle)
+            settle(self.place, decision.settle)
         if decision.record and killed_after > 2:
             self.records.append(Recorded(version, source_date))
         return decision
@@ -287,13 +293,13 @@ class Places(RuleBasedStateMachine):
             assert latest == before
         else:
             assert latest.version == version
-            assert self.copies.there().has(version)
-        found = self.copies.there()
+            assert self.place.stored().has(version)
+        found = self.place.stored()
         if found.has(latest.version):
             assert found.is_newest(latest.version)
             again = self.deliver(version, day, supersede=supersede)
             assert again in (UNCHANGED, SUPERSEDED)
-            assert self.copies.there() == found
+            assert self.place.stored() == found
             assert self.latest() == latest
 
     @rule(version=VERSIONS, day=DAYS, step=st.integers(1, 2))
@@ -302,7 +308,7 @@ class Places(RuleBasedStateMachine):
 
     @rule(version=VERSIONS)
     def lose(self, version: str) -> None:
-        self.copies.store.delete(self.copies.key_of(version))
+        self.place.store.delete(self.place.key_of(version))
 
     @rule(version=VERSIONS)
     def cut(self, version: str) -> None:
@@ -311,7 +317,7 @@ class Places(RuleBasedStateMachine):
 
     @rule(versions=st.sets(VERSIONS), hours=st.sampled_from([-1, 0, 1]))
     def misdate(self, versions: set[str], hours: int) -> None:
-        there_now = [version for version in versions if version in self.copies.there().objects]
+        there_now = [version for version in versions if version in self.place.stored().objects]
         date_objects(Path(self.temporary.name), datetime.now(UTC) + timedelta(hours=hours), *there_now)
 
 

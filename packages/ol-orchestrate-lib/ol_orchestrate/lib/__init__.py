@@ -1,1 +1,1 @@
-"""Plain functions and types that know nothing of Dagster."""
+"""Plain functions and types. No module here imports Dagster."""

@@ -1,7 +1,7 @@
 """Addresses without credentials in them.
 
-An address is shown, stored with runs and written to logs, so none may hold a user, a password or a signature. Every
-address that this package is given passes `refuse_credentials`, whose message does not repeat what it refuses.
+An address is shown, stored with runs and written to logs, so none may hold a user, a password or a signature.
+`refuse_credentials` checks every configured address; its message leaves the refused part out.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def refuse_credentials(address: str, name: str = "") -> None:
     """Check that an address holds no user, no password and no query that could be a signature.
 
     Args:
-        address: Of a store or of a service, with or without a scheme.
-        name: Of the variable or the setting that it comes from, for the message.
+        address: The address of a store or of a service, with or without a scheme.
+        name: The variable or setting that holds the address, for the message.
 
     Raises:
-        BadInputError: It does; the message shows the address without that part.
+        BadInputError: It holds one; the message shows the address without that part.
     """
     address = address.strip(" \t\r\n\"'")
     scheme = _SCHEME.match(address)
@@ -45,16 +45,16 @@ def refuse_credentials(address: str, name: str = "") -> None:
         return
     prefix = f"{name}: " if name else ""
     message = (
-        f"{prefix}the address {_shown(start, decoded(rest))!r} was given with a user, a password, a query, or "
-        "something else than host, port and path, and is refused, as addresses are shown and stored. Take that part "
-        "out, renew what it gave access to, and put credentials into the variables, the profile or the Vault secret "
+        f"{prefix}the address {_without_credentials(start, decoded(rest))!r} was given with a user, a password, a query, "
+        "or other parts than host, port and path, and is refused, as addresses are shown and stored. Take that part "
+        "out, replace these credentials by new ones, and put those into the variables, the profile or the Vault secret "
         "for them"
     )
     raise BadInputError(message)
 
 
 def _is_plain(start: str, authority: str) -> bool:
-    """Whether nothing but a bucket, or a host and a port, is between the scheme and the path."""
+    """True if only a bucket, or a host and a port, is between the scheme and the path."""
     if start.lower().startswith("file:///"):  # a path
         return True
     if start.lower().startswith(("s3:", "gs:")):
@@ -68,18 +68,18 @@ def _has_no_query(start: str, rest: str) -> bool:
     return not marks.search(rest)
 
 
-def _shown(start: str, rest: str) -> str:
-    """What is surely no part of a credential."""
+def _without_credentials(start: str, rest: str) -> str:
+    """Return the parts of an address that surely belong to no credential."""
     head, *query = re.split(r"[?#;&=]", rest, maxsplit=1)
     _, at, place = head.rpartition("@")
-    # The mark can be a part of the password, too.
+    # The password can contain the mark, too.
     if (query and "@" in query[0]) or not _is_plain(start, place.partition("/")[0]):
         return f"{start}{MASK}"
     return f"{start}{MASK if at else ''}{at}{place}"
 
 
 def decoded(text: str) -> str:
-    """The text with percent signs undone, also where they were encoded again."""
+    """Decode percent-encoded characters, even those that were encoded several times."""
     for _ in range(_ENCODED_AT_MOST):
         decoded = unquote(text)
         if decoded == text:
@@ -89,7 +89,7 @@ def decoded(text: str) -> str:
 
 
 def origin_of(address: str) -> str:
-    """Scheme, host and port of a redirect's target; the rest of it can hold secrets."""
+    """Return scheme, host and port of a redirect's target; the rest of it can hold secrets."""
     try:
         parts = urlsplit(address)
         port = f":{parts.port}" if parts.port else ""

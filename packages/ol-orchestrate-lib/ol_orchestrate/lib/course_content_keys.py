@@ -1,4 +1,4 @@
-"""Where the outputs that are made of edX.org courses land: the one place that builds their asset names and keys.
+"""Asset names and object keys of the outputs that are made from edX.org courses; no other module builds them.
 
 An asset's name is its Dagster key joined by slashes, and the beginning of its objects' keys.
 """
@@ -17,27 +17,27 @@ COURSE_XML = "edxorg/raw_data/course_xml"
 
 
 def processed_data_asset(output: str) -> str:
-    """The asset of an output, for example `course_blocks`."""
+    """Return the name of the asset of an output, for example `course_blocks`."""
     return f"edxorg/processed_data/{output}"
 
 
 def structure_output_key(output: str, course: CoursePartition, version: str) -> str:
-    """Where a version of an output of a course structure lands."""
+    """Return the object key of a version of an output of a course structure."""
     return f"{processed_data_asset(output)}/{_one_part(course.key())}/{version}.json"
 
 
 def course_output_key(output: str, course: CoursePartition, version: str) -> str:
-    """Where a version of an output of course XML lands that is rows."""
+    """Return the object key of a version of a table that is made from course XML."""
     return f"{_folder(output, course)}/{version}.json"
 
 
 def static_assets_key(output: str, course: CoursePartition, version: str) -> str:
-    """Where a version of the bundle of static assets lands."""
+    """Return the object key of a version of the bundle of static assets."""
     return f"{_folder(output, course)}/{version}.tar.gz"
 
 
 def manifest_key(output: str, course: CoursePartition) -> str:
-    """Where the manifest of the latest bundle lands."""
+    """Return the object key of the manifest of the latest bundle."""
     return f"{_folder(output, course)}/manifest.json"
 
 
@@ -46,11 +46,11 @@ def _folder(output: str, course: CoursePartition) -> str:
 
 
 def _one_part(name: str) -> str:
-    """The name itself, if it is one part of a key.
+    """Return the name itself, if it is one part of a key.
 
     Raises:
-        BadInputError: It has a slash, and could so name a folder of something else.
+        BadInputError: It has a slash, and so could name the folder of another output.
     """
     if "/" in name:
-        raise BadInputError(f"{name!r} names no course: a course is named as in file names, without slashes")
+        raise BadInputError(f"{name!r} is no course id: give the form of file names, {{org}}-{{number}}-{{run}}")
     return name

@@ -1,4 +1,4 @@
-"""One course on one edX site, and its spelling as a partition key; knows nothing of Dagster."""
+"""One course on one edX site, and its spelling as a partition key."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class CoursePartition(NamedTuple):
 
     Attributes:
         course_id: The file-name form, `{org}-{number}-{run}` or `{org}-{number}-{run}-ccx-{n}`.
-        site: Where the course runs.
+        site: The site that the course runs on.
     """
 
     course_id: str
     site: Site
 
     def key(self) -> str:
-        """The partition key, `{course_id}|{site}`."""
+        """Return the partition key, `{course_id}|{site}`."""
         return f"{self.course_id}|{self.site}"
 
     @classmethod

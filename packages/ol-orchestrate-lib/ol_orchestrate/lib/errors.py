@@ -2,16 +2,16 @@
 
 ```
 PipelineError
-├── BadInputError         the bytes are not what they should be; a retry reads the same bytes
+├── BadInputError         the bytes are wrong; a retry reads the same bytes
 │   └── SettingsError     a setting that cannot be used
-├── MissingObjectError    nothing is stored there
-├── AccessRefusedError    the service knows us, or should, and says no
+├── MissingObjectError    the object is not in the store
+├── AccessRefusedError    the service requires credentials or a permission
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
 ├── ServiceError          the service failed or could not be reached; it may work later
-└── PermanentServiceError the service's answer is final until an operator changes a setting (`lib/http_status.py`)
+└── PermanentServiceError the service's response stays the same until an operator changes a setting
 ```
 
-Each message names the object, the place in it where that is known, and what the reader can do.
+Each message names the object, the place in it if that is known, and a remedy.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import ClassVar
 
 
 class PipelineError(Exception):
-    """Something that a run reports to people; the message is complete without a traceback."""
+    """An error that a run reports to its operator; the message is complete without a traceback."""
 
     is_transient: ClassVar[bool] = False
-    """Whether running again, with nothing changed by anyone, can succeed."""
+    """True if running again, with nothing changed, can succeed."""
 
 
 class BadInputError(PipelineError):
-    """An input that is broken or forbidden; it stays so until somebody replaces it."""
+    """An input that is broken or forbidden until it is replaced."""
 
 
 class SettingsError(BadInputError):
@@ -39,20 +39,20 @@ class MissingObjectError(PipelineError):
 
 
 class AccessRefusedError(PipelineError):
-    """A service refused: no permission, or credentials that it does not accept."""
+    """A service refused the credentials, or they lack a permission."""
 
 
 class SourceChangedError(PipelineError):
-    """A source whose bytes are not those that its store announced."""
+    """A source whose bytes do not match the size or the checksum that its store announced."""
 
     is_transient = True
 
 
 class ServiceError(PipelineError):
-    """A service that failed, or that no connection could be made to."""
+    """A service that failed or could not be reached."""
 
     is_transient = True
 
 
 class PermanentServiceError(PipelineError):
-    """A service whose answer stays the same: a wrong region or address, an untrusted certificate, a broken protocol."""
+    """A final response (`http_status`): a wrong region or address, an untrusted certificate, a broken protocol."""

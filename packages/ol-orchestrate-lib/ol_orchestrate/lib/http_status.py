@@ -1,7 +1,7 @@
-"""The table of HTTP answers: which ones may pass when the request is repeated, and which are final.
+"""The table of HTTP responses that are errors: the transient ones, which clients retry, and the final ones.
 
-Every client of this package (S3, Cloud Storage, Vault, the edX API) decides by it. A final answer is asked for once,
-and its error message names the setting to change.
+Every client of this package (S3, Cloud Storage, Vault, the edX API) decides by it. A request with a final response is
+sent once, and the error message names the setting to change.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ _UNTRUSTED = (
     *("certificate verify failed", "invalid peer certificate", "unable to get local issuer certificate"),
     "' doesn't match '",
 )
-"""Wordings of OpenSSL, rustls and urllib3, for libraries that pass on only the text of the error below them."""
+"""Wordings of OpenSSL, rustls and urllib3, for libraries that keep only the text of the error below them."""
 
 
 def is_transient(status: int) -> bool:
-    """Whether the same request can succeed later, with nothing changed by an operator: 408, 425, 429 and 5xx.
+    """True if the same request can succeed later, with nothing changed by an operator: 408, 425, 429 and 5xx.
 
-    A broken connection has no status and may pass, too. Everything else is final: other refusals, redirects, untrusted
-    certificates, and answers without what the protocol requires.
+    A broken connection has no status and is transient, too. All else is final: other refusals, redirects, untrusted
+    certificates, and responses that break the protocol.
     """
     return status in _TRANSIENT or 500 <= status <= 599  # noqa: PLR2004
 
 
 def error_of_status(status: int) -> type[PipelineError]:
-    """The class of the error for an answer that is no success."""
+    """Return the class of the error for a response that is no success."""
     if is_transient(status):
         return ServiceError
     return AccessRefusedError if status in _REFUSED else PermanentServiceError
 
 
 def is_untrusted_certificate(error: BaseException) -> bool:
-    """Whether a request failed because the server's certificate was not trusted, which is final."""
+    """True if a request failed because the server's certificate was not trusted, which is final."""
     seen: set[int] = set()
     causes: list[object] = [error]
     while causes:

@@ -1,4 +1,4 @@
-"""Folders for data of learners: no other user looks into them, and one process at a time changes them."""
+"""Folders for data of learners: only this user can read them, and one process at a time changes them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for this user alone. One that is there keeps its mode.
+    """Make a folder and its missing parents for this user alone; an existing folder keeps its mode.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be made.
     """
     if not folder.parent.is_dir():
         make_private(folder.parent)
@@ -25,7 +25,7 @@ def make_private(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Wait for a folder's lock, and hold it; a killed process holds none."""
+    """Wait for a folder's lock, and hold it for the block; the kernel releases it for a killed process."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Making the current version of each place strictly the newest object of its folder, by the store's own clock.
+"""Settling: making the current version of a place strictly the newest object of its folder, by the store's own clock.
 
-Readers that know nothing of Dagster choose by that. Objects are written again from the store's own copy, and only where
-the listing of the folder shows that it is necessary. `docs/delivery.md` has the rules as a table.
+Readers without access to Dagster take the newest object. An object is written again from the store's own copy, and only
+if the listing of the folder shows that it is necessary. `docs/delivery.md` has the rules as a table.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 ROUNDS = 5
-"""Times that a place is looked at and written; a tie, and a clock that was ahead, take two."""
+"""Attempts to settle a place, each with a listing and a write; a tie and a clock that was ahead take two."""
 
 TICK = 1.01
-"""Seconds until a clock has ticked whose times have no fraction."""
+"""Seconds to wait for the next time of a clock that counts whole seconds."""
 
 SHORT_TICK = 0.02
-"""Seconds until any other clock has ticked."""
+"""Seconds to wait for the next time of any other clock."""
 
 AT_ONCE = 1000
-"""Places that are settled together, so that they wait for a tick once."""
+"""Places that are settled together, so that they wait for the clock once."""
 
 
 class Unsettled(NamedTuple, Generic[K]):
@@ -44,14 +44,14 @@ class Unsettled(NamedTuple, Generic[K]):
     problem: PipelineError
 
 
-def settle(copies: VersionedObjects, version: str) -> None:
+def settle(versions: VersionedObjects, version: str) -> None:
     """Make the object of a version strictly the newest of its folder.
 
     Raises:
-        MissingObjectError: It is not there.
+        MissingObjectError: The version has no object.
         PipelineError: The store cannot be used, or other objects stay newer.
     """
-    for unsettled in _settle_together([_Place("", copies, version)], map):
+    for unsettled in _settle_together([_Place("", versions, version)], map):
         raise unsettled.problem
 
 
@@ -59,11 +59,11 @@ def settle_all(places: Iterable[tuple[K, VersionedObjects, str]], threads: int) 
     """Make the objects of versions strictly the newest of their folders.
 
     Args:
-        places: A name for each place, its versions, and the one that is to be the newest.
-        threads: How many places are worked on at the same time.
+        places: A name for each place, its versions, and the version that has to be the newest.
+        threads: Places that are settled at the same time.
 
     Yields:
-        The places where that failed.
+        The places that could not be settled.
     """
     rest = iter(places)
     with ThreadPoolExecutor(threads, thread_name_prefix="settle") as pool:
@@ -72,30 +72,30 @@ def settle_all(places: Iterable[tuple[K, VersionedObjects, str]], threads: int) 
 
 
 class _Place(NamedTuple, Generic[K]):
-    """A place to be settled."""
+    """A place to settle, and the version that has to be its newest object."""
 
     name: K
-    copies: VersionedObjects
+    versions: VersionedObjects
     version: str
 
 
 def _settle_together(places: list[_Place[K]], for_each: Callable[..., Iterable[Any]]) -> Iterator[Unsettled[K]]:
     for number in range(ROUNDS):
-        looks = for_each(_caught(partial(_look, date_back=number > 0)), places)
-        ticks = [(place, tick) for place, tick in zip(places, looks, strict=True) if tick is not None]
+        results = for_each(_with_errors_returned(partial(_tick_if_unsettled, is_repeated=number > 0)), places)
+        ticks = [(place, tick) for place, tick in zip(places, results, strict=True) if tick is not None]
         yield from _problems(ticks)
         places = [place for place, tick in ticks if not isinstance(tick, PipelineError)]
         if not places:
             return
-        if number:  # The first time, the object may be older than this tick.
+        if number:  # In the first round, the object is not one that was written a moment ago.
             time.sleep(max(tick for _, tick in ticks if not isinstance(tick, PipelineError)))
-        writes = list(zip(places, for_each(_caught(_write_again), places), strict=True))
+        writes = list(zip(places, for_each(_with_errors_returned(_write_again), places), strict=True))
         yield from _problems(writes)
         places = [place for place, problem in writes if problem is None]
     yield from (Unsettled(place.name, _cannot_be_newest(place)) for place in places)
 
 
-def _caught(function: Callable[[_Place[K]], T]) -> Callable[[_Place[K]], T | PipelineError]:
+def _with_errors_returned(function: Callable[[_Place[K]], T]) -> Callable[[_Place[K]], T | PipelineError]:
     def call(place: _Place[K]) -> T | PipelineError:
         try:
             return function(place)
@@ -109,48 +109,53 @@ def _problems(results: Iterable[tuple[_Place[K], object]]) -> Iterator[Unsettled
     return (Unsettled(place.name, result) for place, result in results if isinstance(result, PipelineError))
 
 
-def _look(place: _Place[K], *, date_back: bool) -> float | None:
-    """Whether the object of a place has to be written again, and how long a tick of its store's clock is.
+def _tick_if_unsettled(place: _Place[K], *, is_repeated: bool) -> float | None:
+    """Return the seconds until the next time of the store's clock; `None` if the place is settled.
 
     Args:
-        place: The place.
-        date_back: Whether the object was written a moment ago, so that what is newer was dated by a clock that was
-            ahead, and has to be written again as well.
+        place: The place to look at.
+        is_repeated: True if the object was written a moment ago. A newer object then has its date from a clock that was
+            ahead, and is written again first.
     """
-    there = place.copies.there()
-    if not there.has(place.version):
-        raise MissingObjectError(f"{_url(place)}: the current version of this place is gone. Deliver it again")
-    if there.is_newest(place.version):
+    stored = place.versions.stored()
+    if not stored.has(place.version):
+        raise MissingObjectError(
+            f"{_url(place)}: the current version of this place is gone. Run the job again that delivers it"
+        )
+    if stored.is_newest(place.version):
         return None
-    written = there.objects[place.version].modified
-    if date_back:
-        for version, each in there.objects.items():
+    written = stored.objects[place.version].modified
+    if is_repeated:
+        for version, each in stored.objects.items():
             if each.modified > written:
                 _write_again(place, version)
     return SHORT_TICK if written.microsecond else TICK
 
 
 def _write_again(place: _Place[K], version: str | None = None) -> None:
-    """Write the object of a place, or another one in its folder, as it is, so that the store dates it anew."""
-    copies, version = place.copies, version or place.version
-    key = copies.key_of(version)
+    """Write the unchanged object of a place, or another one in its folder, so that the store dates it anew."""
+    versions, version = place.versions, version or place.version
+    key = versions.key_of(version)
     spool = Spool()
     try:
-        for block in copies.store.read(key):
+        for block in versions.store.read(key):
             spool.write(block)
-        if copies.by_content and spool.sha256 != version == place.version:
-            raise BadInputError(f"{_url(place)}: its bytes are not those of its name. Delete it, and deliver it again")
-        copies.write(version, spool.reader())
+        if versions.by_content and spool.sha256 != version == place.version:
+            raise BadInputError(
+                f"{_url(place)}: the SHA-256 of its bytes is not the one in its name. Delete it, and run the job again "
+                "that delivers it"
+            )
+        versions.write(version, spool.reader())
     finally:
         spool.close()
 
 
 def _cannot_be_newest(place: _Place[K]) -> ServiceError:
     return ServiceError(
-        f"{_url(place)}: this version is to be the newest object of its folder, and is not after {ROUNDS} attempts. "
-        "Another run writes there, or a clock is wrong: run again when no other run is at work"
+        f"{_url(place)}: this version has to be the newest object of its folder, and is not after {ROUNDS} attempts. "
+        "Another run writes there, or a clock is wrong: run again when no other run is in progress"
     )
 
 
 def _url(place: _Place[K]) -> str:
-    return join_url(place.copies.store.url, place.copies.key_of(place.version))
+    return join_url(place.versions.store.url, place.versions.key_of(place.version))

@@ -1,4 +1,4 @@
-"""Long lists for readers: the first items, and the number of the others."""
+"""Long lists shortened for a reader: the first items, and the number of the others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SHOWN = 50
 
 
 def first_and_more(items: Collection[object], limit: int = SHOWN, *, total: int | None = None) -> list[str]:
-    """The first items; where there are more, a last one says how many.
+    """Return the first items as text; if there are more, a last item says how many.
 
     Args:
-        items: The list, or as much of it as was kept.
+        items: The whole list, or its beginning.
         limit: The number of items to show.
-        total: The number of items in the whole list, where `items` is only its beginning.
+        total: The number of items in the whole list, if `items` is only its beginning.
     """
     shown = [str(item) for item in islice(items, limit)]
     more = (len(items) if total is None else total) - len(shown)
@@ -26,5 +26,5 @@ def first_and_more(items: Collection[object], limit: int = SHOWN, *, total: int 
 
 
 def and_more(number: int) -> str:
-    """The words for items that are not shown."""
+    """Say that more items follow, and how many."""
     return f"and {number:,} more"

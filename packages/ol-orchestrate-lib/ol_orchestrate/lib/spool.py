@@ -8,27 +8,26 @@ from io import BytesIO
 from typing import BinaryIO, cast
 
 IN_MEMORY = 8 << 20
-"""Bytes of one spool that stay in memory; what goes beyond is written to an unnamed temporary file."""
+"""Bytes of one spool that stay in memory; a larger spool moves to an unnamed temporary file."""
 
 _MAX_PIECES = 4096
-"""Pieces in memory. Each takes some 40 bytes besides its own, so small ones are joined."""
+"""Pieces in memory. Each takes some 40 bytes more than its content, so small ones are joined."""
 
 
 class Spool:
     """A file to write once and read back, with its size and SHA-256.
 
-    On disk it never has a name, so nobody else can open it, and it is gone with the process, even a killed one.
+    The file on disk has no name, so no other process can open it, and it ends with this process, even a killed one.
     """
 
     def __init__(self) -> None:
-        """An empty spool."""
         self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append, and return the number of bytes.
+        """Append bytes, and return their number.
 
         Raises:
             OSError: The temporary folder is full.
@@ -48,11 +47,11 @@ class Spool:
 
     @property
     def sha256(self) -> str:
-        """Lower-case hex SHA-256 of what was written so far."""
+        """The lower-case hex SHA-256 of all bytes written so far."""
         return self._digest.hexdigest()
 
     def reader(self) -> BinaryIO:
-        """The content from its start; one reader at a time, and none while something is written."""
+        """Return the content, to be read from its start: by one reader at a time, and not during a write."""
         if self._file is None:
             self._pieces = [b"".join(self._pieces)]
             return BytesIO(self._pieces[0])
@@ -60,7 +59,7 @@ class Spool:
         return self._file
 
     def close(self) -> None:
-        """Give the memory or the disk space back."""
+        """Free the memory or the disk space."""
         self._pieces = []
         if self._file is not None:
             self._file.close()

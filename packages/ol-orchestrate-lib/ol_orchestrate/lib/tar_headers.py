@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHECKSUM_FIELD = slice(148, 156)
-_MOST = 1 << 63
-"""No size in a header reaches it."""
+_MAX_SIZE = 1 << 63
+"""Every valid size in a header is below it."""
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]")
 _DECIMAL = re.compile(rb"[0-9]{1,19}")
 _PAX_KEYWORDS = (b"path=", b"linkpath=", b"size=", b"GNU.sparse.")
@@ -22,7 +22,7 @@ _LONGEST_LENGTH = 20
 
 
 def is_header(block: bytes) -> bool:
-    """Whether a block has the checksum of a header, over its bytes as unsigned or, as some wrote it, signed numbers."""
+    """True if a block has the checksum of a header, over its bytes as unsigned or, in some old tars, signed numbers."""
     if len(block) < tarfile.BLOCKSIZE:
         return False
     checksum = number(block[_CHECKSUM_FIELD])
@@ -32,23 +32,23 @@ def is_header(block: bytes) -> bool:
 
 
 def number(text: bytes) -> int | None:
-    """A number of a header: octal digits, or binary with a mark before it; None if it is neither, or negative."""
+    """Read a number of a header, octal or binary after a mark; return `None` if it is neither, or negative."""
     if text[0] == 0x80:  # noqa: PLR2004 - the mark
         binary = int.from_bytes(text[1:], "big")
-        return binary if binary < _MOST else None
+        return binary if binary < _MAX_SIZE else None
     match = _OCTAL.match(text + b"\0")
     return int(match[1] or b"0", 8) if match else None
 
 
 def decimal(text: bytes, position: int) -> int:
-    """A number of a pax record or a sparse map of the header at `position`."""
+    """Read a number of a pax record or a sparse map of the header at `position`."""
     if not _DECIMAL.fullmatch(text):
         raise damaged(f"{text[:20].decode('latin-1')!a} where a number belongs", position)
     return int(text)
 
 
 def pax_records(content: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
-    """The records of a pax header that matter here; each record is `length keyword=value` and a line end."""
+    """Yield the keyword and the value of each needed pax record; a record is `length keyword=value` and a line end."""
     start = 0
     while start < len(content) and content[start]:
         space = content.find(b" ", start, start + _LONGEST_LENGTH)
@@ -62,6 +62,6 @@ def pax_records(content: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def damaged(what: str, position: int) -> DamagedArchiveError:
-    """Make the error for what is wrong with the header at `position`."""
-    return DamagedArchiveError(f"the tar data is damaged: {what}, in the header at byte {position:,}")
+def damaged(problem: str, position: int) -> DamagedArchiveError:
+    """Make the error for a problem of the header at `position`."""
+    return DamagedArchiveError(f"the tar data is damaged: {problem}, in the header at byte {position:,}")

@@ -1,10 +1,10 @@
-"""Decisions about one version of a place: whether it is written, whether it is recorded, and what is newest.
+"""Decisions about one version of a place: to write its object or not, to record it or not, and to settle it or not.
 
-A version is known by its content. It is *recorded* when Dagster has a materialization for it, and *there* when its
-object is in the landing zone. Loaders read objects by their time of change and reload what was rewritten, so an object
-that is there is left alone; where it has to be the newest of its folder, `settling` sees to it. A run that died
-between writing and recording leaves objects that are there and not recorded; they are recorded by the next run.
-`docs/delivery.md` has the rules as tables, with their reasons.
+A version is identified by its content. It is *recorded* if Dagster has a materialization for it, and *stored* if its
+object is in the landing zone. Loaders find objects by their time of change and reload each rewritten one, so a stored
+object is left alone; `settling` makes it the newest of its folder if need be. A run that died between writing and
+recording leaves objects that are stored and not recorded; the next run records them. `docs/delivery.md` has the rules
+as tables, with their reasons.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class VersionOutcome(StrEnum):
-    """What became of an object, as people are told."""
+    """The outcome of one version, as logs and metadata spell it."""
 
     DELIVERED = "delivered"
     UNCHANGED = "unchanged"
@@ -34,11 +34,10 @@ class VersionOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TableStats:
-    """What people notice when a table is not as it was; nothing is known of what is no table.
+    """Figures of a table by which a run notices an unusual change; `None` for all that is no table.
 
     Attributes:
-        rows: How many.
-        columns: A short hash of their names.
+        columns: A short hash of the names of the columns.
     """
 
     rows: int | None = None
@@ -46,7 +45,7 @@ class TableStats:
 
     @classmethod
     def of(cls, rows: int | None, columns: Sequence[str] | None) -> Self:
-        """Of a table with these columns; `None` for what is not known."""
+        """Make the stats from the row count and the names of the columns, each `None` if unknown."""
         return cls(rows, None if columns is None else short_hash("\t".join(columns)))
 
 
@@ -58,12 +57,9 @@ class Recorded:
     """The latest recorded version of an asset's partition.
 
     Attributes:
-        version: Data version.
         source_date: The date of the file it came from, if that has one.
-        stats: Of a table.
         before: The stats of the version that this one replaced.
-        made_from: Tells apart what it was made from, and how; what is made from the same in the same way has the same
-            version.
+        made_from: A key of its inputs and of the code that made it; equal keys mean equal versions.
     """
 
     version: str
@@ -73,63 +69,62 @@ class Recorded:
     made_from: str | None = None
 
     def replaced_by(self, version: str | None, source_date: date | None) -> TableStats:
-        """The stats of what a version replaces, or has replaced.
+        """Return the stats of the version that a version replaces or has replaced.
 
-        It stays the same when a file is read again that brought the version, so that what was to be seen is not lost
-        with a run that is repeated.
+        The result stays the same when the same file is read again, so a repeated run reports the same changes.
 
         Args:
-            version: The version; `None` for a table without rows, which has none.
-            source_date: The date of the file that has it.
+            version: The new version; `None` for a table without rows, which has none.
+            source_date: The date of the file that has the new version.
         """
         if self.version != version:
             return self.stats
         return self.before if self.came_with(version, source_date) else NO_STATS
 
     def came_with(self, version: str | None, source_date: date | None) -> bool:
-        """Whether this is the version, and the file of that date brought it."""
+        """True if this is the version, and the file of that date brought it."""
         return (self.version, self.source_date) == (version, source_date)
 
 
 def short_hash(text: str) -> str:
-    """Twelve hex digits: for tags, which have 63 characters at most."""
+    """Return the first twelve hex digits of the SHA-256, for tags, which may have 63 characters."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVersions:
-    """The objects of one place, as one listing of its folder showed them.
+    """The objects of one place, from one listing of its folder.
 
     Attributes:
-        objects: By version.
-        by_content: Whether a version is the hash of the object's bytes, so that its size tells whether it is whole.
+        objects: The object of each version.
+        by_content: True if a version is the hash of the object's bytes, so that an object of another size is not whole.
     """
 
     objects: Mapping[str, StoredObject]
     by_content: bool = False
 
     def has(self, version: str, size: int | None = None) -> bool:
-        """Whether the object of a version is there and whole, as far as its size tells.
+        """True if the object of a version is stored and whole, as far as its size shows.
 
         Args:
-            version: The version.
-            size: Bytes of its content, where that is at hand.
+            version: The version to look up.
+            size: The size of its content in bytes, if known.
         """
         found = self.objects.get(version)
         if found is None:
             return False
         if self.by_content:
             return found.size > 0 if size is None else found.size == size
-        # Equal versions can differ in size, since a time in them does not count.
+        # Objects of one version can differ in size, since the version leaves out the time of retrieval.
         return found.size > 0 or not size
 
     def is_newest(self, version: str) -> bool:
-        """Whether the object of a version is strictly newer than all others."""
+        """True if the object of a version is strictly newer than all others."""
         rival = self.newest_besides(version)
         return rival is None or self.objects[version].modified > rival
 
     def newest_besides(self, version: str) -> datetime | None:
-        """When the newest of the other objects was written; `None` if there is no other."""
+        """Return the time of the newest other object; `None` if there is no other."""
         others = (each.modified for name, each in self.objects.items() if name != version)
         return max(others, default=None)
 
@@ -139,11 +134,10 @@ class Decision:
     """The decision about one version.
 
     Attributes:
-        write: Whether its object is to be written.
-        record: Whether it is to be recorded.
-        outcome: What becomes of it.
-        settle: The version that is to be current, where its object is there, and is not known to be the newest of
-            its folder.
+        write: True if its object has to be written.
+        record: True if it has to be recorded.
+        outcome: The outcome to report.
+        settle: The version that the caller has to settle; `None` if the current version is known to be the newest.
     """
 
     write: bool
@@ -163,36 +157,36 @@ def decide(
     source_date: date | None,
     *,
     recorded: Recorded | None,
-    there: StoredVersions,
+    stored: StoredVersions,
     size: int | None = None,
     supersede: bool = False,
 ) -> Decision:
     """Decide about one version.
 
     Args:
-        version: What is to be delivered.
+        version: The version to deliver.
         source_date: The date of the file it came from.
-        recorded: What was recorded last.
-        there: What is in the store.
-        size: Bytes of its content, where that is at hand.
-        supersede: Let an older file replace what a later one brought.
+        recorded: The version that was recorded last.
+        stored: The objects of the place.
+        size: The size of its content in bytes, if known.
+        supersede: Let an older file replace the version of a later one.
 
     Returns:
-        The decision. Whether a version that is to be written will be the newest is known here only where it has no
-        rivals; `deliver` may know it of others.
+        The decision. It asks to settle each version that has to be written beside others; `write_if_needed` can tell
+        from the store's clock that this is not necessary.
     """
     if is_superseded(source_date, recorded, supersede=supersede):
         current = recorded.version if recorded else version
-        is_rivalled = there.has(current) and not there.is_newest(current)
+        is_rivalled = stored.has(current) and not stored.is_newest(current)
         return replace(SUPERSEDED, settle=current if is_rivalled else None)
-    if not there.has(version, size):
-        return replace(WRITE_AND_RECORD, settle=None if there.newest_besides(version) is None else version)
+    if not stored.has(version, size):
+        return replace(WRITE_AND_RECORD, settle=None if stored.newest_besides(version) is None else version)
     is_recorded = recorded is not None and recorded.version == version
-    return replace(UNCHANGED if is_recorded else RECORD_ONLY, settle=None if there.is_newest(version) else version)
+    return replace(UNCHANGED if is_recorded else RECORD_ONLY, settle=None if stored.is_newest(version) else version)
 
 
 def is_superseded(source_date: date | None, recorded: Recorded | None, *, supersede: bool) -> bool:
-    """Whether what was recorded last came from a later file, which this one must not undo."""
+    """True if the recorded version came from a later file, which this one must not undo."""
     if supersede or recorded is None or recorded.source_date is None or source_date is None:
         return False
     return recorded.source_date > source_date
@@ -200,20 +194,19 @@ def is_superseded(source_date: date | None, recorded: Recorded | None, *, supers
 
 @dataclass(frozen=True, slots=True)
 class VersionedObjects:
-    """Versions in a store, each under a key of its own, all in one folder.
+    """A place whose versions have an object key each, all in one folder.
 
     Attributes:
-        store: Where.
-        key_of: From a version to its key.
-        by_content: Whether a version is the SHA-256 of the object's bytes.
+        key_of: Returns the object key of a version.
+        by_content: True if a version is the SHA-256 of the object's bytes.
     """
 
     store: ObjectStore
     key_of: Callable[[str], str]
     by_content: bool = False
 
-    def there(self) -> StoredVersions:
-        """Ask for all versions, in one request."""
+    def stored(self) -> StoredVersions:
+        """List all versions, in one request."""
         start, _, end = self.key_of(_ANY_VERSION).partition(_ANY_VERSION)
         found = {
             each.key[len(start) : len(each.key) - len(end)]: each
@@ -223,37 +216,36 @@ class VersionedObjects:
         return StoredVersions(found, by_content=self.by_content)
 
     def write(self, version: str, content: BinaryIO) -> None:
-        """Put a version there."""
+        """Write the object of a version."""
         self.store.write(self.key_of(version), content)
 
 
 _ANY_VERSION = "\0"
-"""Stands for a version where it is asked what is around it in a key; no key has it."""
+"""A stand-in for a version, which shows the parts of a key around it; no key contains it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SingleObject:
-    """Versions in a store that take each other's place; the object's metadata says which one it is.
+    """A place with one object key, whose object each version overwrites; the object's metadata names its version.
 
     Attributes:
-        store: Where.
-        key: Of all versions.
+        key: The object key of all versions.
     """
 
     store: ObjectStore
     key: str
 
-    def there(self) -> StoredVersions:
-        """Ask for the one version that is there, in one request."""
+    def stored(self) -> StoredVersions:
+        """Look up the stored version, in one request."""
         found = self.store.find(self.key, with_metadata=True)
         return StoredVersions({found.metadata[VERSION]: found} if found and VERSION in found.metadata else {})
 
     def write(self, version: str, content: BinaryIO) -> None:
-        """Put a version in the place of the one that is there."""
+        """Overwrite the object with a version."""
         self.store.write(self.key, content, metadata={VERSION: version})
 
 
-def deliver(
+def write_if_needed(
     version: str,
     content: BinaryIO,
     *,
@@ -263,33 +255,33 @@ def deliver(
     supersede: bool = False,
     begin: Callable[[], datetime | None] = lambda: None,
 ) -> Decision:
-    """Decide about a version, and write it if that is the decision.
+    """Decide about a version, and write its object if it has to be written.
 
-    Recording is left to the caller, and so is settling the place where the decision asks for it.
+    The caller records the version and settles the place if the decision says so.
 
     Args:
-        version: What is to be delivered.
-        content: All bytes of its object, in a file that can be read from its start.
-        to: Where its versions are.
-        recorded: What was recorded last.
+        version: The version to deliver.
+        content: All bytes of its object, in a seekable file.
+        to: The place of its versions.
+        recorded: The version that was recorded last.
         source_date: The date of the file it came from.
-        supersede: Let an older file replace what a later one brought.
-        begin: Called before anything is written that is to be recorded, or recorded that is there; may return the time
-            by the store's clock, so that an object with an older date need not be compared with this one.
+        supersede: Let an older file replace the version of a later one.
+        begin: Called before the version is written or has to be recorded. It may return the time by the store's clock;
+            all objects older than that are older than this one.
 
     Raises:
-        PipelineError: The store cannot be asked, or not be written to.
+        PipelineError: The store cannot be read, or not be written to.
     """
     size = content.seek(0, os.SEEK_END)
     content.seek(0)
-    there = to.there()
-    decision = decide(version, source_date, recorded=recorded, there=there, size=size, supersede=supersede)
+    stored = to.stored()
+    decision = decide(version, source_date, recorded=recorded, stored=stored, size=size, supersede=supersede)
     if not decision.record:
         return decision
     now = begin()
     if not decision.write:
         return decision
     to.write(version, content)
-    rival = there.newest_besides(version)
+    rival = stored.newest_besides(version)
     is_newest = isinstance(to, SingleObject) or rival is None or (now is not None and rival < now)
     return replace(decision, settle=None if is_newest else version)
