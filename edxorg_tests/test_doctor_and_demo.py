@@ -142,7 +142,7 @@ def test_what_cannot_be_reached_or_is_not_there_is_named(user: User, tmp_path: P
     assert [check for check, mark in marks(printed).items() if mark == "✗"] == ["Vault", "archives and logs", "edX API"]
     assert f"Vault at {nowhere} (login by token): it cannot be reached" in printed
     assert f"{tmp_path}/nowhere: there is no such folder" in printed
-    assert f"POST {nowhere}/token: no complete answer" in printed
+    assert f"POST {nowhere}/token: no complete response" in printed
     assert CANARY not in printed
 
 

@@ -177,7 +177,7 @@ class TestFactory:
         set_variables(monkeypatch, deployment)
         resource = OpenEdxApiClientFactory(deployment="edxorg", vault=unreachable_vault, requests_per_hour=2)
         list(resource.client.course_ids())  # a token and a page
-        with pytest.raises(ServiceError, match="2 requests were made within an hour"):
+        with pytest.raises(ServiceError, match="2 requests within an hour"):
             list(resource.client.course_ids())
         resource.client.close()
 

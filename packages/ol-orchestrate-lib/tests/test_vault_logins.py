@@ -266,7 +266,7 @@ class TestFailures:
     ) -> None:
         monkeypatch.setenv("VAULT_JWT", "canary")
         played.answers["/v1/auth/jwt/login"] = lambda _: (200, answer)
-        with pytest.raises(PermanentServiceError, match=r"no Vault\. Check VAULT_ADDR"):
+        with pytest.raises(PermanentServiceError, match=r"no Vault, by its response\. Check VAULT_ADDR"):
             VaultClient(address=played.address, auth_method=AuthMethod.JWT).read(SECRET)
 
     def test_an_address_where_nobody_listens_is_told(self, token: str) -> None:
@@ -355,10 +355,10 @@ class TestCertificates:
         self, encrypted: PlayedVault, file: Path, played: PlayedVault
     ) -> None:
         encrypted.answers[f"/v1/{SECRET}"] = lambda _: (307, f"{played.address}/v1/{SECRET}")
-        with pytest.raises(PermanentServiceError, match=f"redirects to {played.address}, where"):
+        with pytest.raises(PermanentServiceError, match=f"redirects to {played.address}, and"):
             VaultClient(address=encrypted.address, cacert=str(file)).read(SECRET)
         assert played.requests == []
 
     def test_a_file_that_is_not_there_is_named(self) -> None:
-        with pytest.raises(AccessRefusedError, match=r"no file /nowhere\.pem\. Correct VAULT_CACERT"):
+        with pytest.raises(AccessRefusedError, match=r"file /nowhere\.pem does not exist\. Correct VAULT_CACERT"):
             VaultClient(address="https://127.0.0.1:1", cacert="/nowhere.pem").read(SECRET)

@@ -17,13 +17,13 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
 _SIGNED = re.compile(rf"[?&;#]{CREDENTIAL_PARAMETER}=", re.IGNORECASE)
 
 _HOST = re.compile(r"(?:[\w.-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
-"""A host and a port; what else follows a colon can be a password."""
+"""A host and a port; any other text after a colon can be a password."""
 
 _IN_NO_SERVICE = re.compile("[@?#;&=]")
-"""Marks of a user or a query, which the address of a service has no use for."""
+"""Marks of a user or a query, neither of which belongs to the address of a service."""
 
 _ENCODED_AT_MOST = 8
-"""Times that percent signs are undone in an address."""
+"""Most times that an address is decoded."""
 
 
 def refuse_credentials(address: str, name: str = "") -> None:
@@ -45,8 +45,8 @@ def refuse_credentials(address: str, name: str = "") -> None:
         return
     prefix = f"{name}: " if name else ""
     message = (
-        f"{prefix}the address {_without_credentials(start, decoded(rest))!r} was given with a user, a password, a query, "
-        "or other parts than host, port and path, and is refused, as addresses are shown and stored. Take that part "
+        f"{prefix}the address {_readable_parts(start, decoded(rest))!r} was given with a user, a password, a query, "
+        "or anything else than host, port and path, and is refused, as addresses are shown and stored. Take that part "
         "out, replace these credentials by new ones, and put those into the variables, the profile or the Vault secret "
         "for them"
     )
@@ -68,7 +68,7 @@ def _has_no_query(start: str, rest: str) -> bool:
     return not marks.search(rest)
 
 
-def _without_credentials(start: str, rest: str) -> str:
+def _readable_parts(start: str, rest: str) -> str:
     """Return the parts of an address that surely belong to no credential."""
     head, *query = re.split(r"[?#;&=]", rest, maxsplit=1)
     _, at, place = head.rpartition("@")

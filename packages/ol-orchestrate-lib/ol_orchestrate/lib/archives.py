@@ -1,7 +1,7 @@
-"""gzip, read forward only, in blocks, from sources that nobody vouches for, and the errors of all archives.
+"""A forward reader of gzip, in blocks, for untrusted sources, and the errors of all archives.
 
-Whatever is wrong with an archive, all that stands before it comes out first, and then an `ArchiveError` says where it
-breaks off.
+A reader of a truncated or damaged archive yields all content before the fault, then raises an `ArchiveError` with the
+place.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BLOCK = 1 << 20
-"""Most bytes in one block that comes out of `gunzip`, however well it was compressed."""
+"""The largest block of `gunzip` in bytes, at any ratio of compression."""
 
 UNCOMPRESSED_TAR: Final = "an uncompressed tar"
 
 UNKNOWN_KIND: Final = "binary data of no known kind"
 
 START_BYTES = 512
-"""Bytes from the start of a file that tell what it is."""
+"""Bytes from the start of a file that reveal its format."""
 
 NEAR = (64 << 10, 1 << 20)
-"""Bytes. A gzip that seems to break off is damaged if its last bytes, read as a length, are that near to the truth:
-an eighth of it, within these bounds."""
+"""Bounds in bytes. A gzip that seems to break off counts as damaged if its last bytes, read as its length, differ from
+the number of unpacked bytes by at most an eighth of that number, within these bounds."""
 
 _GZIP_MARK = b"\x1f\x8b\x08"
 """The first bytes of a gzip member."""
 
 _GZIP_HEADER = re.compile(rb"\x1f\x8b\x08[\0-\x1f].{4}[\0\2\4][\0-\x0d\xff]", re.DOTALL)
-"""The header of a gzip member as programs write it: in other data once in some 10**11 bytes."""
+"""The header of a gzip member as programs write it; other data contains it once in some 10**11 bytes."""
 
 _HEADER_BYTES = 10
 
 _MAX_FLIPPED = 2
-"""Bits in which a damaged gzip mark differs from a right one."""
+"""Most bits in which a damaged gzip mark differs from a right one."""
 
 _HAS_CHECKSUM, _HAS_EXTRA, _HAS_NAME, _HAS_COMMENT, _RESERVED = 2, 4, 8, 16, 0xE0
 """Flags of a gzip header."""
 
 _TRAILER = struct.Struct("<II")
-"""Of a gzip member: the CRC-32 and the length of what was packed."""
+"""The trailer of a gzip member: CRC-32 and length of the unpacked bytes."""
 
 _FIRST_STEP, _LONGEST_STEP = 4 << 10, 256 << 10
 
@@ -82,11 +82,11 @@ class ArchiveError(BadInputError):
 
 
 class TruncatedArchiveError(ArchiveError):
-    """An archive whose bytes end too early; all that came is sound, and its complete entries can be used."""
+    """An archive whose bytes end too early; the bytes before are sound, and its complete entries can be used."""
 
 
 class DamagedArchiveError(ArchiveError):
-    """An archive with bytes that are wrong, so that nothing read from it can be trusted."""
+    """An archive with wrong bytes, so that nothing read from it can be trusted."""
 
 
 class WrongFormatError(DamagedArchiveError):
@@ -94,11 +94,11 @@ class WrongFormatError(DamagedArchiveError):
 
 
 class TrailingBytesError(DamagedArchiveError):
-    """A gzip with something else after it; what was unpacked is what was packed."""
+    """A gzip with other data after it; the unpacked content is right."""
 
 
 def kind_of_file(start: bytes) -> str:
-    """Say what a file is, from its first bytes; see `START_BYTES`."""
+    """Name the format of a file by its first `START_BYTES` bytes."""
     if not start:
         return "empty"
     for mark, kind in _MARKS.items():
@@ -116,26 +116,26 @@ def kind_of_file(start: bytes) -> str:
 
 
 def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack gzip, of one member or several, with zero bytes after the last.
+    """Unpack gzip of one member or several, which zero bytes may follow.
 
-    A flipped bit near the end can make the unpacking run over the true end and ask for more. The length that ends
-    the file tells such a gzip from a truncated one, in which the last bytes are any; so does the
-    header of another member inside one that runs to the end. Without this, 11 of 64,700 flipped
-    bits were taken for a truncation after changed content; with it, none of the 23,720 bits of six small archives,
-    where it is likeliest. Two things remain: a change in a gzip that was truncated as well, whose checksum is gone,
-    and about one truncated gzip in 2,000 that counts as damaged.
+    A flipped bit near the end can make the unpacking run over the true end and ask for more. Two signs tell such a
+    damaged gzip from a truncated one: the file ends with about the right length, or a member that runs to the end of
+    the file contains the header of another member. Without them, 11 of 64,700 flipped bits counted as a truncation
+    after changed content; with them, none of the 23,720 bits of six small archives, where it is likeliest. Two gaps
+    remain: a change in a gzip that is also truncated, whose checksum is gone, and about one truncated gzip in 2,000
+    that counts as damaged.
 
     Args:
         blocks: The compressed bytes, in pieces of any size.
 
     Yields:
-        Pieces of at most `BLOCK` bytes, none empty. What can be unpacked comes before an error, but for the last
+        Pieces of at most `BLOCK` bytes, none empty. All that can be unpacked comes before an error, except the last
         `BLOCK` bytes before damaged data or a wrong checksum.
 
     Raises:
         WrongFormatError: It is no gzip.
         DamagedArchiveError: Its data, its checksum or its length is wrong.
-        TrailingBytesError: Something else follows it.
+        TrailingBytesError: Other data follows it.
         TruncatedArchiveError: It breaks off.
     """
     packed = _PackedBlocks(blocks)
@@ -153,12 +153,12 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _trailing_bytes(packed: _PackedBlocks, mark: bytes) -> DamagedArchiveError:
-    """Read on to the end, and say what was there instead of the mark of one more gzip member."""
+    """Read to the end, and make the error for the data that follows instead of another gzip member."""
     place = f"the gzip data ends at byte {packed.position:,}"
     flipped = sum((found ^ right).bit_count() for found, right in zip(mark, _GZIP_MARK, strict=False))
     count, has_member = packed.drain()
     problem = f"{place}; {count:,} bytes that are no gzip follow"
-    # A member with a damaged header, or more members later, are a part of the content that is missing.
+    # If this is a member with a damaged header, or if members follow it, a part of the content is missing.
     if has_member or flipped <= _MAX_FLIPPED:
         return DamagedArchiveError(problem)
     return TrailingBytesError(problem)
@@ -170,7 +170,7 @@ def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
     unpacking = isal_zlib.decompressobj(wbits=_RAW_DEFLATE)
     step = _FIRST_STEP
     while not unpacking.eof:
-        # What follows the member is copied, so a short one must not be given much more than it has.
+        # isal copies the bytes after the end of a member, so each step is short at first.
         piece = packed.take(step)
         step = min(2 * step, _LONGEST_STEP)
         if not piece:
@@ -189,11 +189,11 @@ def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
     expected = _TRAILER.pack(checksum, size % (1 << 32))
     trailer = packed.look(_TRAILER.size)
     if not expected.startswith(trailer):
-        what = "checksum" if trailer[:4] != expected[: len(trailer)][:4] else "length"
-        raise DamagedArchiveError(f"the gzip data is damaged: its {what} is wrong, at byte {packed.position:,}")
+        part = "checksum" if trailer[:4] != expected[: len(trailer)][:4] else "length"
+        raise DamagedArchiveError(f"the gzip data is damaged: its {part} is wrong, at byte {packed.position:,}")
     packed.skip(len(trailer))
     if len(trailer) < _TRAILER.size:
-        # With a whole checksum, the length no longer matters.
+        # A whole checksum proves the content, so the length is not compared.
         raise packed.broken_off(size if len(trailer) < len(expected) // 2 else None)
 
 
@@ -215,7 +215,7 @@ def _skip_header(packed: _PackedBlocks) -> None:
 
 
 class _PackedBlocks:
-    """Blocks of compressed bytes, taken by number of bytes."""
+    """A source of compressed bytes that is read by number of bytes, whatever its blocks are."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self.position = 0
@@ -229,13 +229,13 @@ class _PackedBlocks:
         self._last_header = -1
 
     def look(self, size: int) -> bytes:
-        """The next `size` bytes, or what is left, which stay."""
+        """Return the next `size` bytes or all that is left, without consuming them."""
         while len(self._block) - self._used < size and (block := self._next()):
             self._block, self._used = self._block[self._used :] + block, 0
         return self._block[self._used : self._used + size]
 
     def take(self, size: int) -> memoryview:
-        """At most `size` bytes; none at the end."""
+        """Consume at most `size` bytes; none are left at the end."""
         if self._used == len(self._block):
             self._block, self._used = self._next(), 0
         piece = memoryview(self._block)[self._used : self._used + size]
@@ -244,12 +244,16 @@ class _PackedBlocks:
         return piece
 
     def skip(self, size: int) -> None:
-        """Skip bytes that were looked at."""
+        """Consume bytes that `look` has returned."""
         self._used += size
         self.position += size
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes."""
+        """Consume exactly `size` bytes.
+
+        Raises:
+            TruncatedArchiveError: Fewer are left.
+        """
         data = self.look(size)
         self.skip(len(data))
         if len(data) < size:
@@ -257,7 +261,7 @@ class _PackedBlocks:
         return data
 
     def skip_text(self) -> None:
-        """Skip to the end of a text that ends with a zero byte."""
+        """Consume a text and the zero byte that ends it."""
         while piece := bytes(self.take(START_BYTES)):
             _, end, rest = piece.partition(b"\0")
             if end:
@@ -269,25 +273,25 @@ class _PackedBlocks:
         """Make the error for bytes that end too early.
 
         Args:
-            size: Unpacked bytes of the member, if the last bytes of the file may tell that.
-            start: Where the packed data of the member begins.
+            size: The unpacked bytes of the member, to be compared with the length that may end the file.
+            start: The position of the member's packed data.
         """
         if start is not None and self._last_header >= start:
-            # The last bytes tell about the last member, which is not the one that ran over its end.
-            what = f"it goes on where byte {self._last_header:,} seems to begin another gzip"
-            return DamagedArchiveError(f"the gzip data is damaged: {what}")
+            # The last bytes belong to the last member, and not to the one that ran over its end.
+            problem = f"it goes on where byte {self._last_header:,} seems to begin another gzip"
+            return DamagedArchiveError(f"the gzip data is damaged: {problem}")
         if size is not None and self._ends_with_length(size):
-            what = f"it goes on where byte {self.position:,} seems to be its end"
-            return DamagedArchiveError(f"the gzip data is damaged: {what}")
+            problem = f"it goes on where byte {self.position:,} seems to be its end"
+            return DamagedArchiveError(f"the gzip data is damaged: {problem}")
         return TruncatedArchiveError(f"the gzip data breaks off after byte {self.position:,}")
 
     def give_back(self, size: int) -> None:
-        """Untake the last bytes of what was taken last."""
+        """Undo the consumption of the last bytes that `take` returned."""
         self._used -= size
         self.position -= size
 
     def skip_zeros(self) -> bool:
-        """Skip zero bytes, and tell whether anything follows."""
+        """Consume zero bytes; return true if other bytes follow."""
         step = START_BYTES
         while rest := self.take(step):
             step = min(2 * step, _LONGEST_STEP)
@@ -297,7 +301,7 @@ class _PackedBlocks:
         return False
 
     def drain(self) -> tuple[int, bool]:
-        """Read to the end; return the number of bytes, and whether the mark of a gzip member is among them."""
+        """Consume all; return the number of bytes, and true if the mark of a gzip member is among them."""
         count, has_mark, seen = 0, False, b""
         block = self._block[self._used :] or self._next()
         while block:
@@ -308,7 +312,7 @@ class _PackedBlocks:
         return count, has_mark
 
     def _ends_with_length(self, size: int) -> bool:
-        """Whether the last bytes, before zero bytes that may follow, say about this length modulo 2**32."""
+        """True if the last bytes, except trailing zero bytes, are about this length modulo 2**32."""
         ends = (self._tail + bytes(zeros) for zeros in range(min(self._zeros, 3) + 1))
         differences = (int.from_bytes(end[-4:], "little") - size for end in ends)
         near = min(max(size // 8, NEAR[0]), NEAR[1])
@@ -336,13 +340,13 @@ class _PackedBlocks:
 
 
 def read_ahead(source: Iterator[T], depth: int = 4) -> Generator[T, None, None]:
-    """The same items, made by a thread of their own while the last ones are being used.
+    """Yield the items of an iterator that a thread of its own runs ahead.
 
-    Worth it where `source` spends its time outside the interpreter: waiting for a network, unpacking.
+    This is faster if `source` spends its time outside the interpreter, for example in a network call or in unpacking.
 
     Args:
-        source: Used by the thread alone; its error is raised here after the items before it.
-        depth: Items that wait at most.
+        source: An iterator that only the thread uses; its error is raised here after the items before it.
+        depth: The largest number of waiting items.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
     try:

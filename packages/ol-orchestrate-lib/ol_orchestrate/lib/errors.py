@@ -3,7 +3,7 @@
 ```
 PipelineError
 ├── BadInputError         the bytes are wrong; a retry reads the same bytes
-│   └── SettingsError     a setting that cannot be used
+│   └── SettingsError     a setting is invalid or missing
 ├── MissingObjectError    the object is not in the store
 ├── AccessRefusedError    the service requires credentials or a permission
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
@@ -31,7 +31,7 @@ class BadInputError(PipelineError):
 
 
 class SettingsError(BadInputError):
-    """A setting that cannot be used, or that is none; it stays so until an operator changes it."""
+    """An invalid or missing setting, until an operator changes it."""
 
 
 class MissingObjectError(PipelineError):

@@ -1,12 +1,11 @@
-"""The tar format, read forward only, in blocks, from sources that nobody vouches for.
+"""A forward reader of tar, in blocks, for untrusted sources.
 
-This module reads the 512-byte headers itself. Python's `tarfile` needs no bound for extended headers and sparse maps,
-takes a damaged header for the end of the archive, and garbles names in headers of GNU tar that hold more times than
-one. Formats: V7, ustar, pax with its extended and global headers, GNU's long names, and GNU's four kinds of sparse
-entries.
+This module reads the 512-byte headers itself. Python's `tarfile` does not bound extended headers and sparse maps, takes
+a damaged header for the end of the archive, and garbles names in headers of GNU tar that hold more times than one.
+Formats: V7, ustar, pax with its extended and global headers, GNU's long names, and GNU's four kinds of sparse entries.
 
-A tar has a checksum for each header and none for the data: changed data is found by the gzip around it, or by the
-store's checksum, and by nothing else.
+A tar has a checksum for each header and none for the data. Only the gzip around it or the store's checksum reveals
+changed data.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ Regions: TypeAlias = "list[tuple[int, int]]"
 
 @dataclass(frozen=True, slots=True)
 class TarLimits:
-    """Bounds for what a tar can make its reader hold or do; real archives stay far below them.
+    """Bounds for the memory and the time that a tar can cost; real archives stay far below them.
 
     Attributes:
-        header_bytes: Extended headers and the sparse map of one entry, together.
-        extended_headers: Extended headers one after the other, before an entry.
-        global_bytes: All global headers of the tar, together.
-        hole_bytes: Zero bytes that the tar's sparse entries have beyond what is stored, together.
+        header_bytes: Bytes of the extended headers and the sparse map of one entry, together.
+        extended_headers: The number of extended headers before one entry.
+        global_bytes: Bytes of all global headers of the tar, together.
+        hole_bytes: Bytes of all holes in the tar's sparse entries, together.
     """
 
     header_bytes: int = 1 << 20
@@ -59,10 +58,10 @@ class TarEntry:
     """One entry of a tar.
 
     Attributes:
-        name: Its path, with surrogate escapes where it is no UTF-8.
+        name: The path, with surrogate escapes for bytes that are no UTF-8.
         type: One of `tarfile`'s types, such as `tarfile.REGTYPE`, which a sparse entry has too.
-        size: Bytes of its content.
-        blocks: The content; to be read before the next entry is asked for.
+        size: The size of the content in bytes.
+        blocks: The content. It cannot be read any more after the next entry.
         linkname: The target of a link.
     """
 
@@ -82,7 +81,7 @@ def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator
 
     Raises:
         WrongFormatError: It is no tar.
-        DamagedArchiveError: It has a damaged header, or something follows its end.
+        DamagedArchiveError: It has a damaged header, or other data follows its end.
         TruncatedArchiveError: It breaks off.
     """
     file = _ForwardFile(iter(blocks))
@@ -96,7 +95,7 @@ def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator
 
 
 class _ForwardFile:
-    """Blocks, read by number of bytes."""
+    """A source that is read by number of bytes, whatever its blocks are."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self.position = 0
@@ -104,11 +103,11 @@ class _ForwardFile:
         self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes, or what is left."""
+        """Return exactly `size` bytes, or all that is left."""
         return b"".join(self._take(size))
 
     def blocks(self, size: int) -> Iterator[bytes]:
-        """The next `size` bytes as they come."""
+        """Yield the next `size` bytes, in blocks of any size."""
         end = self.position + size
         yield from self._take(size)
         if self.position < end:
@@ -130,7 +129,7 @@ class _ForwardFile:
             yield bytes(piece)
 
     def expect_zeros(self) -> None:
-        """Check that nothing but zero bytes follows."""
+        """Read to the end, and check that only zero bytes follow."""
         for block in chain([bytes(self._rest)], self._blocks):
             if block.strip(b"\0"):
                 raise DamagedArchiveError(f"something follows the end of the tar, after byte {self.position:,}")
@@ -146,7 +145,7 @@ _TYPES_WITHOUT_DATA = frozenset(
 
 
 class _Header(NamedTuple):
-    """A header block; numbers are checked, names still bytes."""
+    """A header block with a valid checksum and size; its names are not decoded yet."""
 
     block: bytes
     position: int
@@ -161,9 +160,9 @@ class _Extensions:
     """The extended headers before an entry.
 
     Attributes:
-        position: Where the first of them begins, or the entry's own header.
-        room: How many bytes they may still have.
-        count: How many there are.
+        position: The position of the first of them, or of the entry's own header.
+        room: Bytes that are left of `TarLimits.header_bytes`.
+        count: The number of extended headers.
         pax: The last value of each keyword.
         sparse_numbers: The values of `GNU.sparse.offset` and `GNU.sparse.numbytes`, in order.
     """
@@ -182,13 +181,13 @@ class _Extensions:
             raise damaged("longer extended headers or a longer sparse map than any real entry has", self.position)
 
     def number(self, *keywords: bytes) -> int | None:
-        """The value of the first of some keywords that is there."""
+        """Return the value of the first of these keywords that has one."""
         values = (self.pax[keyword] for keyword in keywords if keyword in self.pax)
         return next((decimal(value, self.position) for value in values), None)
 
 
 class _Headers:
-    """Reads what stands before the data of each entry."""
+    """Reads the headers before the data of each entry."""
 
     def __init__(self, file: _ForwardFile, limits: TarLimits) -> None:
         self._file = file
@@ -197,15 +196,15 @@ class _Headers:
         self._hole_room = limits.hole_bytes
 
     def next_entry(self) -> tuple[TarEntry, int] | None:
-        """The next entry and where its data ends; None at the mark of the tar's end."""
+        """Return the next entry and the position of its data's end; `None` at the mark of the tar's end."""
         extensions = _Extensions(self._file.position, self._limits.header_bytes)
         while (header := self._next_header()) is not None:
             if header.type not in _EXTENDED_TYPES:
                 return self._entry(header, extensions)
             extensions.count += 1
             if extensions.count > self._limits.extended_headers:
-                what = f"more than {self._limits.extended_headers} extended headers one after the other"
-                raise damaged(what, extensions.position)
+                problem = f"more than {self._limits.extended_headers} extended headers one after the other"
+                raise damaged(problem, extensions.position)
             self._read_extension(header, extensions)
         if extensions.count:
             raise damaged("an extended header without an entry", extensions.position)
@@ -225,11 +224,11 @@ class _Headers:
             raise damaged("a wrong checksum", position)
         name, size, _, type_, linkname, magic, prefix = _HEADER.unpack(block)
         name, linkname, prefix = (text.partition(b"\0")[0] for text in (name, linkname, prefix))
-        # In the headers of GNU tar, the field holds other things.
+        # In the headers of GNU tar, this field holds times and the like.
         if magic == tarfile.POSIX_MAGIC[:6] and prefix:
             name = prefix + b"/" + name
         if (length := number(size)) is None:
-            raise damaged("a size that is none", position)
+            raise damaged("a size that is no number", position)
         return _Header(block, position, type_, name, linkname, length)
 
     def _read_extension(self, header: _Header, extensions: _Extensions) -> None:
@@ -246,10 +245,11 @@ class _Headers:
         elif header.type == tarfile.GNUTYPE_LONGLINK:
             extensions.long_link = content.partition(b"\0")[0]
         else:
-            of_all = header.type == tarfile.XGLTYPE
+            is_global = header.type == tarfile.XGLTYPE
             for keyword, value in pax_records(content, header.position):
-                if of_all:
-                    raise damaged(f"a global {keyword.decode('latin-1')!a}, as if all were one", header.position)
+                if is_global:
+                    problem = f"a global {keyword.decode('latin-1')!a}, which would be the same for all entries"
+                    raise damaged(problem, header.position)
                 if keyword in {b"GNU.sparse.offset", b"GNU.sparse.numbytes"}:
                     extensions.sparse_numbers.append(value)
                 elif value:
@@ -278,7 +278,7 @@ class _Headers:
     def _sparse_entry(self, name: str, header: _Header, extensions: _Extensions, stored: int) -> tuple[TarEntry, int]:
         start = self._file.position
         regions, size = self._sparse_map(header, extensions)
-        # The map of the format 1.0 counts as data; the blocks that go on with GNU's own do not.
+        # The size in the header includes the map of the format 1.0, but not the further blocks of GNU's own.
         if header.type != tarfile.GNUTYPE_SPARSE:
             stored -= self._file.position - start
         reached = 0
@@ -325,11 +325,11 @@ class _Headers:
         numbers = [number(text) for text in fields]
         known = [each for each in numbers if each is not None]
         if size is None or len(known) < len(numbers):
-            raise damaged("a sparse map with a number that is none", header.position)
+            raise damaged("a sparse map with an unreadable number", header.position)
         return [region for region in _pairs(known) if any(region)], size
 
     def _sparse_map_in_data(self, extensions: _Extensions) -> list[bytes]:
-        """The numbers of the format 1.0, which stand a line each in whole blocks before the data."""
+        """Read the numbers of the format 1.0, one a line in whole blocks before the data."""
         text = bytearray()
         lines, expected = 0, 1
         while lines < expected:

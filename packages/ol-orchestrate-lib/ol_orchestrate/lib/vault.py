@@ -1,9 +1,9 @@
-"""Secrets out of HashiCorp Vault or OpenBao: one login when it is needed, and reads of key-value secrets.
+"""A client of HashiCorp Vault or OpenBao that logs in when needed, and reads key-value secrets.
 
-A `VaultClient` knows where Vault is and how to log in. What it logs in with stays where Vault's own programs look for
-it, in environment variables and files, and is read at the first use of a secret. No message of an error repeats
-anything of Vault's answers or of what was sent: either can hold a secret. What is read as a secret, to log in or from
-Vault, is remembered, so that it is taken out of all that is shown (`ol_orchestrate.lib.redaction`).
+A `VaultClient` holds the address of Vault and the login method. The credentials stay in the environment variables and
+files that Vault's own programs use, and are read at the first use of a secret. No error message quotes a response or a
+request, as either can hold a secret. `ol_orchestrate.lib.redaction` learns of each secret, of the credentials too, and
+takes them out of all texts that are shown.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     import requests
 
 TIMEOUT = (5, 15)
-"""Seconds to connect, and to wait for the next bytes of an answer; for each attempt."""
+"""Seconds of each attempt to connect, and to wait for the next bytes of a response."""
 
 RETRIES = 2
-"""How often a request is sent again after a failed connection or an answer that may pass."""
+"""Further attempts after a failed connection or a transient response."""
 
 PUBLIC_FIELDS = frozenset({"type", "project_id", "universe_domain"})
 """Fields of a Google service account that are no secrets, and occur in names of buckets and services."""
 
 KUBERNETES_TOKEN_PATH = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-"""Where a pod finds the token of its service account."""
+"""The file in which Kubernetes puts the token of a pod's service account."""
 
 BAD_REQUEST, TOO_MANY_REQUESTS = HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS
 
@@ -56,7 +56,7 @@ READ_BY_HVAC = {BAD_REQUEST, TOO_MANY_REQUESTS, HTTPStatus.UNAUTHORIZED, HTTPSta
 """Refusals that mean different things for a login and for a secret."""
 
 STS_URL = "https://sts.amazonaws.com/"
-"""Where Vault sends the signed request on, unless it was told of another endpoint."""
+"""The address to which Vault forwards the signed request, unless it is configured with another one."""
 
 
 NOT_PERMITTED = (
@@ -65,7 +65,7 @@ NOT_PERMITTED = (
 )
 
 
-NO_VAULT = "what answers there is no Vault. Check VAULT_ADDR"
+NO_VAULT = "the server is no Vault, by its response. Check VAULT_ADDR"
 
 
 class AuthMethod(StrEnum):
@@ -97,12 +97,11 @@ class VaultClient:
     Safe to use from several threads.
 
     Attributes:
-        address: For example `https://vault.example.org:8200`; `None` means that no Vault is configured.
-        namespace: Of Vault Enterprise or OpenBao.
+        address: An address such as `https://vault.example.org:8200`; `None` if no Vault is configured.
+        namespace: A namespace of Vault Enterprise or OpenBao.
         cacert: A file with the certificates to trust, in PEM; `None` for the usual ones.
-        auth_method: How to log in.
         role: The role to log in to; Kubernetes needs one.
-        mount: Where the login method is mounted, below `auth/`; `None` for its usual place.
+        mount: The path of the login method below `auth/`; `None` for its default.
         jwt_path: A file with a JSON web token, for the methods Kubernetes and JWT.
     """
 
@@ -120,16 +119,16 @@ class VaultClient:
         """Read the newest version of a secret.
 
         Args:
-            path: As on the command line: the mount and the secret's name, without `data/`.
+            path: The path as on the command line: the mount and the secret's name, without `data/`.
 
         Returns:
             The secret's fields.
 
         Raises:
-            AccessRefusedError: The login is refused or impossible, or it does not permit to read this secret.
+            AccessRefusedError: The login is refused or impossible, or does not permit reading this secret.
             MissingObjectError: There is no such secret.
-            BadInputError: What is mounted there keeps no secrets.
-            PermanentServiceError: What answers is not this Vault: it redirects, or speaks another protocol.
+            BadInputError: The engine that is mounted there is no key-value store.
+            PermanentServiceError: The server redirects, or speaks another protocol.
             ServiceError: Vault cannot be reached, or fails.
         """
         refuse_credentials(self.address or "", "VAULT_ADDR")
@@ -140,42 +139,42 @@ class VaultClient:
         return fields
 
     def _fields(self, path: str) -> dict[str, Any]:
-        """The secret's fields; logs in if that was not done yet, or Vault has forgotten the token."""
-        from hvac.exceptions import Forbidden  # noqa: PLC0415 - 0.2 s that only those with a Vault pay
+        """Read the secret's fields, after a login if there was none yet or the token has expired."""
+        from hvac.exceptions import Forbidden  # noqa: PLC0415 - 0.2 s that a location without Vault need not spend
 
         if self._client is None:
             self._client = self._logged_in()
         try:
             return self._read(self._client, path)
         except Forbidden:
-            if self._token_is_good(self._client):
+            if self._token_is_valid(self._client):
                 raise AccessRefusedError(f"the login is good, but {NOT_PERMITTED}") from None
         self._client = self._logged_in()
         return self._read(self._client, path)
 
     def _read(self, client: hvac.Client, path: str) -> dict[str, Any]:
-        """The secret's fields; one question for the mount, one for the secret."""
+        """Read the secret's fields, in one request for the mount and one for the secret."""
         mount = _part(client.read(f"sys/internal/ui/mounts/{quote(path)}"), "data")
         folder, kind = _part(mount, "path"), _part(mount, "type")
         if kind not in {"kv", "generic"}:
-            message = f"{folder} is a mount of type {kind}, and secrets are on those of type kv. Correct the path"
+            message = f"{folder} is a mount of type {kind}, not of type kv. Correct the path"
             raise BadInputError(message)
         has_versions = (mount.get("options") or {}).get("version") == "2"
         name = path.removeprefix(folder)
-        answer = client.read(quote(f"{folder}data/{name}" if has_versions else f"{folder}{name}"))
-        if answer is None:
+        response = client.read(quote(f"{folder}data/{name}" if has_versions else f"{folder}{name}"))
+        if response is None:
             version = 2 if has_versions else 1
             message = (
                 f"there is no such secret on the mount {folder} (kv version {version}). Write it, or correct the path"
             )
             raise MissingObjectError(message)
-        fields = _part(answer, "data", "data") if has_versions else _part(answer, "data")
+        fields = _part(response, "data", "data") if has_versions else _part(response, "data")
         if not isinstance(fields, dict):
             raise PermanentServiceError(NO_VAULT)
         return fields
 
-    def _token_is_good(self, client: hvac.Client) -> bool:
-        """Whether Vault still knows the token; then what was refused is a matter of permission."""
+    def _token_is_valid(self, client: hvac.Client) -> bool:
+        """True if Vault still knows the token, so that a refusal is for a missing permission."""
         from hvac.exceptions import Forbidden  # noqa: PLC0415
 
         try:
@@ -185,7 +184,7 @@ class VaultClient:
         return True
 
     def _logged_in(self) -> hvac.Client:
-        """A client with a new token."""
+        """Return a client with a new token."""
         from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, Unauthorized  # noqa: PLC0415
 
         client = self._connection()
@@ -193,11 +192,11 @@ class VaultClient:
             client.token = _variable("VAULT_TOKEN", or_file=Path("~/.vault-token"))
             return client
         try:
-            answer = client.write_data(f"auth/{quote(self._mount)}/login", data=self._login_request())
+            response = client.write_data(f"auth/{quote(self._mount)}/login", data=self._login_request())
         except (Forbidden, InvalidPath, InvalidRequest, Unauthorized) as error:
             message = f"the login is refused ({type(error).__name__}). Check its method, mount, role and credentials"
             raise AccessRefusedError(message) from None
-        client.token = _part(answer, "auth", "client_token")
+        client.token = _part(response, "auth", "client_token")
         remember_secrets(client.token)
         return client
 
@@ -209,9 +208,11 @@ class VaultClient:
 
         scheme, separator, _ = (self.address or "").partition("://")
         if not separator or scheme not in {"https", "http"}:
-            raise AccessRefusedError("no address to ask. Set VAULT_ADDR, for example to https://vault.example.org:8200")
+            raise AccessRefusedError(
+                "no usable address is set. Set VAULT_ADDR, for example to https://vault.example.org:8200"
+            )
         if self.cacert and not Path(self.cacert).exists():
-            raise AccessRefusedError(f"there is no file {self.cacert}. Correct VAULT_CACERT")
+            raise AccessRefusedError(f"the file {self.cacert} does not exist. Correct VAULT_CACERT")
         retries = Retry(
             RETRIES,
             other=0,  # an untrusted certificate stays untrusted
@@ -225,10 +226,10 @@ class VaultClient:
         )
         session = Session()
         session.verify = self.cacert or True
-        session.hooks["response"].append(_refuse_what_is_final)
+        session.hooks["response"].append(_raise_for_errors)
         session.mount(f"{scheme}://", HTTPAdapter(max_retries=retries))
         # With None in place of an empty token, hvac would look for one by itself.
-        # A redirect is never followed: requests would send Vault's token along, whatever host it leads to.
+        # No redirect is followed, since requests would send Vault's token along to any host.
         return hvac.Client(
             self.address, token="", session=session, timeout=TIMEOUT, namespace=self.namespace, allow_redirects=False
         )
@@ -238,7 +239,7 @@ class VaultClient:
         return self.mount or self.auth_method.default_mount
 
     def _login_request(self) -> dict[str, str]:
-        """What the login method wants to be sent."""
+        """Return the fields of a login request."""
         role = {"role": self.role} if self.role else {}
         match self.auth_method:
             case AuthMethod.KUBERNETES:
@@ -255,9 +256,9 @@ class VaultClient:
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
-        """Say in each error which secret, which address and which login it is about.
+        """Name the secret, the address and the login in each error.
 
-        Nothing is repeated of what hvac and requests say: they quote answers, headers and addresses.
+        The texts of hvac and requests are left out, as they quote responses, headers and addresses.
         """
         from hvac.exceptions import Forbidden, RateLimitExceeded, VaultError  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
@@ -279,8 +280,8 @@ class VaultClient:
                 kind = AccessRefusedError
                 problem = "its certificate is not trusted. Set VAULT_CACERT to a file with the certificates to trust"
         except RateLimitExceeded:
-            problem = "it asks for fewer requests. Run again later"
-        except (AttributeError, TypeError, ValueError, RecursionError):  # what hvac makes of JSON of other kinds
+            problem = "it allows no more requests for now. Run again later"
+        except (AttributeError, TypeError, ValueError, RecursionError):  # raised by hvac for JSON in another form
             kind = PermanentServiceError
             problem = NO_VAULT
         except VaultError as error:
@@ -292,18 +293,18 @@ class VaultClient:
         raise kind(f"Secret {path} of {where} ({login}): {problem}") from None
 
 
-def _refuse_what_is_final(response: requests.Response, **_: object) -> None:
-    """Raise the errors of answers that hvac takes for no answer, or does not tell from those that may pass.
+def _raise_for_errors(response: requests.Response, **_: object) -> None:
+    """Raise the errors of responses that hvac ignores, or of which it does not tell final ones from transient ones.
 
     Raises:
-        PermanentServiceError: A redirect, or another answer that stays as it is.
+        PermanentServiceError: The response is a redirect or otherwise final.
         ServiceError: Vault failed, at the last attempt too.
     """
     status = response.status_code
     if status in range(300, 400):
         response.close()
         target = origin_of(response.headers.get("Location", ""))
-        message = f"it redirects to {target}, where the token is not sent. Set VAULT_ADDR to the address that answers"
+        message = f"it redirects to {target}, and the token is not sent there. Set VAULT_ADDR to Vault's own address"
         raise PermanentServiceError(message)
     if status not in READ_BY_HVAC and status >= BAD_REQUEST:
         response.close()
@@ -312,28 +313,28 @@ def _refuse_what_is_final(response: requests.Response, **_: object) -> None:
 
 
 def _is_public(name: str, value: object) -> bool:
-    """Whether a field of a secret may be shown: an address, which errors name, or one of `PUBLIC_FIELDS`."""
+    """True if a field of a secret may be shown: an address, which errors name, or one of `PUBLIC_FIELDS`."""
     return name in PUBLIC_FIELDS or (isinstance(value, str) and value.startswith(("https://", "http://")))
 
 
-def _part(answer: object, *names: str) -> Any:  # noqa: ANN401 - JSON
-    """A part of an answer of Vault's.
+def _part(response: object, *names: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the part of a response below these names.
 
     Raises:
-        PermanentServiceError: The answer is none of Vault's.
+        PermanentServiceError: The response has no such part, so the server is not Vault.
     """
     for name in names:
-        if not isinstance(answer, dict) or name not in answer:
+        if not isinstance(response, dict) or name not in response:
             raise PermanentServiceError(NO_VAULT)
-        answer = answer[name]
-    return answer
+        response = response[name]
+    return response
 
 
 def _variable(name: str, *, or_file: Path | None = None) -> str:
-    """A secret in an environment variable, else in a file, if one is named.
+    """Read a secret from an environment variable, else from a file, if one is named.
 
     Raises:
-        AccessRefusedError: It is in neither.
+        AccessRefusedError: Neither holds a secret.
     """
     value = os.environ.get(name, "").strip()
     if value:
@@ -344,14 +345,14 @@ def _variable(name: str, *, or_file: Path | None = None) -> str:
 
 
 def _content(path: Path, *, instead_of: str = "VAULT_JWT_PATH") -> str:
-    """A secret in a file.
+    """Read a secret from a file.
 
     Raises:
-        AccessRefusedError: There is no such file, or nothing in it.
+        AccessRefusedError: The file does not exist, is empty, or holds no token.
     """
     try:
         value = path.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError, RuntimeError) as error:  # the last where nobody's home is known
+    except (OSError, UnicodeError, RuntimeError) as error:  # RuntimeError if the home folder is unknown
         message = (
             f"{path} cannot be read ({type(error).__name__}). Set {instead_of}, or choose another VAULT_AUTH_METHOD"
         )
@@ -360,24 +361,24 @@ def _content(path: Path, *, instead_of: str = "VAULT_JWT_PATH") -> str:
 
 
 def _sendable(value: str, source: str) -> str:
-    """The value, if an HTTP header can hold it.
+    """Return the value, if an HTTP header can hold it.
 
     Raises:
-        AccessRefusedError: It is empty, or has characters that no token has.
+        AccessRefusedError: The value is empty, or has characters that no token has.
     """
     if not value or not value.isascii() or not value.isprintable():
-        raise AccessRefusedError(f"what is in {source} is no token or key: it has to be one line of ASCII")
+        raise AccessRefusedError(f"the content of {source} is no token or key: put one line of ASCII there")
     remember_secrets(value)
     return value
 
 
 def _signed_caller_identity_request() -> dict[str, str]:
-    """A signed `GetCallerIdentity`, which Vault puts to AWS to learn whose signature it is.
+    """Sign a request `GetCallerIdentity`, which Vault forwards to AWS to learn the identity of the signer.
 
     The format is that of the login at https://developer.hashicorp.com/vault/api-docs/auth/aws.
 
     Raises:
-        AccessRefusedError: There are no credentials of AWS here.
+        AccessRefusedError: This process has no credentials of AWS.
     """
     from botocore.auth import SigV4Auth  # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415
@@ -388,9 +389,12 @@ def _signed_caller_identity_request() -> dict[str, str]:
         credentials = Session().get_credentials()
         keys = credentials.get_frozen_credentials() if credentials else None
     except (BotoCoreError, ClientError) as error:
-        raise AccessRefusedError(f"the AWS credentials cannot be used ({type(error).__name__})") from None
+        message = f"the AWS credentials cannot be used ({type(error).__name__}). Check AWS_PROFILE and its files"
+        raise AccessRefusedError(message) from None
     if keys is None:
-        raise AccessRefusedError("there are no AWS credentials here. Set AWS_PROFILE, or run where a role is attached")
+        raise AccessRefusedError(
+            "this process has no AWS credentials. Set AWS_PROFILE, or run on a machine with a role attached"
+        )
     remember_secrets(keys.secret_key, keys.token or "")
     body = "Action=GetCallerIdentity&Version=2011-06-15"
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8", "Host": "sts.amazonaws.com"}

@@ -1,4 +1,4 @@
-"""The API of an Open edX deployment, edX.org's Discovery API included; knows nothing of Dagster."""
+"""A client of the API of an Open edX deployment, edX.org's Discovery API included."""
 
 from ol_orchestrate.lib.openedx_api.client import CourseExports, ExportStatus, OpenEdxApi, Page
 from ol_orchestrate.lib.openedx_api.credentials import ApiCredentials

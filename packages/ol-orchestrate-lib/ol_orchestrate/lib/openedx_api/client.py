@@ -1,4 +1,4 @@
-"""What an Open edX deployment can be asked: pages of records, courses, their structure, their export."""
+"""The requests to an Open edX deployment: pages of records, courses, their structure and their export."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ Parsed = TypeVar("Parsed")
 
 
 class Page(BaseModel, Generic[Record]):
-    """One page of a listing, as Django REST framework makes them.
+    """One page of a listing in the form of Django REST framework.
 
     Attributes:
-        count: Records in the whole listing, as the server counts them at this moment.
-        next: Address of the next page; None or empty on the last one. Some APIs keep both in `pagination`.
-        results: The records.
+        count: The number of records in the whole listing at this moment, by the server's count.
+        next: The address of the next page; `None` or empty on the last one. Some APIs keep both in `pagination`.
+        results: The records of this page.
     """
 
     count: int = Field(validation_alias=AliasChoices("count", AliasPath("pagination", "count")), ge=0)
     next: str | None = Field(default=None, validation_alias=AliasChoices("next", AliasPath("pagination", "next")))
-    results: Annotated[list[Record], FailFast()]  # one error is told, and a page of errors takes much memory
+    results: Annotated[list[Record], FailFast()]  # only the first is reported; many take much memory
 
 
 class CourseSummary(BaseModel):
-    """What is read of a course in the list of courses."""
+    """The needed field of a course in the list of courses."""
 
     id: str = Field(min_length=1)
 
 
 class CourseExports(BaseModel):
-    """What starting an export answers; each mapping is by course id.
+    """The response to the start of an export; the keys of each mapping are course ids.
 
     Attributes:
-        upload_task_ids: What to ask `OpenEdxApi.export_status` about.
-        upload_urls: Where the archive will be.
-        failed_uploads: Why an export could not be started.
+        upload_task_ids: The id of each task, for `OpenEdxApi.export_status`.
+        upload_urls: The address at which each archive will be.
+        failed_uploads: The reason of each export that could not be started.
     """
 
     upload_task_ids: dict[str, str]
@@ -63,34 +63,34 @@ class CourseExports(BaseModel):
 
 
 class ExportStatus(BaseModel):
-    """How far an export is; `state` is `Pending`, `In Progress`, `Succeeded`, `Failed`, `Canceled` or `Retrying`."""
+    """An export's progress; `state` is `Pending`, `In Progress`, `Succeeded`, `Failed`, `Canceled` or `Retrying`."""
 
     state: str
 
 
 class OpenEdxApi:
-    """One Open edX deployment's API, shared by any number of threads.
+    """The API of one Open edX deployment. Thread-safe.
 
-    Methods raise as `ApiSession.post` does, and `BadInputError` where an answer is not what it should be.
+    Methods raise the errors of `ApiSession.post`, and `BadInputError` for a response in an unexpected form.
+
+    Args:
+        session: The session that sends the requests; `close` closes it.
     """
 
     def __init__(self, session: ApiSession) -> None:
-        """Speak through `session`, which `close` closes."""
         self._session = session
 
     @classmethod
     def connect(cls, credentials: Callable[[], ApiCredentials], *, requests_per_hour: int | None = None) -> Self:
-        """An API whose credentials are read at the first request; makes no connection yet."""
+        """Make an API that reads the credentials and connects at its first request."""
         return cls(ApiSession(credentials, requests_per_hour=requests_per_hour))
 
     def __enter__(self) -> Self:
-        """Nothing happens before the first request."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections."""
         self.close()
 
     def close(self) -> None:
@@ -100,46 +100,49 @@ class OpenEdxApi:
     def pages(
         self, path: str, page_model: type[Page[Record]], params: dict[str, str | int] | None = None
     ) -> Iterator[Page[Record]]:
-        """Walk through a listing, one page in memory at a time.
+        """Read a listing, with one page in memory at a time.
 
         Args:
-            path: Below the API's address, such as `/api/v1/programs/`.
+            path: A path below the API's address, such as `/api/v1/programs/`.
             page_model: `Page[…]` of the record's model.
-            params: Query of the first page; the others have the query of the server's own `next`, and nothing else.
+            params: The query of the first page. Each other page has the query of the server's own `next` alone.
 
         Raises:
-            BadInputError: A record does not fit its model, with the page, the record's number and the field; a `next`
-                leads to another host or to a page already read.
+            BadInputError: A record does not fit its model, or a `next` leads to another host or to a page already
+                read. The message names the page, the number of the record and the field.
         """
         url = self._session.credentials.url + path
         query = str(httpx.QueryParams(params))
         seen = set[str]()
         while query not in seen and len(seen) < MAX_PAGES:
             seen.add(query)
-            answer = self._session.get(url, query)
-            page = self._parse_page(answer, page_model, number=len(seen))
+            response = self._session.get(url, query)
+            page = self._parse_page(response, page_model, number=len(seen))
             yield page
             if not page.next:
                 return
-            query = self._query_of_next(answer, page.next)
-        message = f"{answer.request}: the listing leads back to a page that was read, or never ends"
+            query = self._query_of_next(response, page.next)
+        message = (
+            f"{response.request}: the listing leads back to a page already read, or has over {MAX_PAGES:,} pages. "
+            "Report it to the operators of the API"
+        )
         raise BadInputError(message)
 
-    def _parse_page(self, answer: Response, page_model: type[Page[Record]], *, number: int) -> Page[Record]:
+    def _parse_page(self, response: Response, page_model: type[Page[Record]], *, number: int) -> Page[Record]:
         try:
-            return page_model.model_validate_json(answer.body)
+            return page_model.model_validate_json(response.body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             if not first["loc"]:  # no JSON object at all
-                raise self._session.misfit(answer, "a page of a listing", error) from None
+                raise self._session.unexpected_response(response, "a page of a listing", error) from None
         place = _place(first["loc"], _names_of_fields(page_model))
-        message = f"{answer.request}, page {number}: {place}: {first['msg']}"
+        message = f"{response.request}, page {number}: {place}: {first['msg']}"
         raise BadInputError(message) from None
 
-    def _query_of_next(self, answer: Response, link: str) -> str:
-        """The query part of `next`, which is asked of the configured address whatever scheme, port or path it has.
+    def _query_of_next(self, response: Response, link: str) -> str:
+        """Return the query of `next`; the request goes to the configured address, whatever scheme or port `next` has.
 
-        A proxy that ends TLS makes the server write `http`, or a port of its own.
+        Behind a proxy that ends TLS, the server writes `http` or its own port there.
         """
         here = httpx.URL(self._session.credentials.url)
         try:
@@ -148,73 +151,76 @@ class OpenEdxApi:
             there = httpx.URL()
         if there.scheme not in {"http", "https"} or there.host.rstrip(".") != here.host.rstrip("."):
             message = (
-                f"{answer.request}: its `next` leads to {there.host[:253] or 'an unreadable address'}, away from"
+                f"{response.request}: its `next` leads to {there.host[:253] or 'an unreadable address'}, away from"
                 f" {here.host}; it is not followed"
             )
             raise BadInputError(message)
         if len(there.query) > MAX_QUERY:
-            raise BadInputError(f"{answer.request}: its `next` has a query of over {MAX_QUERY} characters")
+            raise BadInputError(f"{response.request}: its `next` has a query of over {MAX_QUERY} characters")
         return there.query.decode("ascii")
 
     def course_ids(self, page_size: int = 100) -> Iterator[str]:
-        """The id (`course-v1:…`) of each course that the client may see."""
+        """Yield the id (`course-v1:…`) of each course that the OAuth client may see."""
         for page in self.pages("/api/courses/v1/courses/", Page[CourseSummary], {"page_size": page_size}):
             for course in page.results:
                 yield course.id
 
     def course_blocks(self, course_id: str) -> dict[str, Any]:
-        """The course's blocks as the LMS shows them to staff: `root`, and `blocks` by usage key with `children`."""
+        """Return the blocks that the LMS shows to staff: `root`, and `blocks` by usage key with `children`."""
         params = {"course_id": course_id, "depth": "all", "all_blocks": "true", "requested_fields": "children"}
         return self._document(self._session.get(f"{self._session.credentials.url}/api/courses/v1/blocks/", params))
 
     def course_structure(self, course_id: str) -> dict[str, Any]:
-        """Each block's `category`, `children` and `metadata` by usage key, the form of the course structure export.
+        """Return each block's `category`, `children` and `metadata` by usage key, as in a course structure.
 
-        Offered by deployments with the plugin `ol-openedx-course-structure-api`.
+        Only deployments with the plugin `ol-openedx-course-structure-api` have this.
         """
         return self._lms_document(f"/api/course-structure/v0/{_in_path(course_id)}/")
 
     def course_outline(self, course_id: str) -> dict[str, Any]:
-        """Sections and sequences of the course, with dates and visibility."""
+        """Return the sections and sequences of the course, with dates and visibility."""
         return self._lms_document(f"/api/learning_sequences/v1/course_outline/{_in_path(course_id)}")
 
     def export_courses(self, course_ids: Sequence[str]) -> CourseExports:
-        """Have Studio export courses to its bucket; it answers at once.
+        """Let Studio export courses to its bucket, without waiting for the end.
 
-        Offered by deployments with the plugin `ol-openedx-course-export`.
+        Only deployments with the plugin `ol-openedx-course-export` have this.
         """
-        answer = self._session.post(f"{self._studio_url()}/api/courses/v0/export/", {"courses": list(course_ids)})
-        return self._parse(answer, TypeAdapter(CourseExports), "the tasks of an export")
+        response = self._session.post(f"{self._studio_url()}/api/courses/v0/export/", {"courses": list(course_ids)})
+        return self._parse(response, TypeAdapter(CourseExports), "the tasks of an export")
 
     def export_status(self, course_id: str, task_id: str) -> ExportStatus:
-        """How far the export of a course is."""
+        """Return the progress of an export."""
         url = f"{self._studio_url()}/api/courses/v0/export/{_in_path(course_id)}/"
         return self._parse(self._session.get(url, {"task_id": task_id}), TypeAdapter(ExportStatus), "a task's state")
 
     def _studio_url(self) -> str:
         url = self._session.credentials.studio_url
         if not url:
-            message = "The credentials name no Studio address (`studio_url`), which courses are exported through"
+            message = (
+                f"The credentials for {self._session.credentials.url} have no address of Studio, which exports "
+                "courses: set `studio_url`"
+            )
             raise BadInputError(message)
         return url
 
     def _lms_document(self, path: str) -> dict[str, Any]:
         return self._document(self._session.get(self._session.credentials.url + path))
 
-    def _document(self, answer: Response) -> dict[str, Any]:
-        return self._parse(answer, TypeAdapter(dict[str, Any]), "an object")
+    def _document(self, response: Response) -> dict[str, Any]:
+        return self._parse(response, TypeAdapter(dict[str, Any]), "an object")
 
-    def _parse(self, answer: Response, model: TypeAdapter[Parsed], expected: str) -> Parsed:
+    def _parse(self, response: Response, model: TypeAdapter[Parsed], expected: str) -> Parsed:
         try:
-            return model.validate_json(answer.body)
+            return model.validate_json(response.body)
         except ValidationError as error:
-            raise self._session.misfit(answer, expected, error) from None
+            raise self._session.unexpected_response(response, expected, error) from None
 
 
 def _place(parts: tuple[int | str, ...], fields: set[str]) -> str:
     """Turn `("results", 3, "course_runs", 0, "key")` into `record no. 4, course_runs no. 1, key`.
 
-    Names that are not those of a field come from the answer, and are not repeated.
+    Names that are not those of a field come from the response, and are not repeated.
     """
     where = ""
     match parts:
@@ -228,19 +234,19 @@ def _place(parts: tuple[int | str, ...], fields: set[str]) -> str:
 
 
 def _names_of_fields(model: type[BaseModel]) -> set[str]:
-    """The names of all fields of a model and of those within it."""
+    """Return the names of all fields of a model and of the models in it."""
     schema = model.model_json_schema()
     objects = [schema, *schema.get("$defs", {}).values()]
     return {name for each in objects for name in each.get("properties", {})}
 
 
 def _in_path(course_id: str) -> str:
-    """The id as part of a path; old ids hold slashes, which Open edX expects as they are.
+    """Return the id as part of a path; old ids contain slashes, which Open edX expects unescaped.
 
     Raises:
-        BadInputError: It would lead to another path.
+        BadInputError: The id would lead to another path.
     """
     if {"", ".", ".."} & set(course_id.split("/")):
-        message = f"{course_id!r} is no course id"
+        message = f"{course_id!r} is no course id: give one such as course-v1:org+number+run or org/number/run"
         raise BadInputError(message)
     return quote(course_id, safe="/:+@")

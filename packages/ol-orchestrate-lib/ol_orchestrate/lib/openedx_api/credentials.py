@@ -1,4 +1,4 @@
-"""Where an Open edX API is, and who asks."""
+"""The addresses of an Open edX API, and the OAuth client for it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ApiCredentials:
         client_id: The OAuth client's id.
         client_secret: The OAuth client's secret.
         url: The API's address, such as `https://discovery.edx.org`, without a trailing slash.
-        token_url: Where tokens are issued; `{url}/oauth2/access_token` where it is left empty.
-        studio_url: Studio's address, for deployments whose courses are exported through it.
+        token_url: The address that issues tokens; `{url}/oauth2/access_token` if empty.
+        studio_url: Studio's address, for deployments that export courses.
     """
 
     client_id: str = field(repr=False)
@@ -34,7 +34,7 @@ class ApiCredentials:
     studio_url: str = ""
 
     def __post_init__(self) -> None:
-        """Bring the addresses into their usual form, and keep id and secret out of all that is shown.
+        """Bring the addresses into their usual form, and keep id and secret out of all texts that are shown.
 
         Raises:
             BadInputError: An address is not plain `http(s)://host[:port][/path]`.
@@ -48,7 +48,7 @@ class ApiCredentials:
 
     @classmethod
     def from_secret(cls, path: str, secret: Mapping[str, Any]) -> Self:
-        """Read a secret with the fields `id`, `secret`, `url` and, if there, `studio_url` and `token_url`.
+        """Read a secret with the fields `id`, `secret` and `url`, and optionally `studio_url` and `token_url`.
 
         Raises:
             AccessRefusedError: A field is missing or empty; the message names it and `path`.
@@ -70,10 +70,10 @@ class ApiCredentials:
 
     @classmethod
     def from_environ(cls, prefix: str, environ: Mapping[str, str]) -> Self | None:
-        """Read `{prefix}_URL`, `_TOKEN_URL`, `_CLIENT_ID` and `_CLIENT_SECRET`; None where none of them is set.
+        """Read `{prefix}_URL`, `_TOKEN_URL`, `_CLIENT_ID` and `_CLIENT_SECRET`; return `None` if none of them is set.
 
         Raises:
-            AccessRefusedError: Some of the four are set and others not, so that it is unclear who should ask.
+            AccessRefusedError: Some of the four are set and others are not.
         """
         names = {part: f"{prefix}_{part}" for part in ("URL", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")}
         values = {part: environ.get(name, "").strip() for part, name in names.items()}
@@ -91,18 +91,18 @@ class ApiCredentials:
         )
 
 
-def service_address(what: str, url: str) -> str:
-    """The address without a trailing slash.
+def service_address(name: str, url: str) -> str:
+    """Return the address without a trailing slash.
 
     Raises:
         BadInputError: It is not plain `http(s)://host[:port][/path]`; the message shows no part that can be secret.
     """
-    refuse_credentials(url, f"The {what} address")
+    refuse_credentials(url, f"The {name} address")
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL()
     if parts.scheme not in {"http", "https"} or not parts.host:
-        message = f"The {what} address is not of the form https://host[:port][/path], without a user or a query"
+        message = f"The {name} address has another form than https://host[:port][/path]: give it in this form"
         raise BadInputError(message)
     return url.rstrip("/")

@@ -1,4 +1,4 @@
-"""Requests with a token: OAuth client credentials, and errors that hold no secret."""
+"""Requests with a token of an OAuth client, and errors without secrets."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.openedx_api.credentials import ApiCredentials
 
 EXCERPT = 200
-"""Characters of an answer that an error quotes."""
+"""Characters of a response that an error quotes."""
 
 MAX_VALUES = 400_000
-"""JSON values of one answer. Parsing takes up to 300 bytes for each; a page of the catalogue has some 10,000."""
+"""JSON values of one response. Parsing takes up to 300 bytes for each; a page of the catalogue has some 10,000."""
 
 EXPIRY_MARGIN = 30.0
-"""Seconds before its end at which a token is no longer used, so that it does not expire on the way."""
+"""Seconds before its expiry at which a token is replaced, so that none expires during a request."""
 
 _TOKEN_LIKE = re.compile(
     r"""(?<![\w-])[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|authorization)(?:&quot;|[\\"'])*\s*[:=>]"""
     r"""\s*(?:&quot;|[\\"'])*(?:(?:basic|bearer|jwt)\s+)?[^\s"'&<,}\\]+""",
     re.IGNORECASE,
 )
-"""A field named like a secret: an answer can hold tokens that nobody here knows yet."""
+"""A field with the name of a secret: a response can hold tokens that are not registered for redaction."""
 
 
 class _TokenResponse(BaseModel):
-    """What the token address answers (RFC 6749, 5.1)."""
+    """The response of the token address (RFC 6749, 5.1)."""
 
-    # Printable ASCII, since a header that holds anything else fails with an error that quotes it.
+    # Printable ASCII, since any other header value raises an error that quotes it.
     access_token: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$")]
     expires_in: Annotated[float, Field(gt=0)] = 300.0
 
@@ -51,9 +51,12 @@ class _Token(NamedTuple):
 
 
 class ApiSession:
-    """One OAuth client talking to one deployment, shared by any number of threads.
+    """One OAuth client's session with one deployment. Thread-safe; it connects at its first request.
 
-    Credentials are read and the first connection is made at the first request.
+    Args:
+        credentials: A function that reads the credentials; called once, at the first request.
+        requests_per_hour: The limit of this client; `None` for a server without one.
+        timeouts: The timeouts of each attempt.
     """
 
     def __init__(
@@ -64,14 +67,6 @@ class ApiSession:
         timeouts: Timeouts | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Remember how to connect.
-
-        Args:
-            credentials: Called once, at the first request.
-            requests_per_hour: What this client allows itself; None for a server that does not count.
-            timeouts: Of each attempt.
-            clock: Time and waiting.
-        """
         self._read_credentials = credentials
         self._credentials: ApiCredentials | None = None
         self._clock = clock or Clock()
@@ -83,43 +78,44 @@ class ApiSession:
 
     @property
     def credentials(self) -> ApiCredentials:
-        """Who asks, and where."""
+        """The addresses and the OAuth client."""
         with self._lock:
             if self._credentials is None:
                 self._credentials = self._read_credentials()
             return self._credentials
 
     def get(self, url: str, params: Mapping[str, Any] | str | None = None) -> Response:
-        """Ask for `url`; raises as `post` does."""
+        """Send a GET request; raises the errors of `post`."""
         return self._send("GET", url, params=params)
 
     def post(self, url: str, payload: Any) -> Response:  # noqa: ANN401 - any JSON
-        """Send JSON to `url`.
+        """Send JSON in a POST request.
 
         Returns:
-            An answer with a 2xx status.
+            A response with a 2xx status.
 
         Raises:
-            AccessRefusedError: 401 also with a new token, 403, or no token to be had for these credentials.
-            MissingObjectError: 404 or 410.
-            BadInputError: Another status, a redirect included, which is never followed.
-            ServiceError: 429, 5xx or no answer, after several attempts.
+            AccessRefusedError: The status is 403, or 401 even with a new token, or the credentials give no token.
+            MissingObjectError: The status is 404 or 410.
+            PermanentServiceError: The status is another final one, or a redirect, which is never followed.
+            ServiceError: The status is 429 or 5xx, or there is no response, after several attempts.
+            BadInputError: The response is too large.
         """
         return self._send("POST", url, json=payload)
 
     def _send(self, method: str, url: str, **request: Any) -> Response:  # noqa: ANN401 - as `Transport.send` takes them
         token = self._valid_token(refused=None)
-        answer = self._with_token(token, method, url, request)
-        if answer.status == httpx.codes.UNAUTHORIZED:  # revoked, or it ended early
+        response = self._with_token(token, method, url, request)
+        if response.status == httpx.codes.UNAUTHORIZED:  # the token was revoked or expired early
             token = self._valid_token(refused=token)
-            answer = self._with_token(token, method, url, request)
-        return self._accept(answer)
+            response = self._with_token(token, method, url, request)
+        return self._accept(response)
 
     def _with_token(self, token: str, method: str, url: str, request: Mapping[str, Any]) -> Response:
         return self._transport.send(method, url, headers={"Authorization": f"JWT {token}"}, **request)
 
     def _valid_token(self, *, refused: str | None) -> str:
-        """A token that has not ended and is not the refused one; one thread asks for it, the others wait for that."""
+        """Return a token that has not expired and is not the refused one; one thread requests it, others wait."""
         with self._lock:
             token = self._token
             if token is None or token.value == refused or self._clock.monotonic() >= token.end:
@@ -128,8 +124,8 @@ class ApiSession:
 
     def _request_token(self) -> _Token:
         credentials = self.credentials
-        asked = self._clock.monotonic()
-        answer = self._transport.send(
+        requested = self._clock.monotonic()
+        response = self._transport.send(
             "POST",
             credentials.token_url,
             data={
@@ -139,56 +135,60 @@ class ApiSession:
                 "token_type": "jwt",
             },
         )
-        if answer.status in {httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED}:
-            message = f"refuses this client id and secret (status {answer.status}); renew them where they are kept"
-            raise AccessRefusedError(self._message(answer, message))
+        if response.status in {httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED}:
+            message = (
+                f"refuses this client id and secret (status {response.status}); replace them in Vault or in the "
+                "environment variables"
+            )
+            raise AccessRefusedError(self._message(response, message))
         try:
-            token = _TokenResponse.model_validate_json(self._accept(answer).body)
+            token = _TokenResponse.model_validate_json(self._accept(response).body)
         except ValidationError as error:
-            raise self.misfit(answer, "a token", error) from None
+            raise self.unexpected_response(response, "a token", error) from None
         remember_secrets(token.access_token)
-        return _Token(token.access_token, asked + max(token.expires_in - EXPIRY_MARGIN, token.expires_in / 2))
+        return _Token(token.access_token, requested + max(token.expires_in - EXPIRY_MARGIN, token.expires_in / 2))
 
-    def _accept(self, answer: Response) -> Response:
-        """The answer, if it is a success that can be parsed within the memory there is for it."""
-        if httpx.codes.is_success(answer.status):
-            # More than there are, as commas in texts count too; counting costs nothing beside parsing.
-            values = sum(answer.body.count(mark) for mark in (b",", b"{", b"["))
+    def _accept(self, response: Response) -> Response:
+        """Return the response, if it is a success with at most `MAX_VALUES` values."""
+        if httpx.codes.is_success(response.status):
+            # An upper bound, as marks in texts count too; it takes far less time than parsing.
+            values = sum(response.body.count(mark) for mark in (b",", b"{", b"["))
             if values > MAX_VALUES:
                 problem = (
-                    f"the answer may have {values:,} JSON values, and {MAX_VALUES:,} are read; ask for less at a time"
+                    f"the response may have {values:,} JSON values, and the limit is {MAX_VALUES:,}; request smaller "
+                    "pages"
                 )
-                raise BadInputError(redact(f"{answer.request}: {problem}"))
-            return answer._replace(request=redact(answer.request))
-        error = error_of_status(answer.status)
-        problem = f"status {answer.status}"
-        if httpx.codes.is_redirect(answer.status):
-            problem += f", a redirect to {origin_of(answer.headers.get('Location', ''))}, which is not followed"
-            problem += "; set the address of the API to where it is"
+                raise BadInputError(redact(f"{response.request}: {problem}"))
+            return response._replace(request=redact(response.request))
+        error = error_of_status(response.status)
+        problem = f"status {response.status}"
+        if httpx.codes.is_redirect(response.status):
+            problem += f", a redirect to {origin_of(response.headers.get('Location', ''))}, which is not followed"
+            problem += "; set the address of the API to its new place"
         elif error is AccessRefusedError:
-            problem += "; this client's credentials do not open it"
-        elif answer.status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
+            problem += "; this OAuth client has no permission for it: ask the operators of the API for one"
+        elif response.status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             error = MissingObjectError
-        raise error(self._message(answer, problem))
+        raise error(self._message(response, problem))
 
-    def misfit(self, answer: Response, expected: str, error: ValidationError) -> PipelineError:
-        """The error for an answer that is not `expected`; JSON that breaks off may be whole the next time."""
-        message = self._message(answer, f"status {answer.status}, but not {expected} in JSON")
+    def unexpected_response(self, response: Response, expected: str, error: ValidationError) -> PipelineError:
+        """Make the error for a response in another form than `expected`; it is transient if the JSON breaks off."""
+        message = self._message(response, f"status {response.status}, but not {expected} in JSON")
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        is_json = "json" in answer.headers.get("Content-Type", "")
+        is_json = "json" in response.headers.get("Content-Type", "")
         if is_json and first["type"] == "json_invalid" and "EOF while parsing" in first["msg"]:
             return ServiceError(f"{message}; it may have been cut short, run again")
         return BadInputError(message)
 
-    def _message(self, answer: Response, problem: str) -> str:
-        kind = redact(answer.headers.get("Content-Type", "none"))[:60]
-        text = answer.body[: 64 * EXCERPT].decode("utf-8", "replace")
-        if httpx.codes.is_success(answer.status) and text.lstrip()[:1] in {"{", "["}:
-            told = f"{len(answer.body):,} bytes"  # of records, which no message quotes
+    def _message(self, response: Response, problem: str) -> str:
+        kind = redact(response.headers.get("Content-Type", "none"))[:60]
+        text = response.body[: 64 * EXCERPT].decode("utf-8", "replace")
+        if httpx.codes.is_success(response.status) and text.lstrip()[:1] in {"{", "["}:
+            content = f"{len(response.body):,} bytes"  # of records, which no message quotes
         else:
             excerpt = " ".join(_TOKEN_LIKE.sub("…", redact(text))[:EXCERPT].split())
-            told = f"it begins {excerpt!r}"
-        return redact(f"{answer.request}: {problem} (content type {kind}; {told})")
+            content = f"it begins {excerpt!r}"
+        return redact(f"{response.request}: {problem} (content type {kind}; {content})")
 
     def close(self) -> None:
         """Close the connections."""

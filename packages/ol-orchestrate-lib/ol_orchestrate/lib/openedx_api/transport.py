@@ -1,4 +1,4 @@
-"""HTTP requests that end: every wait has a bound, what may pass is tried again, the rest is not."""
+"""HTTP requests with a bound for every wait, and with retries of transient errors alone."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 BACKOFF = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further attempt, where the server does not say how long to wait: five attempts in all."""
+"""Seconds before each further attempt, unless the server says how long to wait: five attempts in all."""
 
 PATIENCE = 900.0
-"""Seconds after which a request, with its waits, is not attempted again."""
+"""Seconds from the first attempt of a request to the last moment at which another one may start."""
 
 MAX_BODY = 32 << 20
-"""Bytes of one answer; a page of the catalogue has about one million."""
+"""Bytes of one response; a page of the catalogue has about one million."""
 
 MAX_ERROR_BODY = 64 << 10
-"""Bytes that are read of an answer that reports an error."""
+"""Bytes that are read of a response that reports an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time and waiting, so that a test can wait an hour in no time."""
+    """The time and a way to wait; a test can give its own to pass an hour in no time."""
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -45,9 +45,9 @@ class Timeouts:
     """Seconds for each attempt.
 
     Attributes:
-        connect: Until a connection is made.
-        read: Between two pieces of an answer.
-        total: Until the whole answer is there, so that a server that drips bytes does not hold a run for ever.
+        connect: The time to connect.
+        read: The time between two pieces of a response.
+        total: The time for the whole response, so that a server that drips bytes does not hold up a run for ever.
     """
 
     connect: float = 10.0
@@ -56,7 +56,11 @@ class Timeouts:
 
 
 class Response(NamedTuple):
-    """What a server said, whatever its status; an error's body may be cut."""
+    """A response of any status; the body of an error may be cut.
+
+    Attributes:
+        request: The method and the address of the request, for messages.
+    """
 
     request: str
     status: int
@@ -65,17 +69,15 @@ class Response(NamedTuple):
 
 
 class RequestBudget:
-    """At most so many requests within any hour; the one too many is refused here, before the server does.
+    """Refuses requests beyond a number within any hour, before the server would.
 
-    The Discovery API lets a user ask 200 times an hour. A whole catalogue takes some 80 requests, so the budget is
-    for what goes wrong: pages that never end, a job that asks over and over. Each client
-    counts for itself.
+    The Discovery API allows a user 200 requests an hour. A whole catalogue takes some 80 requests, so the budget only
+    matters for faults such as pages that never end or a job that runs over and over. Each client has its own budget.
     """
 
     WINDOW = 3600.0
 
     def __init__(self, requests_per_hour: int, clock: Clock) -> None:
-        """A budget that nothing was spent of."""
         self._spent: deque[float] = deque(maxlen=requests_per_hour)
         self._clock = clock
         self._lock = threading.Lock()
@@ -91,24 +93,22 @@ class RequestBudget:
             if len(self._spent) == self._spent.maxlen and now - self._spent[0] < self.WINDOW:
                 wait = self.WINDOW - (now - self._spent[0])
                 message = (
-                    f"{self._spent.maxlen} requests were made within an hour, which is all this client allows itself;"
-                    f" run again in {wait:.0f} seconds"
+                    f"This client has made {self._spent.maxlen} requests within an hour, its limit; run again in"
+                    f" {wait:.0f} seconds"
                 )
                 raise ServiceError(message)
             self._spent.append(now)
 
 
 class Transport:
-    """Sends requests, from any number of threads."""
+    """Sends requests. Thread-safe.
+
+    Args:
+        requests_per_hour: The limit of this client; `None` for a server without one.
+        timeouts: The timeouts of each attempt.
+    """
 
     def __init__(self, *, requests_per_hour: int | None, timeouts: Timeouts, clock: Clock) -> None:
-        """Make no connection yet.
-
-        Args:
-            requests_per_hour: What this client allows itself; None for a server that does not count.
-            timeouts: Of each attempt.
-            clock: Time and waiting.
-        """
         self._budget = RequestBudget(requests_per_hour, clock) if requests_per_hour else None
         self._timeouts = timeouts
         self._clock = clock
@@ -123,7 +123,7 @@ class Transport:
                 f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used ({error.strerror or type(error).__name__}). Correct it"
             )
             raise BadInputError(message) from None
-        except (ValueError, httpx.InvalidURL):  # whose texts repeat the address, with a password that it may hold
+        except (ValueError, httpx.InvalidURL):  # their texts quote the address, which may hold a password
             raise BadInputError(
                 "A proxy's address cannot be used. Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
             ) from None
@@ -137,14 +137,14 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         **body: Any,  # noqa: ANN401 - `data` or `json`, as httpx takes them
     ) -> Response:
-        """Ask until there is an answer that is final.
+        """Send a request, again after transient errors, and return the final response.
 
-        Asking again is harmless for all requests of this package, the start of an export included.
+        A repeated request is harmless for all requests of this package, the start of an export included.
 
         Raises:
-            ServiceError: There was none after five attempts, or the server asks to wait longer than `PATIENCE`.
+            ServiceError: All five attempts failed, or the server asks to wait longer than `PATIENCE`.
             AccessRefusedError: The server's certificate is not trusted.
-            BadInputError: The answer is over `MAX_BODY`, or compressed in a way that was not asked for.
+            BadInputError: The response is over `MAX_BODY`, or has an encoding that was not requested.
         """
         request = self._client.build_request(method, url, params=params, headers=headers, **body)
         shown = f"{method} {request.url}"
@@ -154,17 +154,17 @@ class Transport:
                 self._budget.spend()
             wait = delay
             try:
-                answer = self._attempt(shown, request)
+                response = self._attempt(shown, request)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 problem = _problem(shown, error)
             else:
-                if not is_transient(answer.status):
-                    return answer
-                problem = f"status {answer.status}"
-                asked = retry_after(answer.headers)
-                if asked is not None:
-                    problem += f", asks to wait {asked:.0f} s"
-                    wait = None if delay is None else asked
+                if not is_transient(response.status):
+                    return response
+                problem = f"status {response.status}"
+                requested = retry_after(response.headers)
+                if requested is not None:
+                    problem += f", asks to wait {requested:.0f} s"
+                    wait = None if delay is None else requested
             if wait is None:
                 message = f"{shown}: {problem} at the last of {len(BACKOFF) + 1} attempts; run again later"
                 raise ServiceError(message)
@@ -175,10 +175,10 @@ class Transport:
         raise AssertionError  # the last attempt returns or raises
 
     def _attempt(self, shown: str, request: httpx.Request) -> Response:
-        """One attempt, within the total time whatever it hangs on: a name, a handshake, headers or a body that drip.
+        """Make one attempt within the total time, wherever it hangs: at a name, a handshake, headers or a body.
 
-        No socket timeout covers all of these, so the attempt has a thread of its own, which is left behind if it takes
-        too long; it ends with its connection, at the latest when the client is closed.
+        No socket timeout covers all of these, so the attempt has a thread of its own. A thread that is late is left
+        behind and ends with its connection, at the latest when the client is closed.
         """
         outcome: Future[Response] = Future()
         late = threading.Event()
@@ -186,7 +186,7 @@ class Transport:
         def attempt() -> None:
             try:
                 outcome.set_result(self._exchange(shown, request, late))
-            except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
+            except BaseException as error:  # noqa: BLE001 - raised again by `result`
                 outcome.set_exception(error)
 
         threading.Thread(target=attempt, name="openedx-api", daemon=True).start()
@@ -202,7 +202,10 @@ class Transport:
         try:
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in {"identity", "gzip"}:  # several layers of compression can make a bomb of any size
-                message = f"{shown}: the answer is encoded as {encoding[:40]!r}; only gzip was asked for"
+                message = (
+                    f"{shown}: the response is encoded as {encoding[:40]!r}, and only gzip was requested. Check the "
+                    "proxies on the way"
+                )
                 raise BadInputError(message)
             limit = MAX_BODY if response.is_success else MAX_ERROR_BODY
             body = bytearray()
@@ -213,7 +216,7 @@ class Transport:
         finally:
             response.close()
         if response.is_success and len(body) > limit:
-            message = f"{shown}: the answer is larger than {MAX_BODY >> 20} MiB; ask for smaller pages"
+            message = f"{shown}: the response is larger than {MAX_BODY >> 20} MiB; request smaller pages"
             raise BadInputError(message)
         return Response(shown, response.status_code, response.headers, bytes(body))
 
@@ -223,7 +226,7 @@ class Transport:
 
 
 def _problem(shown: str, error: Exception) -> str:
-    """What to say of an attempt without an answer.
+    """Describe an attempt without a complete response.
 
     Raises:
         AccessRefusedError: The server's certificate is not trusted, and will not be at the next attempt.
@@ -231,16 +234,16 @@ def _problem(shown: str, error: Exception) -> str:
     if is_untrusted_certificate(error):
         remedy = "Set SSL_CERT_FILE to a file with the certificates to trust"
         raise AccessRefusedError(f"{shown}: the server's certificate is not trusted. {remedy}") from None
-    problem = f"no complete answer ({type(error).__name__})"
+    problem = f"no complete response ({type(error).__name__})"
     # The texts of other errors can quote headers.
     return f"{problem}, {error}" if isinstance(error, httpx.ConnectError) else problem
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait: `Retry-After` as a number or as an HTTP date (RFC 9110, 10.2.3).
+    """Return the seconds that a server asks to wait: `Retry-After`, a number or an HTTP date (RFC 9110, 10.2.3).
 
-    A date is compared with the answer's own `Date`, so that a wrong clock on either side does no harm. None where the
-    header is not there or not readable.
+    A date is compared with the response's own `Date`, so that a wrong clock on either side does no harm. `None` if the
+    header is missing or unreadable.
     """
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
