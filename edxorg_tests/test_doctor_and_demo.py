@@ -134,7 +134,7 @@ def test_what_cannot_be_reached_or_is_not_there_is_named(user: User, tmp_path: P
         EDXORG_API_CLIENT_ID=CANARY,
         EDXORG_API_CLIENT_SECRET=CANARY,
     )
-    user.monkeypatch.setattr("ol_orchestrate.lib.openedx_api.transport.BACKOFF", (0.0,))
+    user.monkeypatch.setattr("ol_orchestrate.lib.retrying.PAUSE", 0)
 
     code, printed = user("doctor")
 

@@ -15,8 +15,9 @@ import google_crc32c
 import pytest
 from google.cloud import storage
 
+from ol_orchestrate.lib import retrying
 from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
-from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store, retrying
+from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store
 from ol_orchestrate.lib.stores.checksums import ExpectedChecksum, expected_by_s3
 
 if TYPE_CHECKING:

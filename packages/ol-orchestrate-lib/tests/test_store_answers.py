@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ol_orchestrate.lib import retrying
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
@@ -35,7 +36,7 @@ from ol_orchestrate.lib.errors import (
     ServiceError,
     SourceChangedError,
 )
-from ol_orchestrate.lib.stores import ObjectStore, open_store, retrying
+from ol_orchestrate.lib.stores import ObjectStore, open_store
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, ScriptedServer, serving
 
 if TYPE_CHECKING:

@@ -221,6 +221,7 @@ class VaultClient:
                 status for status in range(400, 600) if is_transient(status) and status != TOO_MANY_REQUESTS
             ],
             backoff_factor=0.25,
+            backoff_jitter=0.25,
             raise_on_status=False,
             respect_retry_after_header=False,  # it has no upper bound
         )

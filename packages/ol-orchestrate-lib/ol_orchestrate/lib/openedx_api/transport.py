@@ -12,15 +12,19 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type
 
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, ServiceError
 from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
+from ol_orchestrate.lib.retrying import pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-BACKOFF = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further attempt, unless the server says how long to wait: five attempts in all."""
+    from tenacity import RetryCallState
+
+ATTEMPTS = 5
+"""Of each request. The pauses between them are as long as the server asks for, or else grow."""
 
 PATIENCE = 900.0
 """Seconds from the first attempt of a request to the last moment at which another one may start."""
@@ -66,6 +70,20 @@ class Response(NamedTuple):
     status: int
     headers: httpx.Headers
     body: bytes
+
+
+class _NotYetError(Exception):
+    """An attempt without a final response; the server may have asked to wait for some seconds."""
+
+    def __init__(self, problem: str, wait: float | None = None) -> None:
+        super().__init__(problem)
+        self.wait = wait
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    requested = error.wait if isinstance(error, _NotYetError) else None
+    return pauses()(state) if requested is None else requested
 
 
 class RequestBudget:
@@ -149,30 +167,39 @@ class Transport:
         request = self._client.build_request(method, url, params=params, headers=headers, **body)
         shown = f"{method} {request.url}"
         give_up = self._clock.monotonic() + PATIENCE
-        for delay in (*BACKOFF, None):
-            if self._budget:
-                self._budget.spend()
-            wait = delay
-            try:
-                response = self._attempt(shown, request)
-            except (httpx.TransportError, httpx.DecodingError) as error:
-                problem = _problem(shown, error)
-            else:
-                if not is_transient(response.status):
-                    return response
-                problem = f"status {response.status}"
-                requested = retry_after(response.headers)
-                if requested is not None:
-                    problem += f", asks to wait {requested:.0f} s"
-                    wait = None if delay is None else requested
-            if wait is None:
-                message = f"{shown}: {problem} at the last of {len(BACKOFF) + 1} attempts; run again later"
-                raise ServiceError(message)
-            if self._clock.monotonic() + wait > give_up:
-                message = f"{shown}: {problem}; no attempt is made after {PATIENCE:.0f} s, run again later"
-                raise ServiceError(message)
-            self._clock.sleep(wait)
-        raise AssertionError  # the last attempt returns or raises
+        attempts = Retrying(
+            retry=retry_if_exception_type(_NotYetError),
+            stop=lambda state: (
+                state.attempt_number == ATTEMPTS or self._clock.monotonic() + state.upcoming_sleep > give_up
+            ),
+            wait=_pause,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            return attempts(self._final_response, shown, request)
+        except _NotYetError as error:
+            last = attempts.statistics["attempt_number"] == ATTEMPTS
+            end = f" at the last of {ATTEMPTS} attempts" if last else f"; no attempt is made after {PATIENCE:.0f} s"
+            raise ServiceError(f"{shown}: {error}{end}; run again later") from None
+
+    def _final_response(self, shown: str, request: httpx.Request) -> Response:
+        """Make one attempt.
+
+        Raises:
+            _NotYetError: It brought no response, or a transient one.
+        """
+        if self._budget:
+            self._budget.spend()
+        try:
+            response = self._attempt(shown, request)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise _NotYetError(_problem(shown, error)) from None
+        if not is_transient(response.status):
+            return response
+        requested = retry_after(response.headers)
+        problem = f"status {response.status}"
+        raise _NotYetError(problem if requested is None else f"{problem}, asks to wait {requested:.0f} s", requested)
 
     def _attempt(self, shown: str, request: httpx.Request) -> Response:
         """Make one attempt within the total time, wherever it hangs: at a name, a handshake, headers or a body.

@@ -13,7 +13,7 @@ Making a store connects to nothing and reads no credentials; the first request d
 - `folder.py`, `s3.py`, `gcs.py`: a module for each kind;
 - `cloud.py`: what S3 and Cloud Storage have in common; `opening.py`: from a URL to its store;
 - `reading.py`: verified reading; `checksums.py`: the checksums that stores announce;
-- `answers.py`: errors for what stores answer; `retrying.py`: the one bound on repeated requests;
+- `answers.py`: errors for what stores answer;
 - `certificates.py`: the authorities that an operator trusts; `budget.py`: the memory that uploads share;
 - `asking.py`: what child processes ask their parent.
 """

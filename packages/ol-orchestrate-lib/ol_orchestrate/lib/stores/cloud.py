@@ -9,11 +9,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
 from ol_orchestrate.lib.errors import SourceChangedError
+from ol_orchestrate.lib.retrying import retried
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
 from ol_orchestrate.lib.stores.certificates import certificates_in
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 from ol_orchestrate.lib.stores.response_errors import Variables, WrongRegionError, error_of_obstore, incomplete
-from ol_orchestrate.lib.stores.retrying import retried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ CLIENT_OPTIONS: Mapping[str, Any] = {
 }
 
 NO_RETRIES: Any = {"max_retries": 0}
-"""Requests are repeated in one place, `retrying.py`."""
+"""Requests are repeated in one place, `lib/retrying.py`."""
 
 RANGE = 32 << 20
 """Bytes asked for in one request of a download: few requests, and none so long that a network drops it."""

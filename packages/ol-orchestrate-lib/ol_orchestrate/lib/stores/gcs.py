@@ -27,6 +27,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
 from ol_orchestrate.lib.redaction import redact
+from ol_orchestrate.lib.retrying import PAUSE
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.certificates import ca_bundle
 from ol_orchestrate.lib.stores.checksums import expected_by_gcs
@@ -39,7 +40,6 @@ from ol_orchestrate.lib.stores.response_errors import (
     incomplete,
     untrusted,
 )
-from ol_orchestrate.lib.stores.retrying import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

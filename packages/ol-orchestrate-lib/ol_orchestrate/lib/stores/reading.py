@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
-from ol_orchestrate.lib.stores.retrying import RETRIES, pause_before
+from ol_orchestrate.lib.retrying import retried
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,41 +57,31 @@ class VerifiedReader(Iterator[bytes]):
         self._fetch = fetch
         self._blocks: Iterator[bytes] | None = None
         self._checksum = info.checksum.start() if info.checksum else None
-        self._failures = 0
 
     def __next__(self) -> bytes:
         """The next block.
 
         Raises:
             SourceChangedError: The object is another one now, or its bytes are not what the store announced.
-            ServiceError: The connection broke, and so did `RETRIES` attempts to go on.
+            ServiceError: The connection broke, and so did all attempts to go on.
         """
-        while True:
-            try:
-                block = self._next_block()
-            except ServiceError:
-                self._failures += 1
-                if self._failures > RETRIES:
-                    raise
-                self._blocks = None
-                pause_before(self._failures)
-            else:
-                break
+        block = retried(self._next_block)
         if not block:
             self._compare()
             raise StopIteration
-        self._failures = 0
         self.position += len(block)
         if self._checksum is not None:
             self._checksum.update(block)
         return block
 
     def _next_block(self) -> bytes:
-        if self._blocks is None:
-            self._blocks = self._fetch(self.position)
-        block = next(self._blocks, b"")
+        """The next block; after an error, of a new answer that begins where the last one broke off."""
+        blocks = self._fetch(self.position) if self._blocks is None else self._blocks
+        self._blocks = None
+        block = next(blocks, b"")
         if not block and self.position < self.info.size:
             raise ServiceError(f"{self.info.url}: the answer ended at byte {self.position:,} of {self.info.size:,}")
+        self._blocks = blocks
         return block
 
     def drain(self) -> None:

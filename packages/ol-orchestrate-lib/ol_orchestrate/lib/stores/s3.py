@@ -20,6 +20,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
+from ol_orchestrate.lib.retrying import RETRIES, retried
 from ol_orchestrate.lib.stores.asking import Question, answering
 from ol_orchestrate.lib.stores.base import join_url
 from ol_orchestrate.lib.stores.budget import PART
@@ -28,7 +29,6 @@ from ol_orchestrate.lib.stores.checksums import expected_by_s3, expected_e_tag
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo
 from ol_orchestrate.lib.stores.response_errors import AWS, error_of_botocore, error_of_response, incomplete, untrusted
-from ol_orchestrate.lib.stores.retrying import RETRIES, retried
 from ol_orchestrate.lib.stores.s3_listing import is_unreadable, read_page, timestamp
 
 if TYPE_CHECKING:

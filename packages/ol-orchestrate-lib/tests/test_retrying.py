@@ -1,0 +1,34 @@
+"""Requests that are repeated."""
+
+from __future__ import annotations
+
+import pytest
+from tenacity import RetryCallState, Retrying
+
+from ol_orchestrate.lib import retrying
+from ol_orchestrate.lib.errors import BadInputError, PipelineError, ServiceError
+from ol_orchestrate.lib.retrying import pauses, retried
+
+
+@pytest.mark.parametrize(("error", "requests"), [(ServiceError, 4), (BadInputError, 1)])
+def test_only_errors_that_may_pass_are_repeated_and_so_often(
+    monkeypatch: pytest.MonkeyPatch, error: type[PipelineError], requests: int
+) -> None:
+    monkeypatch.setattr(retrying, "PAUSE", 0)
+    made: list[None] = []
+
+    def request() -> None:
+        made.append(None)
+        raise error("no")
+
+    with pytest.raises(error, match="no"):
+        retried(request, retries=3)
+    assert len(made) == requests
+
+
+def test_clients_that_failed_together_do_not_return_together() -> None:
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = 3
+    waits = {pauses()(state) for _ in range(20)}
+    assert len(waits) > 10
+    assert all(1 <= wait <= 2 for wait in waits)
