@@ -24,6 +24,7 @@ from edxorg.lib.program_reports import Needed, batches, needs_copy
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import LazyS3Resource, run_config_for
 from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.lib import retrying
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, open_store
 from ol_orchestrate.resources.outputs import SimpleResultsDir
 
@@ -164,7 +165,7 @@ class Two:
 def two(
     moto_server: S3Server, rclone_s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Two]:
-    monkeypatch.setattr(program_reports, "PAUSE", 0.01)
+    monkeypatch.setattr(retrying, "PAUSE", 0.01)
     source, destination = IngestReport(moto_server, "SOURCE"), IngestReport(rclone_s3_server, "DESTINATION")
     name = os.urandom(6).hex()
     settings = Settings(
@@ -301,7 +302,7 @@ def test_a_failure_that_passes_is_tried_again_in_the_same_run(two: Two, monkeypa
     two.source.before = change_while_it_is_read
     assert two.run(f"{PREFIX}/a.csv", f"{PREFIX}/b.csv").success
     assert two.landed() == {f"{PREFIX}/a.csv": b"third", f"{PREFIX}/b.csv": b"b"}
-    monkeypatch.setattr(program_reports, "ATTEMPTS", 1)
+    monkeypatch.setattr(program_reports, "RETRIES", 0)
     rewrites = (f"{number:05}".encode() for number in count())
     result = two.run(f"{PREFIX}/a.csv", f"{PREFIX}/b.csv")
     assert not result.success

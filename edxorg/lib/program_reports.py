@@ -6,33 +6,28 @@ source that is a folder, a report's key is its path below the folder.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from ol_orchestrate.lib.errors import BadInputError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.errors import BadInputError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.retrying import retried
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores.base import checked_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from ol_orchestrate.lib.stores import SourceInfo, StoredObject
-
-Item = TypeVar("Item")
 
 REPORTS_A_RUN = 500
 
 BYTES_A_RUN = 20 * 10**9
 """What a run copies at most, unless a single report is larger."""
 
-ATTEMPTS = 3
-"""For each report, where a failure may pass."""
-
-PAUSE = 5.0
-"""Seconds before the next round of attempts."""
+RETRIES = 2
+"""How often a report is copied again that changed meanwhile. Stores repeat their requests themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +138,25 @@ def copy(reports: Reports, key: str, path: Path) -> SourceInfo:
         PipelineError: It is gone, is refused, does not arrive, or does not come to rest.
     """
     key_in_source = reports.key_in_source(key)
+
+    def copy_once() -> SourceInfo:
+        source = reports.source.read(key_in_source)
+        with _disk(key), path.open("wb") as file:
+            for block in source:
+                file.write(block)
+        with _disk(key), path.open("rb") as file:
+            reports.destination.write(key, file)
+        now = reports.source.find(key_in_source)
+        if now is not None and now.version != source.info.version:
+            raise SourceChangedError(
+                f"{join_url(reports.source.url, key_in_source)}: it changes faster than it is copied. Run again"
+            )
+        return source.info
+
     try:
-        for _ in range(ATTEMPTS):
-            source = reports.source.read(key_in_source)
-            with _disk(key), path.open("wb") as file:
-                for block in source:
-                    file.write(block)
-            with _disk(key), path.open("rb") as file:
-                reports.destination.write(key, file)
-            now = reports.source.find(key_in_source)
-            if now is None or now.version == source.info.version:
-                return source.info
+        return retried(copy_once, on=SourceChangedError, retries=RETRIES)
     finally:
         path.unlink(missing_ok=True)
-    raise SourceChangedError(
-        f"{join_url(reports.source.url, key_in_source)}: it changes faster than it is copied. Run again"
-    )
 
 
 @contextmanager
@@ -167,26 +165,3 @@ def _disk(key: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ServiceError(f"{key}: the temporary folder failed: {error.strerror}. Make room and run again") from error
-
-
-def each_alone(items: Iterable[Item], act: Callable[[Item], None]) -> dict[Item, PipelineError]:
-    """Do something for each; those that fail for a reason that may pass have another turn after all others.
-
-    Returns:
-        The items that failed, and the last reason of each.
-    """
-    failures: dict[Item, PipelineError] = {}
-    left = list(items)
-    for attempt in range(ATTEMPTS):
-        for item in left:
-            failures.pop(item, None)
-            try:
-                act(item)
-            except PipelineError as error:
-                failures[item] = error
-        left = [item for item, error in failures.items() if error.is_transient]
-        if not left:
-            break
-        if attempt < ATTEMPTS - 1:
-            time.sleep(PAUSE * 2**attempt)
-    return failures

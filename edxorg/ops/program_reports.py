@@ -6,7 +6,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from edxorg.lib.program_reports import Comparison, Reports, batches, copy, each_alone
+from edxorg.lib.program_reports import Comparison, Reports, batches, copy
 from edxorg.lib.settings import Settings
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -105,11 +105,12 @@ def copy_op(settings: Settings) -> dg.OpDefinition:
                 context.log.info("%s", swept)
             keys = list(dict.fromkeys(config.keys)) or _needed(context, reports.compare())
             copied: dict[str, SourceInfo] = {}
-
-            def copy_one(key: str) -> None:
-                copied[key] = copy(reports, key, results_dir.path / "report")
-
-            failures = each_alone(keys, copy_one)
+            failures: dict[str, PipelineError] = {}
+            for key in keys:
+                try:
+                    copied[key] = copy(reports, key, results_dir.path / "report")
+                except PipelineError as error:
+                    failures[key] = error
             metadata: dict[str, Any] = {
                 "reports": len(copied),
                 "bytes": sum(source.size for source in copied.values()),
