@@ -43,12 +43,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     logs_job = refresh_edxorg_tracking_logs(normalized_log)
     reports_job = sync_edxorg_program_reports(settings)
     archive_source_sensors = (
-        source_files_sensor(
-            "gcs_edxorg_archive_sensor", archives, archive_job, settings.archive_name, [settings.tracking_log_name]
-        ),
-        source_files_sensor(
-            "gcs_edxorg_tracking_log_sensor", logs, logs_job, settings.tracking_log_name, [settings.archive_name]
-        ),
+        source_files_sensor("gcs_edxorg_archive_sensor", archives, archive_job, other_names=settings.tracking_log_name),
+        source_files_sensor("gcs_edxorg_tracking_log_sensor", logs, logs_job, other_names=settings.archive_name),
     )
     return dg.Definitions(
         assets=[

@@ -15,4 +15,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 def edxorg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EDXORG_SETTINGS", "")  # which the option --settings sets
     return Shell(monkeypatch, capsys)

@@ -16,9 +16,11 @@ import pytest
 
 from edxorg.commands import homes, runs
 from edxorg_tests.archives import TABLE, landed, table_name, write_archive
+from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.lib.errors import MissingObjectError
 from ol_orchestrate.lib.redaction import remember_secrets
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.recording import latest_tags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +40,19 @@ def archive(tmp_path: Path) -> Path:
     [
         (["nothing"], "No such command 'nothing'"),
         (["ingest", "archive"], "Missing argument 'URL...'"),
-        (["ingest", "archive", "week.tar.gz"], "'week.tar.gz' is not named like mitx-2024-01-31.tar.gz: rename"),
+        (
+            ["ingest", "archive", "week.tar.gz"],
+            "'week.tar.gz' is not named like mitx-2024-01-31.tar.gz: say what it is",
+        ),
+        (["ingest", "archive", "x.gz", "--date", "31.1.2024"], "does not match the format '%Y-%m-%d'"),
+        (
+            ["ingest", "archive", "x.gz", "--name", "week.gz"],
+            "'week.gz' is not named like mitx-2024-01-31.tar.gz: give",
+        ),
+        (["ingest", "archive", "x.gz", "--date", "2024-01-30", "--name", NAME], "--date 2024-01-30 is not that of"),
+        (["ingest", "archive", "x.gz", "--date", "2024-01-31", "--name", "a/b"], "has a slash"),
+        (["ingest", "archive", "x.gz", "--date", "2024-01-31", "--name", "../b"], "is refused as an object key"),
+        (["ingest", "archive", "x.gz", "y.gz", "--date", "2024-01-31"], "are for one file"),
         (["ingest", "tracking-log", NAME], "is not named like mitx-edx-events-2024-01-31.log.gz"),
         (["ingest", "archive", f"/nowhere/{NAME}"], f"file:///nowhere/{NAME}: there is no such object"),
         (["ingest", "archive", f"a/{NAME}", f"b/{NAME}"], "files of one name are one partition"),
@@ -313,3 +327,38 @@ def test_a_path_that_was_meant_for_a_url_with_a_password_is_refused(place: str) 
 @pytest.mark.parametrize("place", ["data/a@b.tar.gz", "a b:c.tar.gz", "/x/z@w/12:30.tar.gz", "@home/a.tar.gz"])
 def test_a_path_with_odd_characters_is_a_path(place: str) -> None:
     assert runs.as_url(place).endswith(place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "partition"),
+    [
+        (["--date", "2024-01-31"], "delftx-2024-01-31.zip"),
+        (["--date", "2024-01-31", "--name", "first week"], "first week"),
+        (["--name", "delftx-2024-01-31.zip"], "delftx-2024-01-31.zip"),
+    ],
+)
+def test_a_file_of_any_name_is_ingested_if_date_and_name_say_what_it_is(
+    arguments: list[str], partition: str, edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDXORG_ARCHIVE_NAME", "delftx-{date}.zip")
+    file = write_archive(tmp_path / "export (1).bin", {table_name(): TABLE})
+    code, out, _ = edxorg("ingest", "archive", file, *arguments, "--landing-zone", tmp_path / "lake", "--json")
+    assert (code, json.loads(out)["delivered"]) == (0, 1)
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions("edxorg_archive") == [partition]
+        (record,) = latest_tags(instance, asset_key("edxorg/raw_data/db_table/auth_user")).values()
+        assert record["edxorg/archive_date"] == "2024-01-31"
+
+
+def test_where_patterns_leave_a_name_open_it_has_to_be_given(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDXORG_TRACKING_LOG_NAME", "x-{site}-{date}.log.gz")
+    code, _, err = edxorg("ingest", "tracking-log", "a.log", "--date", "2024-01-31")
+    assert (code, "give --name, too" in err) == (2, True)
+
+
+def test_a_file_of_settings_counts_for_commands(edxorg: Shell, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("archive_name: delftx-{date}.zip")
+    code, _, err = edxorg("--settings", tmp_path / "s.yaml", "ingest", "archive", NAME)
+    assert (code, "is not named like delftx-2024-01-31.zip" in err) == (2, True)
+    code, _, err = edxorg("--settings", "/nowhere.yaml", "ingest", "archive", NAME)
+    assert (code, err) == (2, "Error: EDXORG_SETTINGS: /nowhere.yaml cannot be read: No such file or directory\n")

@@ -534,3 +534,25 @@ def test_needs(*, recorded: str | None, run: LatestRun | None, never_launched: b
         assert not never_launched
     if what in NEEDS_A_RUN:
         assert run is None or run.outcome is not RunOutcome.UNDER_WAY
+
+
+def test_each_sensor_takes_the_names_that_its_patterns_fit_and_none_that_two_do(tmp_path: Path) -> None:
+    settings = Settings(
+        archive_url=f"file://{tmp_path}/in",
+        archive_name=r"delftx-{date}.zip (?P<date>[0-9-]{10})\.(zip|both)",
+        tracking_log_name=["prod-{date}.log.gz", "edge-{date}.log.gz", r"(?P<date>[0-9-]{10})\.both"],
+    )
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        daemon = Daemon(settings, instance)
+        archives, logs = (
+            ["2024-01-30.zip", "delftx-2024-01-31.zip"],
+            ["edge-2024-01-30.log.gz", "prod-2024-01-31.log.gz"],
+        )
+        for name in (*archives, *logs, "2024-01-31.both", "mitx-2024-01-31.tar.gz"):
+            daemon.source.write(name, b"1")
+        assert daemon.tick(ARCHIVES) == archives
+        assert daemon.tick(LOGS) == logs
+        skipped = daemon.evaluate(LOGS).skip_message
+        assert skipped is not None
+        assert "'2024-01-31.both' fits both" in skipped
+        assert "1 ignored for their names: 'mitx-2024-01-31.tar.gz'" in skipped

@@ -26,6 +26,7 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
             "Archives of course exports: some 45 table dumps, a course structure, a forum dump and the course's XML "
             f"for each course, one `tar.gz` a week. Files named like `{settings.archive_name.example}`."
         ),
+        names=settings.archive_name,
     )
 
 
@@ -38,6 +39,7 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
             "What learners did, one JSON object a line, one `log.gz` a day. "
             f"Files named like `{settings.tracking_log_name.example}`."
         ),
+        names=settings.tracking_log_name,
     )
 
 

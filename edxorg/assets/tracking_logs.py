@@ -59,7 +59,7 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
     failed: list[PipelineError] = []
     for name in days:
         try:
-            yield from _normalize_day(context, _Log(name, logs, settings))
+            yield from _normalize_day(context, _Log(name, logs), settings.workers)
         except PipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - complete without its traceback
             failed.append(error)
@@ -82,15 +82,13 @@ class _Log:
 
     name: str
     files: SourceFiles
-    settings: Settings
 
-    @property
-    def day(self) -> date:
-        day = self.settings.tracking_log_name.date_in(self.name)
+    def day(self, context: dg.AssetExecutionContext) -> date:
+        day = self.files.date_of(context.instance, self.name)
         if day is None:
             raise BadInputError(
-                f"{self.name!r} is not named like {self.settings.tracking_log_name.example}: "
-                "rename the file, and delete the partition"
+                f"{self.name!r} is not named like {self.files.names.example}: rename the file, and delete the "
+                "partition; or say what it is with `edxorg ingest tracking-log --date`"
             )
         return day
 
@@ -99,8 +97,8 @@ class _Log:
         return path.store.read(path.key)
 
 
-def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
-    day = raw.day
+def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, workers: int | None) -> LogEvents:
+    day = raw.day(context)
     store = landing_zone(context).store()
     source = raw.open(context)
     report_progress = reporter(context.log, "lines")
@@ -108,7 +106,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log) -> LogEvents:
     def progress(report: LogReport) -> None:
         report_progress(Progress(report.bytes_in, source.info.size, report.lines_in, report.lines_out))
 
-    with WorkerPool(object) as pool:
+    with WorkerPool(object, workers=workers) as pool:
         log = normalize_log(source, name=source.info.url, pool=pool, progress=progress)
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.

@@ -14,6 +14,7 @@ from edxorg.lib.progress import observed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from edxorg.components.source_files import SourceFiles
     from edxorg.lib.settings import Settings
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 landing_zone_option = click.option(
     "--landing-zone", metavar="URL", help="Where to: s3://bucket/prefix, gs://bucket/prefix or a folder."
 )
+date_option = click.option(
+    "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The date of a file whose name does not tell it."
+)
+name_option = click.option("--name", help="The name to keep such a file under.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON, one object a file.")
 
 
@@ -34,16 +39,21 @@ def command() -> None:
 
 @command.command()
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@date_option
+@name_option
 @landing_zone_option
 @json_option
-def archive(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -> None:
+def archive(
+    urls: tuple[str, ...], day: datetime | None, name: str | None, landing_zone: str | None, *, as_json: bool
+) -> None:
     """Deliver archives of course exports.
 
-    Each URL is a file named like mitx-2024-01-31.tar.gz: gs://, s3://, file://, or a path of this machine. What is in
-    the landing zone already is neither written nor recorded again.
+    Each URL is a file named like mitx-2024-01-31.tar.gz, or as EDXORG_ARCHIVE_NAME says: gs://, s3://, file://, or a
+    path of this machine. A single one may have any name, with --date and --name. What is in the landing zone already is
+    neither written nor recorded again.
     """
     settings = runs.settings_for(landing_zone)
-    sources = runs.source_urls(urls, settings.archive_name)
+    sources = runs.named_source_urls(urls, settings.archive_name, day, name)
 
     from edxorg.assets.edxorg_archive import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
 
@@ -53,16 +63,21 @@ def archive(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -
 
 @command.command("tracking-log")
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@date_option
+@name_option
 @landing_zone_option
 @json_option
-def tracking_log(urls: tuple[str, ...], landing_zone: str | None, *, as_json: bool) -> None:
+def tracking_log(
+    urls: tuple[str, ...], day: datetime | None, name: str | None, landing_zone: str | None, *, as_json: bool
+) -> None:
     """Deliver tracking logs.
 
-    Each URL is a file named like mitx-edx-events-2024-01-31.log.gz: gs://, s3://, file://, or a path of this machine.
-    A log that is in the landing zone already is neither written nor recorded again.
+    Each URL is a file named like mitx-edx-events-2024-01-31.log.gz, or as EDXORG_TRACKING_LOG_NAME says: gs://, s3://,
+    file://, or a path of this machine. A single one may have any name, with --date and --name. A log that is in the
+    landing zone already is neither written nor recorded again.
     """
     settings = runs.settings_for(landing_zone)
-    sources = runs.source_urls(urls, settings.tracking_log_name)
+    sources = runs.named_source_urls(urls, settings.tracking_log_name, day, name)
 
     from edxorg.assets.edxorg_archive import raw_tracking_logs  # noqa: PLC0415
 

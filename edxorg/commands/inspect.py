@@ -50,7 +50,7 @@ def command(url: str, *, as_json: bool) -> None:
         reads = "archives (.tar.gz), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
         raise click.UsageError(f"{source.url}: {other}. Name one of what is read here: {reads}")
     if is_log:
-        _inspect_log(source, reader, as_json=as_json)
+        _inspect_log(source, reader, settings, as_json=as_json)
     elif course_xml.is_export(source, settings):
         course_xml.inspect(reader, settings, as_json=as_json)
     else:
@@ -75,7 +75,9 @@ def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
 def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
     options = IngestOptions(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
     with console.progress_bar(source.name, quiet=as_json) as bar, PendingRecords() as none:
-        ingested = ingest_archive(reader, options, NothingRecorded(), none, progress=bar.progress)
+        ingested = ingest_archive(
+            reader, options, NothingRecorded(), none, progress=bar.progress, workers=settings.workers
+        )
     if as_json:
         click.echo(json.dumps({"url": source.url, **ingested.report.as_json()}))
     else:
@@ -83,8 +85,8 @@ def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: S
     sys.exit(1 if ingested.problem or ingested.report.failed else 0)
 
 
-def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, *, as_json: bool) -> Never:
-    with console.progress_bar(source.name, quiet=as_json) as bar, WorkerPool(object) as pool:
+def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
+    with console.progress_bar(source.name, quiet=as_json) as bar, WorkerPool(object, workers=settings.workers) as pool:
 
         def progress(report: LogReport) -> None:
             bar.progress(Progress(report.bytes_in, reader.info.size, report.lines_in, report.lines_out))

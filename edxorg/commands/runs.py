@@ -18,8 +18,10 @@ from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import join_url, open_store, split_url
+from ol_orchestrate.lib.stores.base import checked_key
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Collection, Iterator
 
     import dagster as dg
@@ -37,10 +39,17 @@ QUIET: Any = {
 
 
 class SourceUrl(NamedTuple):
-    """A file to be ingested."""
+    """A file to be ingested.
+
+    Attributes:
+        folder: The URL of its folder.
+        name: Its name there.
+        named: The partition's key and the date, if a call tells them and not the name.
+    """
 
     folder: str
     name: str
+    named: tuple[str, dt.date] | None = None
 
     @property
     def url(self) -> str:
@@ -89,11 +98,56 @@ def source_urls(places: tuple[str, ...], names: FileNames | None) -> list[Source
         if not source.name:
             raise click.UsageError(f"{place!r} is a folder: name a file in it")
         if names is not None and names.date_in(source.name) is None:
-            raise click.UsageError(f"{source.name!r} is not named like {names.example}: rename the file")
+            raise click.UsageError(
+                f"{source.name!r} is not named like {names.example}: say what it is with --date and --name"
+            )
+    _refuse_twice(sources)
+    return sources
+
+
+def named_source_urls(
+    places: tuple[str, ...], names: FileNames, day: dt.datetime | None, name: str | None
+) -> list[SourceUrl]:
+    """The files that a call names, with what it tells of them.
+
+    Args:
+        places: Their URLs.
+        names: How files of this kind are named.
+        day: The date of a file whose name does not tell it.
+        name: The name to give it.
+
+    Raises:
+        click.UsageError: As with `source_urls`, or what is told does not fit together.
+    """
+    if day is None and name is None:
+        return source_urls(places, names)
+    if len(places) > 1:
+        raise click.UsageError("--date and --name are for one file: name one")
+    (source,) = source_urls(places, None)
+    said = day.date() if day else None
+    if name is None and names.date_in(source.name):
+        name = source.name
+    if name is None and said:
+        name = names.name_of(said)
+    if name is None:
+        raise click.UsageError("--date alone does not tell what to call the file: give --name, too")
+    try:
+        in_name = names.date_in(checked_key(name))
+    except BadInputError as error:
+        raise click.UsageError(str(error)) from None
+    if "/" in name:
+        raise click.UsageError(f"--name {name!r} has a slash: it is the name of a file")
+    if said and in_name and said != in_name:
+        raise click.UsageError(f"--date {said} is not that of {name!r}: leave it out, or correct one of them")
+    if (date := said or in_name) is None:
+        raise click.UsageError(f"{name!r} is not named like {names.example}: give its --date, too")
+    return [source._replace(named=(name, date))]
+
+
+def _refuse_twice(sources: list[SourceUrl]) -> None:
     twice = {source.name for source in sources if sum(source.name == other.name for other in sources) > 1}
     if twice:
         raise click.UsageError(f"{', '.join(sorted(twice))}: files of one name are one partition; name one of them")
-    return sources
 
 
 def settings_for(landing_zone: str | None) -> Settings:
@@ -107,11 +161,13 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
     Raises:
         click.UsageError: There is no such file.
     """
+    from edxorg.components.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
+
     try:
         info = open_store(source.folder).read(source.name).info
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
-    return files.register(instance, info)
+    return files.register(instance, info, NamedFile(*source.named) if source.named else None)
 
 
 def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None) -> list[str]:

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
 from ol_orchestrate.landing_zone import SOURCE_BUCKET
-from ol_orchestrate.recording import DATA_VERSION, latest_tags
+from ol_orchestrate.recording import DATA_VERSION, SOURCE_DATE, latest_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from edxorg.lib.settings import FileNames
     from ol_orchestrate.lib.stores import SourceInfo
 
 REQUEST = "edxorg/request"
 """Tag of a file's materialization: the key of the run that it asks for, so that a run that was never launched shows."""
 
 
-class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
-    """An external asset for dated files that arrive under names of one pattern.
+class NamedFile(NamedTuple):
+    """A file that somebody says what it is."""
+
+    partition: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """An external asset for dated files that arrive under names of some patterns.
 
     Nothing here makes the files; a sensor or a command records those that have come. They are loaded by the IO
     manager `gcs_input`, as paths.
+
+    Attributes:
+        asset_key: The asset's key, joined by slashes.
+        partitions: Name of the dynamic partitions; their keys are the file names.
+        description: Of the asset.
+        names: How the files are named.
     """
 
     asset_key: str
-    """The asset's key, joined by slashes."""
     partitions: str
-    """Name of the dynamic partitions; their keys are the file names."""
     description: str
+    names: FileNames
 
     def partitions_def(self) -> dg.DynamicPartitionsDefinition:
         """The partitions."""
@@ -50,7 +66,14 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
         return dg.AssetsDefinition(specs=[spec.with_io_manager_key(SOURCE_BUCKET)])
 
     def arrived(
-        self, url: str, *, size: int, created: datetime, version: str, request: str | None = None
+        self,
+        url: str,
+        *,
+        size: int,
+        created: datetime,
+        version: str,
+        request: str | None = None,
+        named: NamedFile | None = None,
     ) -> dg.AssetMaterialization:
         """The materialization of a file that is there.
 
@@ -60,13 +83,16 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
             created: When this version was written.
             version: As in `SourceInfo.version`.
             request: The key of the run that its arrival asks for.
+            named: What it is, where its name does not tell.
         """
         tags = {DATA_VERSION: version}
         if request is not None:
             tags[REQUEST] = request
+        if named is not None:
+            tags[SOURCE_DATE] = named.day.isoformat()
         return dg.AssetMaterialization(
             self.key(),
-            partition=url.rpartition("/")[2],
+            partition=named.partition if named else url.rpartition("/")[2],
             metadata={"path": url, "size": size, "created": dg.MetadataValue.timestamp(created)},
             tags=tags,
         )
@@ -86,18 +112,28 @@ class SourceFiles(dg.Component, dg.Model, dg.Resolvable):
         tags = latest_tags(instance, self.key(), partitions)
         return {partition for partition, of_record in tags.items() if REQUEST in of_record}
 
-    def register(self, instance: dg.DagsterInstance, info: SourceInfo) -> str:
-        """Make a file that is there known to Dagster, unless it is; return its partition key."""
-        arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version)
+    def date_of(self, instance: dg.DagsterInstance, partition: str) -> date | None:
+        """The date of a file: in its name, or else as it was recorded; `None` if neither tells."""
+        day = self.names.date_in(partition)
+        if day is None:
+            recorded = latest_tags(instance, self.key(), [partition]).get(partition, {}).get(SOURCE_DATE)
+            day = date.fromisoformat(recorded) if recorded else None
+        return day
+
+    def register(self, instance: dg.DagsterInstance, info: SourceInfo, named: NamedFile | None = None) -> str:
+        """Make a file that is there known to Dagster, unless it is; return its partition key.
+
+        Args:
+            instance: Where to.
+            info: What its store says of it.
+            named: What it is, where its name does not tell.
+        """
+        arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version, named=named)
         key = str(arrived.partition)
         if not instance.has_dynamic_partition(self.partitions, key):  # alone, not among all keys: there may be 100,000
             instance.add_dynamic_partitions(self.partitions, [key])
         known = recorded_path(instance, self.key(), key) == info.url
-        if not known or self.recorded(instance, [key]).get(key) != info.version:
+        tags = latest_tags(instance, self.key(), [key]).get(key, {}) if known else {}
+        if any(tags.get(name) != value for name, value in (arrived.tags or {}).items()):
             instance.report_runless_asset_event(arrived)
         return key
-
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The asset, for those who load components from YAML."""
-        del context
-        return dg.Definitions(assets=[self.asset()])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.JobDefinition:
     """Deliver the members of one archive, the partition, to the landing zone."""
-    process_edxorg_archive = archive_op(settings)
+    process_edxorg_archive = archive_op(archives, settings)
     raw_data_archive = archives.asset()
 
     @dg.graph(name="retrieve_edxorg_raw_data", description=retrieve_edxorg_raw_data.__doc__)

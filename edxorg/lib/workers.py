@@ -26,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from edxorg.lib.frames import Frames, Inbox
+from edxorg.lib.processors import available_processors
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.stores.folder import discard_unfinished
 
@@ -247,13 +248,6 @@ class WorkerPool:
             worker.process.terminate()
         for worker in self._workers:
             worker.stop()
-
-
-def available_processors() -> int:
-    """How many processors this process may use, as far as the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def serve(descriptor: int) -> None:

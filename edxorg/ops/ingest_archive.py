@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
+from edxorg.components.source_files import SourceFiles
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.marks import RunMark
@@ -32,7 +33,7 @@ from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 from ol_orchestrate.recording import metadata_of, tags_of
 
 
-def archive_op(settings: Settings) -> dg.OpDefinition:
+def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
     """The op, with the settings' defaults in its config."""
 
     class ArchiveConfig(dg.Config):
@@ -62,14 +63,14 @@ def archive_op(settings: Settings) -> dg.OpDefinition:
             if not isinstance(archive, StorePath):
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
-            options = _options(context, source.info, config.model_dump(), settings)
-            yield from _process(context, source, options)
+            options = _options(context, source.info, archives, config.model_dump())
+            yield from _process(context, source, options, settings.workers)
 
     return process_edxorg_archive
 
 
 def _options(
-    context: dg.OpExecutionContext, source: SourceInfo, config: dict[str, Any], settings: Settings
+    context: dg.OpExecutionContext, source: SourceInfo, archives: SourceFiles, config: dict[str, Any]
 ) -> IngestOptions:
     zone = landing_zone(context)
     url = zone.base_url()
@@ -80,7 +81,7 @@ def _options(
     return IngestOptions(
         landing_zone=url,
         access=zone.access(url),
-        archive_date=settings.archive_name.date_in(context.partition_key),
+        archive_date=archives.date_of(context.instance, context.partition_key),
         supersede=config["supersede"],
         escapes=Escapes(config["escapes"]),
         row_hash=RowHash(config["row_hash"]),
@@ -90,7 +91,7 @@ def _options(
 
 
 def _process(
-    context: dg.OpExecutionContext, source: VerifiedReader, options: IngestOptions
+    context: dg.OpExecutionContext, source: VerifiedReader, options: IngestOptions, workers: int | None
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
     url = options.landing_zone
     if url is None:
@@ -101,7 +102,7 @@ def _process(
     records = recording.RunRecords(context.instance, url, context.run_id)
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
-        ingested = ingest_archive(source, options, records, pending, progress=progress)
+        ingested = ingest_archive(source, options, records, pending, progress=progress, workers=workers)
         current_observer().report(ingested.report)
         context.log.info("%s", ingested.report.sum_of_outcomes())
         courses = list(pending.partitions())

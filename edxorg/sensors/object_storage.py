@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.lib.settings.file_names import AmbiguousNameError, FileNames
 from edxorg.sensors.run_decision import (
     NEEDS_A_RUN,
     RUNS_A_TICK,
@@ -28,14 +29,13 @@ from ol_orchestrate.lib.stores import join_url
 from ol_orchestrate.lib.versions import short_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import date
 
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
     from dagster._core.storage.dagster_run import RunPartitionData
 
     from edxorg.components.source_files import SourceFiles
-    from edxorg.lib.settings import FileNames
     from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = "edxorg/attempt"
@@ -51,8 +51,7 @@ def source_files_sensor(
     name: str,
     files: SourceFiles,
     job: dg.JobDefinition | UnresolvedAssetJobDefinition,
-    file_name: FileNames,
-    other_names: Collection[FileNames] = (),
+    other_names: FileNames,
 ) -> dg.SensorDefinition:
     """Ask for a run of each file that needs one, once an hour.
 
@@ -60,8 +59,7 @@ def source_files_sensor(
         name: Of the sensor.
         files: What is watched, where the resource `gcs_input` says.
         job: Takes a file's name as its partition.
-        file_name: How the files are called.
-        other_names: How files are called that others watch in the same place, and that are thus no surprise.
+        other_names: How files are called that another sensor watches in the same place, and that are thus no surprise.
     """
 
     @dg.sensor(
@@ -70,13 +68,13 @@ def source_files_sensor(
         minimum_interval_seconds=60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,
         required_resource_keys={SOURCE_BUCKET},
-        description=f"Ask for a run of `{job.name}` for each file named like `{file_name.example}` that is new, was "
+        description=f"Ask for a run of `{job.name}` for each file named like `{files.names.example}` that is new, was "
         "published again, or failed for a reason that may pass.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with errors_without_secrets():
             store = source_bucket(context).store()
-            listing = _SourceListing.of(store.list(), file_name, other_names)
+            listing = _SourceListing.of(store.list(), files.names, other_names)
         seen, result = _Tick(context.instance, files, job.name, store.url, listing).result()
         context.log.info("%s", seen)
         return result or dg.SensorResult(skip_reason=seen)
@@ -91,16 +89,21 @@ class _SourceListing:
     files: dict[str, tuple[date, StoredObject]] = field(default_factory=dict)
     of_others: int = 0
     ignored: list[str] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
+    """Why each file is left alone that two patterns fit."""
 
     @classmethod
-    def of(
-        cls, objects: Iterable[StoredObject], file_name: FileNames, other_names: Collection[FileNames]
-    ) -> _SourceListing:
-        listing = cls()
+    def of(cls, objects: Iterable[StoredObject], names: FileNames, other_names: FileNames) -> _SourceListing:
+        listing, either = cls(), FileNames(names.patterns + other_names.patterns)
         for each in objects:
-            if (day := file_name.date_in(each.key)) is not None:
+            try:
+                day = either.date_in(each.key)
+            except AmbiguousNameError as error:
+                listing.ambiguous.append(str(error))
+                continue
+            if day is not None and names.date_in(each.key) is not None:
                 listing.files[each.key] = (day, each)
-            elif any(other.date_in(each.key) is not None for other in other_names):
+            elif day is not None:
                 listing.of_others += 1
             else:
                 listing.ignored.append(each.key)
@@ -205,6 +208,9 @@ class _Tick:
         if listing.ignored:
             names = ", ".join(first_and_more(list(map(repr, sorted(listing.ignored)))))
             beside.append(f"{len(listing.ignored):,} ignored for their names: {names}")
+        beside += listing.ambiguous[:1]
+        if len(listing.ambiguous) > 1:
+            beside.append(f"and {len(listing.ambiguous) - 1:,} more such names")
         return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Self
 
-from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,7 +135,7 @@ class FileNames:
         return " ".join(pattern.text for pattern in self.patterns)
 
 
-class AmbiguousNameError(BadInputError, ValueError):
+class AmbiguousNameError(SettingsError, ValueError):
     """A file name that two patterns fit."""
 
     def __init__(self, name: str, first: str, second: str, *_: str) -> None:

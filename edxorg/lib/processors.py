@@ -1,0 +1,49 @@
+"""How many processors this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def available_processors(root: Path = Path("/")) -> int:
+    """As many as the system lets it run on, or as its container's quota is worth, whichever is less.
+
+    Args:
+        root: Where the system's files are.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([count, *(math.ceil(quota) for quota in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """The quotas, in processors, of the process's control groups and those above them, of either version."""
+    try:
+        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return
+    for _, controllers, path in groups:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers
+        folder = mount / path.lstrip("/")
+        # A container may see its own group as the mount's root, and yet be told its path on the host.
+        for each in (folder, *folder.parents):
+            yield from _quota_of(each)
+            if each == mount:
+                break
+
+
+def _quota_of(group: Path) -> Iterator[float]:
+    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((group / name).read_text() for name in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdecimal() and int(period):  # "max" and -1 are none
+            yield int(quota) / int(period)
