@@ -32,6 +32,10 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+compute_logs:
+  # The ops print nothing, and to catch that takes four processes and 20 MB in each run.
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 concurrency:
   pools:
     # One archive at a time: a second command waits for the first.

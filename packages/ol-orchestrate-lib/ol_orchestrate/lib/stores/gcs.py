@@ -29,6 +29,7 @@ from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificat
 from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.retrying import PAUSE
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
+from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
 from ol_orchestrate.lib.stores.checksums import expected_by_gcs
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
@@ -56,8 +57,8 @@ if TYPE_CHECKING:
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
-CHUNK = 8 << 20
-"""Bytes of one request of a resumable upload."""
+CHUNK = PART
+"""Bytes of one request of a resumable upload, which are held as a whole: as many as the budget counts."""
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for the next bytes of an answer."""
