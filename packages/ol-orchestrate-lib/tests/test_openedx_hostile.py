@@ -243,7 +243,7 @@ class TestDocuments:
     )
     def test_a_dtd_is_refused_with_its_path(self, text: bytes) -> None:
         course = with_file("c/html/x.xml", text)
-        assert problems(course) == {"c/html/x.xml": "a DTD is refused, since it may read files and fill the memory"}
+        assert problems(course) == {"c/html/x.xml": "a DTD is refused, as it can read files and fill the memory"}
         assert len(course.blocks) == 1
 
     def test_a_doctype_in_a_page_is_no_dtd(self) -> None:

@@ -52,5 +52,5 @@ def _one_part(name: str) -> str:
         BadInputError: It has a slash, and so could name the folder of another output.
     """
     if "/" in name:
-        raise BadInputError(f"{name!r} is no course id: give the form of file names, {{org}}-{{number}}-{{run}}")
+        raise BadInputError(f"{name!r} is no course id: give one without slashes, as {{org}}-{{number}}-{{run}}")
     return name

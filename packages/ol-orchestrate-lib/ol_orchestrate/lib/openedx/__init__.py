@@ -1,20 +1,20 @@
-"""Open edX course content: what an OLX export and a course structure hold, and the rows that are made from them.
+"""Open edX course content: readers of OLX exports and course structures, and the rows that are made from them.
 
-| module | holds |
+Begin with `olx`.
+
+| module | content |
 | --- | --- |
-| `olx` | an export to a `Course`: where to begin |
-| `structure` | a structure document to a `CourseStructure` |
-| `outputs` | rows, JSON lines and data versions of both |
-| `static_assets` | the files of a course that are not XML: bundle and manifest |
-| `archive` | the members of a `.tar.gz`, one pass, bounded |
+| `olx` | reads an export into a `Course` |
+| `structure` | reads a structure document into a `CourseStructure` |
+| `json_outputs` | rows, JSON lines and data versions of both |
+| `static_assets` | bundle and manifest of a course's files that are not XML |
+| `export_files` | reads the files of an export, in one pass and within bounds |
 | `blocks`, `policies` | the parts of a course |
-| `tree` | the blocks of all files: which definitions count, and how they hang together |
-| `reading_order` | depth first, with cycles and orphans |
-| `passports` | taking LTI secrets out |
-| `safe_xml`, `safe_json` | documents from outside |
-| `problems` | what could not be used, and the errors |
-
-Knows nothing of Dagster.
+| `tree` | chooses the definition of each block, and links parents and children |
+| `reading_order` | sorts blocks depth first, with cycles and orphans |
+| `passports` | removes LTI secrets |
+| `safe_xml`, `safe_json` | parse untrusted documents |
+| `problems` | parts that could not be used, and errors |
 """
 
 from ol_orchestrate.lib.openedx.blocks import Block, BlockKey

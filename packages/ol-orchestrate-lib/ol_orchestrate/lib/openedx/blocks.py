@@ -1,4 +1,4 @@
-"""Blocks of a course, and the definitions of blocks that one XML document holds."""
+"""Blocks of a course, and the definitions of blocks in one XML document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NOT_BLOCKS = frozenset({"abtest", "default", "group", "section"})
-"""Types of elements, and of files, that only group blocks: their child elements are blocks of the block above."""
+"""Types of elements and files that only group blocks: their child elements are children of the block above."""
 
 _CONTAINERS = frozenset(
     {
@@ -33,22 +33,22 @@ _CONTAINERS = frozenset(
         "wrapper",
     }
 )
-"""Types whose child elements are blocks. In others (a problem, an unknown XBlock) a child is one if it says so."""
+"""Types whose child elements are blocks. In others (a problem, an unknown XBlock), only marked children are blocks."""
 
 _SETTINGS_OF_CONTAINERS = frozenset({PASSPORTS, "grading", "meta", "metadata", "show", "textbook", "wiki"})
 """Child elements of containers that describe the container."""
 
-_SAYS_SO = etree.XPath(".//*[@url_name or @xblock-family]", smart_strings=False)
+_MARKED_BLOCKS = etree.XPath(".//*[@url_name or @xblock-family]", smart_strings=False)
 
 
 class BlockKey(NamedTuple):
-    """What identifies a block within its course: the tag and `url_name` of a pointer, which give its file too."""
+    """The identity of a block within its course: the tag and `url_name` of a pointer, which also name its file."""
 
     block_type: str
     block_id: str
 
     def __str__(self) -> str:
-        """As a pointer to it."""
+        """Return the pointer to the block."""
         return f'<{self.block_type} url_name="{self.block_id}"/>'
 
 
@@ -57,15 +57,15 @@ class Block:
     """One block of a course.
 
     Attributes:
-        key: Type and id. A file's block is named by its path; the id of an inline block without `url_name` is made
-            of its parent's id, its type, and its place among the siblings without one.
-        parent: The block that leads to it first in reading order; None for the course and for orphans.
-        children: In order, whether they are there or not.
-        path: The file that it stands in, with the archive's root folder.
-        attributes: Of its element, text as in the XML.
-        raw_xml: Its element with all that is inside, UTF-8. Where an html block has its page in another file
-            (`filename`), that page is a static asset, `html/{filename}.html`, and not here.
-        duration: Of a video, seconds as text.
+        key: The type and the id. The path of a file gives both; the id of an inline block without `url_name` is made
+            from its parent's id, its type, and its position among the siblings without one.
+        parent: The first block in reading order that lists it; `None` for the course and for orphans.
+        children: The listed children in order, missing ones included.
+        path: The path of the file that contains it, with the archive's root folder.
+        attributes: The attributes of its element, as in the XML.
+        raw_xml: Its element with all content, UTF-8. The page of an html block can be in another file (`filename`);
+            that page is a static asset, `html/{filename}.html`, and not here.
+        duration: The length of a video, seconds as text.
     """
 
     key: BlockKey
@@ -78,18 +78,18 @@ class Block:
 
 
 class Definition(NamedTuple):
-    """A block as one place in the course defines it.
+    """One definition of a block; a course can hold several.
 
     Attributes:
         block: The block, without a parent.
-        children: Its children in order: pointers, and the blocks that are inline in it.
+        children: The children in order: pointers and inline blocks.
     """
 
     block: Block
     children: list[Child]
 
     def with_inline(self) -> Iterator[Definition]:
-        """This definition, then those inline in it, at any depth, in reading order."""
+        """Yield this definition, then those inline in it, at any depth, in reading order."""
         pending = [self]
         while pending:
             definition = pending.pop()
@@ -98,11 +98,10 @@ class Definition(NamedTuple):
 
 
 class Child(NamedTuple):
-    """A block's mention of a child.
+    """A child in a definition.
 
     Attributes:
-        key: The child.
-        inline: Its definition, if it stands there; None for a pointer.
+        inline: The child's own definition; `None` for a pointer.
     """
 
     key: BlockKey
@@ -110,23 +109,23 @@ class Child(NamedTuple):
 
 
 def is_pointer(element: etree._Element) -> bool:
-    """Whether an element only names a block, so that the platform looks for it in a file of its own."""
+    """True if an element only names a block, so that the platform looks for the block's own file."""
     names = {"url_name", "org", "course"} if element.tag == "course" else {"url_name"}
     return names.issuperset(element.keys()) and not len(element) and not (element.text or "").strip()
 
 
 def definition_in(root: etree._Element, key: BlockKey, path: str) -> Definition:
-    """The block that an element is, with those inline in it.
+    """Return the definition of the block in a file, with the inline ones.
 
     Args:
-        root: A whole file's root; LTI passports are removed from it.
-        key: What the root is called.
-        path: The file, for the blocks.
+        root: The root element of the file; LTI passports are removed from it.
+        key: The key of the root's block.
+        path: The path of the file.
     """
-    raw = _serialise(root)
+    raw = _serialized(root)
     if PASSPORTS.encode() in raw:
         strip_passports(root)
-        raw = _serialise(root)
+        raw = _serialized(root)
     top = _definition(root, key, path, raw)
     pending = [(root, top)]
     while pending:
@@ -142,7 +141,7 @@ def definition_in(root: etree._Element, key: BlockKey, path: str) -> Definition:
                 nameless += 1
                 block_id = f"{parent.block.key.block_id}_{block_type}_{nameless}"
             child_key = BlockKey(block_type, block_id)
-            inline = _definition(child, child_key, path, _serialise(child))
+            inline = _definition(child, child_key, path, _serialized(child))
             parent.children.append(Child(child_key, inline))
             pending.append((child, inline))
     return top
@@ -155,10 +154,10 @@ def _definition(element: etree._Element, key: BlockKey, path: str, raw: bytes) -
 
 
 def _child_blocks(element: etree._Element, block_type: str) -> Iterator[etree._Element]:
-    """The elements inside a block that are its children, in order: below elements that are no blocks, too."""
+    """Yield the elements of a block's children, in order, even from below elements that are no blocks."""
     holds_blocks = block_type in _CONTAINERS or block_type in NOT_BLOCKS
-    if not holds_blocks and not (len(element) and _SAYS_SO(element)):
-        return  # most leaves end here, so that their elements are not looked at one by one
+    if not holds_blocks and not (len(element) and _MARKED_BLOCKS(element)):
+        return  # most leaves end here, which saves a look at each of their elements
     pending = [(child, holds_blocks) for child in reversed(element)]
     while pending:
         child, holds_blocks = pending.pop()
@@ -173,11 +172,11 @@ def _child_blocks(element: etree._Element, block_type: str) -> Iterator[etree._E
 
 def _is_block(element: etree._Element, *, in_container: bool) -> bool:
     if in_container and element.tag in NOT_BLOCKS:
-        return bool(element.get("url_name")) and is_pointer(element)  # to the file in which its blocks are
+        return bool(element.get("url_name")) and is_pointer(element)  # a pointer to the file with its blocks
     if element.get("xblock-family") is not None or element.get("url_name"):
         return True
     return in_container and element.tag not in _SETTINGS_OF_CONTAINERS
 
 
-def _serialise(element: etree._Element) -> bytes:
+def _serialized(element: etree._Element) -> bytes:
     return bytes(etree.tostring(element, encoding="utf-8", with_tail=False))

@@ -1,8 +1,8 @@
-"""A course export, `.xml.tar.gz`, read once from front to back; nothing is unpacked to a path.
+"""A reader of course exports, `.xml.tar.gz`, in one pass; it unpacks no file to a path.
 
-Gives what the parser needs in memory, and passes the rest on: XML files, settings, and the static assets, which go
-to a spool. Hostile archives end in an error or in a problem: links, devices, absolute and climbing names,
-decompression bombs, headers without end, millions of members.
+It keeps XML files and settings in memory, and hands the static assets to their spool. Hostile content raises an error
+or becomes a problem: links, devices, absolute and climbing names, decompression bombs, endless headers, and millions of
+members.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.tar import TarEntry
 
 MAX_MEMBERS = 100_000
-"""Members of one archive, directories included: the largest courses have some ten thousand, and a header costs time."""
+"""Members of one archive, directories included. The largest courses have some ten thousand, and each header costs
+time."""
 
 MAX_DOCUMENT_BYTES = 16 << 20
-"""One XML or JSON file. The largest seen hold a few MB of transcripts or images in an attribute."""
+"""Bytes of one XML or JSON file. The largest known ones hold a few MB of transcripts or images in an attribute."""
 
 MAX_DOCUMENTS_BYTES = 128 << 20
-"""All XML and JSON files of one course, which are held in memory until the last of them is read."""
+"""Bytes of all XML and JSON files of one course, which are in memory until the last of them is read."""
 
 MAX_NAME_LENGTH = 1_024
-"""Characters of a name, with its folders; systems that export courses allow less."""
+"""Characters of a name with its folders; systems that export courses allow fewer."""
 
 RATIO_COUNTS_FROM = 64 << 20
-"""Unpacked bytes from which on the ratio is looked at: a small file of zeros harms nobody."""
+"""Unpacked bytes beyond which the ratio counts, as a small file of zeros does no harm."""
 
 NOT_CONTENT = frozenset({"assets", "drafts", "static"})
-"""Folders of an export that hold neither blocks nor the files that belong to them."""
+"""Folders of an export without blocks and without the files of blocks."""
 
 _CHUNK = 256 << 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -49,11 +50,11 @@ _EXPORT_AGAIN = "Export the course again"
 
 
 class RatioLimit(NamedTuple):
-    """How much larger than itself an export may be when it is unpacked.
+    """The limit of an export's unpacked size, relative to its packed size.
 
     Attributes:
         ratio: Unpacked bytes to one packed byte. Text reaches 20; a bomb of zeros has 1,000.
-        setting: The name of what to raise for a real course, as errors tell it.
+        setting: The name of the setting to raise for a real course, for errors.
     """
 
     ratio: int
@@ -65,13 +66,13 @@ DEFAULT_RATIO_LIMIT = RatioLimit(200, "ratio_limit")
 
 @dataclass(slots=True)
 class ExportFiles:
-    """The members of an export that a course is read from, by path.
+    """The members of an export that define a course, by path.
 
     Attributes:
-        xml: XML files.
-        settings: Policies and grading policies, JSON.
-        links: Links, which are not followed, to the text of their targets.
-        passed_over: For each top folder, one file below its `assets`, `drafts` or `static`, none of which was read.
+        xml: The XML files.
+        settings: The policies and grading policies, JSON.
+        links: The target of each link; links are not followed.
+        passed_over: An example, for each top folder, of the unread files in its `assets`, `drafts` or `static`.
         problems: Members that could not be used.
     """
 
@@ -89,12 +90,12 @@ def read_export(
 
     Args:
         source: The bytes of a `.tar.gz`: an open file, or its chunks; read forward only.
-        name: What to call the archive in errors.
-        static_assets: Where files that are no documents go; without it they are passed over.
-        ratio_limit: How far it may unpack.
+        name: The name of the archive in errors.
+        static_assets: Collects the files that are neither XML nor settings; without it they are skipped.
+        ratio_limit: The limit against decompression bombs.
 
     Raises:
-        CourseExportError: It is no `.tar.gz`, empty, truncated or damaged, or it passes one of the limits above.
+        CourseExportError: It is no `.tar.gz`, empty, truncated or damaged, or passes one of the limits above.
     """
     files = ExportFiles()
     try:
@@ -132,7 +133,7 @@ def _read_entries(
 
 
 def _path_to_read(entry: TarEntry, files: ExportFiles) -> str | None:
-    """The entry's path without `./`, or None if it is not read; what a reader might miss becomes a problem."""
+    """Return the entry's path without `./`, or `None` if it is skipped; skipped content becomes a problem."""
     path = _text(entry.name)
     parts = [part for part in path.split("/") if part not in {"", "."}]
     clean = "/".join(parts)
@@ -156,7 +157,7 @@ def _path_to_read(entry: TarEntry, files: ExportFiles) -> str | None:
 
 
 def _text(name: str) -> str:
-    """A name as valid, composed Unicode: macOS writes names decomposed, and old tools in Latin-1."""
+    """Return a name as valid, composed Unicode; macOS decomposes names, and old tools write Latin-1."""
     raw = name.encode("utf-8", "surrogateescape")
     try:
         return unicodedata.normalize("NFC", raw.decode("utf-8"))
@@ -171,7 +172,11 @@ def _too_much(
 
 
 def _unpack(source: BinaryIO | Iterable[bytes], name: str, limit: RatioLimit) -> Iterator[bytes]:
-    """Unpack an archive, but no bomb."""
+    """Unpack an archive.
+
+    Raises:
+        CourseExportError: It passes the limit.
+    """
     packed = unpacked = 0
 
     def counted() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The rows that are made from a course and from a course structure, as JSON lines, and their data versions."""
+"""JSON lines made from a course or a course structure, and their data versions."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _JSON_DATE = re.compile(r'\s*(?:null|".*")\s*', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class JsonLines:
-    """One output: rows that are made anew each time they are asked for, so that few are in memory.
+    """One output, whose rows are made anew for each use, so that few are in memory.
 
     Attributes:
-        name: The output, for example `course_video`; its asset and its folder are called alike.
-        rows: Makes the rows. A column `retrieved_at` is None in them.
+        name: The name of the output, of its asset and of its folder, for example `course_video`.
+        rows: Makes the rows, with `None` in the column `retrieved_at`, if there is one.
     """
 
     name: str
     rows: Callable[[], Iterator[Row]]
 
     def data_version(self) -> str:
-        """Hex SHA-256 of the lines without the column `retrieved_at`: the same as long as the content is."""
+        """Return the hex SHA-256 of the lines without the column `retrieved_at`; equal content has one version."""
         digest = hashlib.sha256()
         for row in self.rows():
             row.pop(_RETRIEVED_AT, None)
@@ -49,10 +49,10 @@ class JsonLines:
         return digest.hexdigest()
 
     def chunks(self, retrieved_at: str) -> Iterator[bytes]:
-        """The output: one JSON object a line, UTF-8. A line is one chunk or several; its last one ends with its LF.
+        """Yield the lines: one JSON object each, in UTF-8 and in one chunk or several, with an LF at the end.
 
         Args:
-            retrieved_at: For the column of that name, where the output has it; ISO 8601.
+            retrieved_at: The value of the column of that name, if there is one; ISO 8601.
         """
         for row in self.rows():
             if _RETRIEVED_AT in row:
@@ -62,7 +62,7 @@ class JsonLines:
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """A value of a row: an object that would take much memory as text, so that its members are written one by one."""
+    """A value of a row: an object whose members are written one by one, as it would take much memory as text."""
 
     make: Callable[[], Iterable[tuple[str, Any]]]
 
@@ -83,16 +83,15 @@ def _line(row: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _utf8(text: str) -> bytes:
-    # a lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark
+    # JSON can hold a lone surrogate and UTF-8 cannot: it becomes a question mark.
     return text.encode("utf-8", errors="replace")
 
 
 def course_outputs(course: Course, *, source_system: str) -> dict[str, JsonLines]:
-    """The outputs of an OLX export that are rows, by name.
+    """Return the outputs of an OLX export that are rows, by name.
 
     Args:
-        course: The course.
-        source_system: Where it runs, for example `prod`.
+        source_system: The site of the course, for example `prod`.
     """
     outputs = (
         JsonLines("course_metadata", lambda: _metadata_rows(course)),
@@ -106,12 +105,11 @@ def course_outputs(course: Course, *, source_system: str) -> dict[str, JsonLines
 
 
 def structure_outputs(structure: CourseStructure, *, course_id: str, source_system: str) -> dict[str, JsonLines]:
-    """The outputs of a course structure, by name.
+    """Return the outputs of a course structure, by name.
 
     Args:
-        structure: The structure.
-        course_id: The course as file names spell it, since a structure does not name its course.
-        source_system: Where it runs, for example `prod`.
+        course_id: The course id, since a structure does not name its course.
+        source_system: The site of the course, for example `prod`.
     """
     outputs = (
         JsonLines("flattened_course_structure", lambda: _structure_rows(structure, course_id, source_system)),
@@ -121,7 +119,7 @@ def structure_outputs(structure: CourseStructure, *, course_id: str, source_syst
 
 
 def manifest_line(manifest: Manifest) -> bytes:
-    """The manifest of the static assets as a file: one JSON object on a line."""
+    """Return the manifest of the static assets as the bytes of a file: one JSON object on a line."""
     return b"".join(_line(manifest))
 
 
@@ -136,18 +134,18 @@ def _metadata_rows(course: Course) -> Iterator[Row]:
         "course_end": _date(course.setting("end")),
         "enrollment_start": _date(course.setting("enrollment_start")),
         "enrollment_end": _date(course.setting("enrollment_end")),
-        "self_paced": _truth(course.setting("self_paced")) or False,
+        "self_paced": _boolean(course.setting("self_paced")) or False,
         "instructor_info": _text(course.setting("instructor_info")),
     }
 
 
 def _text(value: object) -> str | None:
-    """A setting as the platform would write it into an attribute."""
+    """Return a setting as the platform would write it into an attribute."""
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _date(value: object) -> str | None:
-    """The text of a date; Studio used to write dates into the XML as JSON."""
+    """Return the text of a date; Studio used to write dates into the XML as JSON."""
     text = _text(value)
     if text is None or not _JSON_DATE.fullmatch(text):
         return text
@@ -158,8 +156,8 @@ def _date(value: object) -> str | None:
     return decoded
 
 
-def _truth(value: object) -> bool | None:
-    """A boolean setting as the platform reads it: of text only `true` is true, also where it is quoted as JSON."""
+def _boolean(value: object) -> bool | None:
+    """Return a boolean setting as the platform reads it: of text, only `true` is true, even in quotes as in JSON."""
     if isinstance(value, str):
         return value.strip().strip('"').lower() == "true"
     return None if value is None else bool(value)
@@ -182,7 +180,7 @@ def _policy_rows(course: Course) -> Iterator[Row]:
             "advanced_modules": policy.get("advanced_modules", []),
             "discussions_settings": policy.get("discussions_settings", {}),
             "display_coursenumber": policy.get("display_coursenumber", ""),
-            "self_paced": _truth(policy.get("self_paced")),
+            "self_paced": _boolean(policy.get("self_paced")),
             "tabs": policy.get("tabs", []),
             "tags": policy.get("tags", []),
         }

@@ -1,9 +1,9 @@
-"""Reads a course from its OLX export: its blocks and how they hang together, its policies and its static assets.
+"""Reads a course from its OLX export: the tree of its blocks, its policies and its static assets.
 
-OLX: https://docs.openedx.org/en/latest/educators/olx/. A course is a tree of blocks. A block stands in a file of its
-own, `{type}/{url_name}.xml`, and its parent then holds a pointer, an empty `<{type} url_name="…"/>`; or it stands in
-its parent's file, inline. `course.xml` points to the course block, or holds the whole of it. A setting that
-`policy.json` has for a block overrides the attribute of its XML.
+OLX: https://docs.openedx.org/en/latest/educators/olx/. A course is a tree of blocks. Either a block has a file of its
+own, `{type}/{url_name}.xml`, and its parent holds a pointer, an empty `<{type} url_name="…"/>`; or it is inline in its
+parent's file. `course.xml` holds the course block or a pointer to it. A setting of a block in `policy.json` overrides
+the attribute of its XML.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.openedx.static_assets import StaticAssets
 
 _NO_BLOCKS = NOT_CONTENT | {"about", "info", "policies", "roots", "tabs"}
-"""Folders whose files are no blocks; in any other one, an XML file is the block that it is named after."""
+"""Folders without blocks; in any other folder, each XML file is a block and has its name."""
 
 _EXPORT_AGAIN = "Export the course again"
 
@@ -44,16 +44,15 @@ _ANY_RUN = "course"
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A course run, as its export has it; LTI passports are left out everywhere.
+    """A course run as in its export, without any LTI passports.
 
     Attributes:
-        org: As `course.xml` spells it, like the next two.
-        number: For example `6.00x`.
-        run: For example `2012_Fall`; the `url_name` of the course block unless that is the same for all runs.
-        attributes: Of the course block, text as in the XML; some hold JSON.
-        blocks: Depth first from the course block; then those that it does not lead to.
-        missing: Children that the export does not have, for example of a library.
-        policies: Settings of the run.
+        org: The organization, as `course.xml` spells it.
+        number: The course number, such as `6.00x`.
+        run: The run, such as `2012_Fall`: the `url_name` of the course block unless that is the same for all runs.
+        attributes: The attributes of the course block, as in the XML; some hold JSON.
+        blocks: The blocks depth first from the course block, then the orphans.
+        missing: Children that the export lacks, for example from a library.
         problems: Parts that could not be used.
     """
 
@@ -73,13 +72,13 @@ class Course:
 
     @property
     def videos(self) -> tuple[Block, ...]:
-        """The video blocks, wherever they stand."""
+        """The video blocks, orphans included."""
         return tuple(block for block in self.blocks if block.key.block_type == "video")
 
     def setting(self, name: str, block: Block | None = None) -> Any:  # noqa: ANN401 - any JSON value
-        """The value of a setting that holds for a block, or for the course; None where it has none.
+        """Return the effective value of a setting of a block or of the course; `None` if it has none.
 
-        That is the policy's, any JSON value, or else the text in the XML.
+        The policy's value, any JSON value, takes precedence over the text in the XML.
         """
         block = block or self.blocks[0]
         policy = self.policies.course if block is self.blocks[0] else self.policies.blocks.get("/".join(block.key))
@@ -96,18 +95,18 @@ def read_course(
 ) -> Course:
     """Read a course from an export, in one pass.
 
-    Parts that are broken are listed in the course's `problems`; all others are there.
+    The course has all parts except the broken ones, which its `problems` list.
 
     Args:
         source: The bytes of a `.tar.gz`: an open file, or its chunks; read forward only.
-        name: What to call the export in errors, for example its object key.
-        course_id: The course as the export's name or its partition spells it, `{org}-{number}-{run}`, if that is known.
-        static_assets: Collects the files that are no XML; without it they are passed over.
-        ratio_limit: How far the archive may unpack.
+        name: The name of the export in errors, for example its object key.
+        course_id: The course id by the export's name or its partition, if known.
+        static_assets: Collects the files that are not XML; without it they are skipped.
+        ratio_limit: The limit against decompression bombs.
 
     Raises:
-        CourseExportError: The archive cannot be read to its end, holds no course, or passes a limit of `archive` or
-            `tree`; or the file that names the course is broken.
+        CourseExportError: The archive cannot be read to its end, holds no course, or passes a limit of `export_files`
+            or `tree`; or the file that names the course is broken.
     """
     files = read_export(source, name, static_assets, ratio_limit)
     problems = files.problems
@@ -149,14 +148,14 @@ def read_course(
 
 
 def _run(prefix: str, url_name: str, course_id: str | None, entry: str, problems: ProblemList) -> str:
-    """The run that the export is of.
+    """Return the run of the export.
 
     Args:
-        prefix: How a course id begins that agrees with the export's organization and number.
-        url_name: The run, as the export says.
-        course_id: The course, as the export's name says; for a section taught by a CCX coach, with `-ccx-{n}`.
+        prefix: The beginning of the course id, from the export's organization and number.
+        url_name: The run by the export's content.
+        course_id: The course id by the export's name; that of a CCX ends in `-ccx-{n}`.
         entry: The file that names the course.
-        problems: Learns of a name that disagrees with the export.
+        problems: Receives a problem if the name disagrees with the content.
     """
     if course_id is None:
         return url_name
@@ -164,14 +163,14 @@ def _run(prefix: str, url_name: str, course_id: str | None, entry: str, problems
     agrees = named.startswith(prefix) and (url_name == _ANY_RUN or named == prefix + url_name)
     if not agrees:
         what = f"it names the course {prefix}{url_name}, but the export is named as one of {course_id}"
-        problems.add(entry, what, "Find out which of the two is right, and mend the other")
+        problems.add(entry, what, "Correct the wrong one of the two")
     if url_name != _ANY_RUN:
         return url_name
     return named.removeprefix(prefix) if agrees else named.rpartition("-")[2]
 
 
 def _key_of_file(path: str, root: str, course: BlockKey, problems: ProblemList) -> BlockKey | None:
-    """The block that a file is named after; a `/` below the type's folder is a `:` in the `url_name`."""
+    """Return the key of the block in a file, by its path; a `/` below the type's folder is a `:` in the `url_name`."""
     folder, _, rest = path.removeprefix(root).partition("/")
     if not path.startswith(root) or folder in _NO_BLOCKS:
         return None
@@ -186,7 +185,7 @@ def _key_of_file(path: str, root: str, course: BlockKey, problems: ProblemList) 
 
 
 def _only_run(files: ExportFiles, root: str, entry: str, name: str) -> str:
-    """The run where the pointer does not name it: the only file in `course/` does."""
+    """Return the run by the only file in `course/`, for a pointer without a run."""
     folder = f"{root}course/"
     runs = [path.removeprefix(folder).removesuffix(".xml") for path in files.xml if path.startswith(folder)]
     if len(runs) != 1:
@@ -197,13 +196,13 @@ def _only_run(files: ExportFiles, root: str, entry: str, name: str) -> str:
 
 
 def _find_course(files: ExportFiles, name: str) -> tuple[str, str]:
-    """Where the course lies: its root folder, `""` or with a slash at its end, and the file that names the course.
+    """Return the root folder of the course, `""` or with a slash at its end, and the file that names the course.
 
-    Any folder may be the root, or none. `course.xml` marks it. In exports of a repository that holds several runs it
-    can be a link to one of `roots/*.xml`; where there is one run only, it can be missing.
+    `course.xml` marks the root, which may be any folder. In exports of a repository with several runs, it can be a link
+    to one of `roots/*.xml`; with one run only, it can be missing.
 
     Raises:
-        CourseExportError: There is no such file, or there are several and nothing tells which one counts.
+        CourseExportError: There is no such file, or several are equally likely.
     """
     entries = {_folder(path): path for path in files.xml if _is(path, "course.xml")}
     links = {_folder(path): target for path, target in files.links.items() if _is(path, "course.xml")}
@@ -213,7 +212,7 @@ def _find_course(files: ExportFiles, name: str) -> tuple[str, str]:
             runs.setdefault(parent, []).append(path)
     roots = sorted({*entries, *links, *runs}, key=lambda folder: (folder.count("/"), folder))
     if not roots:
-        raise CourseExportError(f"{name} is no course: {_what_is_there(files)}. Give the export of a course")
+        raise CourseExportError(f"{name} is no course: {_content_of(files)}. Give the export of a course")
     root = roots[0]
     if len(roots) > 1 and roots[1].count("/") == root.count("/"):
         raise CourseExportError(f"{name} holds several courses, in {root} and {roots[1]}. Give one course at a time")
@@ -227,7 +226,7 @@ def _find_course(files: ExportFiles, name: str) -> tuple[str, str]:
     return root, (linked or candidates)[0]
 
 
-def _what_is_there(files: ExportFiles) -> str:
+def _content_of(files: ExportFiles) -> str:
     if any(_is(path, "library.xml") for path in files.xml):
         return "it holds a content library (library.xml)"
     if not files.xml:

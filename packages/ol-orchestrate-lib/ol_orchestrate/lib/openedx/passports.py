@@ -1,8 +1,8 @@
-r"""Takes `lti_passports` out of everything that is made from a course.
+r"""Removes `lti_passports` from everything that is made from a course.
 
-An LTI passport is a string `id:key:secret`; with it anybody can act as the course towards the tool. Courses keep
+An LTI passport is a string `id:key:secret`, which lets its bearer act as the course towards the tool. Courses keep
 theirs under the name `lti_passports`: as an attribute of the course's XML, as a value of a policy, in the metadata of
-a structure, and at times once more as JSON or XML text inside another value.
+a structure, and sometimes again as JSON or XML text inside another value.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _PART = r"""[^\s:"'<>\[\](){},;&=\\]"""
 _PASSPORT = re.compile(
     rf"(?<!{_PART})(?![\dTZ:.+\-]{{5,40}}+(?![^\s\"'<>,;)\]])){_PART}{{1,256}}+:(?!//){_PART}{{1,256}}+:[^\s\"'<>]++"
 )
-"""What has the form of a passport and is neither a time nor a URL, be it quoted or not."""
+"""Text in the form of a passport, quoted or not, that is neither a time nor a URL."""
 
 _ASSIGNMENT_OR_PASSPORT = re.compile(
     rf"{NAME}{_QUOTE}*+\s*+[:=]\s*+(?:{_QUOTE}|\[)|(?<={_PART}):(?!//|\d\d:\d\d){_PART}{{1,256}}+:\S".encode()
 )
 _WIDE_NAME = NAME.encode("utf-16-le")[:-1]
 _LONGEST_BEGINNING = 512
-"""Bytes of a file that are looked at again with its next chunk: what begins an assignment or a passport."""
+"""Bytes at the end of a chunk that are searched again with the next one, as they may begin a passport."""
 
 
 def without_passports(value: Any) -> Any:  # noqa: ANN401 - any JSON value in, the same kind out
-    """A JSON value without the secrets, at any depth; the value itself stays as it is.
+    """Return a JSON value without the secrets, at any depth; the given value is not changed.
 
-    Keys keep their order, so that a value that never had any serialises as before. Parts without secrets are not
-    copied, which would take as much memory again.
+    Keys keep their order, so a value without secrets serializes as before. Parts without secrets are shared, not
+    copied, to save memory.
     """
     if isinstance(value, dict):
         members = {key: without_passports(inner) for key, inner in value.items() if key != NAME}
@@ -58,9 +58,9 @@ def without_passports(value: Any) -> Any:  # noqa: ANN401 - any JSON value in, t
 
 
 def text_without_passports(text: str) -> str:
-    """Text without the secrets: JSON is read as such; in other text what is assigned, or has their form, is cut out.
+    """Return a text without the secrets: in JSON by name, in other text by assignment to the name or by their form.
 
-    Text that only mentions the name, as a page that explains LTI does, stays as it is.
+    A text that only mentions the name, such as a page about LTI, stays unchanged.
     """
     if NAME not in text:
         return text
@@ -78,16 +78,15 @@ def _cut(text: str) -> str:
 
 
 class PassportScan:
-    """Tells whether the chunks of a file name passports and then hold some; for files that are not taken apart."""
+    """Searches the chunks of a file for passports after their name, for files that are not parsed."""
 
     def __init__(self) -> None:
-        """Nothing has been seen."""
         self.found = False
         self._named = False
         self._end = b""
 
     def feed(self, chunk: bytes) -> None:
-        """Look at the next chunk, and across the border to the one before."""
+        """Search the next chunk, and the border to the one before."""
         if self.found:
             return
         seen = self._end + chunk
@@ -97,7 +96,7 @@ class PassportScan:
 
 
 def strip_passports(root: etree._Element) -> None:
-    """Remove the secrets from an XML tree: attributes, elements, and what stands in text, values and comments."""
+    """Remove the secrets from an XML tree: attributes, elements, and parts of texts, values and comments."""
     for node in list(root.iter()):  # a list, since clearing an element would end the iteration
         if isinstance(node.tag, str) and etree.QName(node).localname == NAME:
             node.clear(keep_tail=True)
@@ -109,8 +108,8 @@ def strip_passports(root: etree._Element) -> None:
                 node.set(name, text_without_passports(value))
     texts = [(node, place) for node in root.iter() for place in ("text", "tail") if getattr(node, place)]
     if any(NAME in getattr(node, place) for node, place in texts):
-        # a page that names them may have them in another element
+        # A page that names them may have them in another element.
         for node, place in texts:
             text = getattr(node, place)
             if (cut := text_without_passports(text) if NAME in text else _cut(text)) != text:
-                setattr(node, place, cut)  # not otherwise: it makes text of a CDATA section
+                setattr(node, place, cut)  # only if it differs, as this turns a CDATA section into text

@@ -1,4 +1,4 @@
-"""The settings of a course run that an export keeps as JSON beside the blocks."""
+"""Reads the settings of a course run that its export keeps as JSON beside the blocks."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_POLICY_BYTES = 8 << 20
-"""One policy or grading policy; those of large courses have some hundred KB."""
+"""Bytes of one policy or grading policy; those of large courses have some hundred KB."""
 
 MAX_POLICY_VALUES = 500_000
-"""Values of one of them; those of large courses have some ten thousand."""
+"""Values of one policy or grading policy; those of large courses have some ten thousand."""
 
 _MEND = "Mend the file, or export the course again"
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What the policy files of one run say; LTI passports are left out.
+    """The content of the policy files of one run, without LTI passports.
 
     Attributes:
-        course: Settings of the course block; None if there are none for this run.
-        blocks: Settings of all blocks that have some, by `{type}/{url_name}`.
-        grading: `GRADER` and `GRADE_CUTOFFS`; None if there is no grading policy for this run.
-        signatories: Who signs the certificates: each one's own fields, and `certificate_id`.
+        course: The settings of the course block; `None` if the run has none.
+        blocks: The settings of each block that has some, by `{type}/{url_name}`.
+        grading: `GRADER` and `GRADE_CUTOFFS`; `None` if the run has no grading policy.
+        signatories: The signatories of the certificates, each with its own fields and `certificate_id`.
     """
 
     course: Mapping[str, Any] | None
@@ -41,14 +41,14 @@ class Policies:
 def read_policies(files: Mapping[str, bytes], root: str, run: str, problems: ProblemList) -> Policies:
     """Read the policies of a run.
 
-    `policies/{run}/policy.json` holds settings by block, `course/{run}` for the course; older exports have
-    `policies/{run}.json`, and the grading policy beside `course.xml`. Policies of other runs are not this run's.
+    `policies/{run}/policy.json` holds settings by block, `course/{run}` for the course. Older exports have
+    `policies/{run}.json`, and the grading policy beside `course.xml`. Policies of other runs are ignored.
 
     Args:
-        files: JSON files of an export by path.
+        files: The JSON files of an export by path.
         root: The root folder with a slash at its end, or `""`.
         run: The `url_name` of the course.
-        problems: Learns of broken files, and of settings that exist for other runs only.
+        problems: Receives broken files, and settings that exist for other runs only.
     """
     folder = f"{root}policies/"
     settings = _first_object(files, [f"{folder}{run}/policy.json", f"{folder}{run}.json"], problems)
@@ -70,7 +70,7 @@ class _Object(NamedTuple):
 
 
 def _first_object(files: Mapping[str, bytes], paths: list[str], problems: ProblemList) -> _Object | None:
-    """The first of the files that is there, if it holds a JSON object."""
+    """Return the first existing file, if it holds a JSON object."""
     path = next((path for path in paths if path in files), None)
     if path is None:
         return None
@@ -89,7 +89,7 @@ def _first_object(files: Mapping[str, bytes], paths: list[str], problems: Proble
 
 
 def _settings_of_course(settings: _Object, run: str, problems: ProblemList) -> dict[str, Any] | None:
-    """The settings of the course block; a run that was renamed may have them under its old name."""
+    """Return the settings of the course block; a renamed run may have them under its old name."""
     names = [f"course/{run}", *(name for name in settings.values if name.startswith("course/"))]
     course = next((settings.values[name] for name in names if name in settings.values), None)
     if not isinstance(course, dict):

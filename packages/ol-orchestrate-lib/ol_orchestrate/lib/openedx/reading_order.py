@@ -9,22 +9,22 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Reference(NamedTuple, Generic[K]):
-    """That one block lists another among its children."""
+    """An entry in a block's list of children."""
 
     parent: K
     child: K
 
 
 class ReadingOrder(NamedTuple, Generic[K]):
-    """How the blocks of a course hang together.
+    """The tree of a course's blocks.
 
     Attributes:
-        parents: All blocks, in reading order from the course block; then those that it does not lead to, each tree
-            of them from its top. The value is the block that leads there first, None at the start of each tree.
-        reachable: So many of the first ones are led to by the course block, itself included.
-        missing: References to blocks that are not there.
-        repeated: References to a block that had its place already.
-        cycles: References to a block that the parent is itself a part of.
+        parents: The parent of each block, `None` for the top of a tree. The course's blocks come first in reading
+            order, then the orphans, each tree of them from its top. A block with several parents has the first.
+        reachable: The number of blocks in the course's own tree, which come first.
+        missing: References to blocks that do not exist.
+        repeated: References to a block that has a parent already.
+        cycles: References to a block that contains the parent.
     """
 
     parents: dict[K, K | None]
@@ -35,11 +35,11 @@ class ReadingOrder(NamedTuple, Generic[K]):
 
 
 def reading_order(course: K | None, children: Mapping[K, Sequence[K]]) -> ReadingOrder[K]:
-    """Follow every reference once, so that any depth and any cycle is fine.
+    """Sort blocks depth first; any depth and any cycle is allowed, as each reference is followed once.
 
     Args:
-        course: Where to begin; None if there is no course block.
-        children: All blocks that are there, each with its references.
+        course: The course block; `None` if there is none.
+        children: The children of each existing block.
     """
     order: ReadingOrder[K] = ReadingOrder({}, 0, [], [], [])
     if course is not None:

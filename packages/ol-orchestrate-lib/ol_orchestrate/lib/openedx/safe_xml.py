@@ -1,4 +1,4 @@
-"""XML from outside: no DTD, no entities of its own, nothing fetched, bounded, and with an error that says where."""
+"""A parser of untrusted XML: no DTD, no entities, nothing fetched, and bounded; its errors name the place."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ol_orchestrate.lib.openedx.passports import NAME as PASSPORTS
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
 
 MAX_MARKUP = 200_000
-"""Most `<` in one document, and most `=`. A parsed element with an attribute takes 600 bytes, however short its text,
-so a small file could fill the memory; the largest course files have some thousands."""
+"""Most `<` in one document, and most `=`. A parsed element with an attribute takes 600 bytes even for a short text, so
+a small file could fill the memory; the largest course files have some thousands."""
 
 MAX_ATTRIBUTES = 1_000
 """Attributes of one element. Reading them all takes time that grows with the square of their number; a block has some
 dozen."""
 
 _ASCII_BASED = frozenset({"iso8859-1", "iso8859-15", "cp1252"})
-"""Encodings that are read besides UTF-8 and UTF-16, by Python's names: in them the declaration is ASCII."""
+"""Supported encodings besides UTF-8 and UTF-16, by Python's names; ASCII text has the same bytes in them."""
 
 _ENCODING = re.compile(rb"""\A\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
 _DOCTYPE = re.compile(rb"\A(?:\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
@@ -30,17 +30,16 @@ def parse_xml(data: bytes, path: str) -> etree._Element:
     """Read an XML document and return its root element; comments and CDATA sections stay.
 
     Args:
-        data: The whole document; whoever read it has bounded its size.
-        path: What to call it in an error.
+        data: The whole document; the caller bounds its size.
+        path: The name of the document in errors.
 
     Raises:
-        BrokenDocumentError: It is not well-formed (an unrendered template, for example), has a DTD, is in an
-            encoding that is not read, passes a limit above, or holds a text or a nesting beyond what libxml2 allows
-            (10 MB, 256 levels).
+        BrokenDocumentError: It is not well-formed (an unrendered template, for example), has a DTD or an unsupported
+            encoding, passes a limit above, or holds a text or a nesting beyond libxml2's limits (10 MB, 256 levels).
     """
     data = _in_utf8(data, path)
     if _DOCTYPE.match(data):
-        raise _broken(path, "a DTD is refused, since it may read files and fill the memory", remedy="Remove <!DOCTYPE")
+        raise _broken(path, "a DTD is refused, as it can read files and fill the memory", remedy="Remove <!DOCTYPE")
     if data.count(b"<") > MAX_MARKUP or data.count(b"=") > MAX_MARKUP:
         raise _broken(path, f"more than {MAX_MARKUP} tags or attributes", remedy="Split the file")
     try:
@@ -72,9 +71,9 @@ def _parser() -> etree.XMLParser:
 
 
 def _in_utf8(data: bytes, path: str) -> bytes:
-    """The document in UTF-8, without a byte order mark.
+    """Return the document in UTF-8, without a byte order mark.
 
-    What a document declares counts only where it is not UTF-8: the platform reads every file as UTF-8.
+    The declared encoding counts only if the document is not UTF-8, since the platform reads every file as UTF-8.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not data.startswith(codecs.BOM_UTF32_LE):
         try:

@@ -1,4 +1,4 @@
-"""The files of a course that are not XML: pages, handouts, code. A reproducible `.tar.gz` of them, and its manifest."""
+"""A reproducible `.tar.gz` of a course's files that are not XML (pages, handouts, code), and its manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_STATIC_BYTES = 8 << 30
-"""All static assets of a course together, unpacked: what the temporary folder must be able to take."""
+"""Bytes of all static assets of a course, unpacked; the temporary folder needs this much space."""
 
 _NOT_ASSETS = NOT_CONTENT | {"policies"}
 
@@ -33,7 +33,7 @@ class ManifestFile(TypedDict):
 
 
 class Manifest(TypedDict):
-    """What a bundle of static assets holds; files in the order of their paths."""
+    """The list of the files in a bundle of static assets, in the order of their paths."""
 
     data_version: str
     file_count: int
@@ -47,15 +47,14 @@ class _Spooled(NamedTuple):
 
 
 class StaticAssets:
-    """The static assets of one course, in a temporary file without a name from when they are read to when written.
+    """Collects the static assets of one course in an unnamed temporary file, and writes the bundle.
 
-    They wait there since their paths begin at the course's root folder, which an archive may reveal only at its end,
-    and since a bundle in the order of paths has the same bytes whatever the order of the archive. Give it to
-    `read_course`, then ask for the bundle and the manifest. A context manager.
+    The bundle cannot be written at once: its paths begin at the course's root folder, which an archive may reveal only
+    at its end, and they are sorted, so that the bytes do not depend on the order of the archive. Give it to
+    `read_course`, then call `write_archive` and `manifest`. A context manager.
     """
 
     def __init__(self) -> None:
-        """Nothing has been collected."""
         self._spool = RecordSpool()
         self._bytes = 0
         self._collected: dict[str, _Spooled] = {}
@@ -63,7 +62,7 @@ class StaticAssets:
         self._files: dict[str, _Spooled] = {}
 
     def collect(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Keep a file of the archive; of two with one path, the last.
+        """Store a file of the archive; it replaces an earlier one with the same path.
 
         Raises:
             CourseExportError: All files together are larger than `MAX_STATIC_BYTES`.
@@ -89,11 +88,11 @@ class StaticAssets:
         (self._secret.add if scan.found else self._secret.discard)(path)
 
     def select(self, root: str, problems: ProblemList) -> None:
-        """Decide what belongs to the course: below its root folder, and no settings, drafts or secrets.
+        """Select the files below the course's root folder, without settings, drafts and secrets.
 
         Args:
             root: The root folder with a slash at its end, or `""`.
-            problems: Learns of files that are left out because they hold LTI passports.
+            problems: Receives files that are left out because they hold LTI passports.
         """
         for path in sorted(self._collected):
             relative = path.removeprefix(root)
@@ -106,13 +105,13 @@ class StaticAssets:
 
     @property
     def data_version(self) -> str:
-        """Hex SHA-256 over the files' paths and contents, in the form that `sha256sum` lists them."""
+        """The hex SHA-256 of the files' list in the form of `sha256sum`."""
         listing = "".join(f"{file.sha256}  {path}\n" for path, file in self._files.items())
         return hashlib.sha256(listing.encode()).hexdigest()
 
     def manifest(self) -> Manifest:
-        """Paths below the root folder, in their order."""
-        # the tables that come with Python, not those of the machine, so that every machine says the same
+        """Return the manifest, with paths below the root folder."""
+        # Python's own tables, not those of the machine, so that the types are the same on every machine.
         types = mimetypes.MimeTypes()
         for suffix, mime_type in _MORE_TYPES.items():
             types.add_type(mime_type, suffix)
@@ -134,7 +133,7 @@ class StaticAssets:
         """Write the bundle: a `.tar.gz` in the order of paths, without times or owners.
 
         Args:
-            out: Written from where it stands to the bundle's end, forward only; stays open.
+            out: The file to append the bundle to; it need not be seekable, and stays open.
         """
         with (
             gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0) as packed,
@@ -146,13 +145,11 @@ class StaticAssets:
                 tar.addfile(header, self._spool.open(file.number))
 
     def __enter__(self) -> Self:
-        """The assets themselves."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the memory or the disk space back."""
         self._spool.close()
 
 

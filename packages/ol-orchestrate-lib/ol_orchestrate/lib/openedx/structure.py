@@ -1,7 +1,7 @@
-"""Reads a course structure: the JSON that edx-platform's command `dump_course_structure` writes.
+"""Reads a course structure, the JSON of edx-platform's command `dump_course_structure`.
 
-One object for a course: `{usage key: {"category": …, "children": [usage keys], "metadata": {…}}}`. Usage keys are
-`block-v1:…+type@…+block@…`, in older courses `i4x://org/number/category/name`.
+A structure is one object: `{usage key: {"category": …, "children": [usage keys], "metadata": {…}}}`. Usage keys have
+the form `block-v1:…+type@…+block@…`, in older courses `i4x://org/number/category/name`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_STRUCTURE_BYTES = 16 << 20
-"""One structure document. It is held parsed, several times its size; the largest courses have some MB."""
+"""Bytes of one structure document. Parsed, it takes several times its size; the largest courses have some MB."""
 
 MAX_STRUCTURE_VALUES = 1_500_000
-"""Values and names in it. Structures of real courses have some 70,000 to a MB."""
+"""Values and names in one document. Structures of real courses have some 70,000 per MB."""
 
 MAX_JOINED_BYTES = 96 << 20
-"""The names that joining the keys of nested objects makes; in real courses they take three times the document."""
+"""Bytes of the names that joining the keys of nested objects makes; in real courses, three times the document."""
 
 _EXPORT_AGAIN = "Export the structure again with dump_course_structure"
 
@@ -43,12 +43,12 @@ class StructureBlock:
     """One block of a structure.
 
     Attributes:
-        block_id: Its usage key.
-        block_type: Its `category`; None where that is missing.
-        parent: The block that leads to it first in reading order; None for the course block.
-        index: Its place in reading order, from 1; 0 if the course block does not lead to it.
-        details: Its object in the document.
-        metadata: Its settings, from `details`.
+        block_id: The usage key.
+        block_type: The `category`; `None` if it is missing.
+        parent: The first block in reading order that lists it; `None` for the course block.
+        index: The position in reading order, from 1; 0 for an orphan.
+        details: The block's object in the document.
+        metadata: The settings, from `details`.
     """
 
     block_id: str
@@ -60,20 +60,20 @@ class StructureBlock:
 
     @property
     def content_hash(self) -> str:
-        """`content_hash` of `details`."""
+        """The `content_hash` of `details`."""
         return content_hash(self.details)
 
 
 @dataclass(frozen=True, slots=True)
 class CourseStructure:
-    """A structure document, without LTI passports.
+    """A structure document without LTI passports.
 
     Attributes:
-        document: The whole of it; keys in the order of the file.
-        blocks: In reading order; those that the course block does not lead to follow in the order of the file.
-        course: The course block; None if the document has none.
-        missing: References to blocks that the document lacks; usual for content of libraries.
-        problems: Parts that are not as they should be.
+        document: The whole document, with its keys in the order of the file.
+        blocks: The blocks in reading order, then the orphans in the order of the file.
+        course: The course block; `None` if the document has none.
+        missing: References to blocks that the document lacks, which is usual for content of libraries.
+        problems: Parts in an unexpected form.
     """
 
     document: Mapping[str, Any]
@@ -84,26 +84,26 @@ class CourseStructure:
 
     @property
     def content_hash(self) -> str:
-        """`content_hash` of `document`."""
+        """The `content_hash` of `document`."""
         return content_hash(self.document)
 
     def flattened(self) -> Iterator[tuple[str, Any]]:
-        """The members of the document with the keys of nested objects joined; of two with one name, the last value."""
+        """Yield the members of the document with the keys of nested objects joined; of equal names, only the last."""
         names = sorted(self.document)
-        if any(_has_beginning(names, f"{name}_") for name in names):  # blocks may give the same names
+        if any(_any_begins(names, f"{name}_") for name in names):  # two blocks may give the same name
             yield from dict(_joined(self.document)).items()
         else:
             for name, value in self.document.items():
                 yield from dict(_joined({name: value})).items()
 
 
-def _has_beginning(names: list[str], beginning: str) -> bool:
+def _any_begins(names: list[str], beginning: str) -> bool:
     place = bisect_left(names, beginning)
     return place < len(names) and names[place].startswith(beginning)
 
 
 def _joined(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys of nested objects joined with `__`; lists are values, and an empty object leaves nothing."""
+    """Join the keys of nested objects with `__`; lists are values, and an empty object has no member."""
     for key, value in document.items():
         if isinstance(value, dict):
             yield from _joined(value, f"{prefix}{key}__")
@@ -112,11 +112,10 @@ def _joined(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def content_hash(document: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of the document as Python's `json.dumps` writes it with its default separators.
+    """Return the hex SHA-256 of the document as Python's `json.dumps` writes it with its default separators.
 
-    Keys count in the order in which they were read. LTI passports are gone by then, so a document that has some
-    hashes differently than with them: a hash of a short secret would help to guess it, and a changed secret is no
-    changed content. Any other document keeps the hash that it always had.
+    The keys have the order of the file. LTI passports are removed before, since a hash of a short secret would help to
+    guess it, and a changed secret is no changed content. A document without passports has the hash of the original.
     """
     digest = hashlib.sha256()
     for piece in object_pieces(document.items(), json.dumps):
@@ -129,12 +128,12 @@ def read_course_structure(source: BinaryIO, *, name: str = "the course structure
 
     Args:
         source: The JSON, UTF-8.
-        name: What to call it in errors and problems, for example its object key.
+        name: The name of the document in errors and problems, for example its object key.
 
     Raises:
         BrokenDocumentError: It is no JSON, or has more values than `MAX_STRUCTURE_VALUES`.
         CourseStructureError: It is larger than `MAX_STRUCTURE_BYTES`, no map of blocks, or its keys would take more
-            than `MAX_JOINED_BYTES` when joined.
+            than `MAX_JOINED_BYTES` if joined.
     """
     data = source.read(MAX_STRUCTURE_BYTES + 1)
     if len(data) > MAX_STRUCTURE_BYTES:
@@ -183,7 +182,7 @@ def _refuse_long_names(document: Mapping[str, Any], name: str) -> None:
 
 
 def _block_objects(document: object, name: str, problems: ProblemList) -> dict[str, dict[str, Any]]:
-    """The blocks of the document by usage key."""
+    """Return the blocks of the document by usage key."""
     if not isinstance(document, dict):
         kind = "null" if document is None else type(document).__name__
         raise CourseStructureError(f"{name} is no course structure but a JSON {kind}. {_EXPORT_AGAIN}")

@@ -1,4 +1,4 @@
-"""Puts the blocks of a course together: which definition of each counts, and how they hang together."""
+"""Puts the blocks of a course together: chooses one definition for each, and links parents and children."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def read_definitions(
     """Read all files that hold blocks, in the order of their paths.
 
     Args:
-        files: XML files by path; emptied on the way, since their content would be in memory twice.
-        key_of: The block that the file at a path is named after, or None for a file that is no block.
-        problems: Learns of broken files, and of blocks that have two files.
+        files: The XML files by path; emptied by this function, since their content would be in memory twice.
+        key_of: Returns the block in the file at a path, or `None` for a file without a block.
+        problems: Receives broken files, and blocks with two files.
 
     Raises:
-        CourseExportError: More than `MAX_BLOCKS` blocks, or so much XML inside each other that it grows too large.
+        CourseExportError: There are more than `MAX_BLOCKS` blocks, or their XML is too large, as each block also holds
+            that of its inline blocks.
     """
     definitions: dict[BlockKey, Definition] = {}
     count = held = 0
@@ -52,7 +53,7 @@ def read_definitions(
             held += len(definition.block.raw_xml)
         if count > MAX_BLOCKS or held > MAX_DOCUMENTS_BYTES:
             limits = f"{MAX_BLOCKS:,} blocks or {MAX_DOCUMENTS_BYTES >> 20} MiB of XML, inline blocks counted again"
-            raise CourseExportError(f"{path}: with it the course has more than {limits}. It is not read")
+            raise CourseExportError(f"{path}: with it the course has more than {limits}. Split the course")
     return definitions
 
 
@@ -61,16 +62,15 @@ def link_blocks(
 ) -> tuple[tuple[Block, ...], tuple[Reference[BlockKey], ...]]:
     """Put the blocks into reading order, and give each its parent.
 
-    Of several definitions of one block the first in reading order counts, be it inline or in a file.
+    If a block has several definitions, the first in reading order is used, inline or in a file.
 
     Args:
-        course: Where the course begins.
+        course: The definition of the course block.
         files: The definitions in files of their own.
-        problems: Learns of definitions that are not used, of blocks that are used twice, and of cycles.
+        problems: Receives unused definitions, repeated references, and cycles.
 
     Returns:
-        All blocks: depth first from the course, then those that it does not lead to; and the references to blocks
-        that are not there.
+        All blocks, depth first from the course and then the orphans; and the references to missing blocks.
     """
     tree = _Tree(files, problems)
     tree.add([Child(course.block.key, course)])
@@ -93,7 +93,7 @@ def link_blocks(
 
 
 def _unreferenced(files: Mapping[BlockKey, Definition], tree: _Tree) -> Iterator[Child]:
-    """What no other definition mentions, which is where the parts begin to which the course does not lead."""
+    """Yield the definitions that no other one mentions: the tops of the trees of orphans."""
     rest = [definition for key, definition in files.items() if key not in tree.used and key not in tree.groups]
     if rest:
         everywhere = (inner for definition in files.values() for inner in definition.with_inline())
@@ -107,12 +107,12 @@ def _unreferenced(files: Mapping[BlockKey, Definition], tree: _Tree) -> Iterator
 
 
 class _Tree:
-    """The definitions that count, found by reading on from where the course and its loose parts begin.
+    """The definitions in use, found depth first from the course block and from the tops of the trees of orphans.
 
     Attributes:
-        used: The definition of each block that counts, in reading order.
+        used: The definition in use of each block, in reading order.
         children: The children of each block, those in files of groups included.
-        groups: Files of groups whose blocks have found their place.
+        groups: The files of groups whose blocks have a parent.
     """
 
     def __init__(self, files: Mapping[BlockKey, Definition], problems: ProblemList) -> None:
@@ -123,7 +123,7 @@ class _Tree:
         self.groups: set[BlockKey] = set()
 
     def add(self, starts: Iterable[Child]) -> None:
-        """Read on from each of these, depth first."""
+        """Add these blocks and all blocks below them, depth first."""
         for start in starts:
             pending = [start]
             while pending:
@@ -136,7 +136,7 @@ class _Tree:
                 pending += reversed(self.children[key])
 
     def spliced(self, children: list[Child], path: str) -> list[Child]:
-        """The same children, with those in a file of groups in the place of the pointer to it."""
+        """Replace each pointer to a file of groups by the blocks in that file."""
         found: list[Child] = []
         pending = children[::-1]
         while pending:
@@ -152,13 +152,13 @@ class _Tree:
         return found
 
     def references(self) -> dict[BlockKey, list[BlockKey]]:
-        """For each block, the children to which it leads: not to blocks whose definition is elsewhere."""
+        """Return the children of each block, without those whose definition in use is elsewhere."""
         return {
-            parent: [child.key for child in children if self._leads(self.used[parent].block.path, child)]
+            parent: [child.key for child in children if self._is_used(self.used[parent].block.path, child)]
             for parent, children in self.children.items()
         }
 
-    def _leads(self, path: str, child: Child) -> bool:
+    def _is_used(self, path: str, child: Child) -> bool:
         used = self.used.get(child.key)
         if used is None or used is (child.inline or self._files.get(child.key)):
             return True
@@ -170,5 +170,5 @@ class _Tree:
         return False
 
     def report(self, path: str, what: str) -> None:
-        """Tell of a reference that leads nowhere new."""
+        """Report a reference that is left out."""
         self._problems.add(path, f"{what}; left out here", "Remove one of the references")
