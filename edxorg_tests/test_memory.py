@@ -16,6 +16,8 @@ import pytest
 from edxorg.lib.archive.ingestion import PARTS_AT_ONCE
 from edxorg_tests.archives import table_name, write_archive
 from edxorg_tests.course_files import course_xml
+from ol_orchestrate.lib.openedx.export_files import MAX_DOCUMENTS_BYTES
+from ol_orchestrate.lib.openedx.safe_xml import MAX_MARKUP
 from ol_orchestrate.testing.scripted import ScriptedS3, serving
 
 if TYPE_CHECKING:
@@ -176,6 +178,18 @@ def test_a_course_with_policies_of_many_tiny_values_stays_within_the_bound(
     assert code == 0, told
     landed = list((tmp_path / "lake").rglob("course_grading_policy/prod/*/*.json"))
     assert [path.stat().st_size > count for path in landed] == [is_read]
+    assert peak < MOST, f"{peak >> 20} MB"
+
+
+def test_a_course_of_the_densest_xml_that_is_read_stays_within_the_bound(tmp_path: Path) -> None:
+    dense = b"<problem>" + b'<a b="c"/>x' * (MAX_MARKUP - 2) + b"</problem>"
+    export = tmp_path / "MITx-6.00x-2012_Fall-course-prod-analytics.xml.tar.gz"
+    files = MAX_DOCUMENTS_BYTES // len(dense)
+    export.write_bytes(course_xml(more={f"problem/p{number}.xml": dense for number in range(files)}))
+    lake = tmp_path / "lake"
+    variables = {"EDXORG_COURSE_XML_MAX_RATIO": "100000"}
+    code, peak, told = edxorg(tmp_path, "ingest", "course-xml", export, "--landing-zone", lake, **variables)
+    assert code == 0, told
     assert peak < MOST, f"{peak >> 20} MB"
 
 

@@ -31,7 +31,7 @@ time."""
 MAX_DOCUMENT_BYTES = 16 << 20
 """Bytes of one XML or JSON file. The largest known ones hold a few MB of transcripts or images in an attribute."""
 
-MAX_DOCUMENTS_BYTES = 128 << 20
+MAX_DOCUMENTS_BYTES = 64 << 20
 """Bytes of all XML and JSON files of one course, which are in memory until the last of them is read."""
 
 MAX_NAME_LENGTH = 1_024

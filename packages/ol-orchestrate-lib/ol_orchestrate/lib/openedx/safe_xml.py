@@ -10,7 +10,7 @@ from lxml import etree  # type: ignore[import-untyped]
 from ol_orchestrate.lib.openedx.passports import NAME as PASSPORTS
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, Problem
 
-MAX_MARKUP = 200_000
+MAX_MARKUP = 100_000
 """Most `<` in one document, and most `=`. A parsed element with an attribute takes 600 bytes even for a short text, so
 a small file could fill the memory; the largest course files have some thousands."""
 
