@@ -108,7 +108,7 @@ class Daemon:
 
     def end(self, status: dg.DagsterRunStatus, **tags: str) -> None:
         """End all runs that are under way."""
-        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(run_decision.IN_PROGRESS))):
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(run_decision.UNFINISHED))):
             self.instance.add_run_tags(run.run_id, tags)
             self.become(run.run_id, status)
 

@@ -10,7 +10,7 @@ from dagster_aws.s3 import S3Resource  # noqa: TC002 - Dagster reads the annotat
 
 from edxorg.lib.program_reports import batches
 from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
-from edxorg.sensors.run_decision import IN_PROGRESS, RUNS_A_TICK, is_under_way
+from edxorg.sensors.run_decision import RUNS_A_TICK, UNFINISHED, is_under_way
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
 
@@ -66,7 +66,7 @@ def _request(run: Sequence[Needed]) -> dg.RunRequest:
 
 def _requests_under_way(instance: dg.DagsterInstance, job_name: str) -> list[list[str]]:
     """The keys that each run under way was asked for."""
-    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(IN_PROGRESS)))
+    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
     return [
         requested_keys(record.dagster_run.run_config)
         for record in records

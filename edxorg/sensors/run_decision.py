@@ -11,7 +11,7 @@ import dagster as dg
 RUNS_A_TICK = 50
 """The rest is asked for at the next tick."""
 
-IN_PROGRESS = (
+UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -93,4 +93,4 @@ def decide_run(
 
 def is_under_way(status: dg.DagsterRunStatus, start_time: float | None) -> bool:
     """Whether a run waits or works; `start_time` in seconds since 1970, `None` if it has not started."""
-    return status in IN_PROGRESS and (start_time is None or time.time() - start_time < ABANDONED_AFTER)
+    return status in UNFINISHED and (start_time is None or time.time() - start_time < ABANDONED_AFTER)
