@@ -1,8 +1,8 @@
 """The landing zone and the bucket of source files, for assets, ops and sensors.
 
-Both are configured as IO managers, under names that code locations rely on, and those whose steps return or take files
-use them as such. The assets here do not: their objects are named by their content, and only what is new is recorded,
-while an IO manager writes and records whatever it is handed. They ask for a `LandingZone` instead.
+Code locations configure both as IO managers, under fixed names, and use them as such for steps that return or take
+files. The assets of this package need a `LandingZone` instead, since an IO manager writes and records every output:
+their objects are named by their content, and only new versions are recorded.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class LandingZone(Protocol):
     """Files below one URL: a folder or a part of a bucket."""
 
     def base_url(self) -> str:
-        """The URL."""
+        """Return the URL."""
 
     def access(self, url: str) -> StoreAccess:
-        """The credentials for a store, which another process can use as well."""
+        """Return the credentials for a store, in a form that another process can use."""
 
     def store(self) -> ObjectStore:
-        """The store at the URL."""
+        """Return the store at the URL."""
 
     def find(self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> StorePath:
-        """The file of an asset's latest materialization.
+        """Return the path of the object of an asset's latest materialization.
 
         Raises:
-            MissingObjectError: None was recorded, or its object is gone.
+            MissingObjectError: None is recorded, or its object is gone.
         """
 
 
@@ -48,12 +48,12 @@ class HasResources(Protocol):
 
 
 def landing_zone(context: HasResources) -> LandingZone:
-    """The place of all outputs; the step needs the resource `LANDING_ZONE`."""
+    """Return the landing zone; the step needs the resource `LANDING_ZONE`."""
     zone: LandingZone = getattr(context.resources, LANDING_ZONE)
     return zone
 
 
 def source_bucket(context: HasResources) -> LandingZone:
-    """The place that others put files into; the step or sensor needs the resource `SOURCE_BUCKET`."""
+    """Return the bucket of source files; the step or sensor needs the resource `SOURCE_BUCKET`."""
     zone: LandingZone = getattr(context.resources, SOURCE_BUCKET)
     return zone

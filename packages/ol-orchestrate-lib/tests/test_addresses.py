@@ -77,7 +77,7 @@ def test_an_address_without_credentials_passes(address: str) -> None:
     refuse_credentials(address)
 
 
-def test_the_message_begins_with_the_name_of_the_variable() -> None:
+def test_the_message_of_a_refused_address_begins_with_the_variables_name() -> None:
     with pytest.raises(BadInputError, match=r"^VAULT_ADDR: the address 'https://…@h'"):
         refuse_credentials("https://u:p@h", "VAULT_ADDR")
 

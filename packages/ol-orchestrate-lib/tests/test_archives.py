@@ -48,11 +48,13 @@ def unpack(data: bytes, size: int = 1000) -> tuple[bytes, str | None]:
 
 class TestGunzip:
     @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=4), st.integers(1, 500), st.integers(0, 600))
-    def test_members_and_zero_bytes_after_them(self, members: list[bytes], size: int, zeros: int) -> None:
+    def test_several_members_and_trailing_zero_bytes_are_unpacked(
+        self, members: list[bytes], size: int, zeros: int
+    ) -> None:
         packed = b"".join(map(gzip.compress, members)) + bytes(zeros)
         assert unpack(packed, size) == (b"".join(members), None)
 
-    def test_more_than_a_block_from_a_few_bytes(self) -> None:
+    def test_a_few_bytes_that_unpack_to_more_than_a_block_come_in_blocks(self) -> None:
         data = bytes(5 * BLOCK + 3) + os.urandom(5000)
         assert unpack(gzip.compress(data)) == (data, None)
 
@@ -87,7 +89,7 @@ class TestGunzip:
         ids=["nothing", "text", "zip", "garbage"],
     )
     @pytest.mark.parametrize("size", [1, 1000])
-    def test_what_is_no_gzip_says_so(self, data: bytes, message: str, size: int) -> None:
+    def test_a_file_that_is_no_gzip_is_named_by_its_format(self, data: bytes, message: str, size: int) -> None:
         out, error = unpack(data, size)
         assert error is not None
         assert message in error
@@ -130,7 +132,7 @@ class TestWhatFollows:
 
     @pytest.mark.parametrize("size", [1, 7, 1000])
     @pytest.mark.parametrize("tail", [b"tail", b"x", b"\1" * 5000], ids=["tail", "x", "long"])
-    def test_other_bytes_are_counted(self, tail: bytes, size: int) -> None:
+    def test_bytes_after_the_gzip_are_counted_in_the_error(self, tail: bytes, size: int) -> None:
         out: list[bytes] = []
         with pytest.raises(TrailingBytesError, match=f"^the gzip data ends .*; {len(tail):,} bytes that are no gzip"):
             out.extend(gunzip(pieces(self.GOOD + bytes(9) + tail, size)))
@@ -138,7 +140,7 @@ class TestWhatFollows:
 
     @pytest.mark.parametrize("size", [1, 7, 1000])
     @pytest.mark.parametrize("tail", [b"??" + GOOD, b"\x1f\x8a" + GOOD[2:], b"\x1e\x8b" + GOOD[2:]])
-    def test_more_members_behind_other_bytes_are_missing_content(self, tail: bytes, size: int) -> None:
+    def test_a_member_after_other_bytes_counts_as_missing_content(self, tail: bytes, size: int) -> None:
         with pytest.raises(DamagedArchiveError, match="bytes that are no gzip follow") as error:
             list(gunzip(pieces(self.GOOD + tail, size)))
         assert not isinstance(error.value, TrailingBytesError)
@@ -191,7 +193,7 @@ class TestFlippedBits:
             list(gunzip(pieces(bytes(first) + second, size)))
 
     @pytest.mark.parametrize("kind", containers(b""))
-    def test_a_cut_is_a_truncation(self, kind: str) -> None:
+    def test_a_cut_gzip_is_truncated_and_not_damaged(self, kind: str) -> None:
         packed = containers(tar_of(TABLES))[kind].rstrip(b"\0")
         said = Counter(verdict(packed[:cut])[1] for cut in range(20, len(packed) - 8, 41))
         # Where the last bytes happen to look like the length, it is damage; zeros look like that of a small tar.
@@ -218,10 +220,10 @@ def verdict(packed: bytes) -> tuple[list[tuple[str, bytes]], str]:
 
 
 class TestReadAhead:
-    def test_gives_the_same_items(self) -> None:
+    def test_read_ahead_gives_the_same_items(self) -> None:
         assert list(read_ahead(iter(range(1, 1000)))) == list(range(1, 1000))
 
-    def test_an_error_comes_after_the_items_before_it(self) -> None:
+    def test_an_error_of_the_source_comes_after_the_items_before_it(self) -> None:
         def source() -> Iterator[int]:
             yield from (1, 2, 3)
             raise FileNotFoundError
@@ -276,7 +278,7 @@ ENTRIES = [("a/b.sql", b"x" * 1000), ("ü/" + "long" * 60, b""), ("c", b"y" * 51
 class TestTarEntries:
     @pytest.mark.parametrize("format_", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
     @pytest.mark.parametrize("size", [1, 511, 512, 10_000])
-    def test_entries_come_whole(self, format_: int, size: int) -> None:
+    def test_entries_of_a_tar_come_whole(self, format_: int, size: int) -> None:
         assert read(tar_of(ENTRIES, format=format_), size) == (ENTRIES, None)
 
     def test_data_left_unread_is_skipped(self) -> None:
@@ -309,7 +311,7 @@ class TestTarEntries:
         assert "follows the end" in error
 
     @pytest.mark.parametrize("data", [b"", b"a table\tof nothing\n" * 100, b"short"], ids=["nothing", "text", "short"])
-    def test_what_is_no_tar_says_so(self, data: bytes) -> None:
+    def test_a_file_that_is_no_tar_is_named_by_its_format(self, data: bytes) -> None:
         entries, error = read(data)
         assert entries == []
         assert error is not None

@@ -73,7 +73,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def test_on_s3(
+def test_the_outputs_of_a_course_land_on_s3(
     instance: dg.DagsterInstance, moto_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in moto_server.environment.items():
@@ -122,7 +122,7 @@ print(json.dumps([succeeded, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 """
 
 
-def test_static_files_larger_than_the_memory_they_may_take(tmp_path: Path) -> None:
+def test_static_files_larger_than_their_memory_are_bundled(tmp_path: Path) -> None:
     """96 MB, in a process of its own, that must not need more than what one block and the rows take."""
     packed = tmp_path / "in.tar.gz"
     noise = hashlib.shake_128(b"").digest(1 << 20)  # does not compress, so that no limit on bombs is met
@@ -160,7 +160,7 @@ def write_course_with_static_file(out: Path, block: bytes, *, megabytes: int) ->
             tar.addfile(info, content)
 
 
-def test_keys() -> None:
+def test_the_keys_of_course_outputs_are_those_of_the_contract() -> None:
     assert processed_data_asset("x") == "edxorg/processed_data/x"
     assert structure_output_key("x", COURSE, "1") == "edxorg/processed_data/x/MITx-6.00x-2012_Fall|edge/1.json"
     assert course_output_key("x", COURSE, "1") == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/1.json"

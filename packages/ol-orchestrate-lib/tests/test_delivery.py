@@ -168,7 +168,7 @@ def test_a_run_begins_before_it_writes_and_not_where_nothing_changes(store: Obje
     assert seen == ([None] if version == "b" else [])
 
 
-def test_one_copy_needs_no_settling(store: ObjectStore) -> None:
+def test_a_single_object_needs_no_settling(store: ObjectStore) -> None:
     place = SingleObject(store, "place/normalized.log")
     for version in ("a", "b"):
         decision = write_if_needed(version, io.BytesIO(version.encode()), to=place, recorded=Recorded("a", None))
@@ -213,7 +213,7 @@ def test_settling_on_a_clock_of_whole_seconds_waits_for_the_next(moto_server: S3
         assert time.monotonic() - start < 10, "all wait for one tick together"
 
 
-def test_settling_what_is_gone_says_which_object(store: ObjectStore) -> None:
+def test_settling_a_missing_object_names_it(store: ObjectStore) -> None:
     place = place_in(store)
     put(place, "a", "b")
     with pytest.raises(MissingObjectError, match=r"place/c\.tsv"):
@@ -233,7 +233,7 @@ def test_an_object_of_other_bytes_than_its_name_is_not_made_current(store: Objec
         settle(place, version)
 
 
-def test_two_hands_that_settle_against_each_other_give_up(
+def test_two_processes_that_settle_against_each_other_give_up(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = place_in(store)

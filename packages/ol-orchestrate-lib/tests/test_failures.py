@@ -41,7 +41,7 @@ def test_a_run_that_is_told_to_stop_stops(*, terminated: bool) -> None:
     assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in {event.event_type for event in result.all_events}
 
 
-def test_what_may_pass_is_tried_again() -> None:
+def test_a_transient_error_is_retried() -> None:
     attempts = []
 
     @dg.op(retry_policy=FailureRetries(max_retries=2, delay=0))

@@ -86,7 +86,7 @@ class TestEmulator:
         assert bucket.blob("a").download_as_bytes() == b"content"
         assert connection.service_account_info() is None
 
-    def test_it_wins_over_a_key_file_and_over_vault(
+    def test_the_emulator_wins_over_a_key_file_and_over_vault(
         self, gcs_server: GCSServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         use(gcs_server, monkeypatch)
@@ -96,7 +96,7 @@ class TestEmulator:
             assert isinstance(connection.get_client()._credentials, AnonymousCredentials)  # noqa: SLF001
             assert connection.service_account_info() is None
 
-    def test_an_asset_gets_the_connection(
+    def test_an_asset_gets_the_connection_as_a_resource(
         self, gcs_server: GCSServer, gcs_bucket: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         use(gcs_server, monkeypatch)
@@ -112,7 +112,7 @@ class TestEmulator:
 
 class TestServiceAccountInVault:
     @pytest.mark.parametrize("spelled_out", [False, True])
-    def test_the_client_carries_it(
+    def test_the_client_has_the_service_account(
         self, openbao_server: OpenBaoServer, vault: Vault, key_file: dict[str, str], *, spelled_out: bool
     ) -> None:
         line_end = "\\n" if spelled_out else "\n"
@@ -131,7 +131,7 @@ class TestServiceAccountInVault:
         with ThreadPoolExecutor(4) as pool:
             assert len({id(client) for client in pool.map(lambda _: connection.get_client(), range(8))}) == 1
 
-    def test_the_project_can_be_another(
+    def test_a_configured_project_replaces_that_of_the_service_account(
         self, openbao_server: OpenBaoServer, vault: Vault, key_file: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = keep(openbao_server, key_file)
@@ -139,7 +139,7 @@ class TestServiceAccountInVault:
         assert GCSConnection(vault=vault, secret_path=path).get_client().project == "environment"
         assert GCSConnection(vault=vault, secret_path=path, project="other").get_client().project == "other"
 
-    def test_a_secret_of_another_kind_is_told_by_what_it_lacks(
+    def test_a_secret_of_another_kind_is_refused_with_the_missing_fields(
         self, openbao_server: OpenBaoServer, vault: Vault, key_file: dict[str, str]
     ) -> None:
         path = keep(openbao_server, {**key_file, "private_key": "", "client_email": ""})
@@ -154,7 +154,7 @@ class TestServiceAccountInVault:
             GCSConnection(vault=vault, secret_path=path).get_client()
         assert "canary" not in str(caught.value)
 
-    def test_no_snapshot_and_no_repr_has_it(
+    def test_no_snapshot_and_no_repr_has_the_service_account(
         self, openbao_server: OpenBaoServer, vault: Vault, key_file: dict[str, str]
     ) -> None:
         connection = GCSConnection(vault=vault, secret_path=keep(openbao_server, key_file))
@@ -187,7 +187,7 @@ class TestGooglesOwnDefaults:
         assert (client._credentials.service_account_email, client.project) == (key_file["client_email"], "simeon")  # noqa: SLF001
         assert connection.service_account_info() is None
 
-    def test_without_vault_and_without_any_the_message_says_what_to_set(self) -> None:
+    def test_missing_credentials_are_an_error_that_names_the_settings(self) -> None:
         connection = GCSConnection(vault=Vault(), secret_path=NOWHERE)
         with pytest.raises(AccessRefusedError, match="GOOGLE_APPLICATION_CREDENTIALS"):
             connection.get_client()

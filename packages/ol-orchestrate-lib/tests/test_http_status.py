@@ -16,7 +16,7 @@ PASSING = {408, 425, 429, *range(500, 600)}
 @pytest.mark.parametrize(
     "status", [int(each) for each in HTTPStatus if each >= HTTPStatus.MULTIPLE_CHOICES] + [529, 599]
 )
-def test_each_status_may_pass_or_is_final(status: int) -> None:
+def test_each_status_is_transient_or_final(status: int) -> None:
     assert is_transient(status) is (status in PASSING)
     assert error_of_status(status).is_transient is (status in PASSING)
 

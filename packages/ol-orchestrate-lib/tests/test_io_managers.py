@@ -144,7 +144,7 @@ def test_a_file_goes_to_its_key_and_comes_back_as_a_path(
     assert (recorded.metadata["object_key"].value, recorded.metadata["path"].value) == (key, f"{lake.url}/{key}")
 
 
-def test_a_path_is_one_that_others_can_use(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_a_path_of_the_io_manager_is_a_upath(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(b"line 1\nline 2\n")
 
     def use(path: UPath) -> list[object]:
@@ -158,14 +158,16 @@ def test_a_path_is_one_that_others_can_use(lake: Lake, instance: dg.DagsterInsta
     assert result.output_for_node("reader") == str(["day.txt", ".txt", True, 14, "line 1\nline 2\n", b"1\nli"])
 
 
-def test_a_missing_local_file_leaves_what_was_there(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_a_missing_local_file_leaves_the_stored_object(
+    lake: Lake, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
     lake.store.write("reports/day.txt", b"yesterday's")
     result = written_and_read(lake, instance, tmp_path / "nothing", "reports/day.txt", digest)
     assert not result.success
     assert lake.content("reports/day.txt") == b"yesterday's"
 
 
-def test_a_path_without_an_object_says_which_and_is_not_retried(
+def test_a_recorded_path_without_an_object_is_named_and_not_retried(
     lake: Lake, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     (tmp_path / "local").write_bytes(b"1")
@@ -194,7 +196,7 @@ def test_a_path_without_an_object_says_which_and_is_not_retried(
     assert run.tags[PERMANENT_FAILURE] == "true"
 
 
-def test_without_a_url_what_was_recorded_is_read_and_nothing_written(
+def test_an_io_manager_without_a_url_reads_recorded_objects_and_writes_none(
     lake: Lake, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     (tmp_path / "local").write_bytes(b"1")
@@ -235,14 +237,14 @@ def handed_over(lake: Lake, instance: dg.DagsterInstance, value: object) -> dg.E
     return job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
 
 
-def test_ops_hand_files_over_as_assets_do(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_ops_hand_over_files_like_assets(lake: Lake, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     (tmp_path / "local").write_text("from op to op")
     result = handed_over(lake, instance, (tmp_path / "local", "handed/over"))
     assert result.output_for_node("read") == "from op to op"
     assert lake.content("handed/over") == b"from op to op"
 
 
-def test_a_whole_url_below_the_own_one_is_as_good_as_a_key(
+def test_a_whole_url_below_the_base_url_is_taken_as_a_key(
     lake: Lake, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     (tmp_path / "local").write_text("1")
@@ -268,7 +270,9 @@ def test_a_whole_url_elsewhere_is_refused_and_named(
     assert list(lake.store.list()) == []
 
 
-def test_a_value_that_is_no_file_is_refused_and_none_is_nothing(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_a_value_that_is_no_file_is_refused_and_none_writes_nothing(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
     lake = Lake(url := f"file://{tmp_path}/lake", FileObjectIOManager(url=url))
     failure = handed_over(lake, instance, 7).failure_data_for_node("write")
     assert failure is not None
@@ -285,6 +289,6 @@ def test_credentials_in_vault_need_both_the_vault_and_the_path() -> None:
         manager.access("gs://bucket")
 
 
-def test_a_bucket_and_a_url_are_one_too_many() -> None:
+def test_a_bucket_and_a_url_together_are_refused() -> None:
     with pytest.raises(ValueError, match="give no url"):
         S3FileObjectIOManager(bucket="bucket", url="s3://other")

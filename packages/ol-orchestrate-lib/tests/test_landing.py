@@ -118,7 +118,7 @@ def landing(tmp_path: Path, instance: dg.DagsterInstance, request: pytest.Fixtur
     return Landing(tmp_path, instance, request.param)
 
 
-def test_what_is_new_is_written_and_recorded(landing: Landing) -> None:
+def test_a_new_version_is_written_and_recorded(landing: Landing) -> None:
     assert landing.run(
         "one", source_date=EARLY, row_count=3, schema=SCHEMA, metadata={"letters": 3, "site": None}
     ).success
@@ -142,7 +142,7 @@ def test_what_is_new_is_written_and_recorded(landing: Landing) -> None:
     assert {COLUMNS, LANDING_ZONE} <= tags.keys()
 
 
-def test_what_is_no_table_has_neither_rows_nor_columns(landing: Landing) -> None:
+def test_an_artifact_that_is_no_table_has_neither_rows_nor_columns(landing: Landing) -> None:
     landing.run("one")
     (recorded,) = landing.recorded()
     assert recorded.metadata.keys() == {"path", "object_key", "size"}
@@ -150,7 +150,7 @@ def test_what_is_no_table_has_neither_rows_nor_columns(landing: Landing) -> None
 
 
 @pytest.mark.parametrize("one_copy", [False, True], ids=["copies", "one copy"])
-def test_what_is_unchanged_is_neither_written_nor_recorded(landing: Landing, *, one_copy: bool) -> None:
+def test_an_unchanged_version_is_neither_written_nor_recorded(landing: Landing, *, one_copy: bool) -> None:
     landing.one_copy = one_copy
     landing.run("one")
     written = landing.times()
@@ -176,7 +176,7 @@ def test_a_version_that_comes_back_is_the_newest_object_again(landing: Landing) 
     assert landing.recorded_versions() == ["one", "two", "one"]
 
 
-def test_one_copy_is_always_the_latest(landing: Landing) -> None:
+def test_a_single_object_always_has_the_latest_version(landing: Landing) -> None:
     landing.one_copy = True
     for version in ("one", "two", "one"):
         landing.run(version)
@@ -221,7 +221,7 @@ def test_an_earlier_file_does_not_undo_a_later_one(landing: Landing) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")  # Dagster's own, in its helper for tests
-def test_what_is_unchanged_starts_nothing_downstream(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_an_unchanged_version_starts_nothing_downstream(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     landing = Landing(tmp_path, instance)
     defs = dg.Definitions(assets=landing.assets())
     tick = dg.evaluate_automation_conditions(defs=defs, instance=instance)

@@ -89,7 +89,7 @@ def test_any_text_stays_within_its_cell(text: str) -> None:
         ("lone \ud800", r"lone \ud800"),
     ],
 )
-def test_what_cannot_be_seen_is_shown_as_an_escape(text: str, shown: str) -> None:
+def test_an_invisible_character_is_shown_as_an_escape(text: str, shown: str) -> None:
     assert rendered(text).cells[0] == shown
 
 

@@ -301,7 +301,7 @@ class TestTokens:
         assert statuses == [200] * 8
         assert server.tokens == 2
 
-    def test_another_token_address(self, server: LoopbackApi) -> None:
+    def test_a_configured_token_address_is_used(self, server: LoopbackApi) -> None:
         server.on("/elsewhere", Reply({"access_token": "t", "expires_in": 60}))
         server.on(LISTING, page(["a"], 1))
         session = ApiSession(lambda: credentials(server, token_url=f"{server.url}/elsewhere/"))
@@ -327,28 +327,32 @@ class TestTokens:
 
 
 class TestRetries:
-    def test_retry_after_in_seconds(self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime) -> None:
+    def test_a_retry_after_in_seconds_is_waited_for(
+        self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime
+    ) -> None:
         server.on(LISTING, Reply(status=429, headers={"Retry-After": "37"}), page(["a"], 1))
         assert keys_of(api) == ["a"]
         assert fake_time.slept == [37]
 
-    def test_retry_after_as_a_date(self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime) -> None:
+    def test_a_retry_after_as_a_date_is_waited_for(
+        self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime
+    ) -> None:
         until = {"Retry-After": formatdate(time.time() + 90, usegmt=True)}
         server.on(LISTING, Reply(status=429, headers=until), page(["a"], 1))
         assert keys_of(api) == ["a"]
         assert fake_time.slept == [pytest.approx(90, abs=2)]
 
-    def test_a_date_counts_from_the_servers_own_clock(self) -> None:
+    def test_a_retry_after_as_a_date_counts_from_the_servers_own_clock(self) -> None:
         headers = {"Date": "Mon, 03 Feb 2020 10:00:00 GMT", "Retry-After": "Mon, 03 Feb 2020 10:01:30 GMT"}
         assert retry_after(headers) == 90
         assert retry_after(headers | {"Retry-After": "Mon, 03 Feb 2020 09:00:00 GMT"}) == 0
 
     @given(st.text(st.characters(codec="latin-1"), max_size=30))
-    def test_no_retry_after_makes_an_error_of_its_own(self, value: str) -> None:
+    def test_an_odd_retry_after_makes_no_error_of_its_own(self, value: str) -> None:
         wait = retry_after({"Retry-After": value})
         assert wait is None or wait >= 0
 
-    def test_server_errors_are_tried_again_with_growing_pauses(
+    def test_server_errors_are_retried_with_growing_pauses(
         self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime
     ) -> None:
         failures = [Reply(b"<html>down", status=status) for status in (500, 502, 503, 504)]
@@ -356,14 +360,16 @@ class TestRetries:
         assert keys_of(api) == ["a"]
         assert_growing(fake_time.slept)
 
-    def test_attempts_are_bounded(self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime) -> None:
+    def test_attempts_after_server_errors_are_bounded(
+        self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime
+    ) -> None:
         server.on(LISTING, Reply(status=503))
         with pytest.raises(ServiceError, match="status 503 at the last of 5 attempts"):
             keys_of(api)
         assert len(server.asked(LISTING)) == 5
         assert_growing(fake_time.slept)
 
-    def test_a_429_without_end_is_bounded_too(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_attempts_after_status_429_are_bounded(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, Reply(status=429, headers={"Retry-After": "0"}))
         with pytest.raises(ServiceError, match=r"status 429.*5 attempts"):
             keys_of(api)
@@ -377,7 +383,7 @@ class TestRetries:
             keys_of(api)
         assert (len(server.asked(LISTING)), fake_time.slept) == (1, [])
 
-    def test_the_token_address_is_retried_as_well(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_request_for_a_token_is_retried(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(TOKEN_PATH, Reply(status=502), Reply({"access_token": "t", "expires_in": 60}))
         server.on(LISTING, page(["a"], 1))
         assert keys_of(api) == ["a"]
@@ -393,7 +399,7 @@ class TestRetries:
             (451, PermanentServiceError),
         ],
     )
-    def test_what_a_retry_cannot_fix_is_tried_once(
+    def test_a_final_status_is_not_retried(
         self, server: LoopbackApi, api: OpenEdxApi, fake_time: FakeTime, status: int, error: type[PipelineError]
     ) -> None:
         server.on(LISTING, Reply({"detail": "as it is"}, status=status))
@@ -408,7 +414,7 @@ class TestRetries:
         assert keys_of(api) == ["a", "b"]
         assert len(fake_time.slept) == 1
 
-    def test_no_server_at_all(self, fake_time: FakeTime) -> None:
+    def test_a_missing_server_is_a_service_error(self, fake_time: FakeTime) -> None:
         with serving() as gone:
             pass
         session = ApiSession(lambda: credentials(gone), clock=fake_time.clock())
@@ -422,13 +428,13 @@ class TestRetries:
 
 
 class TestTimeouts:
-    def test_an_answer_that_stalls(self, server: LoopbackApi) -> None:
+    def test_a_response_that_stalls_is_given_up(self, server: LoopbackApi) -> None:
         self._assert_times_out(server, Reply({"a": 1}, drip=2.0), Timeouts(read=0.1))
 
-    def test_an_answer_that_drips(self, server: LoopbackApi) -> None:
+    def test_a_response_that_drips_is_given_up(self, server: LoopbackApi) -> None:
         self._assert_times_out(server, Reply(b"{" + b" " * 1000 + b"}", drip=0.02), Timeouts(read=5, total=0.1))
 
-    def test_headers_that_drip(self, server: LoopbackApi) -> None:
+    def test_headers_that_drip_are_given_up(self, server: LoopbackApi) -> None:
         slow = Reply({"a": 1}, headers={f"X-{n}": "slow" for n in range(100)}, header_drip=0.02)
         self._assert_times_out(server, slow, Timeouts(read=5, total=0.1))
 
@@ -457,7 +463,7 @@ class TestPages:
         server.on(LISTING, page(["a"], 1, end))
         assert keys_of(api) == ["a"]
 
-    def test_a_page_is_asked_for_only_when_it_is_wanted(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_page_is_requested_only_when_it_is_read(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, page(["a"], 2, "?page=2"), page(["b"], 2))
         first = next(api.pages(LISTING, Page[Thing]))
         assert first.count == 2
@@ -494,7 +500,7 @@ class TestPages:
             "?page=2",
         ],
     )
-    def test_a_next_with_another_scheme_port_case_or_none_is_asked_of_the_configured_address(
+    def test_a_next_with_another_scheme_port_or_case_or_without_a_host_goes_to_the_configured_address(
         self, server: LoopbackApi, link: str
     ) -> None:
         server.on(LISTING, page(["a"], 2, link), page(["b"], 2))
@@ -511,13 +517,13 @@ class TestPages:
             keys_of(api)
         assert len(str(caught.value)) < 300
 
-    def test_a_next_to_the_same_page_ends(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_next_to_the_same_page_is_an_error(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, page(["a"], 2, "?page=2"))
         with pytest.raises(BadInputError, match="leads back to a page already read"):
             keys_of(api)
         assert len(server.asked(LISTING)) == 2
 
-    def test_an_error_names_page_record_and_field(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_an_error_in_a_record_names_page_record_and_field(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         second = Reply({"count": 3, "next": None, "results": [{"key": "b"}, {"id": "hidden", "note": "hidden"}]})
         server.on(LISTING, page(["a"], 3, "?page=2"), second)
         with pytest.raises(BadInputError, match=r"\?page=2, page 2: record no\. 2, key: Field required$") as caught:
@@ -537,7 +543,7 @@ class TestPages:
         assert "hidden" not in str(caught.value)
         assert "seven" not in str(caught.value)
 
-    def test_a_listing_in_the_form_of_the_courses_api(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_listing_in_the_form_of_the_courses_api_is_read(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         def courses(*ids: str, next_link: str | None) -> Reply:
             pagination = {"next": next_link, "previous": None, "count": 3, "num_pages": 2}
             return Reply({"results": [{"id": course, "org": "X"} for course in ids], "pagination": pagination})
@@ -546,8 +552,8 @@ class TestPages:
         assert list(api.course_ids(page_size=2)) == ["a", "b", "c"]
 
 
-class TestWrongAnswers:
-    def test_html_instead_of_json(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+class TestWrongResponses:
+    def test_html_instead_of_json_is_an_error_with_an_excerpt(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         login = f"<html>\n<title>Sign in</title>{CLIENT_ID} eyJhbGciOiJSUzI1.eyJzdWIi.c2ln {SECRET}".encode()
         server.on(LISTING, Reply(login, headers={"Content-Type": "text/html; charset=utf-8"}))
         expected = (
@@ -582,7 +588,7 @@ class TestWrongAnswers:
             keys_of(api)
         assert time.process_time() - started < 1
 
-    def test_json_that_ends_early_may_pass(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_json_that_ends_early_is_transient(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, Reply(b'{"count": 1, "results": [{"key": "hidden", "no'))
         with pytest.raises(ServiceError, match=r"46 bytes.*may have been cut short") as caught:
             keys_of(api)
@@ -595,7 +601,7 @@ class TestWrongAnswers:
 
     @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"count": 1, "results": [{"key": "a", "note": [[['])
     @pytest.mark.parametrize("path", [LISTING, TOKEN_PATH])
-    def test_json_without_a_bottom_is_final(
+    def test_endlessly_nested_json_is_final(
         self, server: LoopbackApi, api: OpenEdxApi, path: str, opening: bytes
     ) -> None:
         depth = 100_000
@@ -607,7 +613,7 @@ class TestWrongAnswers:
         assert len(server.asked(path)) == 1
 
     @pytest.mark.parametrize("value", [b"{}", b"[]", b"1", b'{"a":1}'])
-    def test_an_answer_of_very_many_values_is_refused_unparsed(
+    def test_a_response_of_very_many_values_is_refused_unparsed(
         self, server: LoopbackApi, api: OpenEdxApi, value: bytes
     ) -> None:
         body = b'{"count": 1, "results": [' + b",".join([value] * (MAX_BODY // (len(value) + 1) - 100)) + b"]}"
@@ -623,12 +629,12 @@ class TestWrongAnswers:
         assert len(server.asked(LISTING)) == 1
 
     @pytest.mark.parametrize("body", [[], "text", None, 3])
-    def test_json_that_is_no_page(self, server: LoopbackApi, api: OpenEdxApi, body: object) -> None:
+    def test_json_that_is_no_page_is_final(self, server: LoopbackApi, api: OpenEdxApi, body: object) -> None:
         server.on(LISTING, Reply(body))
         with pytest.raises(PipelineError, match="but not a page of a listing"):
             keys_of(api)
 
-    def test_a_page_without_a_count(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_page_without_a_count_is_refused(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, Reply({"next": None, "results": []}))
         with pytest.raises(BadInputError, match="page 1: count: Field required"):
             keys_of(api)
@@ -644,7 +650,7 @@ class TestWrongAnswers:
             assert other.seen == []
         assert "hidden" not in str(caught.value)
 
-    def test_gzip_is_read(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_response_in_gzip_is_read(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         body = gzip.compress(page(["a"], 1).content())
         server.on(LISTING, Reply(body, headers={"Content-Encoding": "gzip"}))
         assert keys_of(api) == ["a"]
@@ -654,7 +660,7 @@ class TestWrongAnswers:
         with pytest.raises(BadInputError, match="larger than 32 MiB"):
             keys_of(api)
 
-    def test_no_more_is_read_than_the_limit(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_response_is_read_up_to_the_limit_only(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(LISTING, Reply(b" " * (1 << 20), repeat=4 * MAX_BODY >> 20))
         with pytest.raises(BadInputError, match="larger than 32 MiB"):
             keys_of(api)
@@ -668,7 +674,7 @@ class TestWrongAnswers:
 
 
 class TestBudget:
-    def test_the_request_too_many_is_refused_here(self, server: LoopbackApi, fake_time: FakeTime) -> None:
+    def test_a_request_beyond_the_budget_is_not_sent(self, server: LoopbackApi, fake_time: FakeTime) -> None:
         server.on(LISTING, page(["a"], 1))
         session = ApiSession(lambda: credentials(server), requests_per_hour=4, clock=fake_time.clock())
         with OpenEdxApi(session) as api:
@@ -681,7 +687,7 @@ class TestBudget:
             fake_time.now += 3420
             assert keys_of(api) == ["a"]
 
-    def test_retries_count(self, server: LoopbackApi, fake_time: FakeTime) -> None:
+    def test_retries_count_against_the_budget(self, server: LoopbackApi, fake_time: FakeTime) -> None:
         server.on(LISTING, Reply(status=503))
         session = ApiSession(lambda: credentials(server), requests_per_hour=3, clock=fake_time.clock())
         with OpenEdxApi(session) as api, pytest.raises(ServiceError, match="3 requests within an hour"):
@@ -704,7 +710,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize("index", range(len(REPLIES)))
     @pytest.mark.parametrize("path", [LISTING, TOKEN_PATH])
-    def test_no_error_holds_one(
+    def test_no_error_holds_a_secret(
         self,
         server: LoopbackApi,
         api: OpenEdxApi,
@@ -731,14 +737,16 @@ class TestSecrets:
             assert secret not in shown
 
     @pytest.mark.parametrize("path", [LISTING, TOKEN_PATH])
-    def test_no_content_type_holds_a_part_of_one(self, server: LoopbackApi, api: OpenEdxApi, path: str) -> None:
+    def test_no_quoted_content_type_holds_a_part_of_a_secret(
+        self, server: LoopbackApi, api: OpenEdxApi, path: str
+    ) -> None:
         for length in range(60 - len(SECRET), 60):
             server.on(path, Reply(b"x", status=400, headers={"Content-Type": "t" * length + SECRET}))
             with pytest.raises(PipelineError) as caught:
                 keys_of(api)
             assert SECRET[:4] not in str(caught.value)
 
-    def test_repr_shows_addresses_only(self, server: LoopbackApi) -> None:
+    def test_the_repr_of_credentials_shows_addresses_only(self, server: LoopbackApi) -> None:
         shown = repr(credentials(server))
         assert server.url in shown
         assert SECRET not in shown
@@ -746,7 +754,7 @@ class TestSecrets:
 
 
 class TestCredentials:
-    def test_of_a_secret(self) -> None:
+    def test_credentials_are_read_from_a_secret(self) -> None:
         secret = {"id": "i", "secret": "s\n", "url": "https://a.example/", "studio_url": "https://s.example"}
         read = ApiCredentials.from_secret("some/path", secret)
         assert (read.client_id, read.client_secret, read.url) == ("i", "s", "https://a.example")
@@ -755,12 +763,12 @@ class TestCredentials:
         with_token_url = ApiCredentials.from_secret("some/path", secret | {"token_url": "https://t.example/token"})
         assert with_token_url.token_url == "https://t.example/token"  # noqa: S105 - an address
 
-    def test_a_field_that_is_missing_is_named(self) -> None:
+    def test_a_missing_field_of_a_secret_is_named(self) -> None:
         with pytest.raises(AccessRefusedError, match="some/path has no secret and no url") as caught:
             ApiCredentials.from_secret("some/path", {"id": CLIENT_ID, "secret": ""})
         assert CLIENT_ID not in str(caught.value)
 
-    def test_of_the_environment(self) -> None:
+    def test_credentials_are_read_from_the_environment(self) -> None:
         environ = {"X_API_URL": "https://a.example", "X_API_TOKEN_URL": "https://t.example/token"}
         with pytest.raises(AccessRefusedError, match="X_API_CLIENT_ID and X_API_CLIENT_SECRET not set"):
             ApiCredentials.from_environ("X_API", environ)
@@ -780,7 +788,7 @@ class TestCredentials:
             "https://[::1",
         ],
     )
-    def test_an_address_that_is_none_is_refused_unseen(self, url: str) -> None:
+    def test_an_invalid_address_is_refused_without_repeating_it(self, url: str) -> None:
         with pytest.raises(BadInputError, match=r"The API address( has another form than|.*is refused)"):
             ApiCredentials("i", "s", url)
 
@@ -798,13 +806,13 @@ class TestCredentials:
 class TestCourses:
     COURSE = "course-v1:MITx+6.00x+1T2020"
 
-    def test_outline_and_structure(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_the_outline_and_the_structure_of_a_course_are_read(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on(f"/api/learning_sequences/v1/course_outline/{self.COURSE}", Reply({"title": "T"}))
         server.on(f"/api/course-structure/v0/{self.COURSE}/", Reply({"block": {"category": "course"}}))
         assert api.course_outline(self.COURSE) == {"title": "T"}
         assert api.course_structure(self.COURSE) == {"block": {"category": "course"}}
 
-    def test_blocks(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_the_blocks_of_a_course_are_read(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on("/api/courses/v1/blocks/", Reply({"root": "r", "blocks": {"r": {"children": []}}}))
         assert api.course_blocks(self.COURSE)["root"] == "r"
         query = server.asked("/api/courses/v1/blocks/")[0].query
@@ -815,7 +823,7 @@ class TestCourses:
             "requested_fields": ["children"],
         }
 
-    def test_export(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_an_export_is_started_and_followed(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         export = "/api/courses/v0/export/"
         urls = {self.COURSE: "https://bucket.example/a.tar.gz"}
         server.on(export, Reply({"upload_urls": urls, "upload_task_ids": {self.COURSE: "task"}, "failed_uploads": {}}))
@@ -827,7 +835,7 @@ class TestCourses:
         assert states == ["In Progress", "Succeeded"]
         assert server.asked(f"{export}{self.COURSE}/")[0].query == {"task_id": ["task"]}
 
-    def test_export_needs_studio(self, server: LoopbackApi) -> None:
+    def test_an_export_without_studio_is_refused(self, server: LoopbackApi) -> None:
         with (
             OpenEdxApi.connect(lambda: credentials(server, studio_url="")) as api,
             pytest.raises(BadInputError, match="no address of Studio"),
@@ -835,17 +843,19 @@ class TestCourses:
             api.export_courses([self.COURSE])
         assert server.seen == []
 
-    def test_an_old_id_keeps_its_slashes(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_an_old_course_id_keeps_its_slashes(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         server.on("/api/course-structure/v0/MITx/6.00x/2012_Fall/", Reply({}))
         assert api.course_structure("MITx/6.00x/2012_Fall") == {}
 
     @pytest.mark.parametrize("course_id", ["", "a/../../../admin", "..", "a//b"])
-    def test_an_id_cannot_lead_to_another_path(self, server: LoopbackApi, api: OpenEdxApi, course_id: str) -> None:
+    def test_a_course_id_cannot_lead_to_another_path(
+        self, server: LoopbackApi, api: OpenEdxApi, course_id: str
+    ) -> None:
         with pytest.raises(BadInputError, match="is no course id"):
             api.course_outline(course_id)
         assert server.seen == []
 
-    def test_an_id_cannot_bring_a_query(self, server: LoopbackApi, api: OpenEdxApi) -> None:
+    def test_a_course_id_cannot_bring_a_query(self, server: LoopbackApi, api: OpenEdxApi) -> None:
         with pytest.raises(MissingObjectError):
             api.course_outline("a?b=c#d")
         assert server.seen[-1].path.endswith("/course_outline/a%3Fb%3Dc%23d")

@@ -103,7 +103,7 @@ class TestBlocks:
             b'<video url_name="inline" edx_video_id="id-1"><video_asset duration="12.5"/></video>'
         )
 
-    def test_what_is_no_block_is_none(self) -> None:
+    def test_elements_that_are_no_blocks_have_no_row(self) -> None:
         course = course_of(
             {
                 "course/2024.xml": '<course><!-- <chapter url_name="no"/> --><textbook title="t"/><?pi x?></course>',
@@ -117,13 +117,13 @@ class TestBlocks:
         )
         assert keys(course) == [("course", "2024"), ("html", "h"), ("poll", "p")]
 
-    def test_blocks_inside_an_unknown_xblock_are_those_that_say_so(self) -> None:
+    def test_only_marked_elements_inside_an_unknown_xblock_are_blocks(self) -> None:
         course = course_of(
             {"maze/m.xml": '<maze><wall/><video url_name="w" sub="x"/><cell xblock-family="xblock.v1"/></maze>'}
         )
         assert keys(course)[1:] == [("maze", "m"), ("video", "w"), ("cell", "m_cell_1")]
 
-    def test_a_child_that_is_nowhere_is_missing(self) -> None:
+    def test_a_child_without_a_definition_is_missing(self) -> None:
         course = course_of({"course/2024.xml": '<course><chapter url_name="gone"/></course>'})
         assert [tuple(reference) for reference in course.missing] == [(("course", "2024"), ("chapter", "gone"))]
 
@@ -142,7 +142,7 @@ class TestBlocks:
             ("course/video/b.xml", 'not used: <video url_name="b"/> is defined inline in course/vertical/v.xml')
         ]
 
-    def test_a_file_that_is_read_before_an_inline_definition_of_its_name_counts(self) -> None:
+    def test_a_file_before_an_inline_definition_of_its_name_is_used(self) -> None:
         files = {
             "course/2024.xml": '<course><vertical url_name="z"/><vertical url_name="a"/></course>',
             "vertical/z.xml": '<vertical><html url_name="x"/></vertical>',
@@ -185,7 +185,7 @@ class TestBlocks:
         assert block(course, "x").parent == ("vertical", "a")
         assert [problem.what[:12] for problem in course.problems] == ["a second use"]
 
-    def test_of_definitions_to_which_the_course_does_not_lead_the_first_counts_too(self) -> None:
+    def test_the_first_definition_of_an_orphan_is_used(self) -> None:
         files = {
             "course/2024.xml": "<course/>",
             "vertical/a.xml": '<vertical><vertical url_name="b"/></vertical>',
@@ -219,7 +219,7 @@ class TestBlocks:
         assert course.problems == ()
         assert course.missing == ()
 
-    def test_blocks_deep_in_a_leaf_are_those_that_say_so(self) -> None:
+    def test_only_marked_elements_deep_in_a_leaf_are_blocks(self) -> None:
         problem = (
             '<problem><section><p><video src="film.mp4"/><video url_name="v" sub="x"/></p><group/></section></problem>'
         )
@@ -250,7 +250,7 @@ class TestBlocks:
         second = 'a second use of <abtest url_name="t"/>; left out here'
         assert [problem.what for problem in course.problems] == [second, second]
 
-    def test_a_pointer_to_an_element_that_is_no_block_and_nowhere_is_missing(self) -> None:
+    def test_a_pointer_to_a_missing_file_of_groups_is_missing(self) -> None:
         course = course_of({"course/2024.xml": '<course><abtest url_name="t"/></course>'})
         assert [tuple(reference.child) for reference in course.missing] == [("abtest", "t")]
 
@@ -285,7 +285,7 @@ class TestBlocks:
         assert [each.key.block_id for each in course.blocks].count("x") == 1
         assert [problem.what[:12] for problem in course.problems] == ["a second use"] * 2
 
-    def test_deep_nesting_is_no_matter(self) -> None:
+    def test_deeply_nested_blocks_are_read(self) -> None:
         depth = 2_000
         files = {f"vertical/{n}.xml": f'<vertical><vertical url_name="{n + 1}"/></vertical>' for n in range(depth)}
         course = course_of(files | {"course/2024.xml": '<course><vertical url_name="0"/></course>'})
@@ -318,7 +318,7 @@ class TestOddExports:
             assert assets.manifest()["file_count"] == 0
         assert (course.course_id, len(course.blocks), course.problems) == ("course-v1:MITx+6.00x+2024", 1, ())
 
-    def test_the_whole_course_inline_in_course_xml(self) -> None:
+    def test_a_course_inline_in_course_xml_is_read(self) -> None:
         text = (
             '<course url_name="r" org="o" course="n" display_name="T"><chapter url_name="c"><html/></chapter></course>'
         )
@@ -524,7 +524,7 @@ class TestPolicies:
         assert problem.path == "course/policies/2024/policy.json"
         assert "are read as null; there are 3" in problem.what
 
-    def test_older_places_work(self) -> None:
+    def test_policies_in_their_older_places_are_read(self) -> None:
         policy = json.dumps({"course/2024": {"tags": ["old"]}})
         grading = json.dumps({"GRADER": [{"type": "HW"}], "GRADE_CUTOFFS": {"Pass": 0.5}})
         course = course_of(
@@ -588,7 +588,7 @@ class TestPolicies:
 
 
 class TestRows:
-    def test_course_metadata(self) -> None:
+    def test_the_row_of_course_metadata_has_the_settings_of_the_run(self) -> None:
         attributes = {
             "display_name": "T",
             "start": '"2020-01-01T00:00:00Z"',
@@ -658,7 +658,7 @@ class TestRows:
             common | {"video_block_id": "alone", "edx_video_id": "id-2", "duration": None},
         ]
 
-    def test_course_xml_blocks(self) -> None:
+    def test_course_xml_blocks_has_a_row_for_each_block(self) -> None:
         by_id = {row["block_id"]: row for row in rows(course_of(SMALL), "course_xml_blocks")}
         assert len(by_id) == 9
         assert by_id["p"] == {
@@ -699,7 +699,7 @@ class TestRows:
 
 
 class TestDataVersions:
-    def test_the_version_is_of_the_content_without_the_time(self) -> None:
+    def test_the_data_version_leaves_out_the_time(self) -> None:
         output = course_outputs(course_of(SMALL), source_system="prod")["course_xml_blocks"]
         lines = [json.loads(line) for line in output.chunks("2024")]
         for line in lines:
@@ -858,7 +858,7 @@ class TestSecrets:
         delivered["objects"] = repr(course).encode()
         assert [name for name, data in delivered.items() if CANARY.encode() in data] == []
 
-    def test_everything_else_is_still_there(self) -> None:
+    def test_content_beside_passports_is_kept(self) -> None:
         with StaticAssets() as assets:
             course = read_course(io.BytesIO(export(self.FILES)), static_assets=assets)
             paths = [file["path"] for file in assets.manifest()["files"]]
@@ -932,7 +932,7 @@ class TestSecrets:
             assert assets.manifest()["file_count"] == 1
         assert block(course, "h").raw_xml == page.encode()
 
-    def test_a_page_that_names_them_in_one_element_and_shows_them_in_another(self) -> None:
+    def test_passports_in_another_element_than_their_name_are_cut_out(self) -> None:
         page = f"<html><p>lti_passports:</p> <code>{PASSPORT}</code> 10:30 a:b {PASSPORT}</html>"
         assert CANARY.encode() not in block(course_of(self.BASE | {"html/h.xml": page}), "h").raw_xml
 
@@ -945,7 +945,7 @@ class TestSecrets:
             f"<html lti_passports='x'><?{CANARY} ",
         ],
     )
-    def test_the_problem_of_a_broken_file_quotes_nothing_of_them(self, text: str) -> None:
+    def test_the_problem_of_a_broken_file_quotes_no_passport(self, text: str) -> None:
         course = course_of(self.BASE | {"html/h.xml": text})
         (problem,) = course.problems
         assert str(problem).startswith("course/html/h.xml:1:")
@@ -956,7 +956,7 @@ class TestSecrets:
         "path", ["policies/2024/policy.json", "policies/2024.json", "policies/2024/grading_policy.json"]
     )
     @pytest.mark.parametrize("text", [AS_JSON[:-1], AS_JSON + ",", "{'course/2024': " + AS_JSON, AS_JSON + "\\"])
-    def test_the_problem_of_a_broken_policy_quotes_nothing_of_them(self, path: str, text: str) -> None:
+    def test_the_problem_of_a_broken_policy_quotes_no_passport(self, path: str, text: str) -> None:
         with StaticAssets() as assets:
             files = {**self.BASE, path: text}
             course = read_course(io.BytesIO(export(files)), static_assets=assets)
@@ -1038,12 +1038,12 @@ def test_every_reference_of_any_graph_leads_to_a_block_or_is_missing(graph: dict
             assert (child in there) != ((each.key, child) in missing)
 
 
-def test_chunks_are_as_good_as_a_file() -> None:
+def test_a_course_is_read_from_chunks_as_from_a_file() -> None:
     data = export({"course.xml": POINTER, **SMALL})
     chunks = [data[start : start + 7] for start in range(0, len(data), 7)]
     assert read_course(chunks) == course_of(SMALL)
 
 
-def test_a_course_without_org_is_an_error_that_says_so() -> None:
+def test_a_course_without_org_is_an_error_that_names_the_file() -> None:
     with pytest.raises(CourseExportError, match=r"no org or no course number"):
         course_of({"course.xml": '<course url_name="x" course="y"/>'})

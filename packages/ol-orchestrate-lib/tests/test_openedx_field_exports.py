@@ -195,7 +195,7 @@ def test_a_course_xml_with_attributes_is_the_course(source: str) -> None:
     assert [problem.path for problem in found.course.problems] == ["course/course/R1.xml"]
 
 
-def test_dates_and_titles_of_the_policy_hold(source: str) -> None:
+def test_dates_and_titles_of_the_policy_override_the_xml(source: str) -> None:
     found = outputs_of(source, "olx_dates_in_policy")
     assert found.rows["course_metadata"] == metadata(
         title="Title in policy",

@@ -96,7 +96,7 @@ class TestNoExports:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_the_error_says_what_it_is(self, data: bytes, what: str) -> None:
+    def test_the_error_of_a_file_that_is_no_export_names_its_format(self, data: bytes, what: str) -> None:
         with pytest.raises(CourseExportError, match=f"^x.xml.tar.gz .*{what}|^x.xml.tar.gz: .*{what}") as caught:
             read(data)
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
@@ -149,7 +149,7 @@ class TestNoExports:
 
     @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
     @settings(max_examples=150)
-    def test_any_flipped_byte_gives_the_course_or_an_error_for_people(self, place: int, flip: int) -> None:
+    def test_any_flipped_byte_gives_the_course_or_an_error_for_operators(self, place: int, flip: int) -> None:
         data = bytearray(WHOLE)
         data[place] ^= flip
         try:
@@ -321,7 +321,7 @@ class TestDocuments:
             with_file("c/vertical/v.xml", b"<vertical>" + b"<html/>" * 100 + b"</vertical>")
 
     @pytest.mark.parametrize("text", [b"{", b"\xff", b"[]", b'"x"', b'{"course/r": 3}', b"{}"])
-    def test_a_policy_that_is_none_is_reported(self, text: bytes) -> None:
+    def test_a_policy_that_is_no_object_is_reported(self, text: bytes) -> None:
         course = with_file("c/policies/r/policy.json", text)
         assert list(problems(course)) == ["c/policies/r/policy.json"]
         assert list(course_outputs(course, source_system="prod")["course_policy"].chunks("")) == []
@@ -362,7 +362,7 @@ class TestBombs:
         tracemalloc.stop()
         assert peak < 16 << 20
 
-    def test_the_error_names_what_to_raise_for_a_real_course_and_that_helps(self) -> None:
+    def test_the_error_of_a_bomb_names_the_setting_to_raise_for_a_real_course(self) -> None:
         unpacked = gzip.decompress(b"".join(self.bomb("c/about/zeros.html", 70 << 20))) + bytes(1_024)
         archive = gzip.compress(unpacked)
         with pytest.raises(
@@ -371,7 +371,7 @@ class TestBombs:
             read_course(io.BytesIO(archive), ratio_limit=RatioLimit(900, "RATIO"))
         assert len(read_course(io.BytesIO(archive), ratio_limit=RatioLimit(1_100, "RATIO")).blocks) == 1
 
-    def test_a_bomb_after_the_end_of_the_tar_is_refused_too(self) -> None:
+    def test_a_bomb_after_the_end_of_the_tar_is_refused(self) -> None:
         data = tar_of(member("c/course.xml", POINTER)) + bytes(100 << 20)
         with pytest.raises(CourseExportError, match="unpacks to more than 200 times"):
             read(gzip.compress(data))

@@ -48,7 +48,7 @@ def files_of(name: str) -> list[PurePosixPath]:
     return [PurePosixPath(*path.parts[1:]) for path in paths if not path.name.startswith("._")]
 
 
-def test_each_gives_its_course(name: str) -> None:
+def test_each_real_export_gives_its_course(name: str) -> None:
     with path_of(name).open("rb") as file:
         course = read_course(file)
     assert (course.course_id, len(course.blocks), len(course.videos)) == COURSES[name]
@@ -100,7 +100,7 @@ def test_no_lti_passport_of_the_demo_course_is_in_an_output() -> None:
     assert b"jupyter:811a44" not in delivered
 
 
-def test_signatories_of_the_kitchen_sink() -> None:
+def test_the_signatories_of_the_kitchen_sink_are_read() -> None:
     with path_of("olx/oxa-kitchen-sink").open("rb") as file:
         outputs = course_outputs(read_course(file), source_system="prod")
     (line,) = outputs["course_certificate_signatory"].chunks("now")
@@ -109,7 +109,7 @@ def test_signatories_of_the_kitchen_sink() -> None:
     assert row["course_id"] == "course-v1:Microsoft+KS101+course"
 
 
-def test_a_structure_without_a_course_block() -> None:
+def test_a_structure_without_a_course_block_is_read() -> None:
     with (DATA / "edx-package" / "edX-DemoX-Demo_Course-course_structure-acceptance.json").open("rb") as file:
         structure = read_course_structure(file)
     outputs = structure_outputs(structure, course_id="edX-DemoX-Demo_Course", source_system="prod")

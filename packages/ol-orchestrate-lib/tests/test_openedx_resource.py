@@ -108,14 +108,14 @@ def unreachable_vault() -> Vault:
 
 
 class TestFactory:
-    def test_reads_the_credentials_from_vault(self, vault: Vault, deployment: Deployment) -> None:
+    def test_the_factory_reads_the_credentials_from_vault(self, vault: Vault, deployment: Deployment) -> None:
         resource = OpenEdxApiClientFactory(deployment="edxorg", vault=vault, secret_path=IN_THE_TEST_VAULT)
         assert deployment.clients == []
         assert list(resource.client.course_ids()) == ["course-v1:a+b+c"]
         assert deployment.clients == [CLIENT_ID]
         resource.client.close()
 
-    def test_the_path_of_the_secret(self, unreachable_vault: Vault) -> None:
+    def test_the_path_of_the_secret_contains_the_deployment(self, unreachable_vault: Vault) -> None:
         resource = OpenEdxApiClientFactory(deployment="edxorg", vault=unreachable_vault)
         with pytest.raises(PipelineError, match="secret-data/pipelines/edx/edxorg/edx-oauth-client"):
             resource.credentials()
@@ -128,7 +128,7 @@ class TestFactory:
         assert list(resource.client.course_ids()) == ["course-v1:a+b+c"]
         resource.client.close()
 
-    def test_some_variables_are_an_error(
+    def test_some_of_the_four_variables_are_an_error(
         self, unreachable_vault: Vault, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         set_variables(monkeypatch, deployment)
@@ -137,7 +137,7 @@ class TestFactory:
         with pytest.raises(AccessRefusedError, match="EDXORG_API_CLIENT_SECRET not set"):
             next(resource.client.course_ids())
 
-    def test_variables_of_another_deployment(
+    def test_variables_of_another_deployment_are_ignored(
         self, unreachable_vault: Vault, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in zip(VARIABLES, (deployment.url, deployment.url, "i", "s"), strict=True):
@@ -183,7 +183,9 @@ class TestFactory:
 
 
 class TestClient:
-    def test_reads_two_variables_at_first_use(self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_client_reads_two_variables_at_first_use(
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         resource = OpenEdxApiClient(
             base_url=deployment.url,
             client_id_variable="SOME_ID",

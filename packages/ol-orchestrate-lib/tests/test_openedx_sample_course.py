@@ -19,7 +19,7 @@ sample = pytest.importorskip("edxorg.samples.course_xml")
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 50, 1_000])
-def test_what_the_summary_says_is_what_is_read(tmp_path: Path, blocks: int) -> None:
+def test_the_summary_of_the_sample_agrees_with_the_reader(tmp_path: Path, blocks: int) -> None:
     path = tmp_path / "course.xml.tar.gz"
     summary = sample.write_sample_course_xml(path, blocks=blocks, seed=3, static_bytes=100)
     with StaticAssets() as assets, path.open("rb") as file:

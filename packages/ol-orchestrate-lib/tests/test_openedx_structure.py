@@ -65,7 +65,7 @@ DOCUMENT = {
 
 
 class TestRows:
-    def test_course_blocks_in_reading_order(self) -> None:
+    def test_course_blocks_has_rows_in_reading_order(self) -> None:
         found = rows(structure_of(DOCUMENT), "course_blocks")
         assert [(row["block_id"], row["block_index"], row["block_parent"]) for row in found] == [
             ("c/course", 1, None),
@@ -93,7 +93,7 @@ class TestRows:
             "retrieved_at": "2024-05-06",
         }
 
-    def test_flattened_course_structure(self) -> None:
+    def test_flattened_course_structure_has_one_row_with_joined_keys(self) -> None:
         (row,) = rows(structure_of(DOCUMENT), "flattened_course_structure")
         flat = row.pop("course_structure_flattened")
         assert row == {
@@ -170,7 +170,7 @@ class TestOddStructures:
         assert [block.index for block in structure.blocks] == [1, 2, 3]
         assert [problem.what[:7] for problem in structure.problems] == ["a cycle"] * 3
 
-    def test_a_cycle_that_nothing_leads_to_is_there(self) -> None:
+    def test_blocks_of_a_cycle_without_a_parent_have_rows(self) -> None:
         structure = structure_of({"a": entry("course"), "b": entry("chapter", "c"), "c": entry("vertical", "b")})
         assert [(block.block_id, block.index) for block in structure.blocks] == [("a", 1), ("b", 0), ("c", 0)]
 
@@ -235,7 +235,7 @@ class TestOddStructures:
         assert {row["course_title"] for row in rows(structure, "course_blocks")} == {"B"}
         assert "2 course blocks" in structure.problems[0].what
 
-    def test_keys_of_older_courses_are_keys(self) -> None:
+    def test_usage_keys_of_older_courses_are_read(self) -> None:
         course, chapter = "i4x://MITx/6.00x/course/2012_Fall", "i4x://MITx/6.00x/chapter/Week_1"
         structure = structure_of({chapter: entry("chapter"), course: entry("course", chapter)})
         assert [(block.block_id, block.parent) for block in structure.blocks] == [(course, None), (chapter, course)]

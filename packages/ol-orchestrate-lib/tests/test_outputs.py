@@ -69,11 +69,11 @@ def test_a_run_that_needs_no_folder_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_day_is_in_the_name(tmp_path: Path) -> None:
+def test_a_daily_folder_has_the_day_in_its_name(tmp_path: Path) -> None:
     assert execute(DailyResultsDir(parent=str(tmp_path))).name.startswith(f"{datetime.now(UTC):%Y-%m-}")
 
 
-def test_the_dead_are_swept_and_the_living_are_spared(tmp_path: Path) -> None:
+def test_folders_of_dead_processes_are_swept_and_others_are_spared(tmp_path: Path) -> None:
     dead, living = (
         subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", RUN_OF_ANOTHER_PROCESS, str(tmp_path)],
@@ -128,7 +128,7 @@ def test_a_folder_that_is_just_being_made_is_spared(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("kind", ["open to others", "a link elsewhere"])
-def test_a_place_that_others_can_reach_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_folder_that_other_users_can_reach_is_refused(tmp_path: Path, kind: str) -> None:
     base = tmp_path / f"ol-orchestrate-results-{os.getuid()}"
     if kind == "open to others":
         base.mkdir()

@@ -31,7 +31,7 @@ from ol_orchestrate.resources.secrets.vault import Vault
         "resources.secrets.vault.Vault",
     ],
 )
-def test_it_is_there(name: str) -> None:
+def test_each_public_name_can_be_imported(name: str) -> None:
     module, _, attribute = f"ol_orchestrate.{name}".rpartition(".")
     assert hasattr(import_module(module), attribute)
 

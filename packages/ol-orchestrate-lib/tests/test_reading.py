@@ -134,7 +134,7 @@ MD5 = "0123456789abcdef" * 2
         ({"ETag": f'"{MD5}"', "ChecksumSHA256": SHA}, ExpectedChecksum("sha256", bytes(32))),
     ],
 )
-def test_what_s3_announces(head: dict[str, str], expected: ExpectedChecksum | None) -> None:
+def test_the_checksums_that_s3_announces_are_read(head: dict[str, str], expected: ExpectedChecksum | None) -> None:
     assert expected_by_s3(head) == expected
 
 

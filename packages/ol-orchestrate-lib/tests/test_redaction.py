@@ -107,7 +107,7 @@ def test_every_field_of_a_mapping_and_each_line_of_a_key_is_secret() -> None:
 
 
 @pytest.mark.parametrize("short", ["", "abc", "12345", True, None])
-def test_what_is_too_short_to_be_told_from_words_stays(short: object) -> None:
+def test_a_secret_as_short_as_a_word_is_not_taken_out(short: object) -> None:
     remember_secrets(short)
     assert redact(f"a word {short} abcdef 123456") == f"a word {short} abcdef 123456"
 
@@ -129,7 +129,7 @@ def test_what_is_too_short_to_be_told_from_words_stays(short: object) -> None:
         ),
     ],
 )
-def test_what_looks_like_a_credential_is_taken_out_unknown(text: str, shown: str) -> None:
+def test_an_unknown_text_in_the_form_of_a_credential_is_taken_out(text: str, shown: str) -> None:
     assert redact(text) == shown
 
 

@@ -11,7 +11,7 @@ from ol_orchestrate.lib.retrying import pauses, retried
 
 
 @pytest.mark.parametrize(("error", "requests"), [(ServiceError, 4), (BadInputError, 1)])
-def test_only_errors_that_may_pass_are_repeated_and_so_often(
+def test_only_transient_errors_are_retried_and_at_most_so_often(
     monkeypatch: pytest.MonkeyPatch, error: type[PipelineError], requests: int
 ) -> None:
     monkeypatch.setattr(retrying, "PAUSE", 0)

@@ -71,7 +71,9 @@ def test_gcs_keeps_an_object_and_counts_generations(
     assert second.crc32c != first.crc32c
 
 
-def test_gcs_answers_obstore(gcs_server: GCSServer, gcs_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gcs_emulator_serves_obstore(
+    gcs_server: GCSServer, gcs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import obstore  # noqa: PLC0415
     from google.cloud import storage  # noqa: PLC0415
     from obstore.store import GCSStore  # noqa: PLC0415

@@ -778,7 +778,7 @@ def test_a_header_of_s3_that_cannot_be_read_is_final(
     assert len(server.requests) <= (2 if operation == "read" else 1)
 
 
-def test_a_listing_of_s3_with_a_status_of_another_kind_of_answer_is_final(
+def test_a_listing_of_s3_with_a_status_of_another_kind_of_response_is_final(
     s3_at: Callable[[ScriptedServer], ObjectStore],
 ) -> None:
     with (

@@ -105,7 +105,7 @@ class TestEveryStore:
             assert abs(modified - each.modified.timestamp()) < 1
         assert store.list_folder("nothing") == []
 
-    def test_an_empty_object(self, store: ObjectStore) -> None:
+    def test_an_empty_object_is_written_and_read(self, store: ObjectStore) -> None:
         store.write("empty", b"")
         assert content(store, "empty") == b""
 
@@ -236,17 +236,17 @@ class TestEveryStore:
         ("file:///", ("file", "", "/")),
     ],
 )
-def test_urls_of_stores(url: str, parts: tuple[str, str, str]) -> None:
+def test_each_url_opens_its_store(url: str, parts: tuple[str, str, str]) -> None:
     assert split_url(url) == parts
 
 
 @pytest.mark.parametrize("url", ["", "bucket", "http://x/y", "s3://", "file://relative", "s3:/bucket", "/tmp"])  # noqa: S108
-def test_other_urls_are_refused_with_an_example(url: str) -> None:
+def test_urls_of_no_store_are_refused_with_an_example(url: str) -> None:
     with pytest.raises(BadInputError, match="s3://bucket/prefix"):
         open_store(url)
 
 
-def test_a_profile_with_its_own_endpoint(
+def test_the_endpoint_of_a_profile_is_used(
     moto_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, credentials = tmp_path / "config", tmp_path / "credentials"
@@ -336,7 +336,7 @@ class TestFolder:
         assert (tmp_path / "store/a/b").read_bytes() == b"2"
 
     @pytest.mark.parametrize("umask", [0o000, 0o022])
-    def test_what_it_makes_is_for_its_user_alone(self, tmp_path: Path, umask: int) -> None:
+    def test_files_and_folders_of_a_store_are_for_its_user_alone(self, tmp_path: Path, umask: int) -> None:
         before = os.umask(umask)
         try:
             open_store(f"file://{tmp_path}/new/store").write("a/b/key", b"1", metadata={"version": "1"})
@@ -346,7 +346,7 @@ class TestFolder:
         folders = dict.fromkeys(("new", "store", ".unfinished", "a", "b"), 0o700)
         assert modes == {**folders, "key": 0o600, ".key.metadata": 0o600}
 
-    def test_a_folder_that_was_there_keeps_its_mode(self, tmp_path: Path) -> None:
+    def test_an_existing_folder_keeps_its_mode(self, tmp_path: Path) -> None:
         (tmp_path / "store" / "a").mkdir(parents=True)
         for folder in (tmp_path / "store", tmp_path / "store" / "a"):
             folder.chmod(0o755)
@@ -429,7 +429,7 @@ def test_bytes_from_the_middle_of_a_file_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("server", ["gcs_server", "moto_server"])
-def test_a_bucket_that_is_not_there_is_said(
+def test_a_missing_bucket_is_an_error_that_names_it(
     server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in request.getfixturevalue(server).environment.items():

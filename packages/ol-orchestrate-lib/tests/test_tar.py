@@ -126,7 +126,7 @@ class TestRealArchives:
         assert by_us(pieces(data, size)) == expected
 
     @pytest.mark.parametrize("format_", ["v7", "oldgnu", "gnu", "ustar", "pax"])
-    def test_an_archive_of_the_systems_tar(self, format_: str, tmp_path: Path) -> None:
+    def test_an_archive_of_the_systems_tar_is_read(self, format_: str, tmp_path: Path) -> None:
         folder = tmp_path / "ora"
         folder.mkdir()
         (folder / "a.sql").write_bytes(CONTENT)
@@ -173,13 +173,13 @@ class TestRealArchives:
             data = path.read_bytes()
             assert by_us(gunzip(pieces(data))) == by_tarfile(gzip.decompress(data)), path
 
-    def test_a_size_over_8_gib_in_binary(self) -> None:
+    def test_a_size_over_8_gib_in_binary_is_read(self) -> None:
         info = tarfile.TarInfo("large")
         info.size = 1 << 34
         entry = next(tar_entries([info.tobuf(tarfile.GNU_FORMAT)]))
         assert (entry.name, entry.size) == ("large", 1 << 34)
 
-    def test_a_checksum_of_signed_bytes_is_right_too(self) -> None:
+    def test_a_header_with_a_checksum_of_signed_bytes_is_read(self) -> None:
         header = bytearray(member("ü.sql"))
         header[148:156] = b" " * 8
         signed = sum(byte - 256 if byte > 127 else byte for byte in header)
@@ -310,7 +310,7 @@ class TestHostileArchives:
         assert peak < 16 << 20
 
     @pytest.mark.skipif(not SHARED.exists(), reason="the field inputs are not there")
-    def test_the_field_inputs_end_in_an_error_in_no_time(self) -> None:
+    def test_hostile_archives_from_the_field_end_in_an_error_in_no_time(self) -> None:
         paths = sorted((SHARED / "field" / "hostile").glob("*.tar.gz"))
         assert len(paths) == 5
         for path in paths:
@@ -334,7 +334,7 @@ class TestHostileArchives:
             (TarLimits(hole_bytes=9), "over 9 bytes of holes"),
         ],
     )
-    def test_each_limit_can_be_set(self, limits: TarLimits, what: str) -> None:
+    def test_each_limit_of_a_tar_can_be_set(self, limits: TarLimits, what: str) -> None:
         comment = pax(("comment", "x" * 90), kind=b"g")
         data = comment + pax(("path", "p" * 100)) + member("x") + sparse(size=10) + END
         assert read(data) == ([("p" * 100, b""), ("s", bytes(10))], "")

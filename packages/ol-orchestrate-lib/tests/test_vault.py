@@ -145,7 +145,7 @@ class TestSecrets:
         with pytest.raises(MissingObjectError, match=f"{mount}/{PATH}"):
             client.read(f"{mount}/{PATH}")
 
-    def test_a_mount_of_another_kind_is_told_from_one_of_secrets(self, client: VaultClient) -> None:
+    def test_a_mount_of_another_type_is_refused(self, client: VaultClient) -> None:
         with pytest.raises(BadInputError, match="type cubbyhole"):
             client.read("cubbyhole/a")
 
@@ -164,11 +164,13 @@ class TestToken:
         monkeypatch.setenv("VAULT_TOKEN", openbao_server.token)
         assert VaultClient(address=openbao_server.address).read(secret) == {"id": "a"}
 
-    def test_without_a_token_the_message_names_where_one_is_looked_for(self, openbao_server: OpenBaoServer) -> None:
+    def test_a_missing_token_is_an_error_that_names_the_variable_and_the_file(
+        self, openbao_server: OpenBaoServer
+    ) -> None:
         with pytest.raises(AccessRefusedError, match=r"~/.vault-token .*FileNotFound.*VAULT_TOKEN"):
             VaultClient(address=openbao_server.address).read("secret/a")
 
-    def test_a_token_that_no_header_can_hold_is_refused_unseen(
+    def test_a_token_that_no_header_can_hold_is_refused_without_repeating_it(
         self, openbao_server: OpenBaoServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("VAULT_TOKEN", "canary\nX-Other: …")
@@ -176,7 +178,7 @@ class TestToken:
             VaultClient(address=openbao_server.address).read("secret/a")
         assert "canary" not in str(caught.value)
 
-    def test_a_wrong_token_is_told_from_a_missing_permission(
+    def test_a_wrong_token_and_a_missing_permission_have_different_errors(
         self,
         root: hvac.Client,
         client: VaultClient,
@@ -225,7 +227,7 @@ class TestAppRole:
         time.sleep(2.2)
         assert client.read(secret) == {"id": "a"}
 
-    def test_refused_credentials_are_not_repeated(
+    def test_refused_credentials_are_in_no_error(
         self, openbao_server: OpenBaoServer, mounted: str, secret: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("VAULT_SECRET_ID", "canary")
@@ -273,7 +275,7 @@ class TestJwt:
         token: bytes = jwt.encode(signer, claims)  # type: ignore[no-untyped-call]
         return token.decode()
 
-    def test_the_variable_and_the_file_are_taken(
+    def test_a_jwt_is_read_from_the_variable_or_the_file(
         self,
         openbao_server: OpenBaoServer,
         mounted: str,
@@ -303,7 +305,7 @@ class TestJwt:
 
 
 class TestResource:
-    def test_it_reads_like_the_client_and_connects_only_then(
+    def test_the_resource_reads_like_the_client_and_connects_at_first_use(
         self, openbao_server: OpenBaoServer, monkeypatch: pytest.MonkeyPatch, secret: str
     ) -> None:
         Vault(address="http://127.0.0.1:1")
@@ -311,7 +313,7 @@ class TestResource:
         monkeypatch.setenv("VAULT_TOKEN", openbao_server.token)
         assert vault.read(secret) == {"id": "a"}
 
-    def test_without_an_address_it_says_so(self) -> None:
+    def test_a_missing_address_is_an_error_that_names_the_variable(self) -> None:
         with pytest.raises(AccessRefusedError, match="Set VAULT_ADDR"):
             Vault().read("secret/a")
 
@@ -405,7 +407,7 @@ class TestResource:
     ],
     ids=["an error", "null", "deep", "path", "options", "fields"],
 )
-def test_an_answer_in_json_that_is_none_of_vaults_is_final(
+def test_a_response_in_json_that_is_none_of_vaults_is_final(
     status: int, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAULT_TOKEN", "token-of-nobody")

@@ -142,7 +142,7 @@ class TestLoginRequests:
             ("token-1", "ol/data"),
         ]
 
-    def test_outside_a_pod_the_message_names_the_file(self, played: PlayedVault) -> None:
+    def test_a_login_outside_a_pod_names_the_missing_file(self, played: PlayedVault) -> None:
         client = VaultClient(address=played.address, auth_method=AuthMethod.KUBERNETES, role="edxorg")
         with pytest.raises(AccessRefusedError, match=r"login by kubernetes as edxorg .*serviceaccount/token.*JWT_PATH"):
             client.read(SECRET)
@@ -155,7 +155,7 @@ class TestLoginRequests:
         path, _, body = played.requests[0]
         assert (path, body) == ("/v1/auth/teams/github/login", {"token": "ghp_personal"})
 
-    def test_aws_sends_a_signed_question_for_the_caller(
+    def test_aws_sends_a_signed_request_for_the_callers_identity(
         self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keys = Credentials("AKIDEXAMPLE", "secret-key", "session-token")
@@ -181,7 +181,7 @@ class TestLoginRequests:
         signature = signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again)
         assert signed.endswith(f"Signature={signature}")
 
-    def test_without_aws_credentials_nothing_is_sent(self, played: PlayedVault) -> None:
+    def test_no_login_is_sent_without_aws_credentials(self, played: PlayedVault) -> None:
         client = VaultClient(address=played.address, auth_method=AuthMethod.AWS_IAM)
         with pytest.raises(AccessRefusedError, match="no AWS credentials"):
             client.read(SECRET)
@@ -232,7 +232,9 @@ class TestFailures:
         monkeypatch.setenv("VAULT_TOKEN", "s.canary")
         return "s.canary"
 
-    def test_a_failure_that_passes_is_not_seen(self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_transient_failure_is_hidden_by_a_retry(
+        self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("VAULT_JWT", "canary")
         login = {"auth": {"client_token": "token"}}
         played.answers["/v1/auth/jwt/login"] = lambda asked: (502, {}) if asked <= RETRIES else (200, login)
@@ -240,7 +242,7 @@ class TestFailures:
         assert VaultClient(address=played.address, auth_method=AuthMethod.JWT).read(SECRET) == FIELDS
 
     @pytest.mark.parametrize("status", [500, 503, 504])
-    def test_a_failure_that_stays_is_tried_a_few_times(self, played: PlayedVault, token: str, status: int) -> None:
+    def test_a_lasting_failure_is_retried_a_few_times(self, played: PlayedVault, token: str, status: int) -> None:
         played.answers[f"/v1/{SECRET}"] = lambda _: (status, {"errors": [f"echo of {token}"]})
         with pytest.raises(ServiceError, match=rf"{SECRET} of Vault at {played.address} .*failed") as caught:
             VaultClient(address=played.address).read(SECRET)
@@ -248,9 +250,7 @@ class TestFailures:
         assert token not in str(caught.value)
 
     @pytest.mark.parametrize("status", [400, 403, 404, 429])
-    def test_a_refusal_is_not_tried_again(
-        self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch, status: int
-    ) -> None:
+    def test_a_refusal_is_not_retried(self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
         monkeypatch.setenv("VAULT_JWT", "canary")
         played.answers["/v1/auth/jwt/login"] = lambda _: (status, {"errors": ["echo of canary"]})
         kind = ServiceError if status == 429 else AccessRefusedError
@@ -261,7 +261,7 @@ class TestFailures:
         assert caught.value.__suppress_context__
 
     @pytest.mark.parametrize("answer", ["a page", {"auth": 1}, {}, []])
-    def test_an_address_of_something_else_is_told(
+    def test_an_address_of_another_service_is_an_error(
         self, played: PlayedVault, monkeypatch: pytest.MonkeyPatch, answer: object
     ) -> None:
         monkeypatch.setenv("VAULT_JWT", "canary")
@@ -269,7 +269,7 @@ class TestFailures:
         with pytest.raises(PermanentServiceError, match=r"no Vault, by its response\. Check VAULT_ADDR"):
             VaultClient(address=played.address, auth_method=AuthMethod.JWT).read(SECRET)
 
-    def test_an_address_where_nobody_listens_is_told(self, token: str) -> None:
+    def test_an_address_without_a_server_is_an_error(self, token: str) -> None:
         with serving(PlayedVault()) as gone:
             address = gone.address
         with pytest.raises(ServiceError, match=rf"{address} .*ConnectionError.*VAULT_ADDR") as caught:
@@ -303,7 +303,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("status", "asked"), [(400, 1), (405, 1), (412, 1), (418, 1), (408, 3), (425, 3), (507, 3)]
     )
-    def test_an_answer_is_final_or_may_pass_by_its_status(
+    def test_a_response_is_final_or_transient_by_its_status(
         self, played: PlayedVault, token: str, status: int, asked: int
     ) -> None:
         played.answers[f"/v1/{SECRET}"] = lambda _: (status, {"errors": [f"echo of {token}"]})
@@ -313,7 +313,7 @@ class TestFailures:
         assert played.asked(f"/v1/{SECRET}") == asked
         assert token not in str(caught.value)
 
-    def test_an_address_with_a_user_is_refused_and_not_asked(self, played: PlayedVault, token: str) -> None:
+    def test_an_address_with_a_user_is_refused_without_a_request(self, played: PlayedVault, token: str) -> None:
         del token
         address = played.address.replace("://", "://user:hidden@")
         with pytest.raises(BadInputError, match=played.address.removeprefix("http://")) as caught:
@@ -321,7 +321,7 @@ class TestFailures:
         assert "hidden" not in str(caught.value)
         assert played.requests == []
 
-    def test_an_address_without_a_scheme_is_told(self, token: str) -> None:
+    def test_an_address_without_a_scheme_is_an_error(self, token: str) -> None:
         del token
         with pytest.raises(AccessRefusedError, match="Set VAULT_ADDR"):
             VaultClient(address="vault.example.org").read(SECRET)
@@ -342,7 +342,9 @@ class TestCertificates:
         with serving(server):
             yield server
 
-    def test_one_that_is_not_trusted_is_refused_until_it_is_named(self, encrypted: PlayedVault, file: Path) -> None:
+    def test_an_untrusted_certificate_is_refused_until_its_file_is_configured(
+        self, encrypted: PlayedVault, file: Path
+    ) -> None:
         with pytest.raises(AccessRefusedError, match=r"is not trusted\. Set VAULT_CACERT") as caught:
             VaultClient(address=encrypted.address).read(SECRET)
         assert not caught.value.is_transient
@@ -359,6 +361,6 @@ class TestCertificates:
             VaultClient(address=encrypted.address, cacert=str(file)).read(SECRET)
         assert played.requests == []
 
-    def test_a_file_that_is_not_there_is_named(self) -> None:
+    def test_a_missing_file_of_certificates_is_named(self) -> None:
         with pytest.raises(AccessRefusedError, match=r"file /nowhere\.pem does not exist\. Correct VAULT_CACERT"):
             VaultClient(address="https://127.0.0.1:1", cacert="/nowhere.pem").read(SECRET)

@@ -1,4 +1,4 @@
-"""Records that wait to be read again in another order: in memory, or on disk once they are many."""
+"""A spool of records that are read again in another order, in memory or on disk once they are many."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 IN_MEMORY = 4 << 20
-"""Bytes of one spool; those of a larger one are in a temporary file without a name, which ends with the process."""
+"""Bytes of one spool that stay in memory; a larger one moves to an unnamed temporary file."""
 
 
 class RecordSpool:
-    """Records of bytes, numbered from 0 as they come. A number costs 8 bytes of memory."""
+    """Records of bytes, numbered from 0 in the order in which they are appended. A number takes 8 bytes of memory."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `close`
         self._ends = array("Q", [0])
 
     def append(self, chunks: Iterable[bytes]) -> int:
-        """Keep a record, and return its number. If the chunks end in an error, none of them is kept.
+        """Store a record, and return its number. If the chunks end in an error, none of them is stored.
 
         Raises:
             OSError: The temporary folder is full.
@@ -33,21 +33,21 @@ class RecordSpool:
         return len(self) - 1
 
     def read(self, number: int) -> bytes:
-        """A record."""
+        """Return a record."""
         return self.open(number).read(self.size_of(number))
 
     def open(self, number: int) -> BinaryIO:
-        """The file of all records at the start of one, until another one is read or kept."""
+        """Return the file of all records, at the start of one; the next `read`, `open` or `append` moves it."""
         self._file.seek(self._ends[number])
         return cast("BinaryIO", self._file)
 
     def size_of(self, number: int) -> int:
-        """The length of a record in bytes."""
+        """Return the length of a record in bytes."""
         return self._ends[number + 1] - self._ends[number]
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def close(self) -> None:
-        """Give the memory or the disk space back."""
+        """Free the memory or the disk space."""
         self._file.close()

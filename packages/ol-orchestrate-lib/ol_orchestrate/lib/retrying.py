@@ -1,7 +1,7 @@
-"""Requests that are repeated, and the pauses between them.
+"""Retries of requests after transient errors, and the pauses between them.
 
-Each request is repeated in one place, since bounds of several layers multiply: six tries of a client, in each of six
-tries of a reader, are 36 requests. obstore and botocore repeat none on their own.
+Only one layer retries a request, since the bounds of several layers multiply: six attempts of a client, in each of six
+attempts of a reader, are 36 requests. obstore and botocore are configured without retries.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRIES = 5
-"""How often a request is repeated that failed for a reason that may pass; a download, without a byte in between."""
+"""Further attempts after a transient error; for a download, in a row without one byte read."""
 
 PAUSE = 0.5
-"""Seconds before the first repetition, at most; doubled with each."""
+"""The longest pause before the first retry, in seconds; it doubles for each further one."""
 
 
 def pauses() -> wait_base:
-    """The pauses between attempts. Half of each is random: clients that failed together do not return together."""
+    """Return the pauses between attempts; half of each is random, so that clients do not retry all at once."""
     return wait_exponential(multiplier=PAUSE / 2) + wait_random_exponential(multiplier=PAUSE / 2)
 
 
 def retried(request: Callable[[], T], *, on: type[PipelineError] = ServiceError, retries: int = RETRIES) -> T:
-    """Make a request, and repeat it while it fails with an error that may pass.
+    """Make a request, and retry it after errors of one class.
 
     Raises:
-        PipelineError: The error is another one, or came `retries` times more.
+        PipelineError: The request raised an error of another class, or all attempts failed.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(on), stop=stop_after_attempt(retries + 1), wait=pauses(), reraise=True

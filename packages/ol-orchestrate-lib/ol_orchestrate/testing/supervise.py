@@ -1,7 +1,7 @@
-"""Runs one command for as long as whoever started it lives; run as a script, and imports nothing of this package.
+"""Runs one command until its starter ends; a script that imports nothing of this package.
 
-The starter holds the other end of this process's standard input. It ends the command by writing a byte; and if it
-dies, however it dies, the system closes the pipe, which ends the command as well.
+The starter holds the other end of this process's standard input. It ends the command by writing a byte. If it dies,
+even killed, the system closes the pipe, which ends the command as well.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 ATTEMPTS = 5
-"""Of each request. The pauses between them are as long as the server asks for, or else grow."""
+"""Attempts at each request. The pauses between them are as long as the server asks for, or else grow."""
 
 PATIENCE = 900.0
 """Seconds from the first attempt of a request to the last moment at which another one may start."""
