@@ -1,4 +1,4 @@
-"""The certificate authorities that an operator trusts, for clients that do not look for them themselves."""
+"""The certificate authorities that an operator trusts, for clients that do not read the variables themselves."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def ca_bundle(variables: tuple[str, ...] = VARIABLES) -> str | None:
-    """The file or folder that the first of these environment variables names; `None` where none is set."""
+    """Return the file or folder in the first of these environment variables that is set; `None` if none is."""
     return next((path for name in variables if (path := os.environ.get(name))), None)
 
 
 def certificates_in(bundle: str) -> str:
-    """The certificates of a file, or of the files in a folder, in PEM.
+    """Return the certificates in a file, or in the files of a folder, in PEM.
 
     Raises:
-        BadInputError: There are none.
+        BadInputError: It has no certificates, or cannot be read.
     """
     path = Path(bundle)
     try:

@@ -1,8 +1,9 @@
-"""The checksums by which stores say what an object should be.
+"""The checksums that stores announce of their objects.
 
 Google Cloud Storage announces a CRC32C of every object (cloud.google.com/storage/docs/data-validation). S3 announces
-what its writer chose: a CRC or SHA of the whole object, or of its parts, and an ETag that is an MD5 only for an object
-that was put in one piece without KMS encryption ("Checking object integrity" in the Amazon S3 User Guide).
+the checksum that the writer chose, a CRC or SHA of the whole object or of its parts, and an ETag. The ETag is an MD5
+only for an object that was written in one piece without KMS encryption ("Checking object integrity" in the Amazon S3
+User Guide).
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class RunningChecksum(Protocol):
-    """A checksum that is fed as the bytes pass."""
+    """A checksum of a stream of bytes."""
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes in."""
+        """Add the next bytes."""
 
     def digest(self) -> bytes:
-        """The checksum of all so far."""
+        """Return the checksum of all bytes so far."""
 
 
 class _Crc:
-    """A cyclic redundancy check from a function `(data, previous value) -> value`."""
+    """A cyclic redundancy check by a function `(data, previous value) -> value`."""
 
     def __init__(self, function: Callable[[bytes, int], int], width: int) -> None:
         self._function = function
@@ -46,18 +47,17 @@ class _Crc:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedChecksum:
-    """What a store says the bytes of an object add up to.
+    """The checksum that a store announces of an object.
 
     Attributes:
-        name: `crc32c`, `crc64nvme`, `sha256`, … or `md5`.
-        digest: The checksum's bytes.
+        name: The algorithm: `crc32c`, `crc64nvme`, `sha256`, … or `md5`.
     """
 
     name: str
     digest: bytes
 
     def start(self) -> RunningChecksum:
-        """The same checksum, of nothing yet."""
+        """Return a running checksum of the same algorithm."""
         match self.name:
             case "crc32":
                 return _Crc(zlib.crc32, 4)
@@ -76,18 +76,18 @@ class ExpectedChecksum:
 
 
 def expected_by_s3(head: Mapping[str, Any]) -> ExpectedChecksum | None:
-    """The best checksum in an S3 HeadObject answer, asked for with `ChecksumMode=ENABLED`.
+    """Return the best checksum in the response to an S3 HeadObject with `ChecksumMode=ENABLED`.
 
-    A checksum of parts (`COMPOSITE`) says nothing about the whole, so then the ETag counts, if it is an MD5.
-    `None` means that only the size can be compared.
+    A checksum of parts (`COMPOSITE`) does not cover the whole object, so the ETag is used then, if it is an MD5. For
+    `None`, only the size can be compared.
     """
     e_tag = head["ETag"].strip('"')
-    # S3 knows CRCs of the whole of an object that came in parts, but never an SHA.
+    # Of an object that was uploaded in parts, S3 has CRCs of the whole, but never an SHA.
     in_parts = "-" in e_tag
     if head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
         for name in ("CRC64NVME", "SHA256", "SHA1", "CRC32C", "CRC32"):
             value = head.get(f"Checksum{name}")
-            # Older servers give a checksum of parts without saying so, followed by their number.
+            # Older servers do not mark a checksum of parts, except by their number after it.
             if value and "-" not in value and not (in_parts and name.startswith("SHA")):
                 return ExpectedChecksum(name.lower(), base64.b64decode(value))
     encrypted_otherwise = head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
@@ -97,11 +97,11 @@ def expected_by_s3(head: Mapping[str, Any]) -> ExpectedChecksum | None:
 
 
 def expected_e_tag(content: BinaryIO, part: int | None) -> str:
-    """The ETag of an object that S3 keeps without KMS encryption.
+    """Return the ETag of an object that S3 stores without KMS encryption.
 
     Args:
-        content: What was uploaded.
-        part: Bytes of each part; `None` for an object that was put at once.
+        content: The uploaded bytes.
+        part: The size of each part in bytes; `None` for an object that was written in one piece.
     """
     if part is None:
         return hashlib.md5(content.read(), usedforsecurity=False).hexdigest()
@@ -110,5 +110,5 @@ def expected_e_tag(content: BinaryIO, part: int | None) -> str:
 
 
 def expected_by_gcs(crc32c: str | None) -> ExpectedChecksum | None:
-    """The CRC32C of a Google Cloud Storage object, as its JSON interface spells it."""
+    """Return the CRC32C of a Google Cloud Storage object from the form of its JSON interface."""
     return ExpectedChecksum("crc32c", base64.b64decode(crc32c)) if crc32c else None

@@ -1,4 +1,4 @@
-"""What S3 and Google Cloud Storage have in common: reading and asking go through obstore."""
+"""The common base of the stores for S3 and Google Cloud Storage: it reads and looks up objects through obstore."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ CLIENT_OPTIONS: Mapping[str, Any] = {
     "read_timeout": "60s",
     # One request moves at most a part of an upload or a range of a download, never a whole object.
     "timeout": "5m",
-    # Without this, Google unpacks objects stored with `Content-Encoding: gzip`, and sizes and checksums do not fit.
+    # Without this, Google unpacks objects stored with `Content-Encoding: gzip`, and sizes and checksums do not match.
     "default_headers": {"accept-encoding": "gzip"},
 }
 
 NO_RETRIES: Any = {"max_retries": 0}
-"""Requests are repeated in one place, `lib/retrying.py`."""
+"""Options without retries, since only `lib/retrying.py` retries requests."""
 
 RANGE = 32 << 20
-"""Bytes asked for in one request of a download: few requests, and none so long that a network drops it."""
+"""Bytes of one request of a download: large, for few requests, but none so long that a network drops it."""
 
 BLOCK = 1 << 20
 
 SMALL = 1 << 20
-"""Bytes of an upload for which the budget is not asked."""
+"""Bytes of the largest upload that takes nothing from the budget."""
 
 
 class CloudStore(ObjectStore):
     """Objects in a bucket."""
 
     variables: ClassVar[Variables]
-    """What error messages name."""
+    """The environment variables that error messages name."""
 
     version_header: ClassVar[str]
-    """By which the store tells one version of an object from another."""
+    """The header with the store's name of an object's version."""
 
     def __init__(self, url: str, budget: UploadBudget | None = None) -> None:
         """A store at `scheme://bucket/prefix`; `budget` is what uploads share with those of other processes."""
@@ -64,30 +64,30 @@ class CloudStore(ObjectStore):
 
     @abstractmethod
     def _make_store(self) -> obstore.store.ObjectStore:
-        """An obstore store for the bucket; finds and reads credentials."""
+        """Make an obstore store for the bucket; this finds and reads credentials."""
 
     @abstractmethod
     def _describe(self, key: str) -> SourceInfo:
-        """What the store announces of an object, its checksum included, as only the vendor's own client tells."""
+        """Describe an object with its checksum, which only the vendor's own client reports."""
 
     @abstractmethod
     def _list(self, prefix: str) -> Iterator[StoredObject]:
-        """All objects of the bucket whose key starts with `prefix`, under their whole keys."""
+        """Yield all objects of the bucket whose key starts with `prefix`, under their whole keys."""
 
     @abstractmethod
     def _version(self, meta: obstore.ObjectMeta) -> str:
-        """Of an object that obstore describes, what `SourceInfo.version` is."""
+        """Return the `SourceInfo.version` of an object that obstore describes."""
 
     @abstractmethod
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
-        """The option of a request that makes it fail if the object is no longer this version."""
+        """Return the option that makes a request fail if the object has another version."""
 
     @cached_property
     def _store(self) -> obstore.store.ObjectStore:
         return self._make_store()
 
     def _follow(self) -> None:
-        """Find out in which region the bucket is, and make `_store` anew if it leads to another."""
+        """Find out the bucket's region, and make `_store` anew if its region is another one."""
 
     def _ask(self, key: str, question: Callable[[obstore.store.ObjectStore], T]) -> T:
         """Ask the store through obstore; once more if the bucket turns out to be in another region.
@@ -108,8 +108,8 @@ class CloudStore(ObjectStore):
             return question(self._store)
 
     def _budgeted(self, size: int, most: int = 1) -> AbstractContextManager[int]:
-        """Hold as many parts of the budget as there are, up to `most`, for an upload of so many bytes."""
-        # Small objects are held by the batches they came in, which are few.
+        """Hold the free parts of the budget, up to `most`, for an upload of `size` bytes."""
+        # Small objects are in memory already, in batches, which are few.
         return nullcontext(most) if self._budget is None or size <= SMALL else self._budget.take(most)
 
     def _path(self, key: str) -> str:
@@ -117,7 +117,7 @@ class CloudStore(ObjectStore):
 
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
         """See `ObjectStore.find`."""
-        import obstore  # noqa: PLC0415 - so that whoever names a store need not load it
+        import obstore  # noqa: PLC0415 - a process that only makes a store need not load it
 
         path = self._path(key)
         try:
@@ -170,11 +170,11 @@ class CloudStore(ObjectStore):
         return VerifiedReader(info, fetch)
 
     def _blocks(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
-        """The bytes of an object from a position on.
+        """Yield the bytes of an object from a position on.
 
         Raises:
-            FileNotFoundError: There is no such object any more.
-            PipelineError: The store fails, or the object is another one now.
+            FileNotFoundError: The object was deleted.
+            PipelineError: The store fails, or the object has changed.
         """
         import obstore  # noqa: PLC0415
 
@@ -196,13 +196,13 @@ class CloudStore(ObjectStore):
         version = self._version(meta)
         if not version:
             raise incomplete(join_url(self.url, key), self.version_header, self.variables)
-        if not meta["last_modified"].timestamp():  # what obstore makes of none
+        if not meta["last_modified"].timestamp():  # obstore's value for a missing header
             raise incomplete(join_url(self.url, key), "Last-Modified", self.variables)
         return StoredObject(key, meta["size"], meta["last_modified"], version, metadata)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
-        """Translate obstore's errors into those that say what to do, but for `FileNotFoundError`."""
+        """Translate obstore's errors into those with a remedy, except `FileNotFoundError`."""
         from obstore import exceptions  # noqa: PLC0415
 
         url = join_url(self.url, key)
@@ -214,12 +214,12 @@ class CloudStore(ObjectStore):
             raise error_of_obstore(url, error, self.variables) from None
 
     def _trust(self, bundle: str | None) -> dict[str, Any]:
-        """Options by which obstore trusts the certificates of a file or folder, too."""
+        """Return the options by which obstore also trusts the certificates of a file or folder."""
         return {"root_certificate": certificates_in(bundle)} if bundle else {}
 
 
 def bytes_left(file: BinaryIO) -> int:
-    """The bytes from where a file stands to its end."""
+    """Return the number of bytes from the position of a file to its end."""
     here = file.tell()
     end = file.seek(0, 2)
     file.seek(here)

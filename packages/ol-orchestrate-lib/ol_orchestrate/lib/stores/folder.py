@@ -31,33 +31,35 @@ BLOCK = 1 << 20
 UNFINISHED = ".unfinished"
 """Hidden folder at the root of a store where objects are written before they are renamed to their keys.
 
-Only its owner may look into it. Each file in it is locked by the process that writes it, so what is not locked was
-left by one that died.
+Only its owner can read it. The process that writes a file in it locks the file, so a file without a lock was left by a
+process that died.
 """
 
 _unfinished: set[str] = set()
-"""Those that this process writes."""
+"""The unfinished files of this process."""
 
 _opening = threading.RLock()
-"""Held while one is opened. It can be taken twice, as a signal can arrive meanwhile."""
+"""Held while an unfinished file is opened; reentrant, as a signal can arrive meanwhile."""
 
 GRACE = 2.0
-"""Seconds between the making of such a file and its lock, at the most."""
+"""The longest time in seconds from the creation of an unfinished file to its lock."""
 
 
 class FolderStore(ObjectStore):
     """Files below a folder; a key is a relative path.
 
-    An object is written under a hidden name, flushed to the disk, and renamed. Its metadata stands in a hidden file
-    beside it that names the size and time of the object it belongs to, so it never speaks for another version. Folders
-    and files that it makes are for this user alone; a folder that was there keeps its mode.
+    An object is written under a hidden name, flushed to the disk, and renamed. Its metadata is in a hidden file beside
+    it with the size and the time of the object, so that it never counts for another version. New folders and files are
+    for this user alone; an existing folder keeps its mode.
+
+    Args:
+        url: A URL `file:///folder`; the folder need not exist.
     """
 
     writes_at_once: ClassVar[int] = 4
     upload_check = "fsync"
 
     def __init__(self, url: str) -> None:
-        """A store in `file:///folder`, which need not be there yet."""
         self.url = join_url(url)
         self._root = Path(split_url(url)[2])
         self._aside = f"{self._root}/{UNFINISHED}"
@@ -105,7 +107,7 @@ class FolderStore(ObjectStore):
         with self._errors(key):
             status = self._replace(path, content)
             if metadata is not None:
-                # A crash before this leaves an object of no known version, which is simply written again.
+                # A crash before this leaves an object without a version, which the next run writes again.
                 described = {"size": status.st_size, "modified": status.st_mtime_ns, "metadata": dict(metadata)}
                 self._replace(_metadata_path(path), json.dumps(described).encode())
 
@@ -120,7 +122,7 @@ class FolderStore(ObjectStore):
             _flush_folder(path.parent)
 
     def read(self, key: str) -> VerifiedReader:
-        """See `ObjectStore.read`. A folder knows no checksum; size and time of change must stay as they are."""
+        """See `ObjectStore.read`. A folder has no checksums; size and time of change must stay the same."""
         path = self._root / checked_key(key)
         with self._errors(key):
             status = _status(path)
@@ -152,9 +154,9 @@ class FolderStore(ObjectStore):
             raise SourceChangedError(f"{join_url(self.url, key)}: the file went away while it was read") from None
 
     def _replace(self, path: Path, content: BinaryIO | bytes) -> os.stat_result:
-        """Write a file aside, flush it, and give it its name."""
+        """Write a file under a hidden name, flush it, and rename it."""
         if not self._swept:
-            self._make_room()
+            self._prepare_unfinished_folder()
         name = f"{self._aside}/{uuid4().hex}"
         try:
             with self._new_file(name) as file:
@@ -165,7 +167,7 @@ class FolderStore(ObjectStore):
                     shutil.copyfileobj(content, file, BLOCK)
                 file.flush()
                 os.fsync(file.fileno())
-                _let_go(file)
+                _drop_cached_pages(file)
                 _move(name, path)
                 _flush_folder(path.parent)
                 return os.fstat(file.fileno())
@@ -181,12 +183,12 @@ class FolderStore(ObjectStore):
             try:
                 return open(name, "xb", opener=_private)
             except FileNotFoundError:
-                # Somebody has emptied the store.
-                self._make_room()
+                # The folder was emptied meanwhile.
+                self._prepare_unfinished_folder()
                 return open(name, "xb", opener=_private)
 
-    def _make_room(self) -> None:
-        """Have the folder of unfinished files, without those that were left in it."""
+    def _prepare_unfinished_folder(self) -> None:
+        """Make the folder of unfinished files, and delete those of dead processes."""
         folder = Path(self._aside)
         make_private(folder)
         for left in folder.iterdir():
@@ -204,9 +206,9 @@ class FolderStore(ObjectStore):
 
 
 def discard_unfinished() -> None:
-    """Delete what this process has not finished, and let no other thread begin anything.
+    """Delete the unfinished files of this process, and block other threads from beginning new ones.
 
-    For a process that is about to end without waiting for its threads.
+    A process calls this if it is about to end without waiting for its threads.
     """
     _opening.acquire()
     for name in list(_unfinished):
@@ -222,14 +224,14 @@ def _translated(url: str, error: OSError) -> PipelineError:
         return AccessRefusedError(f"{url}: no permission ({error.strerror}). Let this user read and write the folder")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ServiceError(f"{url}: the disk is full ({error.strerror}). Make room and run again")
-    return ServiceError(f"{url}: {error.strerror or error}")
+    return ServiceError(f"{url}: {error.strerror or error}. Run again; if it stays so, check the disk")
 
 
-def _let_go(file: BinaryIO) -> None:
-    """Tell the system to keep no copy in memory of what is on the disk.
+def _drop_cached_pages(file: BinaryIO) -> None:
+    """Tell the system to keep no copy of the file in memory.
 
-    Nothing here reads it again, and a thousand objects would push out what others read. It also halves the time that
-    writing them takes, since the same pages are used again.
+    This process does not read it again, and a thousand objects would displace files that others read. Writing also
+    takes half the time, since the same pages are used again.
     """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -266,7 +268,7 @@ def _sweep(path: Path) -> None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Of a file; `None` where there is none."""
+    """Return the status of a file; `None` if there is none."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):

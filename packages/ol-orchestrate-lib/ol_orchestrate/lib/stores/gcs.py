@@ -1,8 +1,8 @@
-"""Google Cloud Storage.
+"""The store for Google Cloud Storage.
 
-Asking and reading go through obstore, which costs a seventh of the processor time of Google's client. Google's client
-writes, since it compares the checksum in the store's answer, and lists and describes, since only it tells generation
-and CRC32C.
+obstore looks up and reads objects, with a seventh of the processor time of Google's client. Google's client writes,
+since it compares the checksum in the store's response, and lists and describes, since only it reports generation and
+CRC32C.
 """
 
 from __future__ import annotations
@@ -58,18 +58,25 @@ if TYPE_CHECKING:
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 CHUNK = PART
-"""Bytes of one request of a resumable upload, which are held as a whole: as many as the budget counts."""
+"""Bytes of one request of a resumable upload, which are in memory together: one part of the budget."""
 
 TIMEOUT = (10, 60)
-"""Seconds to connect, and to wait for the next bytes of an answer."""
+"""Seconds to connect, and to wait for the next bytes of a response."""
 
 
 PATIENCE = 30.0
-"""Seconds after which a request is not repeated: Dagster ends a sensor's tick after 60."""
+"""Seconds after which a request is not retried, as Dagster kills a sensor's tick after 60 s and gives no reason."""
 
 
 class GCSStore(CloudStore):
-    """Objects in a Google Cloud Storage bucket, or in the emulator that `STORAGE_EMULATOR_HOST` names."""
+    """Objects in a Google Cloud Storage bucket, or in the emulator that `STORAGE_EMULATOR_HOST` names.
+
+    Args:
+        url: A URL `gs://bucket/prefix`.
+        service_account: The fields of a service account's key file; `None` for the credentials that `google.auth`
+            finds by itself.
+        budget: The memory that uploads share with those of other processes.
+    """
 
     variables = GOOGLE
     version_header = "x-goog-generation"
@@ -82,13 +89,6 @@ class GCSStore(CloudStore):
         service_account: Mapping[str, str] | None = None,
         budget: UploadBudget | None = None,
     ) -> None:
-        """A store at `gs://bucket/prefix`.
-
-        Args:
-            url: Where.
-            service_account: Fields of a service account's key file; `None` for what `google.auth` finds by itself.
-            budget: What uploads share with those of other processes.
-        """
         super().__init__(url, budget)
         self._service_account = service_account
         self._emulator = emulator()
@@ -138,14 +138,14 @@ class GCSStore(CloudStore):
         try:
             return super().find(key, with_metadata=with_metadata)
         except IncompleteResponseError:
-            # Google sends larger objects with `Content-Encoding: gzip` without their length, which its client can bear.
+            # Google sends larger objects with `Content-Encoding: gzip` without a length; its client accepts that.
             blob = self._blob(key)
             return blob and StoredObject(
                 key, blob.size, blob.updated.astimezone(UTC), str(blob.generation), blob.metadata or {}
             )
 
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
-        """See `ObjectStore.write`. The client compares the CRC32C in the answer with that of what it sent."""
+        """See `ObjectStore.write`. The client compares the CRC32C in the response with that of the sent bytes."""
         size = len(content) if isinstance(content, bytes) else bytes_left(content)
         with self._budgeted(size), self._google_errors(key, self.missing_bucket()):
             blob = self._client.bucket(self.bucket).blob(self._path(key), chunk_size=CHUNK)
@@ -173,7 +173,7 @@ class GCSStore(CloudStore):
         )
 
     def _blob(self, key: str) -> Blob | None:
-        """An object as Google's client describes it; `None` where there is none."""
+        """Return an object as Google's client describes it; `None` if there is none."""
         path = self._path(key)
         with self._google_errors(key, self.missing(key)):
             blob = self._client.bucket(self.bucket).get_blob(path, timeout=TIMEOUT, retry=_retry())
@@ -199,7 +199,7 @@ class GCSStore(CloudStore):
             yield from self._blocks_without_length(key, info, position)
 
     def _blocks_without_length(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
-        """The bytes of an object that Google sends without their number, as they are stored."""
+        """Yield the stored bytes of an object that Google sends without its length."""
         changed = SourceChangedError(f"{info.url}: the object changed while it was read. Run again")
         blob = self._client.bucket(self.bucket).blob(self._path(key), generation=int(info.version))
         while position < info.size:
@@ -248,22 +248,22 @@ class GCSStore(CloudStore):
                 raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
             if not isinstance(error, RequestException) or _is_broken_connection(error):
                 raise ServiceError(f"{url}: {redact(str(error))[:300]}") from None
-            raise _no_answer_of_google(url) from None
+            raise _foreign_response(url) from None
         except (
             AttributeError,
             TypeError,
             ValueError,
             KeyError,
-        ):  # what Google's client makes of other JSON, or of none
-            raise _no_answer_of_google(url) from None
+        ):  # raised by Google's client for other JSON, or for none
+            raise _foreign_response(url) from None
 
 
-def _no_answer_of_google(url: str) -> PermanentServiceError:
-    return PermanentServiceError(f"{url}: the answer is none of Cloud Storage's. Check {GOOGLE.address}")
+def _foreign_response(url: str) -> PermanentServiceError:
+    return PermanentServiceError(f"{url}: the response is none of Cloud Storage's. Check {GOOGLE.address}")
 
 
 def _is_broken_connection(error: Exception) -> bool:
-    """Whether a request failed on its way; the other errors of `requests` are about answers and addresses."""
+    """True if the connection of a request broke; other errors of `requests` concern responses and addresses."""
     from requests import ConnectionError, Timeout  # noqa: A004, PLC0415
     from requests.exceptions import ChunkedEncodingError  # noqa: PLC0415
 
@@ -271,9 +271,9 @@ def _is_broken_connection(error: Exception) -> bool:
 
 
 def _status(error: Exception) -> int:
-    """The status of the answer that an error of Google's client is about; 0 where there was none."""
-    answer = getattr(error, "response", None)
-    return int(getattr(error, "code", None) or getattr(answer, "status_code", None) or 0)
+    """Return the status of the response behind an error of Google's client; 0 if there was no response."""
+    response = getattr(error, "response", None)
+    return int(getattr(error, "code", None) or getattr(response, "status_code", None) or 0)
 
 
 def _said(error: Exception) -> str:
@@ -281,7 +281,7 @@ def _said(error: Exception) -> str:
 
 
 def _retry() -> Retry:
-    """When Google's client repeats a request, as the other clients do."""
+    """Return the retries of Google's client, by the rule of all clients."""
     from google.api_core.retry import Retry  # noqa: PLC0415
     from google.auth.exceptions import TransportError  # noqa: PLC0415
 
@@ -295,7 +295,7 @@ def _retry() -> Retry:
 
 
 def emulator() -> str | None:
-    """The address of the emulator that `STORAGE_EMULATOR_HOST` names, with or without `http://`."""
+    """Return the address of the emulator in `STORAGE_EMULATOR_HOST`, which may lack `http://`."""
     host = os.environ.get("STORAGE_EMULATOR_HOST")
     refuse_credentials(host or "", "STORAGE_EMULATOR_HOST")
     return host if not host or "://" in host else f"http://{host}"
@@ -306,7 +306,7 @@ def _ca_bundle() -> str | None:
 
 
 def google_credentials(service_account: Mapping[str, str] | None) -> Credentials:
-    """Credentials for Cloud Storage: none for an emulator, else the service account's, else what `google.auth` finds.
+    """Return credentials: none for an emulator, else the service account's, else those that `google.auth` finds.
 
     Raises:
         AccessRefusedError: There are none, or the service account's fields make no key.

@@ -1,4 +1,4 @@
-"""Reading an object to its end, and knowing that it was the whole object and nothing else."""
+"""Verified reading: all bytes of one version of an object, and no others."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a store says of an object before it is read.
+    """A store's description of an object, before it is read.
 
     Attributes:
-        url: The object's own.
-        size: In bytes.
-        version: Generation (GCS), ETag (S3), or time of change and size (folder): differs when the content does.
-        created: When this version was written.
-        checksum: What the bytes must add up to; `None` where the store knows none.
+        url: The URL of the object.
+        size: The size in bytes.
+        version: The store's name for this content: generation (GCS), ETag (S3), or time of change and size (folder).
+        created: The time at which this version was written.
+        checksum: The checksum of the bytes; `None` if the store has none.
     """
 
     url: str
@@ -35,23 +35,21 @@ class SourceInfo:
 
     @property
     def checked_by(self) -> str:
-        """How a reader can tell that the bytes are right."""
+        """The name of the check by which a reader verifies the bytes."""
         return self.checksum.name if self.checksum else "size"
 
 
 class VerifiedReader(Iterator[bytes]):
     """The blocks of one version of an object, in order.
 
-    The iteration ends only when size and checksum agree with what the store announced.
+    The iteration ends only if size and checksum agree with those that the store announced.
+
+    Args:
+        info: The description of the version.
+        fetch: Yields the blocks from a byte offset on, of this very version, or raises `SourceChangedError`.
     """
 
     def __init__(self, info: SourceInfo, fetch: Callable[[int], Iterator[bytes]]) -> None:
-        """Read what `info` describes.
-
-        Args:
-            info: What the store announced.
-            fetch: Gives the blocks from a byte offset on, of this very version, or raises `SourceChangedError`.
-        """
         self.info = info
         self.position = 0
         self._fetch = fetch
@@ -59,11 +57,11 @@ class VerifiedReader(Iterator[bytes]):
         self._checksum = info.checksum.start() if info.checksum else None
 
     def __next__(self) -> bytes:
-        """The next block.
+        """Return the next block.
 
         Raises:
-            SourceChangedError: The object is another one now, or its bytes are not what the store announced.
-            ServiceError: The connection broke, and so did all attempts to go on.
+            SourceChangedError: The object has changed, or its bytes do not match the announced size or checksum.
+            ServiceError: The connection broke, and all attempts to resume failed.
         """
         block = retried(self._next_block)
         if not block:
@@ -75,17 +73,17 @@ class VerifiedReader(Iterator[bytes]):
         return block
 
     def _next_block(self) -> bytes:
-        """The next block; after an error, of a new answer that begins where the last one broke off."""
+        """Return the next block; after an error, from a new request that begins where the last one broke off."""
         blocks = self._fetch(self.position) if self._blocks is None else self._blocks
         self._blocks = None
         block = next(blocks, b"")
         if not block and self.position < self.info.size:
-            raise ServiceError(f"{self.info.url}: the answer ended at byte {self.position:,} of {self.info.size:,}")
+            raise ServiceError(f"{self.info.url}: the response ended at byte {self.position:,} of {self.info.size:,}")
         self._blocks = blocks
         return block
 
     def drain(self) -> None:
-        """Read on to the end, so that what was read is known to be right, whatever it meant."""
+        """Read to the end, to verify all that was read."""
         for _ in self:
             pass
 

@@ -1,4 +1,4 @@
-"""Errors for what stores answer, with the setting that an operator has to change."""
+"""Errors for the responses of stores, with the setting that an operator has to change."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class IncompleteResponseError(PermanentServiceError):
-    """An answer without a header, or another part, that the store's protocol requires."""
+    """A response without a header, or another part, that the store's protocol requires."""
 
 
 class WrongRegionError(PermanentServiceError):
-    """A redirect to another region, or what can be one: S3 answers a HEAD in a wrong region with 400 and no reason."""
+    """A redirect to another region, or a 400 without a reason, which S3 sends for a HEAD in a wrong region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Variables:
     """The environment variables that lead to a kind of store, as error messages name them.
 
     Attributes:
-        address: Where the store is.
-        certificates: Whose certificates are trusted.
+        address: The variables for the address of the store.
+        certificates: The variables for the trusted certificates.
     """
 
     address: str
@@ -48,7 +48,7 @@ GOOGLE = Variables("STORAGE_EMULATOR_HOST and the proxy variables", "REQUESTS_CA
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 
 _BROKEN_CONNECTION = frozenset({"RequestTimeout"})
-"""S3 answers 400 where HTTP has 408: the upload's connection stood still."""
+"""Codes with which S3 sends a 400 instead of a 408: the connection of the upload stalled."""
 
 _OTHER_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 
@@ -77,12 +77,12 @@ _REFUSED_CERTIFICATES = {
     "NotValidForName|mismatch|doesn't match": "is of another name. Set {address} to the name that it is for",
     "": "is not trusted. Set {certificates} to a file with the certificate of its authority, in PEM",
 }
-"""What OpenSSL and rustls say of a certificate, what that means, and what to do."""
+"""Wordings of OpenSSL and rustls for a refused certificate, each with the fault and the remedy."""
 
-_REDIRECTED = "Set {address} to where the bucket is"
+_REDIRECTED = "Set {address} to the place of the bucket"
 
 _STATUS_REMEDIES = {
-    # S3 gives no reason in the answer to a HEAD.
+    # S3 gives no reason in the response to a HEAD.
     400: "Check {address}, and whether AWS_SESSION_TOKEN has expired",
     401: "Check the credentials, and that they permit this",
     403: "Check the credentials, and that they permit this",
@@ -93,14 +93,13 @@ _STATUS_REMEDIES = {
 
 
 def error_of_response(url: str, status: int, *, code: str = "", said: str = "", variables: Variables) -> PipelineError:
-    """The error for an answer that is no success.
+    """Make the error for a response that is no success.
 
     Args:
-        url: The object's or the store's.
-        status: Of the answer.
+        url: The URL of the object or the store.
         code: The store's own name of the error, if it gave one.
         said: The store's own words, if it gave any.
-        variables: For the store's kind.
+        variables: The environment variables for this kind of store.
     """
     kind: type[PipelineError] = error_of_status(status)
     if code in EXPIRED:
@@ -130,16 +129,16 @@ def error_of_response(url: str, status: int, *, code: str = "", said: str = "", 
 
 
 def untrusted(url: str, error: Exception, variables: Variables) -> PermanentServiceError:
-    """The error for a certificate that is not accepted."""
-    told = next(told for wording, told in _REFUSED_CERTIFICATES.items() if re.search(wording, str(error)))
-    problem = told.format(address=variables.address, certificates=variables.certificates)
+    """Make the error for a refused certificate."""
+    text = next(text for wording, text in _REFUSED_CERTIFICATES.items() if re.search(wording, str(error)))
+    problem = text.format(address=variables.address, certificates=variables.certificates)
     return PermanentServiceError(f"{url}: the server's certificate {problem}")
 
 
 def error_of_obstore(url: str, error: Exception, variables: Variables) -> PipelineError:
-    """The error for one of obstore's, which says all it knows in its text."""
-    text = redact(str(error))  # before it is cut, as a secret that is cut is not found any more
-    # What went wrong stands last, after the address, the time and the number of retries.
+    """Make the error for one of obstore's, by its text."""
+    text = redact(str(error))  # before it is cut, as a part of a secret is not found
+    # The reason is at the end of the line, after the address, the time and the number of retries.
     first_line = text.strip().partition("\n")[0].rpartition(" - ")[2][:300]
     if status := re.search(r"non-2xx status code: (\d{3})", text):
         code = re.search(r"<Code>(\w+)</Code>", text)
@@ -163,7 +162,7 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
 
 
 def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
-    """The error for one that botocore has without an answer."""
+    """Make the error for one of botocore's without a response."""
     from botocore.exceptions import (  # noqa: PLC0415
         CredentialRetrievalError,
         HTTPClientError,
@@ -180,8 +179,8 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
 
 
 def incomplete(url: str, part: str, variables: Variables) -> IncompleteResponseError:
-    """The error for an answer without a header, or another part, that the protocol requires."""
+    """Make the error for a response without a header, or another part, that the protocol requires."""
     return IncompleteResponseError(
-        f"{url}: the answer has no {part}, which the store's protocol requires. "
-        f"Check {variables.address}, and whether a proxy answers instead of the store, or takes headers away"
+        f"{url}: the response has no {part}, which the store's protocol requires. "
+        f"Check {variables.address}, and whether a proxy responds instead of the store, or removes headers"
     )

@@ -1,4 +1,4 @@
-"""The answers of S3, as botocore reads them."""
+"""Checks of S3's responses as botocore parses them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def read_page(url: str, page: Mapping[str, Any]) -> tuple[list[StoredObject], di
     """Read a page of a listing.
 
     Args:
-        url: Of the store, for the message.
-        page: What botocore made of the answer.
+        url: The URL of the store, for the message.
+        page: The response, parsed by botocore.
 
     Returns:
-        The objects under their whole keys, and the argument that asks for the next page, if there is one.
+        The objects under their whole keys, and the argument that requests the next page, if there is one.
 
     Raises:
         IncompleteResponseError: It is no page of a listing, or lacks a field.
     """
-    # Of any other XML, such as a page of a proxy, botocore makes an empty listing.
+    # botocore parses any other XML, such as a page of a proxy, into an empty listing.
     if page.keys().isdisjoint(_ON_EACH_PAGE):
         raise incomplete(url, "field 'Name' in its listing", AWS)
     try:
@@ -41,13 +41,13 @@ def read_page(url: str, page: Mapping[str, Any]) -> tuple[list[StoredObject], di
     return objects, more
 
 
-def is_unreadable(answer: Mapping[str, Any]) -> bool:
-    """Whether botocore could not read an answer as XML: of an error that it can read, the code is a name."""
-    return str(answer.get("Error", {}).get("Code") or "").isdecimal()
+def is_unreadable(response: Mapping[str, Any]) -> bool:
+    """True if botocore could not parse a response as XML; the code of a parsed error is a name, not a number."""
+    return str(response.get("Error", {}).get("Code") or "").isdecimal()
 
 
 def timestamp(value: Any) -> datetime:  # noqa: ANN401 - text or a number, by what the service sends
-    """What botocore's parser makes of a time, sooner where it is ISO 8601, as in listings."""
+    """Parse a time like botocore's parser, but faster for ISO 8601, as in listings."""
     from botocore.utils import parse_timestamp  # noqa: PLC0415
 
     try:
