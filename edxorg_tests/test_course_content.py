@@ -211,7 +211,7 @@ def test_a_file_that_is_gone_is_named(lake: Lake) -> None:
     gone.unlink()
     result = lake.extract()
     assert gone.name in why_failed(result)
-    assert "is not there" in why_failed(result)
+    assert "does not exist" in why_failed(result)
     assert_permanent(lake, result)
 
 

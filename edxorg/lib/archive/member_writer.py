@@ -343,7 +343,7 @@ def _accounted(converted: _Converted) -> MemberResult:
     }
     return replace(
         result,
-        stats=TableStats.of(report.rows_out if content else 0, report.columns or None),
+        stats=TableStats.from_columns(report.rows_out if content else 0, report.columns or None),
         rejected={reason.value: count for reason, count in report.rejected.items()},
         made_from=converted.made_from,
         facts=facts,

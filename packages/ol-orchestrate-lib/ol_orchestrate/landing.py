@@ -102,7 +102,7 @@ def land(
             made.version,
             landing_zone,
             source_date=made.source_date,
-            stats=TableStats.of(made.row_count, columns),
+            stats=TableStats.from_columns(made.row_count, columns),
         ),
     )
 

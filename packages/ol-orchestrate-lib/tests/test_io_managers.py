@@ -189,7 +189,7 @@ def test_a_recorded_path_without_an_object_is_named_and_not_retried(
     (event,) = result.get_step_failure_events()
     failure = event.step_failure_data.user_failure_data
     assert failure is not None
-    assert f"{lake.url}/reports/day.txt is not there" in (failure.description or "")
+    assert f"{lake.url}/reports/day.txt does not exist" in (failure.description or "")
     assert "2024-01-31" in (failure.description or "")
     run = instance.get_run_by_id(result.run_id)
     assert run is not None

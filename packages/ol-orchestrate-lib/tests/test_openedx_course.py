@@ -1044,6 +1044,6 @@ def test_a_course_is_read_from_chunks_as_from_a_file() -> None:
     assert read_course(chunks) == course_of(SMALL)
 
 
-def test_a_course_without_org_is_an_error_that_names_the_file() -> None:
+def test_a_course_without_org_is_refused() -> None:
     with pytest.raises(CourseExportError, match=r"no org or no course number"):
         course_of({"course.xml": '<course url_name="x" course="y"/>'})

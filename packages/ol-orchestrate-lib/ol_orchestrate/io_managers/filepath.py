@@ -138,7 +138,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         if path.store.find(path.key) is None:
             where = "though it was recorded" if recorded else "and no materialization names another place"
             raise MissingObjectError(
-                f"{asset_key.to_user_string()}: {url} is not there, {where}{of_partition}: "
+                f"{asset_key.to_user_string()}: {url} does not exist, {where}{of_partition}: "
                 "put the object there, or materialize the asset again"
             )
         return path

@@ -44,7 +44,7 @@ class TableStats:
     columns: str | None = None
 
     @classmethod
-    def of(cls, rows: int | None, columns: Sequence[str] | None) -> Self:
+    def from_columns(cls, rows: int | None, columns: Sequence[str] | None) -> Self:
         """Make the stats from the row count and the names of the columns, each `None` if unknown."""
         return cls(rows, None if columns is None else short_hash("\t".join(columns)))
 

@@ -144,20 +144,20 @@ class OpenEdxApi:
 
         Behind a proxy that ends TLS, the server writes `http` or its own port there.
         """
-        here = httpx.URL(self._session.credentials.url)
+        base = httpx.URL(self._session.credentials.url)
         try:
-            there = here.join(link)
+            target = base.join(link)
         except httpx.InvalidURL:
-            there = httpx.URL()
-        if there.scheme not in {"http", "https"} or there.host.rstrip(".") != here.host.rstrip("."):
+            target = httpx.URL()
+        if target.scheme not in {"http", "https"} or target.host.rstrip(".") != base.host.rstrip("."):
             message = (
-                f"{response.request}: its `next` leads to {there.host[:253] or 'an unreadable address'}, away from"
-                f" {here.host}; it is not followed"
+                f"{response.request}: its `next` leads to {target.host[:253] or 'an unreadable address'}, away from"
+                f" {base.host}; it is not followed"
             )
             raise BadInputError(message)
-        if len(there.query) > MAX_QUERY:
+        if len(target.query) > MAX_QUERY:
             raise BadInputError(f"{response.request}: its `next` has a query of over {MAX_QUERY} characters")
-        return there.query.decode("ascii")
+        return target.query.decode("ascii")
 
     def course_ids(self, page_size: int = 100) -> Iterator[str]:
         """Yield the id (`course-v1:…`) of each course that the OAuth client may see."""

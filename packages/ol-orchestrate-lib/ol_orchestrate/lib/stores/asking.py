@@ -1,4 +1,4 @@
-"""Functions of a process that its child processes call, where finding out for themselves would cost too much memory."""
+"""Calls of a parent's function from its child processes, if the libraries for it would take too much memory there."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _LONGEST_ANSWER = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A function of the parent, called in a child that was given the descriptor.
+    """A function of the parent for a child that inherits the descriptor.
 
-    Several processes and threads may ask at a time and get each other's answers: whoever asks later may know less.
+    Several processes and threads may call it at a time. They can get each other's results, which are of any order.
     """
 
     descriptor: int
 
     def __call__(self) -> Any:  # noqa: ANN401 - whatever the function returns
-        """What the function returns.
+        """Return the function's result.
 
         Raises:
-            Exception: Whatever it raises.
+            Exception: The function raised it.
         """
         with socket.socket(fileno=os.dup(self.descriptor)) as end:
             end.send(_ASK)
@@ -43,7 +43,7 @@ class Question:
 
 @contextmanager
 def answering(function: Callable[[], object]) -> Iterator[Question]:
-    """Answer by a function, in a thread of its own, until the block ends."""
+    """Call the function for each question of a child, in a thread of its own, until the block ends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
         thread = threading.Thread(target=_answer, args=(ours, function), name="answers-to-children", daemon=True)
@@ -61,6 +61,6 @@ def _answer(end: socket.socket, function: Callable[[], object]) -> None:
             answer: tuple[bool, object] = True, function()
         except Exception as error:  # noqa: BLE001 - raised again in the child
             answer = False, error
-        # It is full only of answers to children that have died: others may take those.
+        # The socket is full only of answers to dead children, and other children may take those.
         with suppress(BlockingIOError):
             end.send(pickle.dumps(answer), socket.MSG_DONTWAIT)

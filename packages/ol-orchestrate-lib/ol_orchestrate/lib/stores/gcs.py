@@ -238,7 +238,7 @@ class GCSStore(CloudStore):
             if status == HTTPStatus.NOT_FOUND:
                 raise not_found from None
             if status:
-                raise error_of_response(url, status, said=_said(error), variables=GOOGLE) from None
+                raise error_of_response(url, status, message=_message(error), variables=GOOGLE) from None
             if isinstance(error, TransportError):
                 raise ServiceError(f"{url}: Google's login cannot be reached: {redact(str(error))[:300]}") from None
             if isinstance(error, GoogleAuthError) and error.retryable:
@@ -276,7 +276,7 @@ def _status(error: Exception) -> int:
     return int(getattr(error, "code", None) or getattr(response, "status_code", None) or 0)
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(getattr(error, "message", "")).partition("\n")[0]
 
 

@@ -92,13 +92,15 @@ _STATUS_REMEDIES = {
 }
 
 
-def error_of_response(url: str, status: int, *, code: str = "", said: str = "", variables: Variables) -> PipelineError:
+def error_of_response(
+    url: str, status: int, *, code: str = "", message: str = "", variables: Variables
+) -> PipelineError:
     """Make the error for a response that is no success.
 
     Args:
         url: The URL of the object or the store.
         code: The store's own name of the error, if it gave one.
-        said: The store's own words, if it gave any.
+        message: The store's own words, if it gave any.
         variables: The environment variables for this kind of store.
     """
     kind: type[PipelineError] = error_of_status(status)
@@ -112,14 +114,14 @@ def error_of_response(url: str, status: int, *, code: str = "", said: str = "", 
         kind = MissingObjectError
     if kind is ServiceError:
         remedy = "Run again later"
-    elif "checksum" in said.lower() and code not in _REMEDIES:
+    elif "checksum" in message.lower() and code not in _REMEDIES:
         remedy = _CHECKSUMS
     else:
         remedy = _REMEDIES.get(code) or _STATUS_REMEDIES.get(status, "Check {address}").format(
             address=variables.address
         )
     reason = ": ".join(
-        part for part in (" ".join(["the store answered", str(status), code]).strip(), redact(said)[:200]) if part
+        part for part in (" ".join(["the store answered", str(status), code]).strip(), redact(message)[:200]) if part
     )
     if kind is AccessRefusedError:
         reason = f"the store refuses access ({code or status})"
@@ -142,9 +144,13 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
     first_line = text.strip().partition("\n")[0].rpartition(" - ")[2][:300]
     if status := re.search(r"non-2xx status code: (\d{3})", text):
         code = re.search(r"<Code>(\w+)</Code>", text)
-        said = re.search(r"<Message>([^<]*)</Message>", text)
+        message = re.search(r"<Message>([^<]*)</Message>", text)
         return error_of_response(
-            url, int(status[1]), code=code[1] if code else "", said=said[1] if said else "", variables=variables
+            url,
+            int(status[1]),
+            code=code[1] if code else "",
+            message=message[1] if message else "",
+            variables=variables,
         )
     if "InvalidCertificate(" in text or is_untrusted_certificate(error):
         return untrusted(url, error, variables)

@@ -469,9 +469,9 @@ class S3Store(CloudStore):
                 raise not_found from None
             # An empty element is None.
             code = error.response["Error"].get("Code") or ""
-            said = error.response["Error"].get("Message") or ""
+            message = error.response["Error"].get("Message") or ""
             code = "" if code.isdecimal() else code  # botocore repeats the status where there is none
-            raise error_of_response(url, status, code=code, said=said, variables=AWS) from None
+            raise error_of_response(url, status, code=code, message=message, variables=AWS) from None
         except BotoCoreError as error:
             if is_untrusted_certificate(error):
                 raise untrusted(url, error, AWS) from None
