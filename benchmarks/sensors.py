@@ -14,7 +14,7 @@ from dagster._grpc.impl import get_external_sensor_execution
 
 from benchmarks.measure import Measurement, measured
 from edxorg.assets.edxorg_archive import raw_tracking_logs
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.ops.recording import add_partitions
 from ol_orchestrate.lib.stores import join_url, open_store

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import dagster as dg
 
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import RUN_MARKS
 from edxorg.lib.settings import Settings
 from edxorg_tests import archives

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.archive.ingest_report import IngestReport
 from edxorg.lib.archive.ingestion import _Ingestion
 from edxorg.lib.members import Member, MemberKind

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.catalogue import COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_COURSE_METADATA, PROGRAM_METADATA
 from edxorg.lib.settings import Settings
 from edxorg.samples.catalogue_server import serve_sample_catalogue

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import dagster as dg
 import pytest
 
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.catalogue import courses_of
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import AccessRefusedError

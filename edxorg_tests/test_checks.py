@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from edxorg.assets.edxorg_archive import raw_tracking_logs
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.ops.checks import raw_log_checks
 from edxorg_tests.archives import TABLE, table_name, write_archive
@@ -127,7 +127,7 @@ def test_by_hand_they_say_what_to_run() -> None:
     job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
     defs = dg.Definitions(
         assets=[files.asset()],
-        asset_checks=[raw_log_checks(files.key(), files.partitions_def())],
+        asset_checks=[raw_log_checks(files)],
         jobs=[job],
         resources={"gcs_input": dg.mem_io_manager},
     )

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from edxorg.assets.course_content import flatten_edxorg_course_structure
-from edxorg.assets.edxorg_archive import dummy_edxorg_course_structure, dummy_edxorg_course_xml
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg_tests.course_files import PARTITION, STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key, course_xml, structure
+from edxorg_tests.course_files import (
+    PARTITION,
+    STRUCTURE_OUTPUTS,
+    XML_OUTPUTS,
+    Lake,
+    asset_key,
+    course_xml,
+    dummy_edxorg_course_structure,
+    dummy_edxorg_course_xml,
+    flatten_edxorg_course_structure,
+    structure,
+)
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.failed_partitions import CHECK, failed_partitions
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML

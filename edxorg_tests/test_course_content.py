@@ -13,7 +13,8 @@ import dagster as dg
 import pytest
 
 from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.definitions import build_definitions, defs
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.definitions import defs
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT

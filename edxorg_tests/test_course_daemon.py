@@ -19,12 +19,11 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.asset_daemon import AssetDaemon
 from dagster._daemon.backfill import execute_backfill_iteration
 
-from edxorg.assets.course_content import flatten_edxorg_course_structure
 from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.archives import write_archive
-from edxorg_tests.course_files import course_xml, structure
+from edxorg_tests.course_files import course_xml, flatten_edxorg_course_structure, structure
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.failed_partitions import failed_partitions
 from ol_orchestrate.lib.stores import open_store
@@ -49,7 +48,7 @@ IN_THIS_PROCESS = {
     "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
 }
 LOCATION = """
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 
 defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}))

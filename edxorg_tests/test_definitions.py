@@ -13,7 +13,9 @@ import pytest
 from dagster_aws.s3 import S3Resource
 from pydantic import ValidationError
 
-from edxorg.definitions import build_definitions, defs
+from edxorg.components import EdxorgLocation
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.definitions import defs
 from edxorg.lib.settings import Settings
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 
@@ -24,7 +26,9 @@ GOOGLE_SECRET = "secret-data/pipelines/edx/org/gcp-oauth-client"  # noqa: S105 -
 COUNT = """
 import json, os
 before = set(os.listdir("."))
-from edxorg.definitions import build_definitions, defs
+from edxorg.components import EdxorgLocation
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.definitions import defs
 from edxorg.lib.settings import Settings
 repository = defs.get_repository_def()
 print(json.dumps({
@@ -148,3 +152,56 @@ def test_no_run_of_assets_evaluates_checks_that_run_by_themselves() -> None:
             assert [node.name for node in alone.nodes] == [definition.op.name]
     jobs = {job.name: {node.name for node in job.nodes} for job in defs.get_repository_def().get_all_jobs()}
     assert {name for name, nodes in jobs.items() if "list_failed_partitions" in nodes} == {"__ASSET_JOB"}
+
+
+def names_of(definitions: dg.Definitions) -> dict[str, list[str]]:
+    """All names that a Dagster instance knows of a location, by their kind."""
+    repository = definitions.get_repository_def()
+    jobs = repository.get_all_jobs()
+    specs = definitions.resolve_all_asset_specs()
+    names = {
+        "keys": [spec.key.to_user_string() for spec in specs],
+        "groups": [str(spec.group_name) for spec in specs],
+        "partition sets": [getattr(spec.partitions_def, "name", "") for spec in specs if spec.partitions_def],
+        "pools": [pool for job in jobs for pool in job.graph.pools],
+        "jobs": [job.name for job in jobs if not job.name.startswith("__")],
+        "sensors": [each.name for each in repository.sensor_defs if each.name != "default_automation_condition_sensor"],
+        "schedules": [each.name for each in repository.schedule_defs],
+    }
+    return {kind: sorted(of_kind) for kind, of_kind in names.items()}
+
+
+def test_the_name_of_a_location_leads_all_its_names() -> None:
+    location = EdxorgLocation(name="delftx", institution="delftx", archive_url="s3://x", catalogue_number=42)
+    other, default = names_of(location.definitions()), names_of(EdxorgLocation(archive_url="s3://x").definitions())
+    for kind, names in other.items():
+        assert names, kind
+        assert all("delftx" in name for name in names), kind
+        assert not any("edxorg" in name or "mit" in name for name in names), kind
+        assert set(names).isdisjoint(default[kind])
+        assert len(names) == len(default[kind])
+    dg.Definitions.validate_loadable(location.definitions())
+
+
+def test_every_asset_has_the_owner_of_the_settings() -> None:
+    specs = EdxorgLocation(owner="a@b.example").definitions().resolve_all_asset_specs()
+    assert {tuple(spec.owners) for spec in specs} == {("a@b.example",)}
+
+
+def test_a_component_of_attributes_gives_what_the_environment_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = {
+        "archive_url": "s3://in/{{ env.FOLDER }}",
+        "catalogue_number": "{{ env.NUMBER }}",
+        "archive_name": ["a-{date}.zip", "b-{date}.zip"],
+        "vault": {"address": "https://v.example"},
+    }
+    monkeypatch.setenv("FOLDER", "x")
+    monkeypatch.setenv("NUMBER", "42")
+    component = EdxorgLocation.from_attributes_dict(attributes=attributes)
+    assert component.settings == Settings(
+        archive_url="s3://in/x",
+        catalogue_number=42,
+        archive_name="a-{date}.zip b-{date}.zip",
+        vault={"address": "https://v.example"},
+    )
+    assert names_of(component.definitions()) == names_of(EdxorgLocation(archive_url="s3://x").definitions())

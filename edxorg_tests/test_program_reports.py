@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.lib import program_reports
 from edxorg.lib.program_reports import Needed, batches, needs_copy

@@ -15,7 +15,7 @@ from dagster._core.remote_representation.external_data import SensorExecutionErr
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster._grpc.impl import get_external_sensor_execution
 
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.vault import AuthMethod, VaultClient

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, CursorResult, Row
 
 from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib import program_reports
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import requested_keys, run_config_for

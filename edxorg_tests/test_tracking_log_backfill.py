@@ -33,7 +33,7 @@ JOB = "refresh_edxorg_tracking_logs"
 CODE = """
 import dagster as dg
 from dagster import BackfillPolicy
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}))
 """

@@ -20,7 +20,7 @@ import pytest
 from edxorg.assets import tracking_logs
 from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.commands.main import main
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import RAW_TRACKING_LOGS, TRACKING_LOGS
 from edxorg.lib.progress import Progress, RunObserver, observed_by
 from edxorg.lib.settings import Settings

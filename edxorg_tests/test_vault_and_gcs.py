@@ -27,7 +27,7 @@ from dagster._grpc.impl import get_external_sensor_execution
 from google.auth import jwt
 from upath import UPath  # noqa: TC002 - Dagster reads the annotation
 
-from edxorg.definitions import build_definitions
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.stores import gcs

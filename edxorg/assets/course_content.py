@@ -13,6 +13,7 @@ from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, structure_o
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
 from ol_orchestrate.lib.stores import VerifiedReader
+from ol_orchestrate.location_names import EDXORG, LocationNames
 
 OUTPUTS = {
     "flattened_course_structure": "The structure of a course, as it is and with its keys joined; one row.",
@@ -20,25 +21,32 @@ OUTPUTS = {
 }
 
 
-@dg.multi_asset(
-    name="flatten_edxorg_course_structure",
-    specs=output_specs(OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure"),
-    required_resource_keys={LANDING_ZONE},
-    retry_policy=RETRIES,
-)
-def flatten_edxorg_course_structure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-    """The structure of a course as rows."""
-    with (
-        as_dagster_failure(context.op_execution_context),
-        CourseOutputs(context, COURSE_STRUCTURE) as outputs,
-    ):
-        with outputs.open() as (blocks, name):
-            structure = read_course_structure(_in_memory(blocks), name=name)
-        outputs.report(structure.problems, structure.missing)
-        course = outputs.course
-        for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
-            outputs.land_rows(rows, structure_output_key)
-        yield from outputs.new()
+def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
+    """The assets that are made of a course's structure."""
+
+    @dg.multi_asset(
+        name=location.of("flatten_edxorg_course_structure"),
+        specs=output_specs(
+            OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure", location=location
+        ),
+        required_resource_keys={LANDING_ZONE},
+        retry_policy=RETRIES,
+    )
+    def flatten_edxorg_course_structure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        """The structure of a course as rows."""
+        with (
+            as_dagster_failure(context.op_execution_context),
+            CourseOutputs(context, COURSE_STRUCTURE, location) as outputs,
+        ):
+            with outputs.open() as (blocks, name):
+                structure = read_course_structure(_in_memory(blocks), name=name)
+            outputs.report(structure.problems, structure.missing)
+            course = outputs.course
+            for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
+                outputs.land_rows(rows, structure_output_key)
+            yield from outputs.new()
+
+    return flatten_edxorg_course_structure
 
 
 def _in_memory(blocks: VerifiedReader) -> BinaryIO:

@@ -21,12 +21,12 @@ from edxorg.lib.catalogue import (
 )
 from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land
 from ol_orchestrate.landing_zone import LandingZone
 from ol_orchestrate.lib.stores import ObjectStore
 from ol_orchestrate.lib.versions import VersionedObjects
+from ol_orchestrate.location_names import EDXORG, LocationNames
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
 
@@ -52,16 +52,18 @@ SHOWN = {
 
 def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Programs, and the courses of the settings' catalogue, if they name one."""
-    programs = _assets_of("edxorg_program_metadata", PROGRAMS)
+    location = LocationNames(settings.name)
+    programs = _assets_of(location.of("edxorg_program_metadata"), PROGRAMS, location)
     if settings.catalogue_number is None:
         return [programs]
-    return [programs, _assets_of("edxorg_mitx_course_metadata", courses_of(settings.catalogue_number))]
+    name = "edxorg_mitx_course_metadata" if location == EDXORG else location.of("edxorg_course_metadata")
+    return [programs, _assets_of(name, courses_of(settings.catalogue_number), location)]
 
 
-def _assets_of(name: str, listing: ApiListing[Any]) -> dg.AssetsDefinition:
+def _assets_of(name: str, listing: ApiListing[Any], location: LocationNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=name,
-        specs=[_spec(listing.records), _spec(listing.parts)],
+        specs=[_spec(listing.records, location), _spec(listing.parts, location)],
         description=f"Asks the Discovery API for all pages of `{listing.path}`.",
         retry_policy=RETRIES,
     )
@@ -73,15 +75,15 @@ def _assets_of(name: str, listing: ApiListing[Any]) -> dg.AssetsDefinition:
         with as_dagster_failure(context.op_execution_context):
             pages = edxorg_api.client.pages(listing.path, listing.page)
             with collect(listing, pages, retrieved_at=_start_of_run(context)) as collected:
-                yield from _land(context, s3file_io_manager.store(), collected)
+                yield from _land(context, s3file_io_manager.store(), collected, location)
 
     return assets
 
 
-def _spec(table: CatalogueTable) -> dg.AssetSpec:
+def _spec(table: CatalogueTable, location: LocationNames) -> dg.AssetSpec:
     return dg.AssetSpec(
-        asset_key(api_data_asset(table.name)),
-        group_name="edxorg",
+        location.key(api_data_asset(table.name)),
+        group_name=location.location,
         description=SHOWN[table].description,
         metadata={COLUMN_SCHEMA: _schema(table)},
         skippable=True,  # nothing is recorded of a listing that is as it was
@@ -111,7 +113,7 @@ def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
 
 
 def _land(
-    context: dg.AssetExecutionContext, landing_zone: ObjectStore, collected: Collected
+    context: dg.AssetExecutionContext, landing_zone: ObjectStore, collected: Collected, location: LocationNames
 ) -> list[dg.MaterializeResult[None]]:
     """Both outputs into the landing zone, before either is recorded; what is to be recorded of them."""
     results = []
@@ -120,7 +122,7 @@ def _land(
         name = output.table.name
         result = land(
             context.instance,
-            asset_key(api_data_asset(name)),
+            location.key(api_data_asset(name)),
             Artifact(
                 version=output.version,
                 content=output.content.reader(),

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.components.source_files import SourceFiles
+from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -19,9 +18,11 @@ if TYPE_CHECKING:
 
 def raw_data_archives(settings: Settings) -> SourceFiles:
     """The archives of course exports."""
+    location = LocationNames(settings.name)
     return SourceFiles(
-        asset_key=RAW_DATA_ARCHIVE,
-        partitions="edxorg_archive",
+        location=location,
+        name=RAW_DATA_ARCHIVE,
+        partitions=location.of("edxorg_archive"),
         description=(
             "Archives of course exports: some 45 table dumps, a course structure, a forum dump and the course's XML "
             f"for each course, one `tar.gz` a week. Files named like `{settings.archive_name.example}`."
@@ -32,9 +33,11 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
 
 def raw_tracking_logs(settings: Settings) -> SourceFiles:
     """The tracking logs."""
+    location = LocationNames(settings.name)
     return SourceFiles(
-        asset_key=RAW_TRACKING_LOGS,
-        partitions="edxorg_tracking_log",
+        location=location,
+        name=RAW_TRACKING_LOGS,
+        partitions=location.of("edxorg_tracking_log"),
         description=(
             "What learners did, one JSON object a line, one `log.gz` a day. "
             f"Files named like `{settings.tracking_log_name.example}`."
@@ -43,18 +46,26 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
     )
 
 
-def _written_by_the_archive_job(asset: str, description: str) -> dg.AssetsDefinition:
+def course_structures(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
+    """The structures of courses."""
+    return _written_by_the_archive_job(
+        location,
+        COURSE_STRUCTURE,
+        "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
+    )
+
+
+def course_exports(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
+    """Courses as OLX."""
+    description = "A course as OLX, packed as `tar.gz`, as edX exports it."
+    return _written_by_the_archive_job(location, COURSE_XML, description)
+
+
+def _written_by_the_archive_job(location: LocationNames, asset: str, description: str) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
-        asset_key(asset), group_name="edxorg", description=description, partitions_def=course_and_source_partitions
+        location.key(asset),
+        group_name=location.location,
+        description=description,
+        partitions_def=location.courses,
     )
     return dg.AssetsDefinition(specs=[spec.with_io_manager_key(LANDING_ZONE)])
-
-
-dummy_edxorg_course_structure = _written_by_the_archive_job(
-    COURSE_STRUCTURE,
-    "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
-)
-
-dummy_edxorg_course_xml = _written_by_the_archive_job(
-    COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it."
-)

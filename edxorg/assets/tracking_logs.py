@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from edxorg.components.source_files import SourceFiles
+from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
@@ -17,7 +17,6 @@ from edxorg.lib.tracking_log.delivery import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.reporting import reporter
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, landing_zone, source_bucket
@@ -32,8 +31,8 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
     """The asset, on the partitions of the raw logs."""
 
     @dg.asset(
-        key=asset_key(TRACKING_LOGS),
-        group_name="edxorg",
+        key=logs.location.key(TRACKING_LOGS),
+        group_name=logs.location.location,
         partitions_def=logs.partitions_def(),
         deps=[logs.key()],
         description="A day's events with one set of keys, all values as text, times in UTC.",

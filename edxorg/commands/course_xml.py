@@ -16,7 +16,7 @@ from edxorg.lib.members import EDX_NAMING, CourseName, MemberKind, identify
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO
 from ol_orchestrate.lib.archives import gunzip
-from ol_orchestrate.lib.course_content_keys import COURSE_XML
+from ol_orchestrate.lib.course_content_keys import COURSE_XML, processed_data_asset
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, read_course
@@ -169,15 +169,18 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds
 
-    from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
-    from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata  # noqa: PLC0415
+    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
+    from ol_orchestrate.assets.openedx_course_archives import OUTPUTS  # noqa: PLC0415
+    from ol_orchestrate.location_names import LocationNames  # noqa: PLC0415
 
+    location = LocationNames(settings.name)
+    keys = [location.key(processed_data_asset(name)) for name in OUTPUTS]
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
-    outputs = job.get_subset(asset_selection=set(extract_edxorg_courserun_metadata.keys))
+    outputs = job.get_subset(asset_selection=set(keys))
     with homes.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
         _register(instance, info, sha256, partition, settings)
         reasons = runs.run_job(outputs, instance, partition)
-        landed = {} if reasons else _landed(instance, list(extract_edxorg_courserun_metadata.keys), partition)
+        landed = {} if reasons else _landed(instance, keys, partition)
     if as_json:
         result = {"succeeded": not reasons, "reasons": reasons, "objects": landed}
         click.echo(json.dumps({**summary, **result}))
@@ -195,13 +198,13 @@ def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, parti
     import dagster as dg  # noqa: PLC0415
 
     from edxorg.ops.recording import add_partitions  # noqa: PLC0415
-    from ol_orchestrate.asset_keys import asset_key  # noqa: PLC0415
     from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
-    from ol_orchestrate.partitions.edxorg import course_and_source_partitions  # noqa: PLC0415
+    from ol_orchestrate.location_names import LocationNames  # noqa: PLC0415
     from ol_orchestrate.recording import latest_recorded, tags_of  # noqa: PLC0415
 
-    asset, landing_zone = asset_key(COURSE_XML), settings.landing_zone_url
-    add_partitions(instance, course_and_source_partitions, [partition])
+    location, landing_zone = LocationNames(settings.name), settings.landing_zone_url
+    asset = location.key(COURSE_XML)
+    add_partitions(instance, location.courses, [partition])
     known = latest_recorded(instance, asset, landing_zone, [partition]).get(partition)
     same_version = known is not None and known.version == sha256
     if same_version and recorded_path(instance, asset, partition) == info.url:

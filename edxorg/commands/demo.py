@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-    from edxorg.components.source_files import SourceFiles
+    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.settings import Settings
     from edxorg.samples.university import University
 
@@ -54,7 +54,7 @@ def command(folder: Path) -> None:
     with console.writing_to(folder):
         _make_inputs(folder / "inputs")
     with console.err.status("Starting Dagster …"):
-        from edxorg.definitions import build_definitions  # noqa: PLC0415 - seconds
+        from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - seconds
 
         defs = build_definitions(settings)
     with homes.dagster_instance(folder / "dagster_home") as instance:

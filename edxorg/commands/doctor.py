@@ -63,7 +63,7 @@ def command() -> None:
 
 
 def _checks(settings: Settings) -> Iterator[DoctorCheck]:
-    from edxorg.definitions import build_definitions  # noqa: PLC0415 - loads Dagster
+    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster
 
     resources = build_definitions(settings).resources or {}
     vault, api, archives = resources["vault"], resources["edxorg_api"], resources["gcs_input"]

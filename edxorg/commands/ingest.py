@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from edxorg.components.source_files import SourceFiles
+    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.settings import Settings
 
 landing_zone_option = click.option(
@@ -113,9 +113,9 @@ class _Kind(NamedTuple):
 
 def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
     """Run the job for each file, say what came of it, and exit."""
-    from edxorg.definitions import build_definitions  # noqa: PLC0415
+    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
 
-    job = build_definitions(settings).resolve_job_def(kind.job)
+    job = build_definitions(settings).resolve_job_def(kind.files.location.of(kind.job))
     failed = False
     with homes.dagster_instance() as instance:
         for source in sources:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-    from edxorg.components.source_files import SourceFiles
+    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.progress import RunObserver
     from edxorg.lib.settings import FileNames
 
@@ -161,7 +161,7 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
     Raises:
         click.UsageError: There is no such file.
     """
-    from edxorg.components.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
+    from edxorg.assets.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
 
     try:
         info = open_store(source.folder).read(source.name).info

@@ -1,1 +1,5 @@
-"""Pieces of a code location that are built from values: a component for each kind."""
+"""The components that `dg` knows."""
+
+from edxorg.components.edxorg_location import EdxorgLocation
+
+__all__ = ["EdxorgLocation"]

@@ -9,15 +9,19 @@ import dagster as dg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ol_orchestrate.location_names import LocationNames
 
-def edxorg_api_daily_schedule(catalogue: Sequence[dg.AssetsDefinition]) -> dg.ScheduleDefinition:
+
+def edxorg_api_daily_schedule(
+    catalogue: Sequence[dg.AssetsDefinition], location: LocationNames
+) -> dg.ScheduleDefinition:
     """Every day at 5:00 UTC. The assets are steps of one run, and none waits for another or fails with it."""
     return dg.ScheduleDefinition(
-        name="edxorg_api_daily_schedule",
+        name=location.of("edxorg_api_daily_schedule"),
         cron_schedule="0 5 * * *",
         execution_timezone="UTC",
         job=dg.define_asset_job(
-            "edxorg_api_daily_job",
+            location.of("edxorg_api_daily_job"),
             selection=dg.AssetSelection.assets(*catalogue),
             description="Brings the edX catalogue up to date: what is as it was is neither written nor recorded.",
         ),

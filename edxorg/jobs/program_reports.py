@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.ops.program_reports import copy_op
+from ol_orchestrate.location_names import LocationNames
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -16,7 +17,10 @@ def sync_edxorg_program_reports(settings: Settings) -> dg.JobDefinition:
     """Copy reports from edX's bucket, under their whole keys."""
     copy_program_reports = copy_op(settings)
 
-    @dg.job(name="sync_edxorg_program_reports", description=sync_edxorg_program_reports.__doc__)
+    @dg.job(
+        name=LocationNames(settings.name).of("sync_edxorg_program_reports"),
+        description=sync_edxorg_program_reports.__doc__,
+    )
     def job() -> None:
         copy_program_reports()
 

@@ -11,8 +11,9 @@ from edxorg.ops.ingest_archive import archive_op
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-    from edxorg.components.source_files import SourceFiles
+    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.settings import Settings
+    from ol_orchestrate.location_names import LocationNames
 
 
 def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.JobDefinition:
@@ -20,17 +21,19 @@ def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.Jo
     process_edxorg_archive = archive_op(archives, settings)
     raw_data_archive = archives.asset()
 
-    @dg.graph(name="retrieve_edxorg_raw_data", description=retrieve_edxorg_raw_data.__doc__)
+    @dg.graph(name=archives.location.of("retrieve_edxorg_raw_data"), description=retrieve_edxorg_raw_data.__doc__)
     def graph() -> None:
         process_edxorg_archive(raw_data_archive)
 
     return graph.to_job(partitions_def=archives.partitions_def())
 
 
-def refresh_edxorg_tracking_logs(normalized_log: dg.AssetsDefinition) -> UnresolvedAssetJobDefinition:
+def refresh_edxorg_tracking_logs(
+    normalized_log: dg.AssetsDefinition, location: LocationNames
+) -> UnresolvedAssetJobDefinition:
     """Normalise the log of one day, the partition."""
     return dg.define_asset_job(
-        "refresh_edxorg_tracking_logs",
+        location.of("refresh_edxorg_tracking_logs"),
         selection=dg.AssetSelection.assets(normalized_log),
         description=refresh_edxorg_tracking_logs.__doc__,
     )

@@ -17,6 +17,7 @@ from ol_orchestrate.lib.shortening import first_and_more
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.archive.ingest_report import IngestReport, NamedItems
     from edxorg.lib.tracking_log import LogReport
 
@@ -41,20 +42,18 @@ SHRUNKEN_TABLES = CheckText("shrunken_tables", "Tables of a course with less tha
 CHANGED_COLUMNS = CheckText("changed_columns", "Tables of a course with other columns than their last version.")
 
 
-def raw_archive_checks(raw_archive: dg.AssetKey, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def raw_archive_checks(archives: SourceFiles) -> dg.AssetChecksDefinition:
     """The checks that `retrieve_edxorg_raw_data` evaluates for an archive."""
     checks = (REJECTED_ROWS, MISSING_TABLES, UNCLEAR_MEMBERS, SHRUNKEN_TABLES, CHANGED_COLUMNS)
-    return _evaluated_by("retrieve_edxorg_raw_data", raw_archive, partitions, checks)
+    return _evaluated_by("retrieve_edxorg_raw_data", archives, checks)
 
 
-def raw_log_checks(raw_log: dg.AssetKey, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def raw_log_checks(logs: SourceFiles) -> dg.AssetChecksDefinition:
     """The check that `refresh_edxorg_tracking_logs` evaluates for a tracking log."""
-    return _evaluated_by("refresh_edxorg_tracking_logs", raw_log, partitions, (REJECTED_LINES,))
+    return _evaluated_by("refresh_edxorg_tracking_logs", logs, (REJECTED_LINES,))
 
 
-def _evaluated_by(
-    job: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition, checks: Sequence[CheckText]
-) -> dg.AssetChecksDefinition:
+def _evaluated_by(job: str, files: SourceFiles, checks: Sequence[CheckText]) -> dg.AssetChecksDefinition:
     """Declare checks whose evaluations a job records.
 
     A check on an external asset must have a step of its own; this one names the job to run instead.
@@ -63,14 +62,18 @@ def _evaluated_by(
         # Partitions of checks are new in Dagster; without them a check shows the partition that ran last, and no other.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         specs = [
-            dg.AssetCheckSpec(check.name, asset=asset, description=check.description, partitions_def=partitions)
+            dg.AssetCheckSpec(
+                check.name, asset=files.key(), description=check.description, partitions_def=files.partitions_def()
+            )
             for check in checks
         ]
 
-    @dg.multi_asset_check(name=f"{'__'.join(asset.path)}__checks", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"{'__'.join(files.key().path)}__checks", specs=specs, can_subset=True)
     def evaluated_elsewhere() -> Iterator[Never]:
         yield from ()
-        raise dg.Failure(f"This is evaluated by {job}: run that for the partition", allow_retries=False)
+        raise dg.Failure(
+            f"This is evaluated by {files.location.of(job)}: run that for the partition", allow_retries=False
+        )
 
     return evaluated_elsewhere
 

@@ -8,20 +8,19 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
-from edxorg.components.source_files import SourceFiles
+from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
-from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, raw_data_asset
+from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Dialect, Escapes, RowHash
 from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
@@ -29,12 +28,13 @@ from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.location_names import LocationNames
 from ol_orchestrate.recording import metadata_of, tags_of
 
 
 def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
     """The op, with the settings' defaults in its config."""
+    location = archives.location
 
     class ArchiveConfig(dg.Config):
         """How the tables are read and written; the defaults are the location's settings."""
@@ -49,9 +49,9 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
         """Let this archive replace what a later one brought."""
 
     @dg.op(
-        name="process_edxorg_archive",
+        name=location.of("process_edxorg_archive"),
         out=dg.Out(dg.Nothing),
-        pool="edxorg_archive",
+        pool=location.of("edxorg_archive"),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
@@ -64,7 +64,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
             options = _options(context, source.info, archives, config.model_dump())
-            yield from _process(context, source, options, settings.workers)
+            yield from _process(context, source, options, archives, settings.workers)
 
     return process_edxorg_archive
 
@@ -91,7 +91,11 @@ def _options(
 
 
 def _process(
-    context: dg.OpExecutionContext, source: VerifiedReader, options: IngestOptions, workers: int | None
+    context: dg.OpExecutionContext,
+    source: VerifiedReader,
+    options: IngestOptions,
+    archives: SourceFiles,
+    workers: int | None,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
     url = options.landing_zone
     if url is None:
@@ -99,22 +103,22 @@ def _process(
     store = open_store(url, options.access)
     if swept := store.abort_old_uploads():
         context.log.info("%s", swept)
-    records = recording.RunRecords(context.instance, url, context.run_id)
+    records = recording.RunRecords(context.instance, url, context.run_id, archives.location)
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
         ingested = ingest_archive(source, options, records, pending, progress=progress, workers=workers)
         current_observer().report(ingested.report)
         context.log.info("%s", ingested.report.sum_of_outcomes())
         courses = list(pending.partitions())
-        added = recording.add_partitions(context.instance, course_and_source_partitions, courses)
+        added = recording.add_partitions(context.instance, archives.location.courses, courses)
         context.log.info("%d objects of %d courses to record, %d of them new", len(pending), len(courses), added)
-        describe = _Description(context.partition_key, source.info, url, options)
+        describe = _Description(context.partition_key, source.info, options, archives.location)
         by_asset = pending.by_asset()
         for asset, of_asset in by_asset.items():
             yield from recording.record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
         ingested.finish(by_asset)
     if not ingested.is_refused:
-        yield from archive_evaluations(asset_key(RAW_DATA_ARCHIVE), context.partition_key, ingested.report)
+        yield from archive_evaluations(archives.key(), context.partition_key, ingested.report)
     yield dg.Output(None, metadata=report_metadata(ingested.report, source.info, store.upload_check))
     if ingested.problem is not None or ingested.report.failed:
         raise failure(ingested.report, ingested.problem, is_refused=ingested.is_refused)
@@ -123,11 +127,12 @@ def _process(
 class _Description:
     """How a result is recorded."""
 
-    def __init__(self, archive: str, source: SourceInfo, landing_zone: str, options: IngestOptions) -> None:
+    def __init__(self, archive: str, source: SourceInfo, options: IngestOptions, location: LocationNames) -> None:
         self._archive = archive
         self._source = source
-        self._landing_zone = landing_zone
+        self._landing_zone = options.landing_zone or ""
         self._options = options
+        self._location = location
 
     def materialization(self, result: MemberResult) -> dg.AssetMaterialization:
         """The materialization of what one member became."""
@@ -137,7 +142,7 @@ class _Description:
         is_table = result.stats.rows is not None
         rejects = result.rejects_key
         return dg.AssetMaterialization(
-            asset_key(raw_data_asset(member.kind, member.table)),
+            self._location.key(raw_data_asset(member.kind, member.table)),
             partition=member.course.key(),
             metadata=metadata_of(
                 self._landing_zone,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 
 from edxorg.lib.object_keys import is_raw_data_asset
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.lib.private_folders import locked
+from ol_orchestrate.location_names import EDXORG, LocationNames
 from ol_orchestrate.recording import latest_recorded
 
 if TYPE_CHECKING:
@@ -45,14 +45,18 @@ class HalfRecordedError(ServiceError):
 class RunRecords:
     """Dagster's records, as one run of the archive job sees them; see `edxorg.lib.archive.reconciling.Records`."""
 
-    def __init__(self, instance: dg.DagsterInstance, landing_zone: str, run_id: str) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, landing_zone: str, run_id: str, location: LocationNames = EDXORG
+    ) -> None:
         """Records of objects in a landing zone.
 
         Args:
             instance: Where they are kept.
             landing_zone: Its URL.
             run_id: The run that looks at them.
+            location: The location whose assets they are of.
         """
+        self._location = location
         self._instance = instance
         self._landing_zone = landing_zone
         self._run_id = run_id
@@ -61,7 +65,7 @@ class RunRecords:
     def latest(self, asset: str) -> Mapping[str, Recorded]:
         """The latest recorded version of each partition of an asset."""
         self._seen[asset], _ = self._last(asset)
-        return latest_recorded(self._instance, asset_key(asset), self._landing_zone)
+        return latest_recorded(self._instance, self._location.key(asset), self._landing_zone)
 
     def changed(self, asset: str) -> bool:
         """Whether another run has recorded anything for an asset since `latest` was last asked for it."""
@@ -70,8 +74,8 @@ class RunRecords:
 
     def assets(self) -> Iterator[str]:
         """All assets that archive runs have ever recorded anything for."""
-        names = (key.to_user_string() for key in self._instance.all_asset_keys())
-        return (name for name in names if is_raw_data_asset(name))
+        names = map(self._location.asset, self._instance.all_asset_keys())
+        return (name for name in names if name is not None and is_raw_data_asset(name))
 
     def is_over(self, run: str) -> bool:
         """Whether a run is known to be over; an earlier attempt of this one is."""
@@ -82,7 +86,7 @@ class RunRecords:
 
     def _last(self, asset: str) -> tuple[int | None, str | None]:
         """The number of the last materialization of an asset, and the run that recorded it."""
-        for record in self._instance.get_asset_records([asset_key(asset)]):
+        for record in self._instance.get_asset_records([self._location.key(asset)]):
             event = record.asset_entry.last_materialization
             return record.asset_entry.last_materialization_storage_id, event.run_id if event else None
         return None, None

@@ -13,6 +13,7 @@ from edxorg.ops.program_reports import reports_of, requested_keys, run_config_fo
 from edxorg.sensors.run_decision import RUNS_A_TICK, UNFINISHED, is_under_way
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
+from ol_orchestrate.location_names import LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
     """Compare the listings of source and destination once a day, and ask for what is missing, differs or is newer."""
 
     @dg.sensor(
-        name="edxorg_program_reports_sensor",
+        name=LocationNames(settings.name).of("edxorg_program_reports_sensor"),
         job_name=job.name,  # by name: given the job itself, Dagster 1.13 copies the sensor and warns of its own doing
         minimum_interval_seconds=24 * 60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,

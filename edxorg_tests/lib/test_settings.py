@@ -101,6 +101,7 @@ def values() -> Iterator[tuple[str, str]]:
         "archive_source_configured": "True",
         "auth_method": "jwt",
         "escapes": "decode",
+        "owner": "team:other",
         "row_hash": "concatenated",
     }
     for setting in settings_of(Settings):
@@ -217,6 +218,7 @@ def test_any_sign_of_an_archive_source_counts(name: str) -> None:
         ("EDXORG_ARCHIVE_NAME", "(?P<date>.*", "is no regular expression"),
         ("EDXORG_ARCHIVE_NAME", "{date}.zip, {date}.zip, {date}(.zip", ""),
         ("EDXORG_ARCHIVE_NAME", r"{date}.zip (?P<date>.{10})\.zip", "'2024-01-31.zip' fits both '{date}.zip' and"),
+        ("EDXORG_OWNER", "somebody", "an e-mail address, or team:name"),
         ("EDXORG_NAME", "a/b", "letters, digits and underscores"),
         ("EDXORG_INSTITUTION", "a b", "letters, digits"),
     ],

@@ -10,7 +10,16 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edxorg.lib.settings.file_names import FileNames
@@ -22,6 +31,9 @@ from ol_orchestrate.lib.stores import split_url
 from ol_orchestrate.lib.vault import AuthMethod
 
 COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
+
+
+_PATTERN = {"type": "string", "pattern": r"\{date\}|\(\?P<date>"}
 
 
 class Environment(StrEnum):
@@ -61,6 +73,12 @@ def _institution(name: str) -> str:
     return name
 
 
+def _owner(owner: str | None) -> str | None:
+    if owner is not None and not re.fullmatch(r"team:[\w.-]+|[^@\s]+@[^@\s]+", owner):
+        raise ValueError(f"{owner!r} is no owner: write an e-mail address, or team:name")
+    return owner
+
+
 def _file_names(names: Any) -> FileNames:  # noqa: ANN401 - pydantic's
     if isinstance(names, FileNames):
         return names
@@ -74,12 +92,19 @@ def _none_if_empty(value: Any) -> Any:  # noqa: ANN401 - pydantic's
 
 
 Optional = BeforeValidator(_none_if_empty)
-StoreUrl = Annotated[str, AfterValidator(_store_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url), WithJsonSchema({"type": "string", "pattern": "^(s3|gs|file)://"})]
 OptionalUrl = Annotated[
-    str, AfterValidator(lambda url: url and _store_url(url)), BeforeValidator(lambda url: url or "")
+    str,
+    AfterValidator(lambda url: url and _store_url(url)),
+    BeforeValidator(lambda url: url or ""),
+    WithJsonSchema({"type": ["string", "null"], "pattern": "^((s3|gs|file)://|$)"}),
 ]
 OptionalText = Annotated[str | None, Optional]
-Names = Annotated[FileNames, BeforeValidator(_file_names)]
+Names = Annotated[
+    FileNames,
+    BeforeValidator(_file_names),
+    WithJsonSchema({"if": {"type": "array"}, "then": {"items": _PATTERN}, "else": _PATTERN}),
+]
 
 
 class VaultSettings(BaseModel):
@@ -179,7 +204,9 @@ class Settings(BaseSettings):
     api_requests_per_hour: int = Field(
         default=190, ge=1, description="Requests to the edX API, which allows 200 an hour"
     )
-    owner: OptionalText = Field(default=None, description="Owner of all assets: an e-mail address, or team:name")
+    owner: Annotated[str | None, AfterValidator(_owner), Optional] = Field(
+        default=None, description="Owner of all assets: an e-mail address, or team:name"
+    )
     escapes: Escapes = Field(default=Escapes.KEEP, description="Tables' backslash escapes")
     row_hash: RowHash = Field(
         default=RowHash.RECORD, description="The row hash; `concatenated` is that of an older pipeline"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -79,6 +81,40 @@ def example() -> str:
         lines.append(f"\n# {_meaning(each).replace('`', '')}\n# {each.variable}={_text(value)}\n")
     lines.append("\n# The edX API without Vault; secrets, which are no settings\n")
     lines += [f"# {name}=\n" for name in SECRETS]
+    return "".join(lines)
+
+
+def yaml_schema() -> dict[str, Any]:
+    """The JSON schema of the settings in a `defs.yaml`, where each can be a template."""
+    schema = Settings.model_json_schema()
+    template = {"type": "string", "pattern": r"\{\{.*\}\}"}
+    for model in (schema, *schema["$defs"].values()):
+        model.pop("required", None)
+        for name, of_field in model.get("properties", {}).items():
+            shown = {key: of_field[key] for key in ("default", "description", "title") if key in of_field}
+            model["properties"][name] = {**shown, "if": template, "else": of_field}
+    return schema
+
+
+def yaml_example(component: str, *, institution: str) -> str:
+    """A `defs.yaml` for an institution: its name, which leads all others, and each setting as a comment.
+
+    Args:
+        component: The type of the component.
+        institution: Its name.
+    """
+    name = re.sub(r"\W", "_", institution)
+    defaults = DefaultSettings(institution=name, name=name)
+    lines = [f"type: {component}\n\nattributes:\n"]
+    above: tuple[str, ...] = ()
+    for each in settings_of(Settings):
+        *outer, attribute = each.path
+        if outer and tuple(outer) != above:
+            lines.append(f"\n  # {outer[-1]}:\n")
+        above = tuple(outer)
+        value = json.dumps(each.value(defaults), default=str)
+        start = "  " if each.path in {("institution",), ("name",)} else f"  # {'  ' * len(outer)}"
+        lines.append(f"\n  # {'  ' * len(outer)}{_meaning(each).replace('`', '')}\n{start}{attribute}: {value}\n")
     return "".join(lines)
 
 

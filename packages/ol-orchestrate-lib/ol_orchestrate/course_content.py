@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.automation import on_new_version
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.landing_zone import landing_zone
@@ -23,7 +22,7 @@ from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import VersionedObjects
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.versions import SingleObject
 
 
-def output_specs(outputs: Mapping[str, str], *, made_of: str, automated: str) -> list[dg.AssetSpec]:
+def output_specs(
+    outputs: Mapping[str, str], *, made_of: str, automated: str, location: LocationNames = EDXORG
+) -> list[dg.AssetSpec]:
     """The assets that one step makes.
 
     Args:
@@ -43,14 +44,15 @@ def output_specs(outputs: Mapping[str, str], *, made_of: str, automated: str) ->
         automated: The one with the automation condition; the others run along with it. Conditions of all would be
             evaluated one after the other, and what ends in between be requested again by the later ones. Best is one
             that seldom stays as it was, since Dagster takes it for failed from a failure to its next record.
+        location: The location they are in.
     """
     return [
         dg.AssetSpec(
-            asset_key(processed_data_asset(name)),
-            group_name="edxorg",
+            location.key(processed_data_asset(name)),
+            group_name=location.location,
             description=description,
-            deps=[asset_key(made_of)],
-            partitions_def=course_and_source_partitions,
+            deps=[location.key(made_of)],
+            partitions_def=location.courses,
             automation_condition=on_new_version() if name == automated else None,
             skippable=True,  # nothing is recorded of an output that is as it was
         )
@@ -64,12 +66,13 @@ class CourseOutputs:
     All outputs land before the first of them is recorded: in a run that fails, they have failed alike.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, made_of: str) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, made_of: str, location: LocationNames = EDXORG) -> None:
         """Find the latest file of the run's partition.
 
         Args:
             context: Of the run; its step needs the resource `LANDING_ZONE`.
             made_of: The asset whose file this is.
+            location: The location it is in.
 
         Raises:
             BadInputError: The partition is no course.
@@ -77,7 +80,8 @@ class CourseOutputs:
         """
         self._context = context
         self.course = _course(context.partition_key)
-        upstream = asset_key(made_of)
+        self._location = location
+        upstream = location.key(made_of)
         zone = landing_zone(context)
         self._path = zone.find(context.instance, upstream, context.partition_key)
         self._retrieved_at = _latest_materialization(context.instance, upstream, context.partition_key)
@@ -137,7 +141,7 @@ class CourseOutputs:
         """Land an output."""
         result = land(
             self._context.instance,
-            asset_key(processed_data_asset(output)),
+            self._location.key(processed_data_asset(output)),
             Artifact(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
             to=to,
             partition=self._context.partition_key,

@@ -12,6 +12,7 @@ from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
 from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
+from ol_orchestrate.location_names import EDXORG, LocationNames
 
 STATIC_ASSETS = "course_static_assets"
 MANIFEST = "course_static_assets_manifest"
@@ -28,12 +29,14 @@ OUTPUTS = {
 }
 
 
-def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.AssetsDefinition:
+def courserun_metadata(
+    ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT, location: LocationNames = EDXORG
+) -> dg.AssetsDefinition:
     """Define the assets, for exports that unpack within a limit."""
 
     @dg.multi_asset(
-        name="extract_edxorg_courserun_metadata",
-        specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks"),
+        name=location.of("extract_edxorg_courserun_metadata"),
+        specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks", location=location),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
@@ -41,7 +44,7 @@ def courserun_metadata(ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.Asse
         """Extract metadata, videos, policies, signatories, blocks and static files of a course."""
         with (
             as_dagster_failure(context.op_execution_context),
-            CourseOutputs(context, COURSE_XML) as outputs,
+            CourseOutputs(context, COURSE_XML, location) as outputs,
             StaticAssets() as static_assets,
         ):
             with outputs.open() as (blocks, name):

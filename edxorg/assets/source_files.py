@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.io_managers.filepath import recorded_path
 from ol_orchestrate.landing_zone import SOURCE_BUCKET
 from ol_orchestrate.recording import DATA_VERSION, SOURCE_DATE, latest_tags
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from edxorg.lib.settings import FileNames
     from ol_orchestrate.lib.stores import SourceInfo
+    from ol_orchestrate.location_names import LocationNames
 
 REQUEST = "edxorg/request"
 """Tag of a file's materialization: the key of the run that it asks for, so that a run that was never launched shows."""
@@ -39,13 +39,15 @@ class SourceFiles:
     manager `gcs_input`, as paths.
 
     Attributes:
-        asset_key: The asset's key, joined by slashes.
+        location: The location they are in.
+        name: The asset's name in pure code.
         partitions: Name of the dynamic partitions; their keys are the file names.
         description: Of the asset.
         names: How the files are named.
     """
 
-    asset_key: str
+    location: LocationNames
+    name: str
     partitions: str
     description: str
     names: FileNames
@@ -56,12 +58,15 @@ class SourceFiles:
 
     def key(self) -> dg.AssetKey:
         """The asset's key."""
-        return asset_key(self.asset_key)
+        return self.location.key(self.name)
 
     def asset(self) -> dg.AssetsDefinition:
         """The external asset."""
         spec = dg.AssetSpec(
-            self.key(), group_name="edxorg", description=self.description, partitions_def=self.partitions_def()
+            self.key(),
+            group_name=self.location.location,
+            description=self.description,
+            partitions_def=self.partitions_def(),
         )
         return dg.AssetsDefinition(specs=[spec.with_io_manager_key(SOURCE_BUCKET)])
 

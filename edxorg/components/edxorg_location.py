@@ -1,0 +1,179 @@
+"""The code location as a component: assembles the definitions from the settings, and holds no logic."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict
+
+from edxorg.assets.course_content import course_structure_rows
+from edxorg.assets.edxorg_api import catalogue_assets
+from edxorg.assets.edxorg_archive import course_exports, course_structures, raw_data_archives, raw_tracking_logs
+from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
+from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
+from edxorg.jobs.program_reports import sync_edxorg_program_reports
+from edxorg.jobs.retrieve_edx_exports import refresh_edxorg_tracking_logs, retrieve_edxorg_raw_data
+from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
+from edxorg.lib.settings.reference import yaml_example, yaml_schema
+from edxorg.ops.checks import raw_archive_checks, raw_log_checks
+from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
+from edxorg.sensors.object_storage import source_files_sensor
+from edxorg.sensors.program_reports import edxorg_program_reports_sensor
+from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
+from ol_orchestrate.failed_partitions import failed_partitions_check
+from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.io_managers.gcs import GCSFileIOManager
+from ol_orchestrate.lib.openedx import RatioLimit
+from ol_orchestrate.location_names import LocationNames
+from ol_orchestrate.resources.gcp_gcs import GCSConnection
+from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
+from ol_orchestrate.resources.outputs import SimpleResultsDir
+from ol_orchestrate.resources.secrets.vault import Vault
+
+
+class _Attributes(dg.Model):
+    """What a `defs.yaml` gives; `Settings` itself checks it, once templates are rendered."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @classmethod
+    def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's
+        """What `dg check yaml` checks, and what Dagster's pages show."""
+        return yaml_schema()
+
+
+class _SettingsScaffolder(dg.Scaffolder):
+    """Writes a `defs.yaml` that shows each setting."""
+
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        """Write it into the folder that is asked for."""
+        request.target_path.mkdir(parents=True, exist_ok=True)
+        text = yaml_example(request.type_name, institution=request.target_path.name)
+        (request.target_path / "defs.yaml").write_text(text)
+
+
+@dg.scaffold_with(_SettingsScaffolder)
+class EdxorgLocation(dg.Component):
+    """All that brings one partner's data from edX.org into a data lake: assets, jobs, sensors and a schedule.
+
+    Attributes are the settings; what they leave open is found as the commands find it, in the file that
+    `EDXORG_SETTINGS` names, in variables `EDXORG_…`, and in the defaults. `name` leads the names of all definitions.
+    """
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever settings take
+        """Read the settings that `attributes` does not give.
+
+        Raises:
+            SettingsError: One cannot be used, or is none.
+        """
+        self.settings = Settings(**attributes)
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The attributes in a `defs.yaml`."""
+        return _Attributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Make it of a `defs.yaml`."""
+        given = dict(attributes.model_extra or {}) if attributes is not None else {}
+        return cls(**context.resolution_context.at_path("attributes").resolve_value(given))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The definitions, for Dagster."""
+        del context
+        return self.definitions()
+
+    def definitions(self) -> dg.Definitions:
+        """The definitions."""
+        return build_definitions(self.settings)
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The location for these settings. Connects to nothing and reads no secret."""
+    location = LocationNames(settings.name)
+    archives = raw_data_archives(settings)
+    logs = raw_tracking_logs(settings)
+    normalized_log = normalize_edxorg_tracking_log(logs, settings)
+    catalogue = catalogue_assets(settings)
+    structure_rows = course_structure_rows(location)
+    course_run = courserun_metadata(RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO), location)
+    archive_job = retrieve_edxorg_raw_data(archives, settings)
+    logs_job = refresh_edxorg_tracking_logs(normalized_log, location)
+    reports_job = sync_edxorg_program_reports(settings)
+    archive_source_sensors = (
+        source_files_sensor(
+            location.of("gcs_edxorg_archive_sensor"), archives, archive_job, other_names=settings.tracking_log_name
+        ),
+        source_files_sensor(
+            location.of("gcs_edxorg_tracking_log_sensor"), logs, logs_job, other_names=settings.archive_name
+        ),
+    )
+    assets = [
+        archives.asset(),
+        logs.asset(),
+        normalized_log,
+        course_structures(location),
+        structure_rows,
+        course_exports(location),
+        course_run,
+        *catalogue,
+    ]
+    return dg.Definitions(
+        assets=_owned(assets, settings.owner),
+        asset_checks=[
+            raw_archive_checks(archives),
+            raw_log_checks(logs),
+            failed_partitions_check([structure_rows, course_run, normalized_log]),
+        ],
+        jobs=[archive_job, logs_job, reports_job],
+        sensors=[
+            edxorg_program_reports_sensor(reports_job, settings),
+            *(archive_source_sensors if settings.archive_source_configured else ()),
+        ],
+        schedules=[edxorg_api_daily_schedule(catalogue, location)],
+        resources=_resources(settings),
+        executor=dg.in_process_executor,
+    )
+
+
+def _owned(assets: list[dg.AssetsDefinition], owner: str | None) -> list[dg.AssetsDefinition]:
+    if owner is None:
+        return assets
+    return [each.map_asset_specs(lambda spec: spec.replace_attributes(owners=[owner])) for each in assets]
+
+
+def _resources(settings: Settings) -> dict[str, object]:
+    vault = Vault(
+        address=settings.vault.address,
+        namespace=settings.vault.namespace,
+        cacert=settings.vault.cacert,
+        auth_method=settings.vault.auth_method,
+        role=settings.vault.role,
+        mount=settings.vault.auth_mount,
+        jwt_path=settings.vault.jwt_path,
+    )
+    google_secret = settings.google_secret_path
+    gcs = GCSConnection(vault=vault, secret_path=google_secret)
+    return {
+        "io_manager": FileObjectIOManager(
+            url=settings.landing_zone_url,
+            vault=vault if google_secret else None,
+            vault_gcs_token_path=google_secret,
+        ),
+        "s3file_io_manager": FileObjectIOManager(url=settings.landing_zone_url),
+        "gcs_input": GCSFileIOManager(url=settings.archive_url or None, aws_profile=settings.archive_profile, gcs=gcs),
+        "gcp_gcs": gcs,
+        "vault": vault,
+        "edxorg_api": OpenEdxApiClientFactory(
+            deployment="edxorg",
+            secret_path=settings.api_secret_path,
+            vault=vault,
+            requests_per_hour=settings.api_requests_per_hour,
+        ),
+        "s3": StrictS3Resource(),
+        "s3_download": LazyS3Resource(profile_name=settings.program_reports_profile),
+        "s3_upload": LazyS3Resource(),
+        "results_dir": SimpleResultsDir(),
+    }
