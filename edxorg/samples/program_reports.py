@@ -129,7 +129,7 @@ def _rows(
         "user roles": _NOTHING,
         "course run key": course.course_key,
         "course title": course.root.title,
-        "course run start date": f"{course.start}T00:00:00Z",
+        "course run start date": f"{course.start} 00:00:00 Z",
     }
     for enrollment in university.enrollments(course, university.end):
         if not enrollment.staff and enrollment.retired is None:
@@ -141,8 +141,10 @@ def _row(university: University, course: Course, enrollment: Enrollment, awarded
     progress = progress_of(university, enrollment, until)
     certificate = certificate_of(enrollment, progress, until)
     certified = certificate[0] if certificate is not None and certificate[1] == DOWNLOADABLE else None
-    # Both formats stand in real reports.
-    award = _time(awarded) if enrollment.turn % 2 else _time(awarded).replace("T", " ").replace("Z", " Z")
+    award = _time(awarded)
+    if awarded is not None and enrollment.turn % 2:
+        # Both formats stand in real reports, but only here.
+        award = times.zulu(awarded)
     return {
         "user id": enrollment.user_id,
         "username": enrollment.learner.username,
@@ -155,7 +157,7 @@ def _row(university: University, course: Course, enrollment: Enrollment, awarded
         "completed program": str(awarded is not None).lower(),
         "date completed": _time(certified),
         "date program certificate awarded": award,
-        "last activity date": _time(progress.last_at),
+        "last activity date": _NOTHING if progress.last_at is None else times.day_of(progress.last_at),
         "date first enrolled": _time(enrollment.created),
         "date last unenrolled": _time(_before(until, enrollment.left)),
         "date first upgraded to verified": _time(_before(until, enrollment.verified_at)),
@@ -167,4 +169,4 @@ def _before(until: int, at: int | None) -> int | None:
 
 
 def _time(at: int | None) -> str:
-    return _NOTHING if at is None else times.zulu(at)
+    return _NOTHING if at is None else f"{times.mysql(at)} Z"

@@ -39,7 +39,7 @@ def mysql_fraction(at: int) -> str:
 
 
 def zulu(at: int) -> str:
-    """`2024-01-17T09:30:00Z`, as APIs and reports print."""
+    """`2024-01-17T09:30:00Z`, as APIs print."""
     return mysql(at).replace(" ", "T") + "Z"
 
 
