@@ -65,11 +65,6 @@ class Block(NamedTuple):
         """A video's `edx_video_id`."""
         return invented.as_uuid(self.name)
 
-    @property
-    def part(self) -> str:
-        """The id of a problem's one input."""
-        return f"{self.name}_2_1"
-
 
 class Page(NamedTuple):
     """A vertical, with the blocks that it stands in."""
@@ -197,6 +192,16 @@ class Course:
         if self.ccx is None:
             return f"block-v1:{self._parts}+type@{block.category}+block@{block.name}"
         return f"ccx-block-v1:{self._parts}+ccx@{self.ccx}+type@{block.category}+block@{block.name}"
+
+    def html_id(self, block: Block) -> str:
+        """The id of a block on a page, which events of videos have."""
+        if self.slashes:
+            return f"i4x-{self.organization}-{self.number.replace('.', '_')}-{block.category}-{block.name}"
+        return block.name
+
+    def part(self, problem: Block) -> str:
+        """The id of a problem's one input."""
+        return f"{self.html_id(problem)}_2_1"
 
     def first_blocks(self, count: int) -> Course:
         """The same course with its first blocks only, depth first."""

@@ -15,7 +15,7 @@ from edxorg.samples.assessment_rows import submission_uuid
 from edxorg.samples.courses import Site
 from edxorg.samples.forum import post_of
 from edxorg.samples.progress import progress_of
-from edxorg.samples.table_rows import DOWNLOADABLE, certificate_of, grade_of
+from edxorg.samples.table_rows import DOWNLOADABLE, certificate_of, grade_of, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,7 @@ def anonymous_request(university: University, site: Site, number: int) -> Event:
 def _event(enrollment: Enrollment, source: str, event_type: str, path: str, session: str) -> Event:
     course, learner = enrollment.course, enrollment.learner
     host = _HOSTS[course.site]
-    in_course: Event = {"course_user_tags": {}} if source == "server" and session else {}
+    in_course: Event = {"course_user_tags": tags_of(enrollment)} if source == "server" and session else {}
     return {
         "username": learner.username,
         "event_source": source,
@@ -234,7 +234,7 @@ class _Visitor:
     def _browser_video(self, event_type: str, at: int, page: Page, block: Block, second: int) -> Event:
         del at
         event = self._browser(event_type, page)
-        about: dict[str, object] = {"duration": float(block.seconds), "code": block.name[:11], "id": block.name}
+        about: dict[str, object] = {"duration": float(block.seconds), **self._about_video(block)}
         event["event"] = json.dumps(about if event_type == "load_video" else about | {"currentTime": second})
         return event
 
@@ -249,16 +249,21 @@ class _Visitor:
             "component": "videoplayer",
             "received_at": times.event_time(at + late),
         }
-        event["event"] = json.dumps({"current_time": second, "module_id": block.name, "code": block.name[:11]})
+        # The LMS renames the app's current_time and module_id before it logs them.
+        event["event"] = json.dumps({"currentTime": second, **self._about_video(block)})
         return event
+
+    def _about_video(self, block: Block) -> dict[str, str]:
+        return {"code": block.name[:11], "id": self._course.html_id(block)}
 
     def _problem(
         self, at: int, page: Page, block: Block, attempt: int, right: int, answer: int
     ) -> Iterator[tuple[int, Event]]:
         answers = self._university.prose.answers
-        text, part = answers[answer % len(answers)], block.part
+        text, part = answers[answer % len(answers)], self._course.part(block)
+        posted = f"input_{part}={quote_plus(text)}"
         asked = self._browser("problem_check", page)
-        asked["event"] = f"input_{part}={quote_plus(text)}"
+        asked["event"] = posted
         yield at, asked
         correctness = "correct" if right else "incorrect"
         graded = self._server("problem_check", block, "xmodule_handler/problem_check")
@@ -267,8 +272,8 @@ class _Visitor:
                 part: {
                     "question": self._university.prose.remarks[answer % len(self._university.prose.remarks)],
                     "answer": text,
-                    "response_type": "multiplechoiceresponse",
-                    "input_type": "choicegroup",
+                    "response_type": "customresponse",
+                    "input_type": "textline",
                     "correct": bool(right),
                     "variant": "",
                     "group_label": "",
@@ -297,7 +302,7 @@ class _Visitor:
         explanation = " ".join(self._university.prose.articles[answer % len(self._university.prose.articles)][:2])
         shown = self._browser("problem_graded", page)
         shown["event"] = [
-            f"input_{part}=choice_{answer % 4}",
+            posted,
             f'<div class="problem"><p id="{block.name}">{block.title}\n\tis {correctness}.</p>{explanation}</div>',
         ]
         yield at + 600_000, shown

@@ -160,12 +160,11 @@ def _body(block: Block) -> str:
 
 
 def _problem(attributes: dict[str, str]) -> str:
-    markdown = ">>Which of these is even?<<\n( ) 1\n(x) 2"
-    choices = '<choice correct="false">1</choice>\n<choice correct="true">2</choice>\n'
+    script = '<script type="loncapa/python">\nfrom essays import holds\n</script>\n'
     return _element(
         "problem",
-        {**attributes, "markdown": markdown, "max_attempts": "3", "weight": "1.0"},
-        [f"<multiplechoiceresponse>\n<choicegroup>\n{choices}</choicegroup>\n</multiplechoiceresponse>\n"],
+        {**attributes, "max_attempts": "3", "weight": "1.0"},
+        [f'{script}<customresponse cfn="holds">\n<textline/>\n</customresponse>\n'],
     )
 
 

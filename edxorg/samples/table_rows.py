@@ -170,8 +170,8 @@ class CourseRows:
             self._add("django_comment_client_role_users", **both, name="Administrator")
         if course.index % 3 == 0:
             self._add("course_groups_cohortmembership", **both, name=_COHORTS[learner.number % 3])
-        if course.index % 2 == 0 and learner.number % 3 == 0:
-            self._add("user_api_usercoursetag", **both, id=enrollment.id, value=learner.number % 2)
+        for key, value in tags_of(enrollment).items():
+            self._add("user_api_usercoursetag", **both, id=enrollment.id, key=key, value=value)
 
     def _add_modules(self, enrollment: Enrollment, progress: Progress) -> None:
         """Most rows of a package are these, so they are not put together by the names of their columns."""
@@ -204,7 +204,7 @@ class CourseRows:
         return piped(state) if indented or "\\" in state else state
 
     def _problem_state(self, module: Module) -> str:
-        part = module.block.part
+        part = self._course.part(module.block)
         answer = self._answers[module.answer % len(self._answers)]
         correctness = "correct" if module.right else "incorrect"
         return (
@@ -344,6 +344,14 @@ def certificate_of(enrollment: Enrollment, progress: Progress, until: int) -> tu
 def grade_of(progress: Progress, course: Course) -> str:
     """The share of the points that were earned, rounded to two digits."""
     return str(round(progress.earned / course.problems, 2))
+
+
+def tags_of(enrollment: Enrollment) -> dict[str, str]:
+    """The tags that the LMS keeps for a learner in a course, and tells in the context of its events there."""
+    number = enrollment.learner.number
+    if enrollment.course.index % 2 or number % 3:
+        return {}
+    return {"xblock.partition_service.partition_0": str(number % 2)}
 
 
 def has_newer_profiles(course: Course) -> bool:

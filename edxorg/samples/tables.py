@@ -77,7 +77,7 @@ _COLUMNS: Final = {
     "user_id_map": "hash_id user_id username",
     "student_languageproficiency": "id user_profile_id code",
     "student_anonymoususerid": "id user_id anonymous_user_id course_id",
-    "user_api_usercoursetag": "id user_id key=xblock.partition_service.partition_0 course_id value",
+    "user_api_usercoursetag": "id user_id key course_id value",
     "credit_crediteligibility": "id created modified username deadline course_id",
     "course_groups_cohortmembership": "user_id course_id group_type=cohort name",
     "django_comment_client_role_users": "course_id user_id name",

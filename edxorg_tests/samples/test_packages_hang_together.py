@@ -275,8 +275,8 @@ def test_some_problems_stand_inline(plain: Written) -> None:
     files = [
         content for _, course in courses(plain) for path, content in course.olx_files.items() if "vertical/" in path
     ]
-    assert any(b"<choicegroup>" in content for content in files)
-    assert any(b"<problem url_name=" in content and b"<choicegroup>" not in content for content in files)
+    assert any(b"<textline/>" in content for content in files)
+    assert any(b"<problem url_name=" in content and b"<textline/>" not in content for content in files)
 
 
 def test_nobody_can_be_written_to(plain: Written) -> None:

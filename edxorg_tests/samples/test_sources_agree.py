@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -84,6 +85,53 @@ def test_the_state_of_a_problem_is_the_last_attempt_in_the_logs(plain: Written) 
             state, event = json.loads(row["state"]), last_attempts[key]
             assert (state["attempts"], state["student_answers"]) == (event["attempts"], event["answers"])
             assert float(row["grade"]) == event["grade"]
+
+
+def test_an_answer_is_the_same_in_the_browser_at_the_server_and_in_the_input_of_its_problem(plain: Written) -> None:
+    slashes = 0
+    events = [event for event in plain.events("prod") if event["event_type"] in {"problem_check", "problem_graded"}]
+    graded = [event for event in events if event["event_source"] == "server"]
+    asked = [event for event in events if event["event_type"] == "problem_check" and event["event_source"] == "browser"]
+    shown = [event["event"][0] for event in events if event["event_type"] == "problem_graded"]
+    sent = [
+        f"input_{part}={quote_plus(answer)}" for event in graded for part, answer in event["event"]["answers"].items()
+    ]
+    assert Counter(event["event"] for event in asked) == Counter(shown) == Counter(sent)
+    for event in graded:
+        problem, (part,) = event["event"]["problem_id"], event["event"]["answers"]
+        if problem.startswith("i4x://"):
+            slashes += 1
+            assert part == problem.replace("i4x://", "i4x-").replace("/", "-").replace(".", "_") + "_2_1"
+        else:
+            assert part == problem.rpartition("@")[2] + "_2_1"
+    assert slashes
+
+
+def test_videos_have_one_id_in_the_events_of_browsers_and_of_the_app(plain: Written) -> None:
+    ids: dict[str, set[str]] = {"browser": set(), "mobile": set()}
+    for event in plain.events("prod"):
+        if event["event_type"] == "play_video":
+            about = json.loads(event["event"])
+            ids[event["event_source"]].add(about["id"])
+            assert "currentTime" in about
+            assert about["id"].startswith("i4x-MITx-") == ("/" in event["context"]["course_id"])
+    assert ids["mobile"] & ids["browser"]
+
+
+def test_events_of_the_server_tell_the_tags_of_the_table(plain: Written) -> None:
+    tagged = 0
+    tags = {
+        (row["course_id"], row["user_id"]): {row["key"]: row["value"]}
+        for partition, course in last(plain).courses.items()
+        if partition.endswith("|prod")
+        for row in course.tables["user_api_usercoursetag"]
+    }
+    for event in plain.events("prod"):
+        about = event["context"]
+        if "course_user_tags" in about:
+            assert about["course_user_tags"] == tags.get((about["course_id"], str(about["user_id"])), {})
+            tagged += bool(about["course_user_tags"])
+    assert tagged
 
 
 def test_each_certificate_has_its_event_and_a_passing_grade(plain: Written) -> None:
@@ -269,7 +317,8 @@ def test_program_reports_say_what_the_tables_say(plain: Written) -> None:
             assert row["program uuid"] == uuid
             assert row["track"] == enrolled[key]["mode"]
             assert row["currently enrolled"] == {"0": "false", "1": "true"}[enrolled[key]["is_active"]]
-            assert row["date first enrolled"] == enrolled[key]["created"].replace(" ", "T") + "Z"
+            assert row["date first enrolled"] == f"{enrolled[key]['created']} Z"
+            assert re.fullmatch(r"null|\d{4}-\d\d-\d\d", row["last activity date"])
             assert (row["completed"] == "true") == (key in certified)
             all_of_it = all(certified & {(run, row["user id"]) for run in of} for of in courses[uuid])
             assert (row["completed program"] == "true") == all_of_it
