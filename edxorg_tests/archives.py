@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,20 @@ def write_archive(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(tar_bytes(members), compresslevel=1, mtime=0))
     return path
+
+
+def write_zip(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items() if isinstance(members, dict) else members:
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def members_of(path: Path) -> list[tuple[str, bytes]]:
+    """The files in a `tar.gz`, in order."""
+    with tarfile.open(path) as tar:
+        return [(info.name, file.read()) for info in tar if (file := tar.extractfile(info))]
 
 
 def landed(landing_zone: Path) -> dict[str, bytes]:

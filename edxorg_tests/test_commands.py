@@ -163,6 +163,9 @@ def test_inspect_names_a_file_of_another_format(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     code, out, err = edxorg("inspect", tmp_path / name, "--json")
+    if name == "anything" and what.endswith(("zip archive", "tar")):
+        assert code == 0  # an archive in a format that its name does not tell
+        return
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"file://{tmp_path}/{name}: {what}. Name one of what is read here" in err
 

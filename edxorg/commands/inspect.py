@@ -19,8 +19,8 @@ from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogResult, normalize_log
 from edxorg.lib.workers import WorkerPool
+from ol_orchestrate.lib.archive_files import archive_entries
 from ol_orchestrate.lib.archives import UNKNOWN_KIND, ArchiveError, WrongFormatError, gunzip, kind_of_file
-from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -47,7 +47,7 @@ def command(url: str, *, as_json: bool) -> None:
     is_log = bool(settings.tracking_log_name.date_in(source.name)) or source.name.endswith(".log.gz")
     reader = course_xml.open_source(source)
     if other := _other_format(source, is_log=is_log):
-        reads = "archives (.tar.gz), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
+        reads = "archives (.tar.gz, .tar, .zip), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
         raise click.UsageError(f"{source.url}: {other}. Name one of what is read here: {reads}")
     if is_log:
         _inspect_log(source, reader, settings, as_json=as_json)
@@ -59,11 +59,12 @@ def command(url: str, *, as_json: bool) -> None:
 
 def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
     """Look at the start of a file; return what it is, if that is not what its name says."""
-    content = gunzip(course_xml.open_source(source))
+    reader = course_xml.open_source(source)
     try:
         if not is_log:
-            next(tar_entries(content), None)
-        elif (kind := kind_of_file(next(content, b""))) not in _KINDS_OF_LOGS:
+            with closing(archive_entries(reader)) as entries:
+                next(entries, None)
+        elif (kind := kind_of_file(next(gunzip(reader), b""))) not in _KINDS_OF_LOGS:
             return f"this is no log, but a gzip of {kind}"
     except WrongFormatError as error:
         return str(error)

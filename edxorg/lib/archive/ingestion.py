@@ -19,13 +19,8 @@ from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, ide
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archives import (
-    ArchiveError,
-    DamagedArchiveError,
-    TruncatedArchiveError,
-    gunzip,
-    read_ahead,
-)
+from ol_orchestrate.lib.archive_files import archive_entries
+from ol_orchestrate.lib.archives import ArchiveError, DamagedArchiveError, EntryError, TruncatedArchiveError
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
@@ -34,7 +29,6 @@ from ol_orchestrate.lib.errors import (
     SourceChangedError,
 )
 from ol_orchestrate.lib.stores import shared_store
-from ol_orchestrate.lib.tar import tar_entries
 from ol_orchestrate.lib.versions import is_superseded
 
 if TYPE_CHECKING:
@@ -44,8 +38,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from edxorg.lib.archive.reconciling import Records
+    from ol_orchestrate.lib.archives import ArchiveEntry
     from ol_orchestrate.lib.stores import SharedStore, VerifiedReader
-    from ol_orchestrate.lib.tar import TarEntry
     from ol_orchestrate.lib.versions import Recorded
 
 SMALL = 1 << 20
@@ -124,7 +118,7 @@ def ingest_archive(
     workers: int | None = None,
     pool_class: type[WorkerPool] = WorkerPool,
 ) -> Ingested:
-    """Deliver all members of a `tar.gz`.
+    """Deliver all members of an archive.
 
     Args:
         source: The archive.
@@ -176,8 +170,8 @@ def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Pro
     problem: PipelineError | None = None
     try:
         try:
-            with closing(read_ahead(gunzip(source))) as blocks:
-                for entry in tar_entries(blocks):
+            with closing(archive_entries(source)) as entries:
+                for entry in entries:
                     ingestion.take(entry)
                     progress(ingestion.progress(source))
         except ArchiveError as error:
@@ -217,13 +211,14 @@ class _Ingestion:
         self._batch: list[tuple[Member, Recorded | None, bytes]] = []
         self._batch_bytes = 0
         self._sizes: dict[str, int] = {}
+        self._broken: dict[str, str] = {}
         self._claimed: set[Place] = set()
         self._claimed_twice: set[Place] = set()
         self._sent: deque[Future[list[MemberResult]]] = deque()
         self._failures = 0
         self.has_unwritable = False
 
-    def take(self, entry: TarEntry) -> None:
+    def take(self, entry: ArchiveEntry) -> None:
         """Have one member delivered, sooner or later."""
         member = identify(entry.name, entry=entry.type, naming=self._naming)
         self.last = member.label
@@ -292,9 +287,12 @@ class _Ingestion:
             self._known[asset] = self._records.latest(asset)
         return self._known[asset]
 
-    def _collect(self, entry: TarEntry, member: Member, recorded: Recorded | None) -> None:
+    def _collect(self, entry: ArchiveEntry, member: Member, recorded: Recorded | None) -> None:
         try:
             content = b"".join(entry.blocks)
+        except EntryError as error:
+            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
+            return
         except (ArchiveError, SourceChangedError):
             self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=BROKEN_OFF))
             raise
@@ -308,12 +306,16 @@ class _Ingestion:
             self._sent.append(self._pool.submit(deliver_batch, self._batch))
             self._batch, self._batch_bytes = [], 0
 
-    def _send_stream(self, entry: TarEntry, member: Member, recorded: Recorded | None) -> None:
+    def _send_stream(self, entry: ArchiveEntry, member: Member, recorded: Recorded | None) -> None:
         self._send_batch()
         stream = self._pool.stream(deliver_stream, member, recorded)
         try:
             for block in entry.blocks:
                 stream.send(block)
+        except EntryError as error:
+            self._broken[member.path] = str(error)
+            self._sent.append(stream.abort())
+            return
         except BaseException:
             self._sent.append(stream.abort())
             raise
@@ -327,6 +329,8 @@ class _Ingestion:
 
     def _account_for(self, result: MemberResult) -> None:
         member = result.member
+        if problem := self._broken.pop(member.path, None):
+            result = replace(result, problem=problem)
         place = _place_of(member)
         is_new = result.record
         if place and (recorded := self._versions_of(place.asset).get(place.partition)):

@@ -11,6 +11,7 @@ import re
 import struct
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from isal import isal_zlib
@@ -25,7 +26,15 @@ T = TypeVar("T")
 BLOCK = 1 << 20
 """The largest block of `gunzip` in bytes, at any ratio of compression."""
 
+GZIP: Final = "gzip"
+
 UNCOMPRESSED_TAR: Final = "an uncompressed tar"
+
+ZIP: Final = "a zip archive"
+
+EMPTY_ZIP: Final = "an empty zip archive"
+
+OPENPGP: Final = "an OpenPGP message"
 
 UNKNOWN_KIND: Final = "binary data of no known kind"
 
@@ -59,13 +68,13 @@ _RAW_DEFLATE = -15
 """zlib's number for "no wrapper, and the largest window"."""
 
 _MARKS = {
-    _GZIP_MARK: "gzip",
-    b"PK\3\4": "a zip archive",
-    b"PK\5\6": "an empty zip archive",
+    _GZIP_MARK: GZIP,
+    b"PK\3\4": ZIP,
+    b"PK\5\6": EMPTY_ZIP,
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ\0": "an xz file",
     b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"-----BEGIN PGP MESSAGE": "an OpenPGP message",
+    b"-----BEGIN PGP MESSAGE": OPENPGP,
 }
 _OPENPGP = re.compile(
     rb"""\x84.\x03 | \x85..\x03 | \x8c.[\x04\x05]  # a session key for a public key, or a passphrase, in the old format
@@ -77,8 +86,31 @@ _CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
 _IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class for an instance
 
 
+@dataclass(frozen=True, slots=True)
+class ArchiveEntry:
+    """One entry of an archive.
+
+    Attributes:
+        name: The path, with surrogate escapes for bytes that are no UTF-8.
+        type: One of `tarfile`'s types, such as `tarfile.REGTYPE`, which a sparse entry has too.
+        size: The size of the content in bytes.
+        blocks: The content. It cannot be read any more after the next entry.
+        linkname: The target of a link.
+    """
+
+    name: str
+    type: bytes
+    size: int
+    blocks: Iterator[bytes]
+    linkname: str = ""
+
+
 class ArchiveError(BadInputError):
     """An archive that cannot be read any further."""
+
+
+class EntryError(BadInputError):
+    """An entry that cannot be read; those after it can."""
 
 
 class TruncatedArchiveError(ArchiveError):
@@ -107,7 +139,7 @@ def kind_of_file(start: bytes) -> str:
     if start[257:262] == b"ustar":
         return UNCOMPRESSED_TAR
     if _OPENPGP.match(start):
-        return "an OpenPGP message"
+        return OPENPGP
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(start)  # the last character may be cut
     except UnicodeDecodeError:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from ol_orchestrate.lib.archives import (
     BLOCK,
     UNCOMPRESSED_TAR,
+    ArchiveEntry,
     DamagedArchiveError,
     TruncatedArchiveError,
     WrongFormatError,
@@ -53,26 +54,7 @@ class TarLimits:
 LIMITS = TarLimits()
 
 
-@dataclass(frozen=True, slots=True)
-class TarEntry:
-    """One entry of a tar.
-
-    Attributes:
-        name: The path, with surrogate escapes for bytes that are no UTF-8.
-        type: One of `tarfile`'s types, such as `tarfile.REGTYPE`, which a sparse entry has too.
-        size: The size of the content in bytes.
-        blocks: The content. It cannot be read any more after the next entry.
-        linkname: The target of a link.
-    """
-
-    name: str
-    type: bytes
-    size: int
-    blocks: Iterator[bytes]
-    linkname: str = ""
-
-
-def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator[TarEntry]:
+def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator[ArchiveEntry]:
     """Yield the entries of a tar, in order.
 
     Args:
@@ -195,7 +177,7 @@ class _Headers:
         self._global_room = limits.global_bytes
         self._hole_room = limits.hole_bytes
 
-    def next_entry(self) -> tuple[TarEntry, int] | None:
+    def next_entry(self) -> tuple[ArchiveEntry, int] | None:
         """Return the next entry and the position of its data's end; `None` at the mark of the tar's end."""
         extensions = _Extensions(self._file.position, self._limits.header_bytes)
         while (header := self._next_header()) is not None:
@@ -257,7 +239,7 @@ class _Headers:
                 else:
                     extensions.pax.pop(keyword, None)
 
-    def _entry(self, header: _Header, extensions: _Extensions) -> tuple[TarEntry, int]:
+    def _entry(self, header: _Header, extensions: _Extensions) -> tuple[ArchiveEntry, int]:
         pax = extensions.pax
         name = pax.get(b"GNU.sparse.name") or pax.get(b"path") or extensions.long_name or header.name
         linkname = pax.get(b"linkpath") or extensions.long_link or header.linkname
@@ -273,9 +255,11 @@ class _Headers:
         if type_ == tarfile.GNUTYPE_SPARSE or (is_pax_sparse and type_ in tarfile.REGULAR_TYPES):
             return self._sparse_entry(_text(name), header, extensions, size)
         end = self._file.position + size
-        return TarEntry(_text(name), type_, size, self._file.blocks(size), _text(linkname)), end
+        return ArchiveEntry(_text(name), type_, size, self._file.blocks(size), _text(linkname)), end
 
-    def _sparse_entry(self, name: str, header: _Header, extensions: _Extensions, stored: int) -> tuple[TarEntry, int]:
+    def _sparse_entry(
+        self, name: str, header: _Header, extensions: _Extensions, stored: int
+    ) -> tuple[ArchiveEntry, int]:
         start = self._file.position
         regions, size = self._sparse_map(header, extensions)
         # The size in the header includes the map of the format 1.0, but not the further blocks of GNU's own.
@@ -292,7 +276,7 @@ class _Headers:
         if self._hole_room < 0:
             raise damaged(f"sparse entries with over {self._limits.hole_bytes:,} bytes of holes", header.position)
         blocks = _with_holes(self._file, regions, size)
-        return TarEntry(name, tarfile.REGTYPE, size, blocks), self._file.position + stored
+        return ArchiveEntry(name, tarfile.REGTYPE, size, blocks), self._file.position + stored
 
     def _sparse_map(self, header: _Header, extensions: _Extensions) -> tuple[Regions, int]:
         if header.type == tarfile.GNUTYPE_SPARSE:

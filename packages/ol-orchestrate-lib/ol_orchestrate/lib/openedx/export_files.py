@@ -21,8 +21,8 @@ from ol_orchestrate.lib.tar import tar_entries
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ol_orchestrate.lib.archives import ArchiveEntry
     from ol_orchestrate.lib.openedx.static_assets import StaticAssets
-    from ol_orchestrate.lib.tar import TarEntry
 
 MAX_MEMBERS = 100_000
 """Members of one archive, directories included. The largest courses have some ten thousand, and each header costs
@@ -108,7 +108,7 @@ def read_export(
 
 
 def _read_entries(
-    entries: Iterable[TarEntry], name: str, files: ExportFiles, static_assets: StaticAssets | None
+    entries: Iterable[ArchiveEntry], name: str, files: ExportFiles, static_assets: StaticAssets | None
 ) -> None:
     held = 0
     for count, entry in enumerate(entries, start=1):
@@ -132,7 +132,7 @@ def _read_entries(
         kind[path] = b"".join(entry.blocks)
 
 
-def _path_to_read(entry: TarEntry, files: ExportFiles) -> str | None:
+def _path_to_read(entry: ArchiveEntry, files: ExportFiles) -> str | None:
     """Return the entry's path without `./`, or `None` if it is skipped; skipped content becomes a problem."""
     path = _text(entry.name)
     parts = [part for part in path.split("/") if part not in {"", "."}]

@@ -47,14 +47,15 @@ class VerifiedReader(Iterator[bytes]):
     Args:
         info: The description of the version.
         fetch: Yields the blocks from a byte offset on, of this very version, or raises `SourceChangedError`.
+        position: The first byte to read. A part of an object is not compared with the checksum of the whole.
     """
 
-    def __init__(self, info: SourceInfo, fetch: Callable[[int], Iterator[bytes]]) -> None:
+    def __init__(self, info: SourceInfo, fetch: Callable[[int], Iterator[bytes]], position: int = 0) -> None:
         self.info = info
-        self.position = 0
+        self.position = position
         self._fetch = fetch
         self._blocks: Iterator[bytes] | None = None
-        self._checksum = info.checksum.start() if info.checksum else None
+        self._checksum = info.checksum.start() if info.checksum and not position else None
 
     def __next__(self) -> bytes:
         """Return the next block.
@@ -81,6 +82,10 @@ class VerifiedReader(Iterator[bytes]):
             raise ServiceError(f"{self.info.url}: the response ended at byte {self.position:,} of {self.info.size:,}")
         self._blocks = blocks
         return block
+
+    def begin_at(self, position: int) -> VerifiedReader:
+        """Return another reader of this version, from a byte offset on."""
+        return VerifiedReader(self.info, self._fetch, position)
 
     def drain(self) -> None:
         """Read to the end, to verify all that was read."""
