@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 
@@ -19,35 +19,25 @@ from edxorg.lib.catalogue import (
     collect,
     courses_of,
 )
+from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
+from ol_orchestrate.described import column_schema, described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land
+from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.landing_zone import LandingZone
 from ol_orchestrate.lib.stores import ObjectStore
 from ol_orchestrate.lib.versions import VersionedObjects
 from ol_orchestrate.location_names import EDXORG, LocationNames
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
-
-class Shown(NamedTuple):
-    """How people see an output.
-
-    Attributes:
-        rows: What they are, in the plural: the name of their number in the metadata.
-        description: Of the asset.
-    """
-
-    rows: str
-    description: str
-
-
-SHOWN = {
-    PROGRAM_METADATA: Shown("programs", "Programs such as a MicroMasters, one row each, as edX lists them."),
-    PROGRAM_COURSE_METADATA: Shown("program_courses", "The courses in each program, one row for each pair."),
-    COURSE_METADATA: Shown("courses", "Courses that are offered, one row each, as edX lists them."),
-    COURSE_RUN_METADATA: Shown("course_runs", "The runs of those courses, past ones too, one row each."),
+ROWS = {
+    PROGRAM_METADATA: "programs",
+    PROGRAM_COURSE_METADATA: "program_courses",
+    COURSE_METADATA: "courses",
+    COURSE_RUN_METADATA: "course_runs",
 }
+"""What the rows of each table are, in the plural: the name of their number in the metadata."""
 
 
 def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -81,27 +71,12 @@ def _assets_of(name: str, listing: ApiListing[Any], location: LocationNames) -> 
 
 
 def _spec(table: CatalogueTable, location: LocationNames) -> dg.AssetSpec:
-    return dg.AssetSpec(
+    spec = dg.AssetSpec(
         location.key(api_data_asset(table.name)),
         group_name=location.location,
-        description=SHOWN[table].description,
-        metadata={COLUMN_SCHEMA: _schema(table)},
         skippable=True,  # nothing is recorded of a listing that is as it was
     )
-
-
-def _schema(table: CatalogueTable) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                column.type,
-                column.description,
-                dg.TableColumnConstraints(nullable=column.name not in table.key),
-            )
-            for column in table.columns()
-        ]
-    )
+    return described(spec, DICTIONARY[api_data_asset(table.name)])
 
 
 def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
@@ -117,7 +92,7 @@ def _land(
 ) -> list[dg.MaterializeResult[None]]:
     """Both outputs into the landing zone, before either is recorded; what is to be recorded of them."""
     results = []
-    rows = {SHOWN[output.table].rows: output.row_count for output in collected}
+    rows = {ROWS[output.table]: output.row_count for output in collected}
     for output in collected:
         name = output.table.name
         result = land(
@@ -127,7 +102,7 @@ def _land(
                 version=output.version,
                 content=output.content.reader(),
                 row_count=output.row_count,
-                schema=_schema(output.table),
+                schema=column_schema(DICTIONARY[api_data_asset(name)]),
                 metadata={**rows, "repeated": output.repeated, "source": "edxorg"},
             ),
             to=VersionedObjects(landing_zone, partial(api_data_key, name)),

@@ -6,7 +6,6 @@ from edxorg.lib.catalogue.catalogue_rows import (
     PROGRAM_COURSE_METADATA,
     PROGRAM_METADATA,
     CatalogueTable,
-    Column,
 )
 from edxorg.lib.catalogue.listings import PROGRAMS, ApiListing, Collected, Output, collect, courses_of
 from edxorg.lib.catalogue.responses import Course, CourseRun, Program, ProgramCourse
@@ -20,7 +19,6 @@ __all__ = [
     "ApiListing",
     "CatalogueTable",
     "Collected",
-    "Column",
     "Course",
     "CourseRun",
     "Output",

@@ -1,15 +1,14 @@
-"""The four tables of the catalogue: their columns with types and descriptions, and how a record becomes a row.
+"""The four tables of the catalogue, and how a record becomes a row.
 
-The fields of a row's model are the table's columns, in this order; their descriptions are what people see.
+The fields of a row's model are the table's columns, in this order; the data dictionary says what they mean.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from edxorg.lib.catalogue.responses import Number  # noqa: TC001 - the models below are built from it
 
@@ -17,17 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edxorg.lib.catalogue.responses import Course, CourseRun, Image, Organization, Program, ProgramCourse
-
-
-class Column(NamedTuple):
-    """A column as people see it; the type is the JSON type, every column but the keys can be null."""
-
-    name: str
-    type: str
-    description: str
-
-
-RETRIEVED_AT = Column("retrieved_at", "string", "Start of the run that asked, ISO 8601 in UTC; no part of the version.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +34,17 @@ class CatalogueTable:
     key: tuple[str, ...]
     stamped: bool
 
-    def columns(self) -> tuple[Column, ...]:
-        """All columns, in order."""
-        fields = self.row.model_fields.items()
-        columns = tuple(Column(name, _json_type(field.annotation), field.description or "") for name, field in fields)
-        return (*columns, RETRIEVED_AT) if self.stamped else columns
-
 
 class ProgramRow(BaseModel):
     """A program."""
 
-    uuid: str = Field(description="Identifies the program.")
-    title: str | None = Field(description="Title as learners see it.")
-    subtitle: str | None = Field(description="One sentence about the program; may be empty.")
-    type: str | None = Field(description="Kind of program, such as MicroMasters or XSeries.")
-    status: str | None = Field(description="unpublished, active, retired or deleted.")
-    authoring_organizations: str | None = Field(description="Keys of the institutions, joined by comma and space.")
-    data_modified_timestamp: str | None = Field(description="When edX last changed the program.")
+    uuid: str
+    title: str | None
+    subtitle: str | None
+    type: str | None
+    status: str | None
+    authoring_organizations: str | None
+    data_modified_timestamp: str | None
 
     @classmethod
     def of(cls, program: Program) -> Self:
@@ -81,11 +63,11 @@ class ProgramRow(BaseModel):
 class ProgramCourseRow(BaseModel):
     """A course of a program."""
 
-    program_uuid: str = Field(description="The program.")
-    course_key: str = Field(description="Key of the course, {org}+{number}.")
-    course_title: str | None = Field(description="Title of the course.")
-    course_short_description: str | None = Field(description="HTML.")
-    course_type: str | None = Field(description="Slug of the course type, such as verified-audit.")
+    program_uuid: str
+    course_key: str
+    course_title: str | None
+    course_short_description: str | None
+    course_type: str | None
 
     @classmethod
     def of(cls, program: Program, course: ProgramCourse) -> Self:
@@ -127,19 +109,19 @@ class StaffValue(BaseModel):
 class CourseRow(BaseModel):
     """A course of the catalogue."""
 
-    course_key: str = Field(description="Key of the course, {org}+{number}.")
-    title: str | None = Field(description="Title as learners see it.")
-    owner: str | None = Field(description="Keys of the institutions that own it, joined by comma and space.")
-    short_description: str | None = Field(description="HTML.")
-    full_description: str | None = Field(description="HTML.")
-    level_type: str | None = Field(description="Introductory, Intermediate or Advanced.")
-    marketing_url: str | None = Field(description="Page of the course on edX.org.")
-    image: ImageValue | None = Field(description="Picture: url, description; null where there is no url.")
-    course_type: str | None = Field(description="Slug of the course type, such as verified-audit.")
-    subjects: list[SubjectValue] | None = Field(description="Fields of study: name.")
-    prerequisites: list[Any] | None = Field(description="Prerequisites as a list; edX fills in the next column.")
-    prerequisites_raw: str | None = Field(description="Prerequisites as HTML.")
-    modified: str | None = Field(description="When edX last changed the course.")
+    course_key: str
+    title: str | None
+    owner: str | None
+    short_description: str | None
+    full_description: str | None
+    level_type: str | None
+    marketing_url: str | None
+    image: ImageValue | None
+    course_type: str | None
+    subjects: list[SubjectValue] | None
+    prerequisites: list[Any] | None
+    prerequisites_raw: str | None
+    modified: str | None
 
     @classmethod
     def of(cls, course: Course) -> Self:
@@ -165,32 +147,32 @@ class CourseRow(BaseModel):
 class CourseRunRow(BaseModel):
     """A run of a course of the catalogue."""
 
-    course_key: str = Field(description="Key of the course, {org}+{number}.")
-    run_key: str = Field(description="Key of the run, course-v1:{org}+{number}+{run}.")
-    title: str | None = Field(description="Title of this run.")
-    short_description: str | None = Field(description="HTML.")
-    full_description: str | None = Field(description="HTML.")
-    marketing_url: str | None = Field(description="Page of the course on edX.org.")
-    level_type: str | None = Field(description="Introductory, Intermediate or Advanced.")
-    languages: str | None = Field(description="Language of the content, such as en-us.")
-    start_on: str | None = Field(description="When the run starts.")
-    end_on: str | None = Field(description="When the run ends.")
-    enrollment_start: str | None = Field(description="When enrolment opens.")
-    enrollment_end: str | None = Field(description="When enrolment closes.")
-    announcement: str | None = Field(description="When the run was announced.")
-    pacing_type: str | None = Field(description="instructor_paced or self_paced.")
-    enrollment_type: str | None = Field(description="credit, professional, verified, honor or audit.")
-    availability: str | None = Field(description="Archived, Current, Starting Soon or Upcoming; moves with the clock.")
-    status: str | None = Field(description="published, unpublished, reviewed, review_by_legal or review_by_internal.")
-    is_enrollable: bool | None = Field(description="Whether learners can enrol now.")
-    image: ImageValue | None = Field(description="Picture: url, description; null where there is no url.")
-    seats: list[dict[str, Any]] | None = Field(description="Ways to enrol, as the API gives them; prices are text.")
-    staff: list[StaffValue] | None = Field(description="Who teaches: first_name, last_name.")
-    weeks_to_complete: Number | None = Field(description="Weeks.")
-    min_effort: Number | None = Field(description="Hours a week, at least.")
-    max_effort: Number | None = Field(description="Hours a week, at most.")
-    estimated_hours: Number | None = Field(description="Hours in all, as edX estimates them.")
-    modified: str | None = Field(description="When edX last changed the run.")
+    course_key: str
+    run_key: str
+    title: str | None
+    short_description: str | None
+    full_description: str | None
+    marketing_url: str | None
+    level_type: str | None
+    languages: str | None
+    start_on: str | None
+    end_on: str | None
+    enrollment_start: str | None
+    enrollment_end: str | None
+    announcement: str | None
+    pacing_type: str | None
+    enrollment_type: str | None
+    availability: str | None
+    status: str | None
+    is_enrollable: bool | None
+    image: ImageValue | None
+    seats: list[dict[str, Any]] | None
+    staff: list[StaffValue] | None
+    weeks_to_complete: Number | None
+    min_effort: Number | None
+    max_effort: Number | None
+    estimated_hours: Number | None
+    modified: str | None
 
     @classmethod
     def of(cls, course: Course, run: CourseRun) -> Self:
@@ -238,10 +220,3 @@ COURSE_RUN_METADATA = CatalogueTable("course_run_metadata", CourseRunRow, ("cour
 
 def _keys(organizations: Iterable[Organization] | None) -> str | None:
     return None if organizations is None else ", ".join(organization.key for organization in organizations)
-
-
-def _json_type(annotation: Any) -> str:  # noqa: ANN401 - any type expression
-    names = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object"}
-    if isinstance(annotation, UnionType):
-        annotation = next(part for part in get_args(annotation) if part is not NoneType)
-    return names.get(get_origin(annotation) or annotation, "object")

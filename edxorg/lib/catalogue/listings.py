@@ -20,7 +20,6 @@ from edxorg.lib.catalogue.catalogue_rows import (
     COURSE_RUN_METADATA,
     PROGRAM_COURSE_METADATA,
     PROGRAM_METADATA,
-    RETRIEVED_AT,
     CatalogueTable,
     CourseRow,
     CourseRunRow,
@@ -191,7 +190,7 @@ def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retri
             lack = f"no record has rows for {listing.parts.name}" if arrived else "there is no record"
             message = f"{listing.path}: {lack}. Nothing is replaced; look at what this client may see, and at the API"
             raise BadInputError(message)
-        stamp = f',"{RETRIEVED_AT.name}":"{retrieved_at.astimezone(UTC).isoformat()}"}}'.encode()
+        stamp = f',"retrieved_at":"{retrieved_at.astimezone(UTC).isoformat()}"}}'.encode()
         entries = [entry for _, entry in sorted(arrivals.entries.items())]
         parts = (number for entry in entries for _, number in sorted(entry.parts.items()))
         return Collected(

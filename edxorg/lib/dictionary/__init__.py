@@ -1,0 +1,19 @@
+"""The data dictionary: each output, one subject a module. Columns that a file has beyond it land all the same."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edxorg.lib.dictionary.archive import ARCHIVE
+from edxorg.lib.dictionary.assessments import ASSESSMENTS
+from edxorg.lib.dictionary.catalogue import CATALOGUE
+from edxorg.lib.dictionary.tables import TABLES
+from edxorg.lib.dictionary.tracking_log import TRACKING_LOG
+from ol_orchestrate.lib.openedx.dictionary import OUTPUTS as COURSE_CONTENT
+
+DICTIONARY: Final = {
+    output.asset: output for output in (*TABLES, *ASSESSMENTS, *ARCHIVE, *COURSE_CONTENT, TRACKING_LOG, *CATALOGUE)
+}
+"""All outputs by their assets' names."""
+
+__all__ = ["ARCHIVE", "ASSESSMENTS", "CATALOGUE", "COURSE_CONTENT", "DICTIONARY", "TABLES", "TRACKING_LOG"]

@@ -1,0 +1,7 @@
+"""Write `docs/data.md` of the checkout that this is run in."""
+
+from pathlib import Path
+
+from edxorg.lib.dictionary.reference import write
+
+write(Path.cwd())

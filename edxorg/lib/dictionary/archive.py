@@ -1,0 +1,86 @@
+"""What else is in an archive, as it lands and as rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edxorg.lib.members import MemberKind
+from edxorg.lib.object_keys import raw_data_asset
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, processed_data_asset
+from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
+
+FORUM_POSTS: Final = processed_data_asset("forum_posts")
+
+_FORUM: Final = "edX Research Guide: Discussion Forums Data"
+
+ARCHIVE: Final = (
+    Output(
+        COURSE_STRUCTURE,
+        "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
+        format=Format.JSON,
+    ),
+    Output(COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it.", format=Format.TAR),
+    Output(
+        raw_data_asset(MemberKind.FORUM),
+        "A thread or comment of a course's forum as MongoDB exports it, one JSON object a line.",
+        format=Format.JSON,
+    ),
+    Output(
+        FORUM_POSTS,
+        "A thread or comment of a course's forum.",
+        columns_of(
+            f"""
+            _id                   string    Identifies the post.
+            _type                 string    `CommentThread` or `Comment`.
+            course_id             string    Course key.
+            author_id             string    The account: `id` of auth_user, as text.
+            author_username       string    Name of the account when the post was made.
+            anonymous             boolean   True if nobody sees the author's name.
+            anonymous_to_peers    boolean   True if learners do not see it, and the course team does.
+            title                 string    Title of a thread.
+            body                  string    Text in Markdown.
+            thread_type           string    Of a thread: `discussion` or `question`.
+            commentable_id        string    Of a thread: the topic, or the discussion block, that it is in.
+            comment_thread_id     string    Of a comment: `_id` of its thread.
+            parent_id             string    Of a comment on a comment: `_id` of that.
+            parent_ids            array     Of a comment: `_id` of all comments above, the first at the top.
+            depth                 integer   Of a comment: the number of comments above. <- {ADDED}
+            created_at            timestamp When it was written, UTC.
+            updated_at            timestamp When it was last changed, UTC.
+            last_activity_at      timestamp Of a thread: when somebody last wrote in it, UTC.
+            closed                boolean   Of a thread: true if nobody can answer any more.
+            pinned                boolean   Of a thread: true if it stays at the top.
+            endorsed              boolean   Of a comment: true if the course team recommends it.
+            endorsement           object    Who endorsed it, and when.
+            visible               boolean   False for what is hidden.
+            comment_count         integer   Of a thread: the number of its comments.
+            votes_up_count        integer   Votes for it.
+            votes_down_count      integer   Votes against it; the pages offer none.
+            votes_count           integer   All votes.
+            votes_point           integer   Votes for it less those against it.
+            abuse_flaggers_count  integer   People who report it now. <- {ADDED}
+            """,
+            _FORUM,
+        ),
+        key=("_id",),
+    ),
+    Output(
+        "edxorg/raw_data/email_opt_in",
+        "A learner's preference for an organization's e-mail, one for each course.",
+        columns_of(
+            """
+            user_id                 integer   The account: `id` of auth_user.
+            username                string    Name of the account.
+            email                   string    E-mail address.
+            full_name               string    Full name.
+            course_id               string    Course key.
+            is_opted_in_for_email   boolean   True if the organization may write.
+            preference_set_datetime timestamp When that was said; a date long past where nobody said.
+            """,
+            "edX Research Guide: Email Opt In Report",
+        ),
+        Format.CSV,
+        ("user_id", "course_id"),
+    ),
+)
+"""What lands as it is, and what is made of it in the same pass."""

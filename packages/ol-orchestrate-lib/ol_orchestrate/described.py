@@ -1,0 +1,39 @@
+"""What the data dictionary says of an output, as Dagster's pages show it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from ol_orchestrate.landing import COLUMN_SCHEMA
+from ol_orchestrate.lib.dictionary import Format, Output
+
+_KINDS = {
+    Format.TSV: {"tsv", "table"},
+    Format.CSV: {"csv", "table"},
+    Format.JSON_LINES: {"json", "table"},
+    Format.GZIPPED_JSON_LINES: {"json", "table"},
+    Format.JSON: {"json"},
+    Format.TAR: {"file"},
+}
+
+
+def described(spec: dg.AssetSpec, output: Output) -> dg.AssetSpec:
+    """The asset with its description, its kinds and its columns."""
+    schema = {COLUMN_SCHEMA: column_schema(output)} if output.columns else {}
+    return spec.replace_attributes(description=output.row).merge_attributes(
+        kinds=_KINDS[output.format], metadata=schema
+    )
+
+
+def column_schema(output: Output) -> dg.TableSchema:
+    """The columns of an output."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(column.name, column.type, column.meaning, _constraints(output, column.name))
+            for column in output.columns
+        ]
+    )
+
+
+def _constraints(output: Output, column: str) -> dg.TableColumnConstraints:
+    return dg.TableColumnConstraints(nullable=column not in output.key)

@@ -1,0 +1,77 @@
+"""The data dictionary's own form: outputs, and their columns, as people read about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+ADDED = "added here"
+"""Source of a column that is in no file of edX."""
+
+_SOURCE = " <- "
+
+
+class Format(StrEnum):
+    """The form of an output's objects."""
+
+    TSV = "TSV"
+    CSV = "CSV"
+    JSON_LINES = "JSON lines"
+    GZIPPED_JSON_LINES = "JSON lines, gzip"
+    JSON = "JSON"
+    TAR = "tar.gz"
+
+
+class Column(NamedTuple):
+    """A column, or a field of each JSON object.
+
+    Attributes:
+        name: As it is spelled in the objects.
+        type: `string`, `integer`, `number`, `boolean`, `timestamp`, `array`, `object`, or `json` for
+            JSON of any form or in a text.
+        meaning: A sentence for people.
+        source: Where its values come from.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output of a code location: an asset, and all objects of it.
+
+    Attributes:
+        asset: The asset's name, with which the keys of its objects begin.
+        row: One row of it, or one object where it has no rows.
+        columns: In the order of the objects; empty where it has no rows.
+        format: Of the objects.
+        key: The columns that tell its rows apart within one object, as far as the source promises that.
+        view: Its name in SQL, where the last part of the asset's name is also that of another output.
+    """
+
+    asset: str
+    row: str
+    columns: tuple[Column, ...] = ()
+    format: Format = Format.JSON_LINES
+    key: tuple[str, ...] = ()
+    view: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the asset's name."""
+        return self.asset.rpartition("/")[2]
+
+
+def columns_of(text: str, source: str) -> tuple[Column, ...]:
+    """Columns from a text that has one of them a line: name, type, meaning, and ` <- source` where that differs."""
+    lines = (line.split(None, 2) for line in text.strip().splitlines())
+    return tuple(_column(name, kind, rest, source) for name, kind, rest in lines)
+
+
+def _column(name: str, kind: str, rest: str, source: str) -> Column:
+    meaning, _, own = rest.partition(_SOURCE)
+    return Column(name, kind, meaning, own or source)
