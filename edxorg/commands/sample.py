@@ -155,7 +155,9 @@ def university(
         days=days,
         hazards=hazards,
     )
-    with console.writing_to(out), console.counting("files", sum(1 for _ in files_of(story)) + 1) as started:
+    names = {TRUTH, *(file.name for file in files_of(story))}
+    _refuse_another_story(out, names)
+    with console.writing_to(out), console.counting("files", len(names)) as started:
         truth = write_university(out, story, started=started)
     archives, logs = truth["archives"].values(), truth["logs"].values()
     events = sum(log["events"] for log in logs)
@@ -165,6 +167,15 @@ def university(
         f"{TRUTH} says what is in them",
         soft_wrap=True,
     )
+
+
+def _refuse_another_story(out: Path, names: set[str]) -> None:
+    """Files that stay from another story would be files that the truth says nothing about."""
+    if (out / TRUTH).exists():
+        there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+        if others := sorted(there - names):
+            message = f"{str(out)!r} holds another university, whose {others[0]} would stay: choose another folder"
+            raise click.BadParameter(message, param_hint="'--out'")
 
 
 @command.command()

@@ -105,3 +105,12 @@ def test_a_mistake_is_told_in_one_line(edxorg: Shell, tmp_path: Path, arguments:
     assert said in errors
     assert len(errors.splitlines()) == 1
     assert not (tmp_path / "univ").exists()
+
+
+def test_a_university_is_not_written_among_the_files_of_another(edxorg: Shell, tmp_path: Path) -> None:
+    arguments = ("sample", "university", "--out", tmp_path, "--courses", "1", "--learners", "2")
+    assert edxorg(*arguments, "--days", "2")[0] == 0
+    code, _, errors = edxorg(*arguments, "--days", "1")
+    assert code == 2
+    assert "holds another university, whose mitx-2024-01-19.tar.gz would stay: choose another folder" in errors
+    assert edxorg(*arguments, "--days", "2")[0] == 0
