@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CATALOGUE: Final = 10
-"""Number of the one catalogue that is served; MITx has this number at edX."""
+"""Number of the one catalogue that is served, if no other is asked for; MITx has this number at edX."""
 
 PAGE_SIZE: Final = 20
 
 _TOKEN_PATH: Final = "/oauth2/access_token"  # noqa: S105 - a path
 _PROGRAMS_PATH: Final = "/api/v1/programs/"
-_COURSES_PATH: Final = f"/api/v1/catalogs/{CATALOGUE}/courses/"
 _MAX_PACKED: Final = 8
 
 
@@ -37,7 +36,8 @@ class SampleCatalogue:
         client_id: The one OAuth client's id.
         client_secret: Its secret.
         programs: What `/api/v1/programs/` lists; changes show in the next answer.
-        courses: What `/api/v1/catalogs/10/courses/` lists; changes show in the next answer.
+        courses: What `/api/v1/catalogs/{number}/courses/` lists; changes show in the next answer.
+        number: The catalogue's.
     """
 
     url: str
@@ -45,27 +45,31 @@ class SampleCatalogue:
     client_secret: str
     programs: list[dict[str, Any]]
     courses: list[dict[str, Any]]
+    number: int = CATALOGUE
 
 
 @contextmanager
-def serve_sample_catalogue(programs: int, courses: int, seed: int = 0) -> Iterator[SampleCatalogue]:
+def serve_sample_catalogue(
+    programs: int, courses: int, seed: int = 0, number: int = CATALOGUE
+) -> Iterator[SampleCatalogue]:
     """Serve a catalogue of a certain size on a free port of the loopback address.
 
     Args:
         programs: The number of programs.
         courses: The number of courses, each with one to seven runs.
         seed: The same numbers and seed give the same records.
+        number: The catalogue's.
     """
     university = University(seed=seed, courses=min(courses, _MAX_PACKED))
-    with serve_catalogue(Catalogue(university, courses, programs)) as served:
+    with serve_catalogue(Catalogue(university, courses, programs), number) as served:
         yield served
 
 
 @contextmanager
-def serve_catalogue(catalogue: Catalogue) -> Iterator[SampleCatalogue]:
+def serve_catalogue(catalogue: Catalogue, number: int = CATALOGUE) -> Iterator[SampleCatalogue]:
     """Serve a university's catalogue on a free port of the loopback address."""
     secret = f"sample-secret-{catalogue.university.seed}"
-    served = SampleCatalogue("", "sample-client", secret, catalogue.programs, catalogue.courses)
+    served = SampleCatalogue("", "sample-client", secret, catalogue.programs, catalogue.courses, number)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(served))
     served.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -97,7 +101,8 @@ def _handler_of(catalogue: SampleCatalogue) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            records = {_PROGRAMS_PATH: catalogue.programs, _COURSES_PATH: catalogue.courses}.get(parts.path)
+            courses = f"/api/v1/catalogs/{catalogue.number}/courses/"
+            records = {_PROGRAMS_PATH: catalogue.programs, courses: catalogue.courses}.get(parts.path)
             if self.headers.get("Authorization") != f"JWT {token}":
                 self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "Authentication credentials were not provided."})
             elif records is None:
