@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BYTES_AHEAD = 4 << 20
-"""What a worker has received and not yet begun with, before it stops reading; a frame may go beyond."""
+"""A worker stops receiving while so many bytes wait for it; a single frame may go beyond."""
 
 
 class Frames:
     """Whole frames of bytes over one end of a socket pair.
 
-    `multiprocessing` has the same, but takes several times as long to receive what is larger than a socket's buffer.
+    `multiprocessing` has the same, but takes several times as long to receive a frame larger than a socket's buffer.
     """
 
     _LENGTH = struct.Struct(">Q")
     _LONG = 16 << 10
 
     def __init__(self, end: socket.socket) -> None:
-        """Over an end that this object closes."""
+        """Take over one end, which `close` closes."""
         self._socket = end
 
     def send(self, data: bytes) -> None:
@@ -39,7 +39,7 @@ class Frames:
             self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
             EOFError: The other end is closed.
@@ -58,7 +58,7 @@ class Frames:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Close the end."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -72,8 +72,8 @@ class Inbox:
         """Begin to receive.
 
         Args:
-            frames: Where they come from.
-            at_end: Called in the thread as soon as the other end is closed, whatever is still waiting.
+            frames: The frames to receive.
+            at_end: Called in the thread as soon as the other end is closed, even if frames are still waiting.
         """
         self._source = frames
         self._at_end = at_end
@@ -100,7 +100,7 @@ class Inbox:
             self._changed.notify_all()
 
     def receive(self) -> bytes:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
             EOFError: The other end is closed.

@@ -1,8 +1,8 @@
-"""What a member of a weekly edX package is, told from its name alone.
+"""Identifies a member of an archive by its name alone.
 
-The exporter (openedx/edx-analytics-exporter) joins the parts of a course key with hyphens and appends what the file
-holds and the environment that it comes from. Hyphens are legal inside those parts, so a name cannot always be taken
-apart again: what cannot be told is reported as ambiguous or as unrecognised, and never guessed at in silence.
+The exporter (openedx/edx-analytics-exporter) joins the parts of a course key with hyphens and appends the kind of the
+file and the environment that it comes from. Hyphens are legal inside those parts, so a name cannot always be taken
+apart again: such a name is reported as ambiguous or as unrecognised, and never guessed at in silence.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Final, NamedTuple, Self
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
 LONGEST_PATH: Final = 4096
-"""Characters; a longer path is no name that any file system gave."""
+"""Characters. No file system gives longer paths."""
 
 LONGEST_COURSE_ID: Final = 235
 """UTF-8 bytes. A course id with its site must fit a folder's name (255 bytes); the exporter cuts names at 235."""
 
 LONGEST_LABEL: Final = 300
-"""Characters of a path that are shown to people."""
+"""Characters of a path in logs and metadata."""
 
 
 class MemberKind(StrEnum):
-    """What a member holds, or why nothing is done with it."""
+    """The content of a member, or the reason why it is not delivered."""
 
     TABLE = "table"
     COURSE_STRUCTURE = "course_structure"
@@ -47,7 +47,7 @@ class CourseName(NamedTuple):
         number: All parts between the first and the last, hyphens included.
         run: The last part before the CCX suffix.
         ccx: The digits after `-ccx-`, for a section taught by a CCX coach.
-        ambiguous: Whether there were more than three parts, so that another split is possible.
+        ambiguous: True if there were more than three parts, so that another split is possible.
     """
 
     organization: str
@@ -61,10 +61,10 @@ class CourseName(NamedTuple):
         """Take `{org}-{number}-{run}` or `{org}-{number}-{run}-ccx-{n}` apart.
 
         The id becomes part of object keys and partition keys, so it must be safe there as it is; it is not
-        normalised, so that the same archive gives the same keys everywhere.
+        normalized, so that the same archive gives the same keys everywhere.
 
         Raises:
-            ValueError: It has fewer than three parts, or could not stand in a key. The message says why.
+            ValueError: The id has fewer than three parts, or is not safe in a key. The message says why.
         """
         if problem := _unsafe_in_keys(course_id):
             raise ValueError(problem)
@@ -74,16 +74,16 @@ class CourseName(NamedTuple):
             ccx = parts[-1]
             del parts[-2:]
         if len(parts) < _PARTS or (len(parts) == _PARTS and "" in parts):
-            message = f"{course_id!r} is no course: expected an organisation, a number and a run, joined by hyphens"
+            message = f"{course_id!r} is no course: expected an organization, a number and a run, joined by hyphens"
             raise ValueError(message)
         return cls(parts[0], "-".join(parts[1:-1]), parts[-1], ccx, ambiguous=len(parts) > _PARTS)
 
 
 def course_columns(course: CoursePartition) -> dict[str, str]:
-    """The columns that say where a table's rows come from, in the order in which they are appended.
+    """Return the columns that tell the origin of a table's rows, in the order in which they are appended.
 
     Raises:
-        ValueError: The course id is none, as for `CourseName.parse`.
+        ValueError: As for `CourseName.parse`.
     """
     name = CourseName.parse(course.course_id)
     return {
@@ -97,14 +97,14 @@ def course_columns(course: CoursePartition) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class MemberNaming:
-    """How the files of a package are named; another partner changes these values, not the code.
+    """The naming scheme of the files in an archive; another partner changes these values, not the code.
 
     Attributes:
-        forms: What a file holds, and the shape of its name with `{course}`, `{table}` and `{environment}` in their
+        forms: Kinds of files, and the shapes of their names with `{course}`, `{table}` and `{environment}` in their
             places. The first that fits counts. A shape without `{environment}` stands for `default_site`.
         environments: The exporter's names for its environments (forums have the short ones), and their sites.
         default_site: The site of files whose names do not tell it.
-        failed_suffix: What is appended to the name of a file that could not be exported.
+        failed_suffix: Appended to the name of a file that could not be exported.
     """
 
     forms: tuple[tuple[MemberKind, str], ...] = (
@@ -135,12 +135,11 @@ class Member:
     """One member of an archive.
 
     Attributes:
-        path: As the archive has it, possibly with surrogate escapes for bytes that are no UTF-8.
-        kind: What it is.
-        course: The course and site; None if the name does not tell, and always None for what is unrecognised.
+        path: The name in the archive, with surrogate escapes for bytes that are no UTF-8.
+        course: The course and site; None if the name does not tell, and always None for an unrecognised member.
         table: The table's name, for tables and for notes that a table is missing.
-        ambiguous: Whether the name has other readings: the course id as in `CourseName`, or where it ends.
-        reason: For people: why it is missing, unrecognised or ignored; None for what is delivered.
+        ambiguous: True if the name has other readings: the course id as in `CourseName`, or where it ends.
+        reason: A sentence that says why it is missing, unrecognised or ignored; None for one that is delivered.
     """
 
     path: str
@@ -158,15 +157,15 @@ class Member:
 
 
 def identify(path: str, *, entry: bytes = tarfile.REGTYPE, naming: MemberNaming = EDX_NAMING) -> Member:
-    """Say what a tar member is.
+    """Identify a tar member.
 
-    Folders in the path are of no consequence (`ora/` only groups tables), but a path that leads out of the archive
-    is not trusted at all.
+        Folders in the path are of no consequence (`ora/` only groups tables), but a path that leads out of the archive
+        is not trusted at all.
 
     Args:
-        path: `TarInfo.name`.
-        entry: `TarInfo.type`.
-        naming: How the files of this package are named.
+            path: `TarInfo.name`.
+            entry: `TarInfo.type`.
+            naming: The naming scheme of this archive.
 
     Returns:
         The member. Its course id and table are safe in object keys and partition keys: no control characters, no
@@ -203,7 +202,7 @@ _SPECIAL_ENTRIES: Final = {
 }
 
 _FORBIDDEN_ASCII: Final = re.compile(r"[^-.0-9:A-Z_a-z~\x80-\U0010ffff]")
-"""What no edX course key has; `openedx/opaque-keys` allows word characters and `-`, `~`, `.`, `:`."""
+"""A character that no edX course key has: `openedx/opaque-keys` allows word characters and `-`, `~`, `.`, `:`."""
 
 _CUT_NAME: Final = re.compile(r"[0-9a-f]{32}$")
 """The MD5 that the exporter puts at the end of a name that is too long, in place of what it cuts off."""
@@ -280,12 +279,12 @@ def _why_unrecognised(name: str, forms: tuple[_Form, ...]) -> str:
     if _CUT_NAME.search(name.rpartition(".")[0]):
         return "Its name was too long for edX and ends in a checksum: the rest of it is lost"
     if "-email_opt_in-" in name:
-        return "It is an organisation's list of e-mail preferences, which belongs to no course"
+        return "It is an organization's list of e-mail preferences, which belongs to no course"
     return "Its name is none that edX gives to the files of a course"
 
 
 def _untrusted(path: str, folders: list[str]) -> str | None:
-    """Why nothing in this path is believed."""
+    """Return the reason not to trust a path, if there is one."""
     if len(path) > LONGEST_PATH:
         return f"Its path has more than {LONGEST_PATH:,} characters"
     if path.startswith("/"):
@@ -298,7 +297,7 @@ def _untrusted(path: str, folders: list[str]) -> str | None:
 
 
 def _unsafe_in_keys(course_id: str) -> str | None:
-    """Why a course id cannot be part of an object key and of a partition key."""
+    """Return the reason why a course id cannot be part of object keys and partition keys, if there is one."""
     if len(course_id.encode("utf-8", "surrogatepass")) > LONGEST_COURSE_ID:
         return f"A course id of more than {LONGEST_COURSE_ID} bytes: {course_id[:40]!r}…"
     if forbidden := _FORBIDDEN_ASCII.search(course_id):

@@ -1,4 +1,4 @@
-"""Where everything lands, below the landing zone: the one place that builds asset names and object keys.
+"""Builds all asset names, and all object keys below the landing zone.
 
 An asset's name is its Dagster key joined by slashes, and the beginning of its objects' keys.
 """
@@ -27,11 +27,11 @@ _TABLES = "edxorg/raw_data/db_table/"
 _FORUM = "edxorg/raw_data/forum_mongo"
 
 _EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", _FORUM: "mongo"}
-"""Of the objects of each asset that is no table."""
+"""File extension of the objects of each asset that is no table."""
 
 
 def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
-    """The asset that a member of an archive is a partition of."""
+    """Return the asset that a member of an archive is a partition of."""
     match kind:
         case MemberKind.TABLE:
             return f"{_TABLES}{table}"
@@ -46,23 +46,23 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
 
 
 def raw_data_key(member: Member, sha256: str) -> str:
-    """Where a member lands, by the SHA-256 of what lands."""
+    """Return the object key of a member's version."""
     return versioned_raw_data_key(raw_data_asset(member.kind, member.table), _course(member.course).key(), sha256)
 
 
 def is_raw_data_asset(asset: str) -> bool:
-    """Whether members of archives are recorded as partitions of this asset."""
+    """Return True if members of archives are recorded as partitions of this asset."""
     return asset.startswith(_TABLES) or asset in _EXTENSIONS
 
 
 def versioned_raw_data_key(asset: str, partition: str, sha256: str) -> str:
-    """Where a version of a partition of such an asset lands."""
+    """Return the object key of a version of a partition of a raw data asset."""
     course_id, _, site = partition.rpartition("|")
     return f"{asset}/{site}/{course_id}/{sha256}.{_extension(asset)}"
 
 
 def raw_data_version(asset: str, key: str) -> tuple[str, str] | None:
-    """The partition and the version of an object of such an asset; `None` for a key that is none of its own."""
+    """Return the partition and the version of an object of a raw data asset; `None` for a key of another asset."""
     extension = f".{_extension(asset)}"
     site, _, rest = key.removeprefix(f"{asset}/").partition("/")
     course_id, _, name = rest.partition("/")
@@ -76,52 +76,52 @@ def _extension(asset: str) -> str:
 
 
 def run_mark_key(run: str, attempt: int) -> str:
-    """Where the mark of a run lies, by its id and the number of its attempt."""
+    """Return the object key of the mark of a run's attempt."""
     return f"{RUN_MARKS}/{run}.{attempt}.json"
 
 
 def run_of_mark(key: str) -> str:
-    """The id of the run whose mark this is."""
+    """Return the id of the run whose mark this is."""
     return key.rpartition("/")[2].partition(".")[0]
 
 
 def rejected_rows_key(member: Member, sha256: str) -> str:
-    """Where the rejected rows of a table land."""
+    """Return the object key of the rejected records of a table."""
     return f"{_rejects(member)}/{sha256}.ndjson"
 
 
 def rejected_record_key(member: Member, sha256: str) -> str:
-    """Where a record lands that is too large for a line of the rejects."""
+    """Return the object key of a record that is too large for a line of the rejects."""
     return f"{_rejects(member)}/{sha256}.record"
 
 
 def normalized_log_key(log: str) -> str:
-    """Where a tracking log lands, by its file name; each version takes the place of the one before."""
+    """Return the object key of a normalized tracking log; each version takes the place of the one before."""
     return f"{TRACKING_LOGS}/normalized_{log}"
 
 
 def rejected_lines_key(log: str) -> str:
-    """Where the rejected lines of a tracking log land; likewise."""
+    """Return the object key of the rejected lines of a tracking log; each version takes the place of the one before."""
     return f"{_REJECTED_LINES}/{log}.ndjson.gz"
 
 
 def oversized_lines_folder(log: str) -> str:
-    """What the keys of a tracking log's lines begin with that are too large for its rejects."""
+    """Return the prefix of the keys of a tracking log's lines that are too large for its rejects."""
     return f"{_REJECTED_LINES}/{log}/"
 
 
 def oversized_line_key(log: str, sha256: str) -> str:
-    """Where such a line lands, by its SHA-256."""
+    """Return the object key of a line that is too large for the rejects."""
     return f"{oversized_lines_folder(log)}{sha256}.record.gz"
 
 
 def api_data_asset(output: str) -> str:
-    """The asset of an output of the edX catalogue."""
+    """Return the asset of an output of the edX catalogue."""
     return f"edxorg/api_data/{output}"
 
 
 def api_data_key(output: str, version: str) -> str:
-    """Where a version of such an output lands."""
+    """Return the object key of a version of an output of the edX catalogue."""
     return f"{api_data_asset(output)}/{version}.json"
 
 
@@ -136,5 +136,5 @@ def _place(course: CoursePartition | None) -> str:
 
 def _course(course: CoursePartition | None) -> CoursePartition:
     if course is None:
-        raise ValueError("only what belongs to a course has a key")
+        raise ValueError("only members of a course have keys")
     return course

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""Counts the processors that this process may use."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ if TYPE_CHECKING:
 
 
 def available_processors(root: Path = Path("/")) -> int:
-    """As many as the system lets it run on, or as its container's quota is worth, whichever is less.
-
-    Args:
-        root: Where the system's files are.
-    """
+    """Return the number of processors that the system grants, or the container's quota is worth if that is less."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *(math.ceil(quota) for quota in _quotas(root))]))
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The quotas, in processors, of the process's control groups and those above them, of either version."""
+    """Yield the quotas, in processors, of the process's control groups and those above them, of either version."""
     try:
         groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
     except OSError:
@@ -32,7 +28,7 @@ def _quotas(root: Path) -> Iterator[float]:
             continue
         mount = root / "sys/fs/cgroup" / controllers
         folder = mount / path.lstrip("/")
-        # A container may see its own group as the mount's root, and yet be told its path on the host.
+        # A container may see its own group as the mount's root, and yet read its path on the host.
         for each in (folder, *folder.parents):
             yield from _quota_of(each)
             if each == mount:

@@ -1,6 +1,6 @@
-"""VersionedObjects of program reports: which are needed, and how each is made; knows nothing of Dagster.
+"""Finds the program reports that need a copy, and copies them.
 
-A report keeps its whole key: `s3://source/reports_v2/MITx/a.csv` lands as `{destination}/reports_v2/MITx/a.csv`. Of a
+A report keeps its whole key: `s3://source/reports_v2/MITx/a.csv` lands as `{destination}/reports_v2/MITx/a.csv`. In a
 source that is a folder, a report's key is its path below the folder.
 """
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 REPORTS_A_RUN = 500
 
 BYTES_A_RUN = 20 * 10**9
-"""What a run copies at most, unless a single report is larger."""
+"""Bytes that a run copies at most, unless a single report is larger."""
 
 RETRIES = 2
-"""How often a report is copied again that changed meanwhile. Stores repeat their requests themselves."""
+"""Number of times that a report is copied again if it changed meanwhile. Stores repeat their requests themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Where the reports come from and where their copies go."""
+    """The source of the reports and the destination of their copies."""
 
     source: ObjectStore
     destination: ObjectStore
     prefix: str
-    """What the keys of the copies start with."""
+    """The prefix of the copies' keys."""
 
     @classmethod
     def between(
         cls, source_url: str, source_access: StoreAccess, destination_url: str, destination_access: StoreAccess
     ) -> Reports:
-        """The reports at one URL and their copies at another. Connects to nothing yet."""
+        """Return the reports at one URL and their copies at another. This connects to nothing yet."""
         scheme, _, prefix = split_url(source_url)
         return cls(
             open_store(source_url, source_access),
@@ -52,17 +52,17 @@ class Reports:
         )
 
     def key_in_source(self, key: str) -> str:
-        """From a report's whole key to its key below the source's URL.
+        """Return the key below the source's URL of a report's whole key.
 
         Raises:
-            BadInputError: It is none of the source's, or could name something else.
+            BadInputError: The key is not in the source, or could name something else.
         """
         if not key.startswith(self.prefix):
             raise BadInputError(f"{key!r} is not in {self.source.url}: give a whole key, which starts {self.prefix!r}")
         return checked_key(key.removeprefix(self.prefix))
 
     def compare(self) -> Comparison:
-        """Which reports need a copy: two listings, and nothing kept from earlier ones.
+        """Find the reports that need a copy from two listings; nothing is kept from earlier ones.
 
         Raises:
             AccessRefusedError, ServiceError: A listing failed.
@@ -93,7 +93,7 @@ class Needed:
 
 @dataclass(slots=True)
 class Comparison:
-    """What two listings say."""
+    """The result of two listings."""
 
     reports: int = 0
     needed: list[Needed] = field(default_factory=list)
@@ -102,15 +102,15 @@ class Comparison:
 
 
 def needs_copy(report: StoredObject, copy: StoredObject | None) -> bool:
-    """Whether a copy is missing, of another size, or not younger than its report.
+    """Return True if a copy is missing, has another size, or is not younger than its report.
 
-    Stores tell whole seconds, so a copy of the same second may be of what was there before.
+    Stores give whole seconds, so a copy of the same second may be one of the version before.
     """
     return copy is None or copy.size != report.size or report.modified >= copy.modified
 
 
 def batches(needed: Iterable[Needed]) -> Iterator[list[Needed]]:
-    """Reports for one run each: at most `REPORTS_A_RUN` and `BYTES_A_RUN`, or one that is larger by itself."""
+    """Yield the reports of one run each: at most `REPORTS_A_RUN` and `BYTES_A_RUN`, or a larger one by itself."""
     batch: list[Needed] = []
     size = 0
     for each in needed:
@@ -124,18 +124,18 @@ def batches(needed: Iterable[Needed]) -> Iterator[list[Needed]]:
 
 
 def copy(reports: Reports, key: str, path: Path) -> SourceInfo:
-    """Copy a report, pinned to one version and checked against the store's checksum, and say what it was.
+    """Copy a report, pinned to one version and checked against the store's checksum.
 
     A report that changed meanwhile is copied once more: its copy is younger than the change and may be of the same
     size, so that no later comparison would notice.
 
     Args:
-        reports: Where it comes from and where it goes.
-        key: Its whole key.
-        path: A file that holds it in between, and is gone afterwards.
+        reports: The source and the destination.
+        key: The report's whole key.
+        path: A temporary file for the report, which is deleted afterwards.
 
     Raises:
-        PipelineError: It is gone, is refused, does not arrive, or does not come to rest.
+        PipelineError: The report is gone, is refused, does not arrive, or keeps changing.
     """
     key_in_source = reports.key_in_source(key)
 

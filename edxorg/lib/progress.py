@@ -1,4 +1,4 @@
-"""Who wants to know how far a run is, and what came of it, besides the run's own log: the commands."""
+"""Callbacks by which a run in this process reports its progress and its result to the commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """How far the reading of a file is, and what came out of it."""
+    """Progress of reading a file, and the rows that came out of it."""
 
     bytes_read: int
     bytes_total: int
@@ -22,14 +22,14 @@ class Progress(NamedTuple):
 
 
 class RunReport(Protocol):
-    """What became of everything in a file."""
+    """The final report of a file."""
 
     def as_json(self) -> dict[str, object]:
-        """For programs."""
+        """Return the report for programs."""
 
 
 class RunObserver:
-    """Somebody who watches a run in the same thread; this one looks away."""
+    """Receives progress and the final report of a run in the same thread; this base class ignores both."""
 
     def waiting(self, reason: str | None) -> None:
         """Called when the run begins to wait, with the reason, and with `None` when it goes on; in another thread."""
@@ -38,20 +38,20 @@ class RunObserver:
         """Called often; must be quick."""
 
     def report(self, report: RunReport) -> None:
-        """Called once, when all is known."""
+        """Called once, at the end."""
 
 
 _observer: ContextVar[RunObserver | None] = ContextVar("_observer", default=None)
 
 
 def current_observer() -> RunObserver:
-    """Whom to tell."""
+    """Return the observer of the current run; without one, an observer that ignores all calls."""
     return _observer.get() or RunObserver()
 
 
 @contextmanager
 def observed_by(observer: RunObserver) -> Iterator[None]:
-    """Have the runs of this block tell `observer`."""
+    """Have the runs of this block call `observer`."""
     token = _observer.set(observer)
     try:
         yield

@@ -4,8 +4,8 @@ A worker is a fresh interpreter that imports only the module of the function it 
 pools are no choice here: a forked child inherits Dagster's threads and connections, and a spawned one imports the
 parent's main program again, which for a Dagster run means seconds and 70 MB a worker.
 
-Tasks travel over a socket pair as pickles. A worker ends when its parent does, however that came about, since
-its socket then reads as closed.
+Tasks travel over a socket pair as pickles. A worker ends when its parent does, whatever ended that one, since its
+socket then reads as closed.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_UNANSWERED_TASKS = 3
-"""Tasks that a worker owes answers to at most: one it works on, the next, and one whose answer is deferred."""
+"""Per worker: one running, one queued, one whose result is deferred."""
 
 SECONDS_TO_STOP = 5.0
-"""How long a worker may take to end before its work is done; it stops as soon as its interpreter looks for signals."""
+"""Time for a worker to end before its work is done; it stops as soon as its interpreter looks for signals."""
 
 MAX_WORKERS = 4
-"""However many processors there are. Each takes some 50 MB, and a large machine's container may have little memory."""
+"""Limit on any machine: each takes some 50 MB, and a large machine's container may have little memory."""
 
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
-"""glibc gives each thread a heap, which keeps what was freed in it: half as much memory again, and no time saved."""
+"""glibc gives each thread a heap, which keeps freed memory: half as much memory again, and no time saved."""
 
 _START = "import sys; sys.path[:] = {path!r}; from edxorg.lib.workers import serve; serve({descriptor})"
 
@@ -59,10 +59,10 @@ class WorkerDiedError(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Deferred(Generic[T]):
-    """What a task's function returns when the rest of it is waiting: the worker goes on with its next task.
+    """Returned by a task's function when the rest of it is waiting: the worker goes on with its next task.
 
     Attributes:
-        result: Called in another thread; waits, and gives the task's result.
+        result: Called in another thread; waits for the task's result and returns it.
     """
 
     result: Callable[[], T]
@@ -75,7 +75,6 @@ class BlockStream:
     """
 
     def __init__(self, worker: _Worker, result: Future[Any]) -> None:
-        """Made by `WorkerPool.stream`."""
         self._worker = worker
         self._result = result
 
@@ -85,12 +84,12 @@ class BlockStream:
             self._worker.send_bytes(block)
 
     def finish(self) -> Future[Any]:
-        """There are no more blocks."""
+        """Tell the task that there are no more blocks."""
         self._worker.send_bytes(b"")
         return self._result
 
     def abort(self) -> Future[Any]:
-        """There would be more blocks, but they cannot be read; the task sees `TruncatedStreamError`."""
+        """Tell the task that the other blocks cannot be read: its iterator raises `TruncatedStreamError`."""
         self._worker.send_bytes(_ABORT)
         return self._result
 
@@ -192,10 +191,10 @@ class WorkerPool:
         """Start the processes.
 
         Args:
-            setup: Makes a worker's state.
-            args: Of `setup`.
-            workers: How many; by default one for each processor that this process may use, up to `MAX_WORKERS`.
-            descriptors: Open files that `args` are about.
+            setup: Makes a worker's state from `args`.
+            args: Arguments of `setup`.
+            workers: By default one for each processor that this process may use, up to `MAX_WORKERS`.
+            descriptors: Open files that `args` refer to.
         """
         self._changed = threading.Condition()
         count = workers or min(available_processors(), MAX_WORKERS)
@@ -229,11 +228,10 @@ class WorkerPool:
         return worker
 
     def process_ids(self) -> list[int]:
-        """The processes, for those who measure or kill them."""
+        """Return the ids of the processes, for tests that measure or kill them."""
         return [worker.process.pid for worker in self._workers]
 
     def __enter__(self) -> Self:
-        """The pool itself."""
         return self
 
     def __exit__(
@@ -251,7 +249,7 @@ class WorkerPool:
 
 
 def serve(descriptor: int) -> None:
-    """A worker's main loop. Called in the child only."""
+    """Run a worker's main loop. Called in the child only."""
     signal.signal(signal.SIGTERM, _end_at_once)
     # A terminal interrupts all processes; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -273,7 +271,7 @@ def serve(descriptor: int) -> None:
 
 
 def _end_at_once(*_: object) -> None:
-    """End without waiting for what is being written, and leave none of it."""
+    """End without waiting for writes under way, and delete their temporary files."""
     discard_unfinished()
     os._exit(128 + signal.SIGTERM)
 
@@ -281,7 +279,7 @@ def _end_at_once(*_: object) -> None:
 def _end_without_parent() -> None:
     """End at once when the parent is gone, which has all answers or was killed.
 
-    The next run settles what a killed one has written, so nothing may be written after that.
+    The next run settles the objects of a killed one, so nothing may be written after that.
     """
     discard_unfinished()
     os._exit(0)
@@ -300,7 +298,7 @@ def _do(
 
 
 def _outcome(function: Callable[..., Any], *arguments: object) -> Callable[[], Any]:
-    """Call a function; what is returned gives its value, or raises its error, whenever it is called."""
+    """Call a function, and return a function that returns its value or raises its error."""
     try:
         value = function(*arguments)
     except Exception as error:  # noqa: BLE001 - raised where the value is used, in the end in the parent

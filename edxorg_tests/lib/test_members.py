@@ -86,7 +86,7 @@ def test_a_name_with_other_readings_is_delivered_as_ambiguous(path: str, course_
     [
         ("README.txt", "none that edX gives"),
         ("", "none that edX gives"),
-        ("MITx-email_opt_in-prod-analytics.csv", "organisation's list"),
+        ("MITx-email_opt_in-prod-analytics.csv", "organization's list"),
         (f"{FALL}-auth_user-prod-analytics.sql.gz", "a table that was compressed"),
         (f"{FALL}-prod.mongo.gz", "a forum that was compressed"),
         (f"{FALL}-auth_user.sql", "not of the form {course}-{table}-{environment}"),

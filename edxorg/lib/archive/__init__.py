@@ -1,6 +1,8 @@
-"""From an archive of course exports to objects in the landing zone, and an report of every member.
+"""Delivers the members of an archive to the landing zone, and reports the outcome of each.
 
-- `ingest.py`: reads the archive in order and hands its members to worker processes;
-- `worker.py`: what a worker process does with one member: convert, decide, write;
-- `report.py`: what became of each member, and the sum.
+- `ingestion.py` reads the archive in order and hands its members to worker processes;
+- `member_writer.py` converts one member in a worker process, decides whether to write it, and writes it;
+- `ingest_report.py` counts the outcomes;
+- `pending.py` keeps on disk the results that are still to be recorded;
+- `marks.py` and `reconciling.py` make the landing zone and the records agree at the end of a run.
 """

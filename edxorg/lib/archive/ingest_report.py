@@ -1,4 +1,4 @@
-"""What became of every member of an archive; the numbers add up, or the report says so."""
+"""The outcome of every member of an archive; the counts add up, or the report says that they do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LISTED = 200
 
 
 class MemberOutcome(StrEnum):
-    """What can become of a member. Each member has exactly one."""
+    """Each member has exactly one outcome."""
 
     DELIVERED = "delivered"
     UNCHANGED = "unchanged"
@@ -37,26 +37,24 @@ _LANDED = {MemberOutcome.DELIVERED, MemberOutcome.UNCHANGED}
 
 @dataclass(frozen=True, slots=True)
 class MemberResult:
-    """What a worker made of one member.
+    """A worker's report of one member.
 
     Attributes:
-        member: Which one.
-        outcome: What became of it.
-        version: Data version of what landed: the SHA-256 of the object. `None` if there is no object.
-        object_key: Where that is, below the landing zone.
+        version: Data version: the SHA-256 of the object. `None` if there is no object.
+        object_key: Key of the object below the landing zone.
         size: Bytes of the object.
-        record: Whether this is to be recorded as a materialization.
-        wrote: Whether this run wrote the object.
-        settle: Whether the object that is to be current is there, and not known to be the newest of its folder.
-        problem: Why it failed.
-        is_transient: Whether running again can help it.
-        unwritable: Whether it failed because the landing zone did.
-        stats: Of a table: the rows in the object, and its own columns.
+        record: True if the version is to be recorded as a materialization.
+        wrote: True if this run wrote the object.
+        settle: True if the object that is to be current exists, and is not known to be the newest of its folder.
+        problem: The reason of a failure.
+        is_transient: True if running again can succeed.
+        unwritable: True if the landing zone caused the failure.
+        stats: The number of rows in a table's object, and the table's own columns.
         before: The stats of the version that this one replaces, or has replaced.
         rejected: Records set aside, by reason.
-        rejects_key: Where the rejected records are.
-        made_from: Tells apart the bytes that a table was made from, and how; see `worker.Source`.
-        facts: What else the converter found out, by name.
+        rejects_key: Key of the object with the rejected records.
+        made_from: A hash of a table's bytes and of the options it was converted with; see `member_writer.Source`.
+        facts: Further findings of the converter, by name.
     """
 
     member: Member
@@ -80,13 +78,13 @@ class MemberResult:
 
 @dataclass
 class NamedItems:
-    """Things that people must look at: the first ones by name, the others counted."""
+    """Things that an operator must look at: the first ones by name, the others counted."""
 
     total: int = 0
     first: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
-        """One more."""
+        """Count an item, and keep its name while there is room."""
         self.total += 1
         if len(self.first) < LISTED:
             self.first.append(name)
@@ -102,21 +100,21 @@ class IngestReport:
     rows_rejected: Counter[str] = field(default_factory=Counter)
     tables: dict[str, TableCounts] = field(default_factory=dict)
     listed: dict[MemberOutcome, list[tuple[str, int, str]]] = field(default_factory=dict)
-    """Path, size in the archive and reason of those that people must look at."""
+    """Path, size in the archive and reason of the members that an operator must look at."""
     ambiguous: dict[str, None] = field(default_factory=dict)
     """Course ids with more than one reading, in order of appearance."""
     claimed_twice: NamedItems = field(default_factory=NamedItems)
-    """Paths that an earlier member of the archive had claimed the place of."""
+    """Paths of members whose place an earlier member of the archive had claimed."""
     new_with_rejects: NamedItems = field(default_factory=NamedItems)
-    """Tables of which this archive brought another version, with rejected records."""
+    """Tables whose version of this archive is new and has rejected records."""
     shrunken: NamedItems = field(default_factory=NamedItems)
     """Tables of a course with less than half the rows of their last version."""
     other_columns: NamedItems = field(default_factory=NamedItems)
     """Tables of a course with other columns than their last version."""
     failed_for_now: int = 0
-    """How many of those that failed may succeed in another run."""
+    """Number of failed members that may succeed in another run."""
     problem: str | None = None
-    """What is wrong with the archive itself."""
+    """The defect of the archive itself, if it has one."""
 
     def add_unread(self, member: Member, size: int) -> None:
         """Count a member that nothing is read from."""
@@ -130,7 +128,7 @@ class IngestReport:
             self._list(outcome, member, size, member.reason or "")
 
     def add(self, result: MemberResult, size: int, *, is_new: bool) -> None:
-        """Count what a worker made of a member, and compare it with the version before."""
+        """Count a member, and compare its rows and columns with those of the version before."""
         self.outcomes[result.outcome] += 1
         self.rows_rejected.update(result.rejected)
         if result.outcome is MemberOutcome.DELIVERED:
@@ -145,12 +143,12 @@ class IngestReport:
             self._compare(result)
 
     def change(self, result: MemberResult, outcome: MemberOutcome, *, problem: PipelineError | None = None) -> None:
-        """Count a member otherwise than it was counted before.
+        """Count a member anew, with its final outcome.
 
         Args:
-            result: As it was added.
-            outcome: What became of it in the end.
-            problem: Why it failed, if it is to be listed as failed.
+            result: The result that was added before.
+            outcome: The outcome in the end.
+            problem: The reason of a failure, if the member is to be listed as failed.
         """
         self.outcomes = self.outcomes + Counter({outcome: 1}) - Counter({result.outcome: 1})
         self._table(result).change(result, outcome)
@@ -188,14 +186,14 @@ class IngestReport:
         return self.outcomes[MemberOutcome.FAILED]
 
     def sum_of_outcomes(self) -> str:
-        """For people: the sum that must equal the number of members."""
+        """Write out the sum of all outcomes, which must equal the number of members."""
         parts = " + ".join(f"{self.outcomes[outcome]:,} {outcome}" for outcome in MemberOutcome)
         total = sum(self.outcomes.values())
         sign = "=" if total == self.members else "≠"
         return f"{self.members:,} members {sign} {parts}"
 
     def as_json(self) -> dict[str, object]:
-        """The report for programs."""
+        """Return the report for programs."""
         return {
             "members": self.members,
             **{outcome.name.lower(): self.outcomes[outcome] for outcome in MemberOutcome},
@@ -214,7 +212,7 @@ class IngestReport:
 
 @dataclass
 class TableCounts:
-    """The report of one table, or one other kind of member, over all courses."""
+    """Counts of one table, or of one other kind of member, over all courses."""
 
     outcomes: Counter[MemberOutcome] = field(default_factory=Counter)
     rows: int = 0
@@ -222,7 +220,7 @@ class TableCounts:
     rejected: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: MemberResult) -> None:
-        """Count what a worker made of one member."""
+        """Count one member."""
         self.outcomes[result.outcome] += 1
         self.rejected.update(result.rejected)
         if result.outcome in _LANDED:
@@ -230,13 +228,13 @@ class TableCounts:
             self.bytes += result.size
 
     def change(self, result: MemberResult, outcome: MemberOutcome) -> None:
-        """Count a member otherwise than it was counted before."""
+        """Count a member anew, with its final outcome."""
         self.outcomes = self.outcomes + Counter({outcome: 1}) - Counter({result.outcome: 1})
         if result.outcome in _LANDED and outcome not in _LANDED:
             self.rows -= result.stats.rows or 0
             self.bytes -= result.size
 
     def as_json(self) -> dict[str, object]:
-        """The report for programs."""
+        """Return the report for programs."""
         outcomes = {outcome.name.lower(): count for outcome, count in self.outcomes.items()}
         return {**outcomes, "rows": self.rows, "bytes": self.bytes, "rejected": dict(self.rejected)}

@@ -1,7 +1,7 @@
-"""Reading an archive in order, and having its members delivered by worker processes.
+"""Reads an archive in order, and has its members delivered by worker processes.
 
 One process unpacks, which is a fifth of the work. It collects small members into batches and hands large ones over
-block by block, so nothing is ever held whole, and it keeps the report.
+block by block, so that it holds no large member whole, and it keeps the report.
 """
 
 from __future__ import annotations
@@ -47,26 +47,25 @@ SMALL = 1 << 20
 
 BATCH_BYTES = 4 << 20
 BATCH_MEMBERS = 64
-"""A batch is sent when it has either. Each costs about a millisecond of its own, whatever is in it."""
+"""A batch is sent when it has reached either limit. Each costs about a millisecond, whatever it holds."""
 
 PARTS_AT_ONCE = 4
 """Parts of uploads, 5 MiB each, that all workers together send at one time: 300 MB/s where a part takes 60 ms, which is
-more than they convert. Besides each, the next one may be read already."""
+more than they convert. For each part in flight, the next one may be in memory too."""
 
 FAILURES_IN_A_ROW = 20
-"""Members that fail one after the other for a reason that lies in the landing zone, before the run gives up."""
+"""The run gives up after so many members in a row that the landing zone refused."""
 
 _DELIVERED = {MemberKind.TABLE, MemberKind.COURSE_STRUCTURE, MemberKind.COURSE_XML, MemberKind.FORUM}
 
 
 @dataclass
 class Ingested:
-    """An archive whose objects are there, and are to be recorded.
+    """An archive whose objects are written, and are to be recorded.
 
     Attributes:
-        report: Of every member.
-        problem: Why the archive could not be read to its end, or cannot be trusted, if so.
-        is_refused: Whether nothing of the archive may be recorded.
+        problem: The reason why the archive could not be read to its end, or cannot be trusted.
+        is_refused: True if nothing of the archive may be recorded.
     """
 
     report: IngestReport
@@ -121,18 +120,14 @@ def ingest_archive(
     """Deliver all members of an archive.
 
     Args:
-        source: The archive.
-        options: Where to, and how.
-        records: What is recorded; the latest versions are asked for once for each asset that occurs.
-        to_record: Gets what is to be recorded.
-        naming: How the members are named.
+        records: The records of earlier runs; the latest versions are read once for each asset that occurs.
+        to_record: Receives the results that are to be recorded.
         progress: Called now and then.
-        workers: How many processes, if not as many as the pool starts by itself.
-        pool_class: The pool of these processes.
+        workers: Number of processes; by default the pool decides.
 
     Returns:
-        The report, and what is left to do. A truncated archive gives what came before it breaks off. A damaged one, or
-        one whose bytes are not those that its store announced, is refused: what it brought is taken back.
+        The report, and what is left to do. All whole members of a truncated archive are delivered. A damaged archive,
+        or one whose bytes are not those that its store announced, is refused: its objects are deleted again.
 
     Raises:
         PipelineError: The source or the landing zone cannot be used.
@@ -166,7 +161,7 @@ def _landing_zone(options: IngestOptions) -> AbstractContextManager[SharedStore 
 
 
 def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Progress], None]) -> PipelineError | None:
-    """Have all members delivered; what is wrong with the archive, if anything is."""
+    """Have all members delivered, and return the defect of the archive, if it has one."""
     problem: PipelineError | None = None
     try:
         try:
@@ -245,13 +240,13 @@ class _Ingestion:
         self._take_in(wait=True)
 
     def settle(self, reconciler: Reconciler) -> None:
-        """Make what is to be recorded, or is recorded, the newest object of its place, where it may not be."""
+        """Make each version that is recorded, or is to be, the newest object of its place, where it may not be."""
         versions = self._versions_to_settle()
         for place, problem in reconciler.settle(versions):
             result = self._to_record.get(place)
             self._to_record.drop(place)
             if result is None and isinstance(problem, MissingObjectError):
-                continue  # It was recorded, and was deleted from outside: nothing here can bring it back.
+                continue  # It was recorded, and then deleted by another program: nothing here can bring it back.
             reconciler.keep_mark()
             if result := result or self._to_settle.get(place):
                 self.report.change(result, MemberOutcome.FAILED, problem=problem)
@@ -264,7 +259,7 @@ class _Ingestion:
                 yield place, version
 
     def refuse(self, reconciler: Reconciler) -> None:
-        """Take back what was written, and count it as failed."""
+        """Delete the objects that were written, and count their members as failed."""
         for result, is_kept in self._to_record.ever_put():
             if is_kept or result.wrote:
                 self.report.change(result, MemberOutcome.FAILED)
@@ -278,7 +273,7 @@ class _Ingestion:
                 yield place, result.version
 
     def progress(self, source: VerifiedReader) -> Progress:
-        """How far it is."""
+        """Return the counts so far."""
         report = self.report
         return Progress(source.position, source.info.size, report.members, report.rows_delivered)
 
@@ -322,7 +317,7 @@ class _Ingestion:
         self._sent.append(stream.finish())
 
     def _take_in(self, *, wait: bool) -> None:
-        """Take in the answers that are there; with `wait`, all."""
+        """Account for the answers that have arrived; with `wait`, for all."""
         while self._sent and (wait or self._sent[0].done()):
             for result in self._sent.popleft().result():
                 self._account_for(result)
@@ -334,7 +329,7 @@ class _Ingestion:
         place = _place_of(member)
         is_new = result.record
         if place and (recorded := self._versions_of(place.asset).get(place.partition)):
-            # Where a run is repeated, what it brought the first time is told of again.
+            # A repeated run reports again what its first attempt brought.
             is_new = is_new or recorded.came_with(result.version, self._archive_date)
             result = replace(result, before=recorded.replaced_by(result.version, self._archive_date))
         self.report.add(result, self._sizes.pop(member.path, 0), is_new=is_new)
@@ -350,7 +345,7 @@ class _Ingestion:
             )
 
     def _keep(self, place: Place, result: MemberResult) -> None:
-        """The last member with content decides what is recorded of a place."""
+        """Keep the last member with content: it decides what is recorded of a place."""
         earlier = self._to_record.get(place) if place in self._claimed_twice else None
         if earlier is not None and not earlier.wrote:
             self.report.change(earlier, MemberOutcome.UNCHANGED)
@@ -363,7 +358,7 @@ class _Ingestion:
 
 
 def _place_of(member: Member) -> Place | None:
-    """What a member claims; `None` for one that is not delivered."""
+    """Return the place that a member claims; `None` for one that is not delivered."""
     if member.course is None or member.kind not in _DELIVERED:
         return None
     return Place(raw_data_asset(member.kind, member.table), member.course.key())

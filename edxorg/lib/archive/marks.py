@@ -1,6 +1,6 @@
 """The mark that an archive run leaves in the landing zone before it writes, and removes when it is over.
 
-A mark that nobody removes tells the next run that objects may lie about that are not recorded.
+A mark that is still there tells the next run that there may be objects that are not recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import ObjectStore
 
 LONGEST_RUN = timedelta(days=7)
-"""Age of a mark from which on its run counts as over, whatever is known of it."""
+"""A run whose mark is older counts as over, even if it is not known to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class RunMark:
 
     Attributes:
         run: The run's id, without a dot.
-        attempt: Which attempt of the run this is, from 0 on.
-        archive: Name of the archive, for those who find the mark.
-        archive_version: What the archive's store calls its content; likewise.
-        started: When the attempt began; likewise.
+        attempt: Number of the attempt, from 0 on.
+        archive: Name of the archive. This and the rest is for operators who find the mark.
+        archive_version: The store's version of the archive.
+        started: Start of the attempt.
     """
 
     run: str = field(default_factory=lambda: uuid4().hex)
@@ -42,7 +42,7 @@ class RunMark:
 
     @property
     def key(self) -> str:
-        """Where the mark lies."""
+        """The object key of the mark."""
         return run_mark_key(self.run, self.attempt)
 
     def leave_in(self, store: ObjectStore) -> datetime:
@@ -61,7 +61,7 @@ class RunMark:
 
 
 class FoundMark(NamedTuple):
-    """A mark in a landing zone: the id of the run that left it, where it lies, and when it was left."""
+    """A mark in a landing zone: the id of its run, its object key, and the time when it was written."""
 
     run: str
     key: str
@@ -69,10 +69,10 @@ class FoundMark(NamedTuple):
 
     @property
     def is_old(self) -> bool:
-        """Whether no run takes that long."""
+        """True if the mark is older than any run takes."""
         return datetime.now(UTC) - self.left > LONGEST_RUN
 
 
 def marks_in(store: ObjectStore) -> list[FoundMark]:
-    """The marks of all runs."""
+    """Return the marks of all runs."""
     return [FoundMark(run_of_mark(each.key), each.key, each.modified) for each in store.list_folder(RUN_MARKS)]

@@ -1,4 +1,4 @@
-"""What a worker process does with one member: convert it, decide what is to be done, and write.
+"""Converts one member in a worker process, decides whether its object is to be written, and writes it.
 
 Writing waits for a network or a disk, so it happens in threads, and a task's answer is deferred: the process goes on
 with the next task meanwhile.
@@ -50,26 +50,26 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
 HELD = 8 << 20
-"""Bytes of a table that are held until it is known whether it is the same as before."""
+"""Bytes. A table up to this size is held whole, to be compared with the recorded version before it is converted."""
 
 MADE_FROM_LENGTH = 40
-"""Hex digits; Dagster's tags have 63 characters at most."""
+"""Hex digits. Dagster's tags have 63 characters at most."""
 
 BROKEN_OFF = "the archive breaks off in the middle of this member"
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What holds for all members of an archive.
+    """Options that apply to every member of an archive.
 
     Attributes:
-        landing_zone: URL of the store to write to; `None` to write nothing, and only see what would be.
-        access: How to get into it.
+        landing_zone: URL of the store to write to; `None` to write nothing and only report.
+        access: Credentials and settings of that store.
         archive_date: The date in the archive's name.
-        supersede: Let this archive replace what a later one brought.
-        escapes: Whether the tables' escapes are undone.
-        row_hash: What the tables' row hash is made of.
-        dialect: Readings to be forced, by table name or by the path of a member; both can have wildcards.
+        supersede: True to let this archive replace versions of later ones.
+        escapes: Tells if the escapes in tables are undone.
+        row_hash: Tells which fields the tables' row hash is made of.
+        dialect: Dialects to be forced, by table name or by the path of a member; both can have wildcards.
         mark: The mark that the run leaves while it is not over.
     """
 
@@ -83,7 +83,7 @@ class IngestOptions:
     mark: RunMark = field(default_factory=RunMark)
 
     def table_options(self, member: Member) -> TableOptions:
-        """How a table is to be read and written."""
+        """Return the options by which a table is read and written."""
         forced = (
             dialect
             for pattern, dialect in self.dialect.items()
@@ -94,15 +94,15 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A member's bytes, and what tells them apart from others.
+    """A member's bytes, and a hash that tells if they were converted before.
 
-    Most tables are the same from one week's archive to the next, and finding that out takes a tenth of the time that
-    converting them takes.
+    Most tables are the same from one week's archive to the next, and hashing them takes a tenth of the time of
+    converting them.
 
     Attributes:
         blocks: The bytes, to be read once.
         made_from: A hash of a table's bytes and of all else that its rows depend on. `None` for other members, which
-            are not converted, and for tables too large to be held until all bytes are there.
+                are not converted, and for tables that are too large to be held whole.
     """
 
     blocks: Iterator[bytes]
@@ -140,10 +140,9 @@ def _emptying(blocks: deque[bytes]) -> Iterator[bytes]:
 
 
 class MemberWriter:
-    """A worker's state: its store and its threads."""
+    """A worker's state: its store and its threads. Made once in each process."""
 
     def __init__(self, options: IngestOptions, store: SharedStore | None = None) -> None:
-        """Made once in each process; `store` is the landing zone, if there is one."""
         self.options = options
         self.store = store.open() if store else None
         at_once = self.store.writes_at_once if self.store else 1
@@ -152,10 +151,10 @@ class MemberWriter:
         self._beginning = Lock()
 
     def begin(self) -> datetime:
-        """Leave the run's mark, once, before anything is written; tells that moment by the store's clock.
+        """Leave the run's mark, once, before anything is written, and return that moment by the store's clock.
 
         Raises:
-            PipelineError: That failed; where the failure is final, it is not tried again for other members.
+            PipelineError: The mark was not written. A final failure is not tried again for other members.
         """
         if self.store is None:
             raise ValueError("nothing is written without a landing zone")
@@ -172,7 +171,7 @@ class MemberWriter:
             return self._began
 
     def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[MemberResult]:
-        """Convert a member now, unless it is known what becomes of it, and write it soon."""
+        """Convert a member now, unless its recorded version was made from the same bytes, and write it soon."""
         try:
             source = Source.begin(member, blocks, self.options)
             if recorded is not None and source.made_from is not None and recorded.made_from == source.made_from:
@@ -182,7 +181,7 @@ class MemberWriter:
             return self.threads.submit(_failed, member, BROKEN_OFF, is_transient=False)
 
     def _made(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], MemberResult]:
-        """Convert a member; what is returned writes it."""
+        """Convert a member, and return the function that writes it."""
         try:
             converted = _convert(member, source, self.options)
         except PipelineError as error:
@@ -193,7 +192,7 @@ class MemberWriter:
         return partial(_write, self, converted, recorded)
 
     def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> MemberResult:
-        """What was recorded was made from the same bytes in the same way: only its object may be missing."""
+        """Handle a member whose recorded version came from the same bytes in the same way: its object may be gone."""
         result = MemberResult(member, MemberOutcome.UNCHANGED, version=recorded.version, stats=recorded.stats)
         if self.store is None:
             return result
@@ -230,7 +229,7 @@ def deliver_batch(
 def deliver_stream(
     state: MemberWriter, blocks: Iterator[bytes], member: Member, recorded: Recorded | None
 ) -> Deferred[list[MemberResult]]:
-    """Deliver a large member as it comes."""
+    """Deliver a large member block by block."""
     written = state.deliver(member, recorded, blocks)
     return Deferred(lambda: [written.result()])
 
@@ -257,7 +256,7 @@ def _convert(member: Member, source: Source, options: IngestOptions) -> _Convert
     if member.kind is MemberKind.TABLE and member.course is not None:
         columns = CourseColumns(*course_columns(member.course).values())
         table = convert_table(source.blocks, course=columns, options=options.table_options(member))
-        # A table with rejects is converted each time: they are counted, and must be there, too.
+        # A table with rejects is converted each time: its rejects are counted, and their object must exist too.
         made_from = source.made_from if table.rejects is None else None
         return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem, made_from)
     content = Spool()
@@ -276,7 +275,7 @@ def _write(state: MemberWriter, converted: _Converted, recorded: Recorded | None
             if not has_content:
                 return replace(result, outcome=MemberOutcome.SUPERSEDED)
         else:
-            # The rejects first: a table is recorded with the count of its rejected rows, so they must be there.
+            # Rejects come first: a table is recorded with the count of its rejected rows, so their object must exist.
             for spool, key in _rejected_objects(converted):
                 if store.find(key) is None:
                     store.write(key, spool.reader())
@@ -319,7 +318,7 @@ def _rejected_objects(converted: _Converted) -> Iterator[tuple[Spool, str]]:
 
 
 def _accounted(converted: _Converted) -> MemberResult:
-    """What can be said of a member before the store is asked; it counts as delivered if nothing speaks against it."""
+    """Return the result of a member before the store is asked; it counts as delivered unless its conversion failed."""
     member, problem = converted.member, converted.problem
     content = None if problem else converted.content
     result = MemberResult(

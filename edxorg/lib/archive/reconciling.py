@@ -1,4 +1,4 @@
-"""Making the landing zone and the records agree at the end of an archive run, whatever else happened beside it.
+"""Makes the landing zone and the records agree at the end of an archive run, though others may have run beside it.
 
 `docs/delivery.md` has the rules as tables, with their reasons.
 """
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class Records(Protocol):
-    """What is recorded of the objects in a landing zone."""
+    """The records of the objects in a landing zone."""
 
     def latest(self, asset: str) -> Mapping[str, Recorded]:
-        """The latest recorded version of each partition of an asset, as it is now."""
+        """Return the latest recorded version of each partition of an asset, as it is now."""
 
     def changed(self, asset: str) -> bool:
-        """Whether another run has recorded anything for an asset since `latest` was last asked for it."""
+        """Return True if another run has recorded anything for an asset since the last call of `latest` for it."""
 
     def assets(self) -> Iterable[str]:
-        """All assets that archive runs have ever recorded anything for."""
+        """Return all assets that archive runs have ever recorded anything for."""
 
     def is_over(self, run: str) -> bool:
-        """Whether a run is known to be over."""
+        """Return True if a run is known to be over."""
 
 
 class NothingRecorded:
@@ -69,12 +69,6 @@ class Reconciler:
     """Compares the landing zone with the records, and settles what differs."""
 
     def __init__(self, options: IngestOptions, records: Records) -> None:
-        """Reconcile for one run.
-
-        Args:
-            options: Of the run.
-            records: What is recorded.
-        """
         self._options = options
         self._records = records
         self._was_overtaken = False
@@ -83,19 +77,19 @@ class Reconciler:
     @cached_property
     def _store(self) -> ObjectStore:
         if self._options.landing_zone is None:
-            raise ValueError("nothing is written, and so there is nothing to reconcile")
+            raise ValueError("without a landing zone there is nothing to reconcile")
         return open_store(self._options.landing_zone, self._options.access)
 
     def was_overtaken(self) -> None:
-        """Have `finish` settle the run's assets, since another run has recorded something for them meanwhile."""
+        """Have `finish` settle the run's assets, since another run has recorded versions of them meanwhile."""
         self._was_overtaken = True
 
     def keep_mark(self) -> None:
-        """Have the next run settle all places, since a store that answered a write with an error may have done it."""
+        """Have the next run settle all places, since a store may have written an object and answered with an error."""
         self._keeps_mark = True
 
     def settle(self, places: Iterable[tuple[Place, str]]) -> Iterator[Unsettled[Place]]:
-        """Make versions the newest of their places; yields the places where that failed."""
+        """Make versions the newest of their places, and yield the places where that failed."""
         rest = iter(places)
         first = next(rest, None)
         if first is None:
@@ -105,9 +99,10 @@ class Reconciler:
         yield from settle_all(named, self._store.writes_at_once)
 
     def take_back(self, written: Iterable[tuple[Place, str]]) -> None:
-        """Delete objects that this run wrote, but for those that are recorded, and end the run.
+        """Delete the objects that this run wrote and that are not recorded, and end the run.
 
-        Where another run is at work, which may rely on them, they stay, and so does the mark: who ends last, settles.
+        While another run is at work, which may rely on them, they stay, and so does the mark: the last run to end
+        settles.
         """
         if self._options.landing_zone is None or not all(map(self._is_over, self._other_marks())):
             return
@@ -126,16 +121,16 @@ class Reconciler:
             self._store.delete(self._options.mark.key)
 
     def finish(self, assets: Iterable[str]) -> None:
-        """End a run when all is recorded: settle what other runs may have touched, and remove the marks.
+        """End a run when all is recorded: settle the places that other runs may have touched, and remove the marks.
 
-        While another run is at work, the mark stays, so that the one that ends last settles what both have touched. It
-        also stays after `keep_mark`.
+        While another run is at work, the mark stays, so that the last run to end settles the places of both. It also
+        stays after `keep_mark`.
 
         Args:
-            assets: Those that this run has delivered anything for.
+            assets: The assets that this run has delivered versions of.
 
         Raises:
-            PipelineError: Something could not be settled. The mark stays, so that the next run tries it again.
+            PipelineError: A place could not be settled. The mark stays, so that the next run tries it again.
         """
         others = self._other_marks()
         to_settle = self._records.assets() if others else assets if self._was_overtaken else []
@@ -160,7 +155,7 @@ class Reconciler:
         return mark.is_old or self._records.is_over(mark.run)
 
     def _not_newest(self, asset: str) -> Iterator[tuple[Place, str]]:
-        """The places of an asset whose current version is there, and not the newest."""
+        """Yield the places of an asset whose current version exists, and is not the newest object."""
         recorded = self._records.latest(asset)
         current: dict[str, datetime] = {}
         rivals: dict[str, datetime] = {}
