@@ -69,6 +69,8 @@ def test_another_institution_in_production_tries_no_address_of_mit(
             "EDXORG_API_TOKEN_URL": "http://api.test/token",
             "EDXORG_API_CLIENT_ID": "id",
             "EDXORG_API_CLIENT_SECRET": "secret",
+            "VAULT_AUTH_METHOD": "token",
+            "VAULT_TOKEN": "token",
             "AWS_ENDPOINT_URL": "http://s3.test",
             "AWS_ACCESS_KEY_ID": "id",
             "AWS_SECRET_ACCESS_KEY": "secret",
