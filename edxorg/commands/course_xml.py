@@ -115,14 +115,14 @@ class Export(NamedTuple):
         }
 
 
-def open_source(source: SourceUrl) -> VerifiedReader:
+def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
     """The bytes of a file that a call names.
 
     Raises:
         click.UsageError: There is no such file.
     """
     try:
-        return open_store(source.folder).read(source.name)
+        return open_store(source.folder, runs.source_access(settings)).read(source.name)
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
 
@@ -132,7 +132,7 @@ def is_export(source: SourceUrl, settings: Settings) -> bool:
     if settings.archive_name.date_in(source.name):
         return False
     try:
-        for entry in islice(tar_entries(gunzip(open_source(source))), LOOKED_AT):
+        for entry in islice(tar_entries(gunzip(open_source(source, settings))), LOOKED_AT):
             if entry.name.endswith(".xml"):
                 return True
             if identify(entry.name, entry=entry.type).course:
@@ -164,7 +164,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return whether all went well."""
-    export = Export.read(open_source(source), settings, quiet=as_json)
+    export = Export.read(open_source(source, settings), settings, quiet=as_json)
     summary, info, sha256 = export.summary(), export.info, export.sha256
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds

@@ -14,6 +14,7 @@ import click
 from edxorg.commands import console, homes, runs
 from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import DefaultSettings
+from ol_orchestrate.lib.stores import StoreAccess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,7 +136,7 @@ class _Demo:
         return reasons
 
     def _file(self, name: str, files: SourceFiles, job: str, show: Callable[[Any], None]) -> Sequence[str]:
-        partition = runs.register(self.instance, files, runs.SourceUrl(self.settings.archive_url, name))
+        partition = runs.register(self.instance, files, runs.SourceUrl(self.settings.archive_url, name), StoreAccess())
         with console.progress_bar(name) as bar, observed_by(bar):
             reasons = runs.run_job(self.defs.resolve_job_def(job), self.instance, partition)
         if bar.result is not None:

@@ -67,6 +67,7 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
 
     resources = build_definitions(settings).resources or {}
     vault, api, archives = resources["vault"], resources["edxorg_api"], resources["gcs_input"]
+    landing_zone = resources["io_manager"]
     if settings.vault.address and settings.api_secret_path:
         path = settings.api_secret_path
         yield DoctorCheck(
@@ -85,7 +86,7 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
     yield DoctorCheck(
         "landing zone",
         settings.landing_zone_url,
-        lambda: _round_trip(settings.landing_zone_url),
+        lambda: _round_trip(settings.landing_zone_url, landing_zone.access(settings.landing_zone_url)),
         "everything that lands",
     )
     if settings.program_reports_url:
@@ -122,8 +123,8 @@ def _listing(url: str, access: StoreAccess) -> str:
     return "at least one object" if first else "it can be listed, and is empty"
 
 
-def _round_trip(url: str) -> str:
-    store = open_store(url)
+def _round_trip(url: str, access: StoreAccess | None = None) -> str:
+    store = open_store(url, access)
     content = uuid4().hex.encode()
     store.write(PROBE, content)
     if b"".join(store.read(PROBE)) != content:

@@ -114,12 +114,15 @@ class _Kind(NamedTuple):
 def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
     """Run the job for each file, say what came of it, and exit."""
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
+    from ol_orchestrate.landing_zone import SOURCE_BUCKET  # noqa: PLC0415
 
-    job = build_definitions(settings).resolve_job_def(kind.files.location.of(kind.job))
+    definitions = build_definitions(settings)
+    job = definitions.resolve_job_def(kind.files.location.of(kind.job))
+    sources_access = (definitions.resources or {})[SOURCE_BUCKET].access
     failed = False
     with homes.dagster_instance() as instance:
         for source in sources:
-            partition = runs.register(instance, kind.files, source)
+            partition = runs.register(instance, kind.files, source, sources_access(source.folder))
             with console.progress_bar(source.name, quiet=as_json) as bar, observed_by(bar):
                 reasons = runs.run_job(job, instance, partition)
             failed |= bool(reasons)

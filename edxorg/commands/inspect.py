@@ -45,8 +45,8 @@ def command(url: str, *, as_json: bool) -> None:
         raise click.UsageError(f"{url!r} is a folder: name a file in it")
     (source,) = runs.source_urls((url,), None)
     is_log = bool(settings.tracking_log_name.date_in(source.name)) or source.name.endswith(".log.gz")
-    reader = course_xml.open_source(source)
-    if other := _other_format(source, is_log=is_log):
+    reader = course_xml.open_source(source, settings)
+    if other := _other_format(source, settings, is_log=is_log):
         reads = "archives (.tar.gz, .tar, .zip), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
         raise click.UsageError(f"{source.url}: {other}. Name one of what is read here: {reads}")
     if is_log:
@@ -57,9 +57,9 @@ def command(url: str, *, as_json: bool) -> None:
         _inspect_archive(source, reader, settings, as_json=as_json)
 
 
-def _other_format(source: runs.SourceUrl, *, is_log: bool) -> str | None:
+def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -> str | None:
     """Look at the start of a file; return what it is, if that is not what its name says."""
-    reader = course_xml.open_source(source)
+    reader = course_xml.open_source(source, settings)
     try:
         if not is_log:
             with closing(archive_entries(reader)) as entries:

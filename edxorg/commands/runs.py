@@ -17,7 +17,7 @@ from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
-from ol_orchestrate.lib.stores import join_url, open_store, split_url
+from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores.base import checked_key
 
 if TYPE_CHECKING:
@@ -155,7 +155,12 @@ def settings_for(landing_zone: str | None) -> Settings:
     return Settings() if landing_zone is None else Settings(landing_zone_url=as_url(landing_zone))
 
 
-def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl) -> str:
+def source_access(settings: Settings) -> StoreAccess:
+    """How to get at files that a call names; Dagster's resources find a service account in Vault as well."""
+    return StoreAccess(unsigned=settings.archive_is_public, aws_profile=settings.archive_profile)
+
+
+def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, access: StoreAccess) -> str:
     """Make a file known to Dagster; return its partition key.
 
     Raises:
@@ -164,7 +169,7 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
     from edxorg.assets.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
 
     try:
-        info = open_store(source.folder).read(source.name).info
+        info = open_store(source.folder, access).read(source.name).info
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
     return files.register(instance, info, NamedFile(*source.named) if source.named else None)

@@ -156,14 +156,20 @@ def _resources(settings: Settings) -> dict[str, object]:
     )
     google_secret = settings.google_secret_path
     gcs = GCSConnection(vault=vault, secret_path=google_secret)
+    landing_zone = FileObjectIOManager(
+        url=settings.landing_zone_url,
+        vault=vault if google_secret else None,
+        vault_gcs_token_path=google_secret,
+    )
     return {
-        "io_manager": FileObjectIOManager(
-            url=settings.landing_zone_url,
-            vault=vault if google_secret else None,
-            vault_gcs_token_path=google_secret,
+        "io_manager": landing_zone,
+        "s3file_io_manager": landing_zone,
+        "gcs_input": GCSFileIOManager(
+            url=settings.archive_url or None,
+            aws_profile=settings.archive_profile,
+            unsigned=settings.archive_is_public,
+            gcs=gcs,
         ),
-        "s3file_io_manager": FileObjectIOManager(url=settings.landing_zone_url),
-        "gcs_input": GCSFileIOManager(url=settings.archive_url or None, aws_profile=settings.archive_profile, gcs=gcs),
         "gcp_gcs": gcs,
         "vault": vault,
         "edxorg_api": OpenEdxApiClientFactory(

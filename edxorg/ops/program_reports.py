@@ -66,7 +66,7 @@ def access_of(s3: S3Resource) -> StoreAccess:
         aws_region=s3.region_name,
         aws_endpoint_url=s3.endpoint_url,
         aws_keys=keys,
-        aws_unsigned=s3.use_unsigned_session,
+        unsigned=s3.use_unsigned_session,
         aws_verify=s3.verify,
     )
 

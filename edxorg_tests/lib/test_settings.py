@@ -98,6 +98,7 @@ def values() -> Iterator[tuple[str, str]]:
         "environment": "qa",
         "archive_name": "x-{date}.zip",
         "tracking_log_name": "y-{date}.log.gz",
+        "archive_is_public": "True",
         "archive_source_configured": "True",
         "auth_method": "jwt",
         "escapes": "decode",

@@ -175,6 +175,9 @@ class Settings(BaseSettings):
         default="", description="The folder with archives and tracking logs: gs://, s3:// or file://"
     )
     archive_profile: OptionalText = Field(default=None, description="The AWS profile to read that folder with")
+    archive_is_public: bool = Field(
+        default=False, description="Whether that folder is read without credentials, as public buckets allow"
+    )
     archive_name: Names = Field(
         description="How archives are named: a pattern or several, `{date}` being YYYY-MM-DD and `{site}` prod or "
         "edge; or a regular expression with a group `date`",

@@ -62,7 +62,7 @@ def test_a_child_writes_to_s3_by_its_parents_credentials_and_loads_nothing_heavy
 def test_a_child_writes_to_a_store_that_asks_for_no_credentials() -> None:
     script = ScriptedS3()
     with serving(script) as server:
-        access = StoreAccess(aws_endpoint_url=server.url, aws_region="us-east-1", aws_unsigned=True)
+        access = StoreAccess(aws_endpoint_url=server.url, aws_region="us-east-1", unsigned=True)
         with shared_store("s3://bucket/shared", access, parts=2) as shared:
             assert shared.descriptors == shared.budget.descriptors
             assert write_in_a_child(shared) == "[]\n"

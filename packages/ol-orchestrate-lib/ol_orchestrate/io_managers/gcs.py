@@ -1,6 +1,7 @@
 """An IO manager for source files, which edX or another party puts into a bucket."""
 
 from dagster import ResourceDependency
+from pydantic import Field
 
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.stores import StoreAccess, join_url
@@ -15,9 +16,12 @@ class GCSFileIOManager(FileObjectIOManager):
     """
 
     gcs: ResourceDependency[GCSConnection]
+    unsigned: bool = Field(default=False, description="True for a public bucket, which asks for no credentials")
 
     def access(self, url: str) -> StoreAccess:
         """Return the access with the connection's service account, if it reads one from Vault."""
+        if self.unsigned:
+            return StoreAccess(unsigned=True)
         account = self.gcs.service_account_info() if url.startswith("gs://") else None
         return StoreAccess(aws_profile=self.aws_profile, google_service_account=account)
 

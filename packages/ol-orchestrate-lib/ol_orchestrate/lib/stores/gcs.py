@@ -73,6 +73,7 @@ class GCSStore(CloudStore):
 
     Args:
         url: A URL `gs://bucket/prefix`.
+        unsigned: True to ask without any credentials, as public buckets allow.
         service_account: The fields of a service account's key file; `None` for the credentials that `google.auth`
             finds by itself.
         budget: The memory that uploads share with those of other processes.
@@ -86,16 +87,18 @@ class GCSStore(CloudStore):
         self,
         url: str,
         *,
+        unsigned: bool = False,
         service_account: Mapping[str, str] | None = None,
         budget: UploadBudget | None = None,
     ) -> None:
         super().__init__(url, budget)
+        self._unsigned = unsigned
         self._service_account = service_account
         self._emulator = emulator()
 
     @cached_property
     def _credentials(self) -> Credentials:
-        return google_credentials(self._service_account)
+        return google_credentials(self._service_account, unsigned=self._unsigned)
 
     @cached_property
     def _client(self) -> Client:
@@ -113,6 +116,12 @@ class GCSStore(CloudStore):
             return {
                 "config": {"base_url": self._emulator, "skip_signature": True},
                 "client_options": {**client_options, "allow_http": True},
+                "retry_config": NO_RETRIES,
+            }
+        if self._unsigned:
+            return {
+                "config": {"skip_signature": True},
+                "client_options": client_options,
                 "retry_config": NO_RETRIES,
             }
         return {
@@ -305,8 +314,8 @@ def _ca_bundle() -> str | None:
     return ca_bundle(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))
 
 
-def google_credentials(service_account: Mapping[str, str] | None) -> Credentials:
-    """Return credentials: none for an emulator, else the service account's, else those that `google.auth` finds.
+def google_credentials(service_account: Mapping[str, str] | None, *, unsigned: bool = False) -> Credentials:
+    """Return credentials: none if unsigned or for an emulator, else the service account's, else those of `google.auth`.
 
     Raises:
         AccessRefusedError: There are none, or the service account's fields make no key.
@@ -316,7 +325,7 @@ def google_credentials(service_account: Mapping[str, str] | None) -> Credentials
     from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
     from google.oauth2.service_account import Credentials as ServiceAccount  # noqa: PLC0415
 
-    if os.environ.get("STORAGE_EMULATOR_HOST"):
+    if unsigned or os.environ.get("STORAGE_EMULATOR_HOST"):
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
     try:
         if service_account is not None:

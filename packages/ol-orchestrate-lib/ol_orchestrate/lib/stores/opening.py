@@ -21,20 +21,20 @@ class StoreAccess:
     """How to get into stores; can be handed to another process.
 
     Attributes:
+        unsigned: Whether to ask without any credentials, as public buckets allow.
         aws_profile: Name of an AWS profile; this and all that follows: `None` for what botocore finds by itself.
         aws_region: Name of a region.
         aws_endpoint_url: Of a server that speaks S3.
         aws_keys: Access key ID, secret access key and, for a session, its token.
-        aws_unsigned: Whether to ask without any credentials, as public buckets allow.
         aws_verify: Whether the server has to prove by a certificate who it is.
         google_service_account: Fields of a service account's key file; `None` for what `google.auth` finds by itself.
     """
 
+    unsigned: bool = False
     aws_profile: str | None = None
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     aws_keys: tuple[str, str, str | None] | None = field(default=None, repr=False)
-    aws_unsigned: bool = False
     aws_verify: bool | None = None
     google_service_account: Mapping[str, str] | None = field(default=None, repr=False)
 
@@ -70,7 +70,7 @@ def open_store(
         case _:
             from ol_orchestrate.lib.stores.gcs import GCSStore  # noqa: PLC0415
 
-            return GCSStore(url, service_account=access.google_service_account, budget=budget)
+            return GCSStore(url, unsigned=access.unsigned, service_account=access.google_service_account, budget=budget)
 
 
 @dataclass(frozen=True, slots=True)

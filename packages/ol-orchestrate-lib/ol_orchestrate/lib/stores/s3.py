@@ -138,7 +138,7 @@ class S3Store(CloudStore):
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1})
-        if self._access.aws_unsigned:
+        if self._access.unsigned:
             config = config.merge(Config(signature_version=UNSIGNED))
         try:
             client = self._session.create_client(
@@ -215,7 +215,7 @@ class S3Store(CloudStore):
         if self._given is not None:
             return self._given
         meta = self._client.meta
-        unsigned = self._access.aws_unsigned
+        unsigned = self._access.unsigned
         if not unsigned and self._session.get_credentials() is None:
             raise self._no_credentials()
         return S3Connection(
