@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from edxorg.assets.course_content import course_structure_rows
-from edxorg.assets.edxorg_archive import course_exports, course_structures
+from edxorg.assets.edxorg_archive import archive_members, course_exports
 from edxorg_tests.archives import tar_bytes
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -20,7 +20,7 @@ from ol_orchestrate.recording import metadata_of, tags_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-dummy_edxorg_course_structure, dummy_edxorg_course_xml = course_structures(), course_exports()
+dummy_edxorg_course_structure, dummy_edxorg_course_xml = archive_members(), course_exports()
 flatten_edxorg_course_structure = course_structure_rows()
 
 COURSE = "MITx-6.00x-2012_Fall"

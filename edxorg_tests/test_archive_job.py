@@ -31,7 +31,7 @@ COURSE = "MITx-6.00x-2012_Fall"
 AUTH_USER = dg.AssetKey(["edxorg", "raw_data", "db_table", "auth_user"])
 MEMBERS = {
     table_name(): TABLE,
-    table_name("teams", site="edge"): TABLE,
+    table_name("not_in_the_dictionary", site="edge"): TABLE,
     table_name("empty"): b"id\tname\n",
     f"{COURSE}-course_structure-prod-analytics.json": b"{}",
     f"{COURSE}-prod.mongo": b"{}\n",
@@ -113,7 +113,9 @@ def test_what_landed_is_recorded_with_all_that_one_asks(location: Location) -> N
     assert recorded.tags[SOURCE_DATE] == "2024-01-31"
     assert recorded.tags[ROW_COUNT] == "2"
     assert set(location.instance.get_dynamic_partitions("course_and_source")) == {f"{COURSE}|prod", f"{COURSE}|edge"}
-    assert len(location.everything_recorded()) == len(landed(location.lake)) == 4
+    recorded_versions = location.everything_recorded()
+    assert ("edxorg/raw_data/db_table/not_in_the_dictionary", f"{COURSE}|edge") in recorded_versions
+    assert len(recorded_versions) == len(landed(location.lake)) == 4
 
 
 def test_the_run_shows_the_sum(location: Location) -> None:

@@ -153,7 +153,7 @@ def test_columns_show_before_the_first_run(tmp_path: Path) -> None:
         assert all(column.description for column in columns)
         assert tuple(column.name for column in columns if not column.constraints.nullable) == table.key
         assert asset.description
-        assert asset.group_name == "edxorg"
+        assert asset.group_name == "edxorg_catalogue"
 
 
 def test_an_unchanged_catalogue_is_neither_written_nor_recorded(location: Location) -> None:

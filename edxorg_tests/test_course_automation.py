@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
+from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.course_files import (
@@ -55,7 +56,9 @@ class Daemon:
     def tick(self, output: dg.AssetKey = STRUCTURE) -> set[str | None]:
         """The partitions that are requested of an output."""
         result = dg.evaluate_automation_conditions(
-            dg.Definitions(assets=self._assets, resources={"s3file_io_manager": dg.mem_io_manager}),
+            dg.Definitions(
+                assets=self._assets, resources=dict.fromkeys(("s3file_io_manager", "gcs_input"), dg.mem_io_manager)
+            ),
             self._lake.instance,
             asset_selection=dg.AssetSelection.all(),
             cursor=self._cursor,
@@ -73,6 +76,18 @@ def lake(tmp_path: Path) -> Iterator[Lake]:
 @pytest.fixture
 def daemon(lake: Lake) -> Daemon:
     return Daemon(lake)
+
+
+def test_an_archive_and_its_tables_start_nothing(lake: Lake) -> None:
+    archives = raw_data_archives(Settings()).asset()
+    daemon = Daemon(lake, archives, dummy_edxorg_course_structure, flatten_edxorg_course_structure)
+    lake.bring("edxorg/raw_data/db_table/auth_user", b"id")
+    lake.instance.add_dynamic_partitions("edxorg_archive", ["mitx-2024-01-31.tar.gz"])
+    archive = dg.AssetMaterialization(archives.key, partition="mitx-2024-01-31.tar.gz")
+    lake.instance.report_runless_asset_event(archive)
+    assert daemon.tick() == set()
+    lake.bring(COURSE_STRUCTURE, structure())
+    assert daemon.tick() == {PARTITION}
 
 
 def test_a_new_version_is_asked_for_once(lake: Lake, daemon: Daemon) -> None:

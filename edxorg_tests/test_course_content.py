@@ -272,5 +272,5 @@ def test_every_output_may_be_unchanged_and_one_of_each_step_asks_for_all() -> No
         spec = next(spec for spec in defs.resolve_all_asset_specs() if spec.key == asset_key(output))
         assert (spec.automation_condition is not None) == (output in automated)
         assert spec.skippable
-        assert spec.group_name == "edxorg"
+        assert spec.group_name == "edxorg_course_content"
         assert spec.description

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from edxorg.components import EdxorgLocation
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
+from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
+from edxorg.samples.tables import TABLES
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +31,9 @@ before = set(os.listdir("."))
 from edxorg.components import EdxorgLocation
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
+from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
+from edxorg.samples.tables import TABLES
 repository = defs.get_repository_def()
 print(json.dumps({
     "assets": len(defs.assets), "jobs": len(defs.jobs), "sensors": len(defs.sensors),
@@ -55,8 +59,10 @@ KEYS = [
     "edxorg/processed_data/course_video",
     "edxorg/processed_data/course_xml_blocks",
     "edxorg/processed_data/flattened_course_structure",
+    "edxorg/processed_data/forum_posts",
     "edxorg/raw_data/course_structure",
     "edxorg/raw_data/course_xml",
+    "edxorg/raw_data/forum_mongo",
     "edxorg/raw_data/tracking_logs",
     "edxorg/raw_data_archive",
     "edxorg/raw_tracking_logs",
@@ -91,7 +97,11 @@ def test_what_there_is_with_nothing_configured(tmp_path: Path) -> None:
         "s3file_io_manager",
         "vault",
     ]
-    assert counted["keys"] == KEYS
+    keys = counted["keys"]
+    assert isinstance(keys, list)
+    tables = [key for key in keys if key.startswith("edxorg/raw_data/db_table/")]
+    assert len(tables) == 41
+    assert sorted(set(keys) - set(tables)) == KEYS
     jobs = counted["job_names"]
     assert isinstance(jobs, list)
     assert {
@@ -152,6 +162,45 @@ def test_no_run_of_assets_evaluates_checks_that_run_by_themselves() -> None:
             assert [node.name for node in alone.nodes] == [definition.op.name]
     jobs = {job.name: {node.name for node in job.nodes} for job in defs.get_repository_def().get_all_jobs()}
     assert {name for name, nodes in jobs.items() if "list_failed_partitions" in nodes} == {"__ASSET_JOB"}
+
+
+GROUPS = {
+    "edxorg/raw_data_archive": "edxorg_archive",
+    "edxorg/raw_data/db_table": "edxorg_archive",
+    "edxorg/raw_data/forum_mongo": "edxorg_archive",
+    "edxorg/processed_data/forum_posts": "edxorg_archive",
+    "edxorg/raw_data/course_structure": "edxorg_archive",
+    "edxorg/raw_data/course_xml": "edxorg_archive",
+    "edxorg/raw_tracking_logs": "edxorg_tracking_logs",
+    "edxorg/raw_data/tracking_logs": "edxorg_tracking_logs",
+    "edxorg/processed_data": "edxorg_course_content",
+    "edxorg/api_data": "edxorg_catalogue",
+}
+
+
+def test_each_asset_shows_what_it_is_whose_it_is_and_its_columns() -> None:
+    for spec in build_definitions(Settings(owner="team:data")).resolve_all_asset_specs():
+        name = spec.key.to_user_string()
+        assert spec.description, name
+        assert spec.kinds, name
+        assert spec.owners == ["team:data"], name
+        assert spec.group_name == (GROUPS.get(name) or GROUPS[name.rpartition("/")[0]]), name
+        columns = DICTIONARY[name].columns if name in DICTIONARY else ()
+        schema = spec.metadata.get("dagster/column_schema")
+        shown = schema.columns if schema else ()
+        assert [column.name for column in shown] == [column.name for column in columns], name
+
+
+def test_what_an_archive_becomes_is_shown_below_it() -> None:
+    graph = defs.resolve_asset_graph()
+    archive = dg.AssetKey(["edxorg", "raw_data_archive"])
+    below = {key.to_user_string() for key in graph.get(archive).child_keys}
+    assert below >= {f"edxorg/raw_data/{each}" for each in ("course_structure", "course_xml", "forum_mongo")}
+    assert {f"edxorg/raw_data/db_table/{each}" for each in TABLES} <= below
+    (courses,) = {graph.get(key).partitions_def for key in graph.get(archive).child_keys}
+    assert courses == dg.DynamicPartitionsDefinition(name="course_and_source")
+    blocks = graph.get(dg.AssetKey(["edxorg", "processed_data", "course_xml_blocks"]))
+    assert {key.path[-1] for key in blocks.parent_keys} == {"course_xml"}
 
 
 def names_of(definitions: dg.Definitions) -> dict[str, list[str]]:

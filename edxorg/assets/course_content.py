@@ -11,14 +11,10 @@ from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
+from ol_orchestrate.lib.openedx.dictionary import STRUCTURE_OUTPUTS
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
 from ol_orchestrate.lib.stores import VerifiedReader
 from ol_orchestrate.location_names import EDXORG, LocationNames
-
-OUTPUTS = {
-    "flattened_course_structure": "The structure of a course, as it is and with its keys joined; one row.",
-    "course_blocks": "The blocks of a course in the order in which learners meet them, one row each.",
-}
 
 
 def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
@@ -27,7 +23,7 @@ def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefiniti
     @dg.multi_asset(
         name=location.of("flatten_edxorg_course_structure"),
         specs=output_specs(
-            OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure", location=location
+            STRUCTURE_OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure", location=location
         ),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,

@@ -73,7 +73,7 @@ def _assets_of(name: str, listing: ApiListing[Any], location: LocationNames) -> 
 def _spec(table: CatalogueTable, location: LocationNames) -> dg.AssetSpec:
     spec = dg.AssetSpec(
         location.key(api_data_asset(table.name)),
-        group_name=location.location,
+        group_name=location.group("catalogue"),
         skippable=True,  # nothing is recorded of a listing that is as it was
     )
     return described(spec, DICTIONARY[api_data_asset(table.name)])

@@ -1,4 +1,4 @@
-"""The files that edX puts into the archive bucket, and the parts of an archive from which other assets are made."""
+"""The files that edX puts into the archive bucket, and what the members of an archive become."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.assets.source_files import SourceFiles
-from edxorg.lib.object_keys import RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
+from edxorg.lib.dictionary.archive import FORUM_POSTS
+from edxorg.lib.object_keys import FORUM, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from ol_orchestrate.described import described
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edxorg.lib.settings import Settings
+    from ol_orchestrate.lib.dictionary import Output
+
+_SUBJECT = "archive"
 
 
 def raw_data_archives(settings: Settings) -> SourceFiles:
@@ -23,6 +31,7 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
         location=location,
         name=RAW_DATA_ARCHIVE,
         partitions=location.of("edxorg_archive"),
+        subject=_SUBJECT,
         description=(
             "Archives of course exports: some 45 table dumps, a course structure, a forum dump and the course's XML "
             f"for each course, one `tar.gz` a week. Files named like `{settings.archive_name.example}`."
@@ -38,6 +47,7 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
         location=location,
         name=RAW_TRACKING_LOGS,
         partitions=location.of("edxorg_tracking_log"),
+        subject="tracking_logs",
         description=(
             "What learners did, one JSON object a line, one `log.gz` a day. "
             f"Files named like `{settings.tracking_log_name.example}`."
@@ -46,26 +56,25 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
     )
 
 
-def course_structures(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
-    """The structures of courses."""
-    return _written_by_the_archive_job(
-        location,
-        COURSE_STRUCTURE,
-        "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
-    )
+def archive_members(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
+    """Course structures, tables and forums, all as courses' partitions. A table that is not described lands as well."""
+    outputs = (DICTIONARY[COURSE_STRUCTURE], DICTIONARY[FORUM], DICTIONARY[FORUM_POSTS], *TABLES, *ASSESSMENTS)
+    return _written_by_the_archive_job(location, outputs)
 
 
 def course_exports(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
     """Courses as OLX."""
-    description = "A course as OLX, packed as `tar.gz`, as edX exports it."
-    return _written_by_the_archive_job(location, COURSE_XML, description)
+    return _written_by_the_archive_job(location, [DICTIONARY[COURSE_XML]])
 
 
-def _written_by_the_archive_job(location: LocationNames, asset: str, description: str) -> dg.AssetsDefinition:
-    spec = dg.AssetSpec(
-        location.key(asset),
-        group_name=location.location,
-        description=description,
-        partitions_def=location.courses,
+def _written_by_the_archive_job(location: LocationNames, outputs: Sequence[Output]) -> dg.AssetsDefinition:
+    specs = (
+        dg.AssetSpec(
+            location.key(output.asset),
+            group_name=location.group(_SUBJECT),
+            deps=[location.key(RAW_DATA_ARCHIVE)],
+            partitions_def=location.courses,
+        ).with_io_manager_key(LANDING_ZONE)
+        for output in outputs
     )
-    return dg.AssetsDefinition(specs=[spec.with_io_manager_key(LANDING_ZONE)])
+    return dg.AssetsDefinition(specs=[described(spec, output) for spec, output in zip(specs, outputs, strict=True)])

@@ -42,6 +42,7 @@ class SourceFiles:
         location: The location they are in.
         name: The asset's name in pure code.
         partitions: Name of the dynamic partitions; their keys are the file names.
+        subject: Of the asset's group.
         description: Of the asset.
         names: How the files are named.
     """
@@ -49,6 +50,7 @@ class SourceFiles:
     location: LocationNames
     name: str
     partitions: str
+    subject: str
     description: str
     names: FileNames
 
@@ -64,8 +66,9 @@ class SourceFiles:
         """The external asset."""
         spec = dg.AssetSpec(
             self.key(),
-            group_name=self.location.location,
+            group_name=self.location.group(self.subject),
             description=self.description,
+            kinds={"file"},
             partitions_def=self.partitions_def(),
         )
         return dg.AssetsDefinition(specs=[spec.with_io_manager_key(SOURCE_BUCKET)])

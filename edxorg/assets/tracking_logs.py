@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from edxorg.assets.source_files import SourceFiles
+from edxorg.lib.dictionary import TRACKING_LOG
 from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
@@ -17,6 +18,7 @@ from edxorg.lib.tracking_log.delivery import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.reporting import reporter
+from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, landing_zone, source_bucket
@@ -32,10 +34,9 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
 
     @dg.asset(
         key=logs.location.key(TRACKING_LOGS),
-        group_name=logs.location.location,
+        group_name=logs.location.group("tracking_logs"),
         partitions_def=logs.partitions_def(),
         deps=[logs.key()],
-        description="A day's events with one set of keys, all values as text, times in UTC.",
         io_manager_key=LANDING_ZONE,
         # The raw log is not an argument: where a run has several days, one that is gone must not stop the others.
         required_resource_keys={SOURCE_BUCKET, LANDING_ZONE},
@@ -47,7 +48,7 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
         with as_dagster_failure(context.op_execution_context):
             yield from _normalize_days(context, logs, settings)
 
-    return normalize_edxorg_tracking_log
+    return normalize_edxorg_tracking_log.map_asset_specs(lambda spec: described(spec, TRACKING_LOG))
 
 
 def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settings: Settings) -> LogEvents:

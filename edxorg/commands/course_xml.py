@@ -16,7 +16,7 @@ from edxorg.lib.members import EDX_NAMING, CourseName, MemberKind, identify
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO
 from ol_orchestrate.lib.archives import gunzip
-from ol_orchestrate.lib.course_content_keys import COURSE_XML, processed_data_asset
+from ol_orchestrate.lib.course_content_keys import COURSE_XML
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, read_course
@@ -170,11 +170,11 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     del export  # the run reads the course again, and two of them may be more than the memory holds
 
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
-    from ol_orchestrate.assets.openedx_course_archives import OUTPUTS  # noqa: PLC0415
+    from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS  # noqa: PLC0415
     from ol_orchestrate.location_names import LocationNames  # noqa: PLC0415
 
     location = LocationNames(settings.name)
-    keys = [location.key(processed_data_asset(name)) for name in OUTPUTS]
+    keys = [location.key(output.asset) for output in EXPORT_OUTPUTS]
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     outputs = job.get_subset(asset_selection=set(keys))
     with homes.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):

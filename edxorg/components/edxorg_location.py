@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edxorg.assets.course_content import course_structure_rows
 from edxorg.assets.edxorg_api import catalogue_assets
-from edxorg.assets.edxorg_archive import course_exports, course_structures, raw_data_archives, raw_tracking_logs
+from edxorg.assets.edxorg_archive import archive_members, course_exports, raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
@@ -114,7 +114,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         archives.asset(),
         logs.asset(),
         normalized_log,
-        course_structures(location),
+        archive_members(location),
         structure_rows,
         course_exports(location),
         course_run,

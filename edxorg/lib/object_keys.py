@@ -24,9 +24,9 @@ RUN_MARKS = "edxorg/unfinished"
 _REJECTED_LINES = "edxorg/rejects/tracking_logs"
 
 _TABLES = "edxorg/raw_data/db_table/"
-_FORUM = "edxorg/raw_data/forum_mongo"
+FORUM = "edxorg/raw_data/forum_mongo"
 
-_EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", _FORUM: "mongo"}
+_EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", FORUM: "mongo"}
 """File extension of the objects of each asset that is no table."""
 
 
@@ -36,7 +36,7 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
         case MemberKind.TABLE:
             return f"{_TABLES}{table}"
         case MemberKind.FORUM:
-            return _FORUM
+            return FORUM
         case MemberKind.COURSE_STRUCTURE:
             return COURSE_STRUCTURE
         case MemberKind.COURSE_XML:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edxorg.lib.members import MemberKind
-from edxorg.lib.object_keys import raw_data_asset
+from edxorg.lib.object_keys import FORUM
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, processed_data_asset
 from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
 
@@ -21,7 +20,7 @@ ARCHIVE: Final = (
     ),
     Output(COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it.", format=Format.TAR),
     Output(
-        raw_data_asset(MemberKind.FORUM),
+        FORUM,
         "A thread or comment of a course's forum as MongoDB exports it, one JSON object a line.",
         format=Format.JSON,
     ),

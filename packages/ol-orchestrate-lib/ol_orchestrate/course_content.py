@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 
 from ol_orchestrate.automation import on_new_version
+from ol_orchestrate.described import described
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
@@ -25,21 +26,22 @@ from ol_orchestrate.lib.versions import VersionedObjects
 from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
+    from ol_orchestrate.lib.dictionary import Output
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
     from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
     from ol_orchestrate.lib.versions import SingleObject
 
 
 def output_specs(
-    outputs: Mapping[str, str], *, made_of: str, automated: str, location: LocationNames = EDXORG
+    outputs: Iterable[Output], *, made_of: str, automated: str, location: LocationNames = EDXORG
 ) -> list[dg.AssetSpec]:
     """The assets that one step makes.
 
     Args:
-        outputs: Their names, and what a row or the file is.
+        outputs: They themselves.
         made_of: The asset whose file they are made of.
         automated: The one with the automation condition; the others run along with it. Conditions of all would be
             evaluated one after the other, and what ends in between be requested again by the later ones. Best is one
@@ -47,16 +49,18 @@ def output_specs(
         location: The location they are in.
     """
     return [
-        dg.AssetSpec(
-            location.key(processed_data_asset(name)),
-            group_name=location.location,
-            description=description,
-            deps=[location.key(made_of)],
-            partitions_def=location.courses,
-            automation_condition=on_new_version() if name == automated else None,
-            skippable=True,  # nothing is recorded of an output that is as it was
+        described(
+            dg.AssetSpec(
+                location.key(output.asset),
+                group_name=location.group("course_content"),
+                deps=[location.key(made_of)],
+                partitions_def=location.courses,
+                automation_condition=on_new_version() if output.name == automated else None,
+                skippable=True,  # nothing is recorded of an output that is as it was
+            ),
+            output,
         )
-        for name, description in outputs.items()
+        for output in outputs
     ]
 
 

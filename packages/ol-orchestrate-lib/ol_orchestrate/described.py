@@ -19,10 +19,9 @@ _KINDS = {
 
 def described(spec: dg.AssetSpec, output: Output) -> dg.AssetSpec:
     """The asset with its description, its kinds and its columns."""
+    row = f"One row: {output.row[0].lower()}{output.row[1:]}" if output.columns else output.row
     schema = {COLUMN_SCHEMA: column_schema(output)} if output.columns else {}
-    return spec.replace_attributes(description=output.row).merge_attributes(
-        kinds=_KINDS[output.format], metadata=schema
-    )
+    return spec.replace_attributes(description=row).merge_attributes(kinds=_KINDS[output.format], metadata=schema)
 
 
 def column_schema(output: Output) -> dg.TableSchema:

@@ -27,6 +27,10 @@ class LocationNames:
         """The name of a job, sensor, op, pool or partition set."""
         return definition.replace(SOURCE, self.location)
 
+    def group(self, subject: str) -> str:
+        """The group of all assets of one subject."""
+        return f"{self.location}_{subject}"
+
     def key(self, asset: str) -> dg.AssetKey:
         """The key of an asset, by its name in pure code."""
         return asset_key(f"{self.location}{asset.removeprefix(SOURCE)}")

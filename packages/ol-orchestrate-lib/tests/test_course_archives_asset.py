@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from ol_orchestrate.assets.openedx_course_archives import OUTPUTS, extract_edxorg_courserun_metadata
+from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import (
     COURSE_XML,
@@ -26,6 +26,7 @@ from ol_orchestrate.lib.course_content_keys import (
 )
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def test_the_outputs_of_a_course_land_on_s3(
     store.write("in.tar.gz", export(("handouts/a.txt", b"a")))
     assert run(instance, url, "in.tar.gz").success
     keys = {each.key for each in store.list("edxorg/processed_data/")}
-    assert len(keys) == len(OUTPUTS)
+    assert len(keys) == len(EXPORT_OUTPUTS)
     manifest = store.find(manifest_key("course_static_assets_manifest", COURSE), with_metadata=True)
     assert manifest is not None
     listing = f"{hashlib.sha256(b'a').hexdigest()}  handouts/a.txt\n"
@@ -103,7 +104,7 @@ def test_a_course_without_rows_has_empty_outputs(instance: dg.DagsterInstance, t
         event.materialization.asset_key.path[-1]: event.materialization.metadata
         for event in (each.step_materialization_data for each in result.get_asset_materialization_events())
     }
-    assert set(found) == set(OUTPUTS)
+    assert set(found) == {output.name for output in EXPORT_OUTPUTS}
     assert found["course_video"]["dagster/row_count"].value == 0
     path = str(found["course_video"]["path"].value).removeprefix("file://")
     with open(path, "rb") as file:  # noqa: PTH123 - as it is recorded

@@ -10,23 +10,13 @@ from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
+from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
 from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
 from ol_orchestrate.location_names import EDXORG, LocationNames
 
 STATIC_ASSETS = "course_static_assets"
 MANIFEST = "course_static_assets_manifest"
-
-OUTPUTS = {
-    "course_metadata": "The course run: names, dates, instructors; one row.",
-    "course_video": "All videos of the course, one row each.",
-    "course_policy": "The settings in the policy of the course run; one row, or none if it has no policy.",
-    "course_certificate_signatory": "The signatories of the certificates, one row each.",
-    "course_grading_policy": "The grading policy; one row, or none if the export has none.",
-    "course_xml_blocks": "All blocks with their XML, one row each.",
-    STATIC_ASSETS: "The course's files that are not XML, as a `tar.gz` whose bytes depend on these files alone.",
-    MANIFEST: "The list of the files in that bundle: path, type, size and SHA-256 of each; one object.",
-}
 
 
 def courserun_metadata(
@@ -36,7 +26,7 @@ def courserun_metadata(
 
     @dg.multi_asset(
         name=location.of("extract_edxorg_courserun_metadata"),
-        specs=output_specs(OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks", location=location),
+        specs=output_specs(EXPORT_OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks", location=location),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
