@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ol_orchestrate.testing.openpgp import GnuPG
+
 TABLE = b"id\tname\n1\tAda\n2\tGrace\n"
 ARCHIVE = "mitx-2024-01-31.tar.gz"
 
@@ -41,6 +43,11 @@ def write_zip(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -
         for name, content in members.items() if isinstance(members, dict) else members:
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return path
+
+
+def encrypted(members: list[tuple[str, bytes]], gnupg: GnuPG) -> list[tuple[str, bytes]]:
+    """The members as edX ships them: each one a message of its own."""
+    return [(f"{name}.gpg", gnupg.message(content, "ada@example.org")) for name, content in members]
 
 
 def members_of(path: Path) -> list[tuple[str, bytes]]:

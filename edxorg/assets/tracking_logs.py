@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ import dagster as dg
 from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.dictionary import TRACKING_LOG
 from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
+from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tracking_log import LogReport, LogResult, NormalizedLog, normalize_log
@@ -22,7 +24,9 @@ from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import Artifact, land
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, landing_zone, source_bucket
+from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.openpgp import LazyKeyRing
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
 from ol_orchestrate.lib.versions import SingleObject, VersionOutcome
 
@@ -59,7 +63,7 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
     failed: list[PipelineError] = []
     for name in days:
         try:
-            yield from _normalize_day(context, _Log(name, logs), settings.workers)
+            yield from _normalize_day(context, _Log(name, logs), settings)
         except PipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - complete without its traceback
             failed.append(error)
@@ -97,7 +101,7 @@ class _Log:
         return path.store.read(path.key)
 
 
-def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, workers: int | None) -> LogEvents:
+def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Settings) -> LogEvents:
     day = raw.day(context)
     store = landing_zone(context).store()
     source = raw.open(context)
@@ -106,8 +110,9 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, workers: int | 
     def progress(report: LogReport) -> None:
         report_progress(Progress(report.bytes_in, source.info.size, report.lines_in, report.lines_out))
 
-    with WorkerPool(object, workers=workers) as pool:
-        log = normalize_log(source, name=source.info.url, pool=pool, progress=progress)
+    with WorkerPool(object, workers=settings.workers) as pool, LazyKeyRing(partial(private_keys, settings)) as ring:
+        blocks = in_clear(source, source.info.url, ring.decryptor)
+        log = normalize_log(blocks, name=source.info.url, pool=pool, progress=progress)
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()

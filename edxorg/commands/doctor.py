@@ -13,9 +13,11 @@ from rich.markup import escape
 
 from edxorg.commands import console
 from edxorg.lib.catalogue import PROGRAMS
+from edxorg.lib.private_keys import private_keys
 from edxorg.lib.settings import Settings
 from edxorg.lib.settings.sources import Given
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError
+from ol_orchestrate.lib.openpgp import KeyRing
 from ol_orchestrate.lib.stores import StoreAccess, open_store, split_url
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class DoctorCheck:
 
 @click.command()
 def command() -> None:
-    """Check each setting and each connection: Vault, archives, landing zone, program reports, API.
+    """Check each setting and each connection: Vault, archives, private keys, landing zone, program reports, API.
 
     Reads and lists; in the landing zone it writes one small object and leaves it there, named edxorg/doctor.
     """
@@ -83,6 +85,13 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
             lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
             "the archive job, the tracking logs and their sensors",
         )
+    if settings.gpg_key_file or (settings.gpg_secret_path and settings.vault.address):
+        yield DoctorCheck(
+            "private keys",
+            settings.gpg_key_file or f"{settings.gpg_secret_path} in Vault",
+            lambda: _keys(settings),
+            "files that edX encrypts",
+        )
     yield DoctorCheck(
         "landing zone",
         settings.landing_zone_url,
@@ -113,6 +122,11 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
 
 def _fields(secret: dict[str, object]) -> str:
     return f"a secret with {len(secret)} fields"
+
+
+def _keys(settings: Settings) -> str:
+    with KeyRing(private_keys(settings)) as ring:
+        return f"opened a message made for each of them: {', '.join(ring.check())}"
 
 
 def _listing(url: str, access: StoreAccess) -> str:

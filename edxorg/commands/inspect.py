@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
@@ -16,11 +17,13 @@ from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
+from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogResult, normalize_log
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archive_files import archive_entries
+from ol_orchestrate.lib.archive_files import ENCRYPTED, archive_entries, in_clear
 from ol_orchestrate.lib.archives import UNKNOWN_KIND, ArchiveError, WrongFormatError, gunzip, kind_of_file
+from ol_orchestrate.lib.openpgp import LazyKeyRing
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -44,7 +47,8 @@ def command(url: str, *, as_json: bool) -> None:
     if Path(url.removeprefix("file://")).is_dir():
         raise click.UsageError(f"{url!r} is a folder: name a file in it")
     (source,) = runs.source_urls((url,), None)
-    is_log = bool(settings.tracking_log_name.date_in(source.name)) or source.name.endswith(".log.gz")
+    name = source.name.removesuffix(ENCRYPTED)
+    is_log = bool(settings.tracking_log_name.date_in(source.name)) or name.endswith(".log.gz")
     reader = course_xml.open_source(source, settings)
     if other := _other_format(source, settings, is_log=is_log):
         reads = "archives (.tar.gz, .tar, .zip), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
@@ -61,11 +65,14 @@ def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -
     """Look at the start of a file; return what it is, if that is not what its name says."""
     reader = course_xml.open_source(source, settings)
     try:
-        if not is_log:
-            with closing(archive_entries(reader)) as entries:
-                next(entries, None)
-        elif (kind := kind_of_file(next(gunzip(reader), b""))) not in _KINDS_OF_LOGS:
-            return f"this is no log, but a gzip of {kind}"
+        with LazyKeyRing(partial(private_keys, settings)) as ring:
+            if not is_log:
+                with closing(archive_entries(reader, ring.decryptor)) as entries:
+                    next(entries, None)
+                return None
+            content = gunzip(in_clear(reader, source.name, ring.decryptor))
+            if (kind := kind_of_file(next(content, b""))) not in _KINDS_OF_LOGS:
+                return f"this is no log, but a gzip of {kind}"
     except WrongFormatError as error:
         return str(error)
     except ArchiveError:
@@ -77,7 +84,13 @@ def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: S
     options = IngestOptions(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
     with console.progress_bar(source.name, quiet=as_json) as bar, PendingRecords() as none:
         ingested = ingest_archive(
-            reader, options, NothingRecorded(), none, progress=bar.progress, workers=settings.workers
+            reader,
+            options,
+            NothingRecorded(),
+            none,
+            keys=partial(private_keys, settings),
+            progress=bar.progress,
+            workers=settings.workers,
         )
     if as_json:
         click.echo(json.dumps({"url": source.url, **ingested.report.as_json()}))
@@ -87,12 +100,17 @@ def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: S
 
 
 def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
-    with console.progress_bar(source.name, quiet=as_json) as bar, WorkerPool(object, workers=settings.workers) as pool:
+    with (
+        console.progress_bar(source.name, quiet=as_json) as bar,
+        WorkerPool(object, workers=settings.workers) as pool,
+        LazyKeyRing(partial(private_keys, settings)) as ring,
+    ):
 
         def progress(report: LogReport) -> None:
             bar.progress(Progress(report.bytes_in, reader.info.size, report.lines_in, report.lines_out))
 
-        log = normalize_log(reader, name=source.url, pool=pool, progress=progress)
+        blocks = in_clear(reader, source.name, ring.decryptor)
+        log = normalize_log(blocks, name=source.url, pool=pool, progress=progress)
         with closing(log):
             reader.drain()
     account = LogResult(log.report, problem=str(log.problem) if log.problem else None)

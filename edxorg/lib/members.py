@@ -140,6 +140,7 @@ class Member:
         table: The table's name, for tables and for notes that a table is missing.
         ambiguous: True if the name has other readings: the course id as in `CourseName`, or where it ends.
         reason: A sentence that says why it is missing, unrecognised or ignored; None for one that is delivered.
+        is_encrypted: True if it is an OpenPGP message, by its name.
     """
 
     path: str
@@ -148,6 +149,7 @@ class Member:
     table: str | None = None
     ambiguous: bool = False
     reason: str | None = None
+    is_encrypted: bool = False
 
     @property
     def label(self) -> str:
@@ -182,12 +184,20 @@ def identify(path: str, *, entry: bytes = tarfile.REGTYPE, naming: MemberNaming 
     name = folders[-1]
     if name.startswith("._") or "__MACOSX" in folders:
         return Member(path, MemberKind.IGNORED, reason="It is an AppleDouble file, which macOS adds to archives")
+    if name.endswith(_ENCRYPTED_SUFFIX):
+        return replace(_read_name(path, name.removesuffix(_ENCRYPTED_SUFFIX), naming), is_encrypted=True)
+    return _read_name(path, name, naming)
+
+
+def _read_name(path: str, name: str, naming: MemberNaming) -> Member:
     if not name.endswith(naming.failed_suffix):
         return _named(path, name, naming)
     member = _named(path, name.removesuffix(naming.failed_suffix), naming)
     lost = "something that its name does not tell" if member.course is None else member.table or member.kind
     return replace(member, kind=MemberKind.MISSING_AT_SOURCE, reason=f"edX could not export it: {lost}")
 
+
+_ENCRYPTED_SUFFIX: Final = ".gpg"
 
 _PARTS: Final = 3
 _PARTS_WITH_CCX: Final = 5

@@ -15,6 +15,7 @@ from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.object_keys import raw_data_asset
+from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Dialect, Escapes, RowHash
@@ -64,7 +65,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
             options = _options(context, source.info, archives, config.model_dump())
-            yield from _process(context, source, options, archives, settings.workers)
+            yield from _process(context, source, options, archives, settings)
 
     return process_edxorg_archive
 
@@ -95,7 +96,7 @@ def _process(
     source: VerifiedReader,
     options: IngestOptions,
     archives: SourceFiles,
-    workers: int | None,
+    settings: Settings,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
     url = options.landing_zone
     if url is None:
@@ -106,7 +107,15 @@ def _process(
     records = recording.RunRecords(context.instance, url, context.run_id, archives.location)
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
-        ingested = ingest_archive(source, options, records, pending, progress=progress, workers=workers)
+        ingested = ingest_archive(
+            source,
+            options,
+            records,
+            pending,
+            keys=partial(private_keys, settings),
+            progress=progress,
+            workers=settings.workers,
+        )
         current_observer().report(ingested.report)
         context.log.info("%s", ingested.report.sum_of_outcomes())
         courses = list(pending.partitions())

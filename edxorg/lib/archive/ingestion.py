@@ -15,7 +15,7 @@ from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, Member
 from edxorg.lib.archive.member_writer import BROKEN_OFF, IngestOptions, MemberWriter, deliver_batch, deliver_stream
 from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
-from edxorg.lib.members import EDX_NAMING, Member, MemberKind, MemberNaming, identify
+from edxorg.lib.members import Member, MemberKind, identify
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
@@ -26,8 +26,10 @@ from ol_orchestrate.lib.errors import (
     MissingObjectError,
     PipelineError,
     ServiceError,
+    SettingsError,
     SourceChangedError,
 )
+from ol_orchestrate.lib.openpgp import LazyKeyRing, no_keys
 from ol_orchestrate.lib.stores import shared_store
 from ol_orchestrate.lib.versions import is_superseded
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from edxorg.lib.archive.reconciling import Records
     from ol_orchestrate.lib.archives import ArchiveEntry
+    from ol_orchestrate.lib.openpgp import Decryptor, PrivateKeys
     from ol_orchestrate.lib.stores import SharedStore, VerifiedReader
     from ol_orchestrate.lib.versions import Recorded
 
@@ -112,7 +115,7 @@ def ingest_archive(
     records: Records,
     to_record: PendingRecords,
     *,
-    naming: MemberNaming = EDX_NAMING,
+    keys: Callable[[], PrivateKeys] = no_keys,
     progress: Callable[[Progress], None] = lambda _: None,
     workers: int | None = None,
     pool_class: type[WorkerPool] = WorkerPool,
@@ -122,6 +125,7 @@ def ingest_archive(
     Args:
         records: The records of earlier runs; the latest versions are read once for each asset that occurs.
         to_record: Receives the results that are to be recorded.
+        keys: Reads the private keys, if anything is encrypted.
         progress: Called now and then.
         workers: Number of processes; by default the pool decides.
 
@@ -136,12 +140,13 @@ def ingest_archive(
     with PendingRecords() as to_settle:
         with (
             _landing_zone(options) as store,
+            LazyKeyRing(keys) as ring,
             pool_class(
                 MemberWriter, options, store, workers=workers, descriptors=store.descriptors if store else ()
             ) as pool,
         ):
-            ingestion = _Ingestion(pool, options.archive_date, records, to_record, to_settle, naming)
-            problem = _read(source, ingestion, progress)
+            ingestion = _Ingestion(pool, options.archive_date, records, to_record, to_settle, ring)
+            problem = _read(source, ring, ingestion, progress)
         if ingestion.has_unwritable:
             reconciler.keep_mark()
         is_refused = isinstance(problem, (DamagedArchiveError, SourceChangedError))
@@ -160,12 +165,14 @@ def _landing_zone(options: IngestOptions) -> AbstractContextManager[SharedStore 
     return shared_store(options.landing_zone, options.access, parts=PARTS_AT_ONCE)
 
 
-def _read(source: VerifiedReader, ingestion: _Ingestion, progress: Callable[[Progress], None]) -> PipelineError | None:
+def _read(
+    source: VerifiedReader, ring: LazyKeyRing, ingestion: _Ingestion, progress: Callable[[Progress], None]
+) -> PipelineError | None:
     """Have all members delivered, and return the defect of the archive, if it has one."""
     problem: PipelineError | None = None
     try:
         try:
-            with closing(archive_entries(source)) as entries:
+            with closing(archive_entries(source, ring.decryptor)) as entries:
                 for entry in entries:
                     ingestion.take(entry)
                     progress(ingestion.progress(source))
@@ -192,7 +199,7 @@ class _Ingestion:
         records: Records,
         to_record: PendingRecords,
         to_settle: PendingRecords,
-        naming: MemberNaming,
+        ring: LazyKeyRing,
     ) -> None:
         self.report = IngestReport()
         self.last = ""
@@ -201,7 +208,7 @@ class _Ingestion:
         self._records = records
         self._to_record = to_record
         self._to_settle = to_settle
-        self._naming = naming
+        self._ring = ring
         self._known: dict[str, Mapping[str, Recorded]] = {}
         self._batch: list[tuple[Member, Recorded | None, bytes]] = []
         self._batch_bytes = 0
@@ -215,7 +222,7 @@ class _Ingestion:
 
     def take(self, entry: ArchiveEntry) -> None:
         """Have one member delivered, sooner or later."""
-        member = identify(entry.name, entry=entry.type, naming=self._naming)
+        member = identify(entry.name, entry=entry.type)
         self.last = member.label
         self.report.note(member)
         place = _place_of(member)
@@ -226,6 +233,13 @@ class _Ingestion:
             self._claimed_twice.add(place)
             self.report.claimed_twice.add(member.label)
         self._claimed.add(place)
+        if member.is_encrypted:
+            try:
+                self._ring.decryptor()
+            except SettingsError as error:
+                self._sizes[member.path] = entry.size
+                self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
+                return
         recorded = self._versions_of(place.asset).get(place.partition)
         self._sizes[member.path] = entry.size
         if entry.size <= SMALL:
@@ -298,12 +312,13 @@ class _Ingestion:
 
     def _send_batch(self) -> None:
         if self._batch:
-            self._sent.append(self._pool.submit(deliver_batch, self._batch))
+            decryptor = self._decryptor_for(member for member, _, _ in self._batch)
+            self._sent.append(self._pool.submit(deliver_batch, self._batch, decryptor))
             self._batch, self._batch_bytes = [], 0
 
     def _send_stream(self, entry: ArchiveEntry, member: Member, recorded: Recorded | None) -> None:
         self._send_batch()
-        stream = self._pool.stream(deliver_stream, member, recorded)
+        stream = self._pool.stream(deliver_stream, member, recorded, self._decryptor_for([member]))
         try:
             for block in entry.blocks:
                 stream.send(block)
@@ -315,6 +330,9 @@ class _Ingestion:
             self._sent.append(stream.abort())
             raise
         self._sent.append(stream.finish())
+
+    def _decryptor_for(self, members: Iterable[Member]) -> Decryptor | None:
+        return self._ring.decryptor() if any(member.is_encrypted for member in members) else None
 
     def _take_in(self, *, wait: bool) -> None:
         """Account for the answers that have arrived; with `wait`, for all."""

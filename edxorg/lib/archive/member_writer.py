@@ -31,7 +31,8 @@ from edxorg.lib.tables import (
     convert_table,
 )
 from edxorg.lib.workers import Deferred, TruncatedStreamError
-from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.archives import OPENPGP, START_BYTES, kind_of_file
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores import ObjectStore, SharedStore, StoreAccess
 from ol_orchestrate.lib.versions import (
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from datetime import date, datetime
+
+    from ol_orchestrate.lib.openpgp import Decryptor
 
 HELD = 8 << 20
 """Bytes. A table up to this size is held whole, to be compared with the recorded version before it is converted."""
@@ -170,13 +173,18 @@ class MemberWriter:
                 raise type(self._began)(str(self._began))
             return self._began
 
-    def deliver(self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes]) -> Future[MemberResult]:
+    def deliver(
+        self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes], decryptor: Decryptor | None
+    ) -> Future[MemberResult]:
         """Convert a member now, unless its recorded version was made from the same bytes, and write it soon."""
         try:
-            source = Source.begin(member, blocks, self.options)
+            content = decryptor.decrypt(blocks) if member.is_encrypted and decryptor else _no_message(blocks)
+            source = Source.begin(member, content, self.options)
             if recorded is not None and source.made_from is not None and recorded.made_from == source.made_from:
                 return self.threads.submit(self._unless_there, member, recorded, source)
             return self.threads.submit(self._made(member, recorded, source))
+        except BadInputError as error:
+            return self.threads.submit(_failed, member, str(error), is_transient=False)
         except TruncatedStreamError:
             return self.threads.submit(_failed, member, BROKEN_OFF, is_transient=False)
 
@@ -214,23 +222,36 @@ class MemberWriter:
         )
 
 
+def _no_message(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Refuse what is encrypted and not named so."""
+    rest = iter(blocks)
+    start = next(rest, b"")
+    if kind_of_file(start[:START_BYTES]) == OPENPGP:
+        raise BadInputError("it is an OpenPGP message, and its name does not end in .gpg")
+    return chain([start], rest)
+
+
 def _versions_of(store: ObjectStore, member: Member) -> VersionedObjects:
     return VersionedObjects(store, partial(raw_data_key, member), by_content=True)
 
 
 def deliver_batch(
-    state: MemberWriter, batch: list[tuple[Member, Recorded | None, bytes]]
+    state: MemberWriter, batch: list[tuple[Member, Recorded | None, bytes]], decryptor: Decryptor | None
 ) -> Deferred[list[MemberResult]]:
     """Deliver small members, each held whole."""
-    written = [state.deliver(member, recorded, [content]) for member, recorded, content in batch]
+    written = [state.deliver(member, recorded, [content], decryptor) for member, recorded, content in batch]
     return Deferred(lambda: [each.result() for each in written])
 
 
 def deliver_stream(
-    state: MemberWriter, blocks: Iterator[bytes], member: Member, recorded: Recorded | None
+    state: MemberWriter,
+    blocks: Iterator[bytes],
+    member: Member,
+    recorded: Recorded | None,
+    decryptor: Decryptor | None,
 ) -> Deferred[list[MemberResult]]:
     """Deliver a large member block by block."""
-    written = state.deliver(member, recorded, blocks)
+    written = state.deliver(member, recorded, blocks, decryptor)
     return Deferred(lambda: [written.result()])
 
 
@@ -256,6 +277,7 @@ def _convert(member: Member, source: Source, options: IngestOptions) -> _Convert
     if member.kind is MemberKind.TABLE and member.course is not None:
         columns = CourseColumns(*course_columns(member.course).values())
         table = convert_table(source.blocks, course=columns, options=options.table_options(member))
+        _read_to_the_end(source, table)
         # A table with rejects is converted each time: its rejects are counted, and their object must exist too.
         made_from = source.made_from if table.rejects is None else None
         return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem, made_from)
@@ -263,6 +285,18 @@ def _convert(member: Member, source: Source, options: IngestOptions) -> _Convert
     for block in source.blocks:
         content.write(block)
     return _Converted(member, content if content.size else None)
+
+
+def _read_to_the_end(source: Source, table: ConvertedTable) -> None:
+    """Read what the conversion left: the end of an encrypted member proves that all of it is as it was written."""
+    try:
+        for _ in source.blocks:
+            pass
+    except BaseException:
+        for spool in (table.rows, table.rejects, *table.oversized):
+            if spool is not None:
+                spool.close()
+        raise
 
 
 def _write(state: MemberWriter, converted: _Converted, recorded: Recorded | None) -> MemberResult:

@@ -201,6 +201,16 @@ class Settings(BaseSettings):
     api_secret_path: OptionalText = Field(
         default=None, description="Path in Vault of the OAuth client for the edX API: id, secret, url"
     )
+    gpg_key_file: OptionalText = Field(
+        default=None,
+        description="A file with the private keys that open edX's encrypted files, as gpg --export-secret-keys "
+        "makes it",
+    )
+    gpg_passphrase_file: OptionalText = Field(default=None, description="A file with the passphrase of these keys")
+    gpg_secret_path: OptionalText = Field(
+        default=None,
+        description="Path in Vault of these keys, if there is no file: private_key and perhaps passphrase",
+    )
     catalogue_number: Annotated[int | None, Field(ge=1), Optional] = Field(
         default=None, description="Your catalogue's number in the Discovery API; courses need one"
     )

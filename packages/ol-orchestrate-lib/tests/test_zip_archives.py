@@ -14,6 +14,7 @@ import pytest
 
 from ol_orchestrate.lib.archive_files import archive_entries
 from ol_orchestrate.lib.archives import ArchiveError, EntryError, TruncatedArchiveError, WrongFormatError
+from ol_orchestrate.lib.openpgp import LazyKeyRing, no_keys
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.zip_archives import ZipLimits, zip_entries
 
@@ -245,6 +246,7 @@ def test_a_directory_larger_than_the_limit_is_refused(reader: Callable[[bytes], 
         ("a.zip", b"\x1f\x8b\x08" + bytes(20), "this is no zip archive, but gzip"),
         ("a.tar.gz", zipped(), "this is no gzip file, but a zip archive"),
         ("a.tar", zipped(), "this is no tar archive, but a zip archive"),
+        ("a.zip.gpg", zipped(), "this is no OpenPGP message, but a zip archive"),
         ("a.bin", b"text", "this is no gzip file, but text"),
     ],
 )
@@ -252,4 +254,4 @@ def test_a_name_and_first_bytes_that_disagree_are_an_error(
     name: str, data: bytes, problem: str, reader: Callable[[bytes, str], VerifiedReader]
 ) -> None:
     with pytest.raises(WrongFormatError, match=problem):
-        list(archive_entries(reader(data, name)))
+        list(archive_entries(reader(data, name), LazyKeyRing(no_keys).decryptor))

@@ -1,4 +1,4 @@
-"""Archives in any format: `tar.gz`, `tar`, or zip."""
+"""Files in any format: an archive as `tar.gz`, tar or zip, and what is encrypted as a whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ol_orchestrate.lib.archives import (
     EMPTY_ZIP,
     GZIP,
+    OPENPGP,
     START_BYTES,
     UNCOMPRESSED_TAR,
     ZIP,
@@ -22,30 +23,67 @@ from ol_orchestrate.lib.tar import tar_entries
 from ol_orchestrate.lib.zip_archives import zip_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
 
+    from ol_orchestrate.lib.openpgp import Decryptor
     from ol_orchestrate.lib.stores import VerifiedReader
+
+ENCRYPTED = ".gpg"
+"""The end of the name of an OpenPGP message."""
 
 _ENDINGS = {".tar.gz": GZIP, ".tgz": GZIP, ".tar": UNCOMPRESSED_TAR, ".zip": ZIP}
 
 
-def archive_entries(source: VerifiedReader) -> Generator[ArchiveEntry, None, None]:
+def archive_entries(source: VerifiedReader, decryptor: Callable[[], Decryptor]) -> Generator[ArchiveEntry, None, None]:
     """Yield the entries of an archive, whose format its name and its first bytes tell.
+
+    Args:
+        source: The archive; one that is encrypted as a whole cannot be trusted before its end.
+        decryptor: Called if it is encrypted.
 
     Raises:
         WrongFormatError: Its name says something else than its first bytes.
         ArchiveError: It cannot be read to its end.
     """
-    start = b""
-    while len(start) < START_BYTES and (block := next(source, b"")):
-        start += block
-    kind = kind_of_file(start[:START_BYTES])
-    named = next((format_ for ending, format_ in _ENDINGS.items() if source.info.url.endswith(ending)), kind)
+    kind, start = _kind_of(source)
+    name, blocks = source.info.url, chain([start], source)
+    is_encrypted = kind == OPENPGP
+    if is_encrypted:
+        name = name.removesuffix(ENCRYPTED)
+        kind, start = _kind_of(content := decryptor().decrypt(blocks))
+        blocks = chain([start], content)
+    elif name.endswith(ENCRYPTED):
+        raise WrongFormatError(f"this is no OpenPGP message, but {kind}")
+    named = next((format_ for ending, format_ in _ENDINGS.items() if name.endswith(ending)), kind)
     if named == ZIP or kind == EMPTY_ZIP:
         if kind not in {ZIP, EMPTY_ZIP}:
             raise WrongFormatError(f"this is no zip archive, but {kind}")
+        if is_encrypted:
+            raise WrongFormatError("this is a zip that is encrypted as a whole, which cannot be read as a stream")
         yield from zip_entries(source, start)
         return
-    blocks = chain([start], source)
     with closing(read_ahead(blocks if named == UNCOMPRESSED_TAR else gunzip(blocks))) as unpacked:
         yield from tar_entries(unpacked)
+
+
+def in_clear(blocks: Iterator[bytes], name: str, decryptor: Callable[[], Decryptor]) -> Iterator[bytes]:
+    """Yield the content of a file, decrypted if its name says that it is encrypted.
+
+    Raises:
+        WrongFormatError: Its name says something else than its first bytes.
+        OpenPgpError: See `Decryptor.decrypt`.
+    """
+    if not name.endswith(ENCRYPTED):
+        return blocks
+    kind, start = _kind_of(blocks)
+    if kind != OPENPGP:
+        raise WrongFormatError(f"this is no OpenPGP message, but {kind}")
+    return decryptor().decrypt(chain([start], blocks))
+
+
+def _kind_of(blocks: Iterator[bytes]) -> tuple[str, bytes]:
+    """Return the format of a file, and the first blocks by which it was found out."""
+    start = b""
+    while len(start) < START_BYTES and (block := next(blocks, b"")):
+        start += block
+    return kind_of_file(start[:START_BYTES]), start
