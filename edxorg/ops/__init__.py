@@ -1,1 +1,1 @@
-"""The steps of the jobs, and what they share: recording and failing."""
+"""The steps of the jobs, and their shared parts: checks, recording and progress."""

@@ -1,6 +1,6 @@
 """Asset checks on the files of edX: they warn an operator, and block nothing.
 
-The jobs evaluate them by partition while they read a file, since they read each file only once.
+The jobs evaluate them by partition while they read a file, because they read each file only once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CheckText(NamedTuple):
-    """A check's name, and what it tells."""
+    """A check's name and description."""
 
     name: str
     description: str
@@ -33,7 +33,7 @@ REJECTED_LINES = CheckText(
     "rejected_lines", "Lines that hold no event that can be delivered; they are among the rejects."
 )
 
-REJECTED_ROWS = CheckText("rejected_rows", "Rows of tables that fit no reading; they are among the rejects.")
+REJECTED_ROWS = CheckText("rejected_rows", "Rows of tables that fit no dialect; they are among the rejects.")
 MISSING_TABLES = CheckText("missing_tables", "Tables that edX could not export this time: members named `….failed`.")
 UNCLEAR_MEMBERS = CheckText(
     "unclear_members", "Members that match no known name, and courses with more than one reading."
@@ -43,13 +43,13 @@ CHANGED_COLUMNS = CheckText("changed_columns", "Tables of a course with other co
 
 
 def raw_archive_checks(archives: SourceFiles) -> dg.AssetChecksDefinition:
-    """The checks that `retrieve_edxorg_raw_data` evaluates for an archive."""
+    """Declare the checks that `retrieve_edxorg_raw_data` evaluates for an archive."""
     checks = (REJECTED_ROWS, MISSING_TABLES, UNCLEAR_MEMBERS, SHRUNKEN_TABLES, CHANGED_COLUMNS)
     return _evaluated_by("retrieve_edxorg_raw_data", archives, checks)
 
 
 def raw_log_checks(logs: SourceFiles) -> dg.AssetChecksDefinition:
-    """The check that `refresh_edxorg_tracking_logs` evaluates for a tracking log."""
+    """Declare the check that `refresh_edxorg_tracking_logs` evaluates for a tracking log."""
     return _evaluated_by("refresh_edxorg_tracking_logs", logs, (REJECTED_LINES,))
 
 
@@ -72,7 +72,7 @@ def _evaluated_by(job: str, files: SourceFiles, checks: Sequence[CheckText]) -> 
     def evaluated_elsewhere() -> Iterator[Never]:
         yield from ()
         raise dg.Failure(
-            f"This is evaluated by {files.location.of(job)}: run that for the partition", allow_retries=False
+            f"The job {files.location.of(job)} evaluates this check: run it for the partition", allow_retries=False
         )
 
     return evaluated_elsewhere
@@ -81,14 +81,7 @@ def _evaluated_by(job: str, files: SourceFiles, checks: Sequence[CheckText]) -> 
 def log_evaluation(
     raw_log: dg.AssetKey, partition: str, report: LogReport, rejects: str | None
 ) -> dg.AssetCheckEvaluation:
-    """The check of a tracking log.
-
-    Args:
-        raw_log: The asset.
-        partition: The log.
-        report: Of the log.
-        rejects: URL of its rejects, if there are any.
-    """
+    """Evaluate the check of a tracking log; `rejects` is the URL of its rejects, if there are any."""
     metadata: dict[str, Any] = {"by reason": dict(report.rejected), "sum": report.sum_of_lines()}
     if rejects is not None:
         metadata["rejects"] = rejects
@@ -98,36 +91,30 @@ def log_evaluation(
 def archive_evaluations(
     raw_archive: dg.AssetKey, partition: str, report: IngestReport
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The checks of an archive.
+    """Evaluate the checks of an archive."""
 
-    Args:
-        raw_archive: The asset.
-        partition: The archive.
-        report: Of its members.
-    """
-
-    def told(check: CheckText, found: int, metadata: Mapping[str, Any]) -> dg.AssetCheckEvaluation:
+    def evaluated(check: CheckText, found: int, metadata: Mapping[str, Any]) -> dg.AssetCheckEvaluation:
         return _evaluation(check, raw_archive, partition, found, metadata)
 
-    by_table = {name: of_table.rejected.total() for name, of_table in report.tables.items() if of_table.rejected}
-    rejected = {"by reason": dict(report.rows_rejected), "by table": by_table, "new": _of(report.new_with_rejects)}
-    yield told(REJECTED_ROWS, report.rows_rejected.total(), rejected)
+    by_table = {name: counts.rejected.total() for name, counts in report.tables.items() if counts.rejected}
+    rejected = {"by reason": dict(report.rows_rejected), "by table": by_table, "new": _names(report.new_with_rejects)}
+    yield evaluated(REJECTED_ROWS, report.rows_rejected.total(), rejected)
     missing, unclear = (
         report.outcomes[outcome] for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.UNRECOGNISED)
     )
-    yield told(MISSING_TABLES, missing, {"members": _members(report, MemberOutcome.MISSING_AT_SOURCE)})
+    yield evaluated(MISSING_TABLES, missing, {"members": _members(report, MemberOutcome.MISSING_AT_SOURCE)})
     ambiguous = {"ambiguous courses": first_and_more(report.ambiguous)}
     unclear += len(report.ambiguous)
-    yield told(UNCLEAR_MEMBERS, unclear, {"members": _members(report, MemberOutcome.UNRECOGNISED), **ambiguous})
-    yield told(SHRUNKEN_TABLES, report.shrunken.total, {"tables": _of(report.shrunken)})
-    yield told(CHANGED_COLUMNS, report.other_columns.total, {"tables": _of(report.other_columns)})
+    yield evaluated(UNCLEAR_MEMBERS, unclear, {"members": _members(report, MemberOutcome.UNRECOGNISED), **ambiguous})
+    yield evaluated(SHRUNKEN_TABLES, report.shrunken.total, {"tables": _names(report.shrunken)})
+    yield evaluated(CHANGED_COLUMNS, report.other_columns.total, {"tables": _names(report.other_columns)})
 
 
 def _members(report: IngestReport, outcome: MemberOutcome) -> list[str]:
     return first_and_more([path for path, _, _ in report.listed.get(outcome, ())], total=report.outcomes[outcome])
 
 
-def _of(listing: NamedItems) -> list[str]:
+def _names(listing: NamedItems) -> list[str]:
     return first_and_more(listing.first, total=listing.total)
 
 

@@ -34,20 +34,20 @@ from ol_orchestrate.recording import metadata_of, tags_of
 
 
 def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
-    """The op, with the settings' defaults in its config."""
+    """Make the op; the settings are the defaults of its config."""
     location = archives.location
 
     class ArchiveConfig(dg.Config):
-        """How the tables are read and written; the defaults are the location's settings."""
+        """Options of the tables; the defaults are the location's settings."""
 
         escapes: Literal["keep", "decode"] = settings.escapes.value
         """`decode` undoes the exporter's backslash escapes, and empties `NULL`."""
         row_hash: Literal["record", "concatenated"] = settings.row_hash.value
         """`concatenated` is the hash of an older pipeline, for lakes that merge on it."""
         dialect: dict[str, str] = Field(default_factory=dict)
-        """Readings to force, `plain`, `escaped` or `quoted`, by table or by member; names can have wildcards."""
+        """Dialects to force, `plain`, `escaped` or `quoted`, by table or by member; names can have wildcards."""
         supersede: bool = False
-        """Let this archive replace what a later one brought."""
+        """True lets this archive replace versions of later ones."""
 
     @dg.op(
         name=location.of("process_edxorg_archive"),
@@ -59,7 +59,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
     def process_edxorg_archive(
         context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
-        """Deliver an archive's members to the landing zone, and record what is new."""
+        """Deliver an archive's members to the landing zone, and record new versions."""
         with as_dagster_failure(context):
             if not isinstance(archive, StorePath):
                 raise TypeError(f"{archive!r} is no path of a store")
@@ -78,7 +78,7 @@ def _options(
     try:
         dialect = {name: Dialect(reading) for name, reading in config["dialect"].items()}
     except ValueError as error:
-        raise BadInputError(f"dialect: {error}; a reading is plain, escaped or quoted") from None
+        raise BadInputError(f"dialect: {error}; use plain, escaped or quoted") from None
     return IngestOptions(
         landing_zone=url,
         access=zone.access(url),
@@ -100,7 +100,7 @@ def _process(
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
     url = options.landing_zone
     if url is None:
-        raise ValueError("the job writes to a landing zone")
+        raise ValueError("the job needs a landing zone")
     store = open_store(url, options.access)
     if swept := store.abort_old_uploads():
         context.log.info("%s", swept)
@@ -134,7 +134,7 @@ def _process(
 
 
 class _Description:
-    """How a result is recorded."""
+    """Makes the materializations of results."""
 
     def __init__(self, archive: str, source: SourceInfo, options: IngestOptions, location: LocationNames) -> None:
         self._archive = archive
@@ -144,7 +144,7 @@ class _Description:
         self._location = location
 
     def materialization(self, result: MemberResult) -> dg.AssetMaterialization:
-        """The materialization of what one member became."""
+        """Return the materialization of one member's result."""
         member, key = result.member, result.object_key
         if member.course is None or key is None or result.version is None:
             raise ValueError(f"{member.path} has no object to record")
@@ -186,7 +186,7 @@ def _still_to_record(
 
 
 def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str) -> dict[str, Any]:
-    """The report of an archive as the run shows it: sums first, then tables of what landed and what did not."""
+    """Return the report of an archive for the run: sums first, then tables of delivered and undelivered members."""
     outcomes = [MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.FAILED, MemberOutcome.UNRECOGNISED]
     metadata: dict[str, Any] = {
         "members": report.members,
@@ -231,12 +231,12 @@ def _landed(report: IngestReport) -> str:
 
 
 def failure(report: IngestReport, problem: PipelineError | None, *, is_refused: bool) -> dg.Failure:
-    """The failure of a run that delivered what it could, naming what it could not."""
+    """Return the failure of a run, which names the members that were not delivered."""
     lines = [str(problem)] if problem else []
     listed = [f"{path}: {why}" for path, _, why in report.listed.get(MemberOutcome.FAILED, [])]
     lines += first_and_more(listed, total=report.failed)
     if is_refused:
-        lines.append("Nothing of this archive is recorded, and what was written of it was taken back")
+        lines.append("Nothing of this archive is recorded, and its objects were deleted again")
     elif report.failed:
         lines.insert(0, f"{report.failed:,} of {report.members:,} members failed; the others were delivered")
     is_transient = problem is not None and problem.is_transient

@@ -19,32 +19,32 @@ COPY_OP = "copy_program_reports"
 
 
 class StrictS3Resource(Strict, S3Resource):
-    """Dagster's resource for S3, but for arguments that it lacks, which are errors."""
+    """Dagster's resource for S3, which refuses unknown arguments."""
 
 
 class LazyS3Resource(StrictS3Resource):
-    """An account that is looked for when it is first used, not when a run starts.
+    """Credentials that are looked up when they are first used, not when a run starts.
 
-    So a run between folders needs none, and one without the profile says what it wanted it for.
+    A run between folders thus needs none, and an error about a missing profile names the bucket.
     """
 
     def get_object_to_set_on_execution_context(self) -> S3Resource:
-        """The resource itself, where its base class makes a client."""
+        """Return the resource itself, where its base class makes a client."""
         return self
 
 
 class ReportsConfig(dg.Config):
-    """Which reports to copy."""
+    """The reports to copy."""
 
     keys: list[str] = Field(
         default_factory=list,
-        description="Whole keys in the source's bucket, copied whether needed or not. None given: what a comparison "
-        "with the destination finds to be needed, 500 reports and 20 GB at the most.",
+        description="Whole keys in the source's bucket, copied even if their copies are current. Without keys, the run "
+        "compares source and destination, and copies 500 reports and 20 GB at the most.",
     )
 
 
-def requested_keys(run_config: Any) -> list[str]:  # noqa: ANN401 - a run's config, as anybody wrote it
-    """The keys in the config of a run, as the sensor writes it; none if the run finds them out itself."""
+def requested_keys(run_config: Any) -> list[str]:  # noqa: ANN401 - a run's config, which no schema has checked
+    """Return the keys in the config of a run, as the sensor writes it; none if the run finds them itself."""
     keys = run_config
     for part in ("ops", COPY_OP, "config", "keys"):
         keys = keys.get(part) if isinstance(keys, dict) else None
@@ -52,12 +52,12 @@ def requested_keys(run_config: Any) -> list[str]:  # noqa: ANN401 - a run's conf
 
 
 def run_config_for(keys: list[str]) -> dict[str, Any]:
-    """The config of a run that copies these reports."""
+    """Return the config of a run that copies these reports."""
     return {"ops": {COPY_OP: {"config": {"keys": keys}}}}
 
 
 def access_of(s3: S3Resource) -> StoreAccess:
-    """How to get into S3 as the resource's fields say; what they leave open is found as botocore finds it."""
+    """Return the access to S3 that the resource's fields describe; botocore finds what they leave open."""
     keys = None
     if s3.aws_access_key_id and s3.aws_secret_access_key:
         keys = (s3.aws_access_key_id, s3.aws_secret_access_key, s3.aws_session_token)
@@ -72,13 +72,13 @@ def access_of(s3: S3Resource) -> StoreAccess:
 
 
 def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resource) -> Reports:
-    """The reports and their copies, each with its own account.
+    """Return the reports and their copies, each with its own credentials.
 
     Raises:
         BadInputError: The settings name no reports.
     """
     if not settings.program_reports_url:
-        raise BadInputError("there are no program reports: set EDXORG_PROGRAM_REPORTS_URL, or stop this job")
+        raise BadInputError("EDXORG_PROGRAM_REPORTS_URL is not set: name the bucket of the reports, or stop this job")
     return Reports.between(
         settings.program_reports_url,
         access_of(s3_download),
@@ -88,7 +88,7 @@ def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resourc
 
 
 def copy_op(settings: Settings) -> dg.OpDefinition:
-    """The op that copies."""
+    """Make the op that copies."""
 
     @dg.op(name=COPY_OP, out=dg.Out(dg.Nothing), retry_policy=RETRIES)
     def copy_program_reports(
@@ -98,7 +98,7 @@ def copy_op(settings: Settings) -> dg.OpDefinition:
         s3_upload: S3Resource,
         results_dir: SimpleResultsDir,
     ) -> dg.Output[None]:
-        """Copy reports, one after the other, each checked by both stores; fail at the end if any is not there."""
+        """Copy reports, one after the other, each checked by both stores; fail at the end if any was not copied."""
         with as_dagster_failure(context):
             reports = reports_of(settings, s3_download, s3_upload)
             if swept := reports.destination.abort_old_uploads():
@@ -135,7 +135,9 @@ def _needed(context: dg.OpExecutionContext, comparison: Comparison) -> list[str]
         f"{len(batch):,}",
     )
     if comparison.refused:
-        context.log.warning("Refused as object keys: %s", ", ".join(first_and_more(comparison.refused)))
+        context.log.warning(
+            "Not copied, since they are unsafe as object keys: %s", ", ".join(first_and_more(comparison.refused))
+        )
     return [each.key for each in batch]
 
 

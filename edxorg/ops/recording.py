@@ -1,6 +1,6 @@
-"""Recording many objects: partitions and materializations, in as few writes as the storage allows.
+"""Records partitions and materializations in as few writes as Dagster's storage allows.
 
-Each materialization costs a run 15 to 80 ms where events are stored one by one, and 1 to 3 ms in batches.
+Each materialization costs a run 15 to 80 ms if events are stored one by one, and 1 to 3 ms in batches.
 """
 
 from __future__ import annotations
@@ -35,26 +35,25 @@ PARTITIONS_AT_ONCE = 10_000
 EVENTS_AT_ONCE = 500
 
 LOCK_OF_RECORDS = 0x6564786F7267
-"""Number of the lock in Postgres; any that nobody else takes there."""
+"""Number of the advisory lock in Postgres; any number that no other program uses there."""
 
 
 class HalfRecordedError(ServiceError):
-    """Events that one of Dagster's two databases on SQLite has taken, and the other has not."""
+    """One of Dagster's two SQLite databases has stored the events, and the other has not."""
 
 
 class RunRecords:
-    """Dagster's records, as one run of the archive job sees them; see `edxorg.lib.archive.reconciling.Records`."""
+    """Dagster's records as one run of the archive job reads them; see `edxorg.lib.archive.reconciling.Records`."""
 
     def __init__(
         self, instance: dg.DagsterInstance, landing_zone: str, run_id: str, location: LocationNames = EDXORG
     ) -> None:
-        """Records of objects in a landing zone.
+        """Read the records of objects in a landing zone.
 
         Args:
-            instance: Where they are kept.
-            landing_zone: Its URL.
-            run_id: The run that looks at them.
-            location: The location whose assets they are of.
+            landing_zone: URL of the landing zone.
+            run_id: The run that reads them.
+            location: The location that the assets belong to.
         """
         self._location = location
         self._instance = instance
@@ -63,29 +62,29 @@ class RunRecords:
         self._seen: dict[str, int | None] = {}
 
     def latest(self, asset: str) -> Mapping[str, Recorded]:
-        """The latest recorded version of each partition of an asset."""
+        """Return the latest recorded version of each partition of an asset."""
         self._seen[asset], _ = self._last(asset)
         return latest_recorded(self._instance, self._location.key(asset), self._landing_zone)
 
     def changed(self, asset: str) -> bool:
-        """Whether another run has recorded anything for an asset since `latest` was last asked for it."""
+        """Return True if another run has recorded anything for an asset since the last call of `latest` for it."""
         last, run_id = self._last(asset)
         return last != self._seen.get(asset) and run_id != self._run_id
 
     def assets(self) -> Iterator[str]:
-        """All assets that archive runs have ever recorded anything for."""
+        """Yield all assets that archive runs have ever recorded anything for."""
         names = map(self._location.asset, self._instance.all_asset_keys())
         return (name for name in names if name is not None and is_raw_data_asset(name))
 
     def is_over(self, run: str) -> bool:
-        """Whether a run is known to be over; an earlier attempt of this one is."""
+        """Return True if a run is known to be over; an earlier attempt of this run is."""
         if run == self._run_id:
             return True
         found = self._instance.get_run_by_id(run)
         return found is not None and found.is_finished
 
     def _last(self, asset: str) -> tuple[int | None, str | None]:
-        """The number of the last materialization of an asset, and the run that recorded it."""
+        """Return the number of the last materialization of an asset, and the run that recorded it."""
         for record in self._instance.get_asset_records([self._location.key(asset)]):
             event = record.asset_entry.last_materialization
             return record.asset_entry.last_materialization_storage_id, event.run_id if event else None
@@ -95,10 +94,10 @@ class RunRecords:
 def add_partitions(
     instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Sequence[str]
 ) -> int:
-    """Register those partition keys that are not there yet, and return how many."""
+    """Register the partition keys that are missing, and return their number."""
     name = partitions.name
     if name is None:
-        raise ValueError("only dynamic partitions with a name can be added to")
+        raise ValueError("only dynamic partitions with a name take new keys")
     there = set(instance.get_dynamic_partitions(name))
     missing = [key for key in dict.fromkeys(keys) if key not in there]
     for start in range(0, len(missing), PARTITIONS_AT_ONCE):
@@ -108,23 +107,22 @@ def add_partitions(
 
 def record(
     context: dg.OpExecutionContext,
-    things: Iterable[T],
+    results: Iterable[T],
     to_record: Callable[[Sequence[T]], Iterable[dg.AssetMaterialization]],
 ) -> Iterator[dg.AssetMaterialization]:
-    """Record things as materializations of one asset, in batches.
+    """Record results as materializations of one asset, in batches.
 
-    Of one asset, since a batch updates the asset's own row for its last event only.
+        All belong to one asset, because a batch updates the asset's own row only for its last event.
 
     Args:
-        context: Of the op.
-        things: What is to be recorded, as far as is known now.
-        to_record: The materializations of those that are still to be recorded. Until they are stored, no other run of
-            the instance records anything.
+            results: The results that are to be recorded, as far as is known now.
+            to_record: Makes the materializations of a batch's results that are still to be recorded. Until they are
+                stored, no other run of the instance records anything.
 
     Yields:
         The events that the op has to yield itself: none, unless this Dagster stores events in another way.
     """
-    rest = iter(things)
+    rest = iter(results)
     while some := list(islice(rest, EVENTS_AT_ONCE)):
         with others_wait(context.instance):
             batch = list(to_record(some))
@@ -160,7 +158,7 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
     if not batch:
         return
     # Dagster has no public way to store events in bulk. One by one they cost 15 to 80 ms each, and a run in the process
-    # of a command keeps all that its steps yield.
+    # of a command keeps all events that its steps yield.
     from dagster._core.events import DagsterEvent, StepMaterializationData  # noqa: PLC0415
     from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC0415
 
@@ -193,18 +191,18 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
 
 
 def _store_batch_on_sqlite(storage: SqliteEventLogStorage, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
-    """What Dagster does for each event, with both databases opened once: its own batch opens them for each.
+    """Store events as Dagster does, with both databases opened once; its own batch opens them for each event.
 
-    Each database takes all events or none. The index, which says what is recorded, is first: where it takes none,
-    nothing is written, and the events can be stored in another way. After that they must not be.
+        Each database takes all events or none. The index, from which records are read, is first: if it fails, nothing
+        is written, and the events can be stored in another way. After that they must not be.
 
     Raises:
-        HalfRecordedError: The events are recorded, and the run's own log lacks them.
+        HalfRecordedError: The events are recorded, but the run's own log lacks them.
     """
     with storage.index_transaction() as connection:
         numbers = [connection.execute(storage.prepare_insert_event(event)).lastrowid for event in events]
         storage._store_asset_event_tags(connection, events, numbers)  # noqa: SLF001
-        # The asset's own row tells of its last event.
+        # The asset's own row holds its last event.
         storage._store_asset_event(connection, events[-1], numbers[-1])  # noqa: SLF001
     try:
         _store_in_log_of_run(storage, run_id, events)

@@ -1,4 +1,4 @@
-"""How far a step is, for its run's log and for whoever watches the run."""
+"""Reports the progress of a step to its run's log and to the observer of the run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SECONDS_BETWEEN_LOGS = 30
 
 
 def reporter(log: dg.DagsterLogManager, items: str) -> Callable[[Progress], None]:
-    """Progress to the log now and then, and to the observer of this run whenever there is some.
+    """Return a function that tells progress to the observer of this run, and now and then to its log.
 
     Args:
-        log: The run's.
-        items: What a file consists of, such as `members`.
+        log: The run's log.
+        items: The unit of progress, such as `members`.
     """
     observer = current_observer()
     started = last = time.monotonic()

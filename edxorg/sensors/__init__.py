@@ -1,1 +1,1 @@
-"""What starts jobs by itself, one subject a module."""
+"""The sensors, which start jobs; one subject a module."""

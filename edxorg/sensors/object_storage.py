@@ -1,7 +1,7 @@
-"""Notices files that somebody else puts into a bucket: new ones, those published again, and those whose run failed.
+"""Notices files that edX puts into a bucket: new ones, those published again, and those whose run failed.
 
-A tick costs one listing and five queries, whatever the number of files, and keeps no cursor: what was done before
-is read from the records of files and runs, so a tick that is lost or cut short loses nothing.
+A tick costs one listing and five queries, whatever the number of files. It keeps no cursor, but reads the records of
+files and runs, so a tick that is lost or cut short loses nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = "edxorg/attempt"
-"""Tag of a run: how many runs of this version of the file there were, this one included."""
+"""Tag of a run: the number of runs of this version of the file, this one included."""
 
 PARTITION = "dagster/partition"
 
@@ -53,13 +53,12 @@ def source_files_sensor(
     job: dg.JobDefinition | UnresolvedAssetJobDefinition,
     other_names: FileNames,
 ) -> dg.SensorDefinition:
-    """Ask for a run of each file that needs one, once an hour.
+    """Make a sensor that requests a run of each file that needs one, once an hour.
 
     Args:
-        name: Of the sensor.
-        files: What is watched, where the resource `gcs_input` says.
-        job: Takes a file's name as its partition.
-        other_names: How files are called that another sensor watches in the same place, and that are thus no surprise.
+        files: The files, in the bucket of the resource `gcs_input`.
+        job: The job that takes a file's name as its partition.
+        other_names: Names of the files that another sensor watches in the same bucket; they are not reported.
     """
 
     @dg.sensor(
@@ -68,7 +67,7 @@ def source_files_sensor(
         minimum_interval_seconds=60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,
         required_resource_keys={SOURCE_BUCKET},
-        description=f"Ask for a run of `{job.name}` for each file named like `{files.names.example}` that is new, was "
+        description=f"Requests a run of `{job.name}` for each file named like `{files.names.example}` that is new, was "
         "published again, or failed for a reason that may pass.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -84,13 +83,13 @@ def source_files_sensor(
 
 @dataclass(slots=True)
 class _SourceListing:
-    """What is in the bucket: the files by name, with their dates."""
+    """The files in the bucket, by name."""
 
     files: dict[str, tuple[date, StoredObject]] = field(default_factory=dict)
     of_others: int = 0
     ignored: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
-    """Why each file is left alone that two patterns fit."""
+    """The reason why each file that two patterns fit is left alone."""
 
     @classmethod
     def of(cls, objects: Iterable[StoredObject], names: FileNames, other_names: FileNames) -> _SourceListing:
@@ -118,11 +117,10 @@ class _Tick:
     files: SourceFiles
     job_name: str
     url: str
-    """Where the files are."""
     listing: _SourceListing
 
     def result(self) -> tuple[str, dg.SensorResult | None]:
-        """What was seen, for people, and what is asked for; `None` if nothing is."""
+        """Return a summary for operators, and the requests and records; `None` instead of these if there are none."""
         in_order = sorted(self.listing.files, key=lambda name: (self.listing.files[name][0], name))
         recorded = self.files.recorded(self.instance, in_order)
         runs = self._latest_runs()
@@ -148,11 +146,11 @@ class _Tick:
             dynamic_partitions_requests=[partitions.build_add_request(missing)] if missing else [],
         )
 
-    def _request(self, name: str, what: RunDecision, run: LatestRun | None) -> dg.RunRequest:
-        # The run before it is in the key, so that no outcome blocks the next attempt, and a version can come back.
+    def _request(self, name: str, decision: RunDecision, run: LatestRun | None) -> dg.RunRequest:
+        # The previous run is in the key, so that no outcome blocks the next attempt, and a version can come back.
         key = f"{self._run_key(name)}-{short_hash(run.run_id if run else '')}"
-        attempt = run.attempt + 1 if what is RunDecision.RETRY and run is not None else 1
-        # With the partition's tag, or Dagster would look each partition up, which is there or asked for as well.
+        attempt = run.attempt + 1 if decision is RunDecision.RETRY and run is not None else 1
+        # Without the partition's tag Dagster would look up each partition, which exists or is requested in this tick.
         return dg.RunRequest(run_key=key, partition_key=name, tags={PARTITION: name, ATTEMPT: str(attempt)})
 
     def _arrival(self, name: str, request: str | None) -> dg.AssetMaterialization:
@@ -165,11 +163,11 @@ class _Tick:
         return self.listing.files[name][1].version
 
     def _run_key(self, name: str) -> str:
-        """What the keys of all runs of this version of a file start with."""
+        """Return the prefix of the run keys of this version of a file."""
         return f"{self.files.partitions}-{short_hash(f'{name} {self._version(name)}')}"
 
     def _never_launched(self, recorded: Mapping[str, str], runs: Mapping[str, LatestRun]) -> set[str]:
-        """The files whose record asks for a run that was never launched."""
+        """Return the files whose record asks for a run that was never launched."""
         tags = self.instance.get_run_tags([RUN_KEY], value_prefix=f"{self.files.partitions}-")
         launched = {key.rpartition("-")[0] for _, keys in tags for key in keys}
         suspicious = [
@@ -177,11 +175,11 @@ class _Tick:
             for name, version in recorded.items()
             if version == self._version(name) and name in runs and self._run_key(name) not in launched
         ]
-        # What somebody recorded by hand, or ran by a command, has no such request.
+        # A file that was recorded by hand, or ingested by a command, has no such request.
         return self.files.asking(self.instance, suspicious) if suspicious else set()
 
     def _latest_runs(self) -> dict[str, LatestRun]:
-        """Of each file that is there and has one."""
+        """Return the latest run of each file in the bucket that has one."""
         of_job = self.instance.get_run_partition_data(dg.RunsFilter(job_name=self.job_name))
         latest = {run.partition: run for run in of_job if run.partition in self.listing.files}
         # An abandoned run counts as failed.

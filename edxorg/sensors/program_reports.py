@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> dg.SensorDefinition:
-    """Compare the listings of source and destination once a day, and ask for what is missing, differs or is newer."""
+    """Make a sensor that compares source and destination once a day, and requests copies of reports that need one."""
 
     @dg.sensor(
         name=LocationNames(settings.name).of("edxorg_program_reports_sensor"),
@@ -36,16 +36,20 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
         context: dg.SensorEvaluationContext, s3_download: S3Resource, s3_upload: S3Resource
     ) -> dg.SensorResult | dg.SkipReason:
         if not settings.program_reports_url:
-            return dg.SkipReason("EDXORG_PROGRAM_REPORTS_URL is not set: there are no program reports")
+            return dg.SkipReason("EDXORG_PROGRAM_REPORTS_URL is not set: set it, or stop this sensor")
         under_way = _requests_under_way(context.instance, job.name)
         if any(not keys for keys in under_way):
-            return dg.SkipReason("A run that was started without keys, and finds them out itself, is under way")
+            return dg.SkipReason("A run that was started without keys, and finds them itself, is under way")
         with errors_without_secrets():
             reports = reports_of(settings, s3_download, s3_upload)
             comparison = reports.compare()
         if comparison.refused:
             shown = ", ".join(first_and_more(list(map(repr, comparison.refused))))
-            context.log.warning("%d reports are refused for their keys: %s", len(comparison.refused), shown)
+            context.log.warning(
+                "%d reports are not copied, since their keys are unsafe: %s",
+                len(comparison.refused),
+                shown,
+            )
         taken = set().union(*under_way)
         needed = [each for each in comparison.needed if each.key not in taken]
         runs = list(islice(batches(needed), RUNS_A_TICK))
@@ -55,7 +59,7 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
             f"{len(runs)} runs requested for {sum(map(len, runs)):,}"
         )
         context.log.info("%s", seen)
-        # Without run keys: a key once used would block the next attempt, and what is under way is known.
+        # There are no run keys: a used key would block the next attempt, and the runs under way are known.
         return dg.SensorResult(run_requests=[_request(run) for run in runs]) if runs else dg.SkipReason(seen)
 
     return sensor
@@ -66,7 +70,7 @@ def _request(run: Sequence[Needed]) -> dg.RunRequest:
 
 
 def _requests_under_way(instance: dg.DagsterInstance, job_name: str) -> list[list[str]]:
-    """The keys that each run under way was asked for."""
+    """Return the keys that each run under way was requested for."""
     records = instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=list(UNFINISHED)))
     return [
         requested_keys(record.dagster_run.run_config)

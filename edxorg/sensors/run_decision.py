@@ -1,4 +1,4 @@
-"""The decision whether a file in a bucket needs a run, and the limits that all sensors keep."""
+"""Decides if a file in a bucket needs a run, and holds the limits of all sensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import dagster as dg
 
 RUNS_A_TICK = 50
-"""The rest is asked for at the next tick."""
+"""Further runs are requested at the next tick."""
 
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
@@ -20,22 +20,22 @@ UNFINISHED = (
 )
 
 ABANDONED_AFTER = 24 * 60 * 60
-"""Seconds after which a run that has started is taken for dead: a killed process leaves its run as started for ever,
-unless Dagster's run monitoring is on. No run takes this long."""
+"""Seconds after which a started run counts as dead: a killed process leaves its run as started for ever, unless
+Dagster's run monitoring is on. No run takes this long."""
 
 ATTEMPTS = 3
-"""Runs of one version of a file, in all, that may fail for reasons that may pass."""
+"""Number of runs of one version of a file, in all, if they fail for transient reasons."""
 
 
 class RunOutcome(Enum):
-    """How the latest run of a file went."""
+    """The outcome of a file's latest run."""
 
     UNDER_WAY = auto()
     SUCCEEDED = auto()
     CANCELED = auto()
     FAILED = auto()
     FAILED_PERMANENTLY = auto()
-    """For reasons that stay until the file changes."""
+    """It fails again until the file changes."""
 
 
 class LatestRun(NamedTuple):
@@ -47,7 +47,7 @@ class LatestRun(NamedTuple):
 
 
 class RunDecision(Enum):
-    """What a file needs. The values say it to people."""
+    """The need of a file for a run. The values are shown to operators."""
 
     NEW_VERSION = "new or published again"
     NEVER_RUN = "recorded, but never run"
@@ -65,16 +65,16 @@ NEEDS_A_RUN = frozenset({RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDeci
 def decide_run(
     version: str, recorded: str | None, run: LatestRun | None, *, never_launched: bool = False
 ) -> RunDecision:
-    """What a file needs that is there in this version.
+    """Decide if a file needs a run.
 
     Args:
-        version: As the store says now.
+        version: The version in the store now.
         recorded: The latest version that is recorded.
-        run: The latest run, of whichever version.
-        never_launched: The record asked for a run, and whoever made it was killed before launching that run.
+        run: The latest run, of any version.
+        never_launched: True if the record asks for a run, but the sensor was killed before it launched that run.
     """
     if run is not None and run.outcome is RunOutcome.UNDER_WAY:
-        # Whatever version it reads; what is published meanwhile has its turn afterwards.
+        # This holds for any version that it reads; a version that is published meanwhile has its turn afterwards.
         return RunDecision.IN_PROGRESS
     if recorded != version:
         return RunDecision.NEW_VERSION
@@ -92,5 +92,5 @@ def decide_run(
 
 
 def is_under_way(status: dg.DagsterRunStatus, start_time: float | None) -> bool:
-    """Whether a run waits or works; `start_time` in seconds since 1970, `None` if it has not started."""
+    """Return True if a run waits or works; `start_time` in seconds since 1970, `None` if it has not started."""
     return status in UNFINISHED and (start_time is None or time.time() - start_time < ABANDONED_AFTER)

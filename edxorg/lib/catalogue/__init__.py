@@ -1,4 +1,4 @@
-"""The edX catalogue: what the Discovery API answers, and the four tables made of it; knows nothing of Dagster."""
+"""The edX catalogue: the responses of the Discovery API, and the four tables made of them."""
 
 from edxorg.lib.catalogue.catalogue_rows import (
     COURSE_METADATA,

@@ -1,8 +1,8 @@
-"""From the pages of a listing to its two tables, whole or not at all.
+"""Turns the pages of a listing into its two tables, whole or not at all.
 
 A listing can change while it is read: a record that is added or taken away moves the others across the borders of the
 pages, so that one comes twice or never. Records are therefore counted by their key, and compared with the largest
-total that the API named: whoever gets fewer has missed some, and asks again later.
+total that the API named: a run that gets fewer has missed some, and must be repeated.
 """
 
 from __future__ import annotations
@@ -40,16 +40,15 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", bound=BaseModel)
 
 MAX_ROWS = 200_000
-"""Rows of a listing with all its parts, whose keys are held in memory; edX has some 20,000."""
+"""Limit of the rows of a listing with all its parts, whose keys are held in memory; edX has some 20,000."""
 
 
 class RecordRows(NamedTuple):
     """The rows of one record.
 
     Attributes:
-        key: Of the record.
-        row: Its row in the first table.
-        parts: Keys and rows of its parts; None where the record lacks the list of them.
+        row: The record's row in the first table.
+        parts: Keys and rows of its parts; None if the record lacks the list of them.
     """
 
     key: str
@@ -58,14 +57,14 @@ class RecordRows(NamedTuple):
 
     @classmethod
     def of_program(cls, program: Program) -> Self:
-        """A program and its courses."""
+        """Return the rows of a program and its courses."""
         courses = program.courses
         parts = None if courses is None else [(course.key, ProgramCourseRow.of(program, course)) for course in courses]
         return cls(program.uuid, ProgramRow.of(program), parts)
 
     @classmethod
     def of_course(cls, course: Course) -> Self:
-        """A course and its runs."""
+        """Return the rows of a course and its runs."""
         runs = course.course_runs
         parts = None if runs is None else [(run.key, CourseRunRow.of(course, run)) for run in runs]
         return cls(course.key, CourseRow.of(course), parts)
@@ -73,12 +72,12 @@ class RecordRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ApiListing(Generic[Record]):
-    """A listing of the Discovery API, and what becomes of its records.
+    """A listing of the Discovery API, and the tables made of its records.
 
     Attributes:
-        path: Below the API's address.
+        path: Path below the API's address.
         page: Model of its pages.
-        rows: The rows of a record.
+        rows: Makes the rows of a record.
         records: Table of the records.
         parts: Table of their parts.
     """
@@ -101,7 +100,7 @@ PROGRAMS = ApiListing(
 
 
 def courses_of(catalogue: int) -> ApiListing[Course]:
-    """The courses of a catalogue; number 10 holds those of MITx.
+    """Return the listing of a catalogue's courses; number 10 holds those of MITx.
 
     A catalogue lists courses with a run that can be enrolled in, so a course that is gone from it is not deleted.
     """
@@ -118,11 +117,10 @@ class Output(NamedTuple):
     """One table, ready to be stored.
 
     Attributes:
-        table: Its name and columns.
         content: JSON lines in UTF-8, sorted by key.
         version: SHA-256 of the lines without `retrieved_at`, lower-case hex.
-        row_count: Lines.
-        repeated: Rows that came more than once; the last one is kept.
+        row_count: Number of lines.
+        repeated: Number of rows that came more than once; the last one is kept.
     """
 
     table: CatalogueTable
@@ -139,13 +137,11 @@ class Collected(NamedTuple):
     parts: Output
 
     def __enter__(self) -> Self:
-        """Nothing is held that was not held before."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close both spools."""
         self.records.content.close()
         self.parts.content.close()
 
@@ -153,18 +149,18 @@ class Collected(NamedTuple):
 def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retrieved_at: datetime) -> Collected:
     """Read all pages and write both tables.
 
-    Holds one page and the keys of all rows in memory, and the rows in spools.
+        One page and the keys of all rows are held in memory, and the rows in spools.
 
     Args:
-        listing: What the pages are of.
-        pages: The pages from first to last, as `OpenEdxApi.pages` yields them.
+            listing: The listing that the pages belong to.
+            pages: The pages from first to last, as `OpenEdxApi.pages` yields them.
         retrieved_at: Start of the run.
 
     Raises:
         SourceChangedError: Fewer records arrived than the API announced.
-        BadInputError: There is no record at all, or none has a list of parts: more likely a permission that was
-            lost, or a new form of the API, than a catalogue with nothing in it, and it must not replace a whole one.
-            Or there are more than `MAX_ROWS` rows.
+        BadInputError: There is no record at all, or none has a list of parts: a lost permission or a new form of the
+            API is more likely than an empty catalogue, and must not replace a whole one. Or there are more than
+            `MAX_ROWS` rows.
     """
     with closing(_Arrivals()) as arrivals:
         announced, records_repeated, parts_repeated, row_count, has_parts = 0, 0, 0, 0, False
@@ -177,7 +173,7 @@ def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retri
                 has_parts = has_parts or rows.parts is not None
                 row_count += 1 + len(rows.parts or [])
                 if row_count > MAX_ROWS:
-                    message = f"{listing.path}: over {MAX_ROWS:,} rows. Nothing is replaced; look at what answers there"
+                    message = f"{listing.path}: over {MAX_ROWS:,} rows. Nothing is replaced; check the API's address"
                     raise BadInputError(message)
         arrived = len(arrivals.entries)
         if arrived < announced:
@@ -188,7 +184,7 @@ def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retri
             raise SourceChangedError(message)
         if not has_parts:
             lack = f"no record has rows for {listing.parts.name}" if arrived else "there is no record"
-            message = f"{listing.path}: {lack}. Nothing is replaced; look at what this client may see, and at the API"
+            message = f"{listing.path}: {lack}. Nothing is replaced; check this client's permissions"
             raise BadInputError(message)
         stamp = f',"retrieved_at":"{retrieved_at.astimezone(UTC).isoformat()}"}}'.encode()
         entries = [entry for _, entry in sorted(arrivals.entries.items())]
@@ -205,14 +201,14 @@ class _Entry(NamedTuple):
 
 
 class _Arrivals:
-    """Rows as they come, in a spool, and the number of the latest one of each key."""
+    """Rows in the order of arrival, in a spool, and the number of the latest one of each key."""
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
         self._spool = RecordSpool()
 
     def keep(self, rows: RecordRows) -> int:
-        """Store a record with its parts in place of an earlier arrival of it; return how many parts were repeated."""
+        """Store a record and its parts in place of an earlier arrival; return the number of repeated parts."""
         parts = {key: self._store(part) for key, part in rows.parts or []}
         self.entries[rows.key] = _Entry(self._store(rows.row), parts)
         return len(rows.parts or []) - len(parts)
@@ -221,7 +217,7 @@ class _Arrivals:
         return self._spool.append([row.model_dump_json().encode()])
 
     def read(self, numbers: Iterable[int]) -> Iterator[bytes]:
-        """The rows with these numbers, each a JSON object."""
+        """Yield the rows with these numbers, each a JSON object."""
         return map(self._spool.read, numbers)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Programs, courses and course runs as the Discovery API answers them, as far as they are read.
+"""Programs, courses and course runs in responses of the Discovery API, as far as they are read.
 
-The fields are those of course-discovery's serializers. Only what identifies a record has to be there: answers of
-different years differ in all else, and a field that is absent reads like one that is null. Nothing is converted: a
-value of another type than the documented one is an error, since what reads the tables relies on the types.
+The fields are those of course-discovery's serializers. Only fields that identify a record are required: responses of
+different years differ in all others, and an absent field reads like one that is null. Nothing is converted: a value of
+another type than the documented one is an error, since readers of the tables rely on the types.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
 Number = int | float
 Part = TypeVar("Part")
 Many = Annotated[list[Part], Field(fail_fast=True)]
-"""A list of which the first part with an error is told: an error for each part takes more memory than the answer."""
+"""A list that reports only its first part with an error: an error for each part takes more memory than the response."""
 
 
 class ApiRecord(BaseModel):
-    """A part of an answer; fields that are not declared are not kept."""
+    """A part of a response; fields that are not declared are not kept."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -47,7 +47,7 @@ class Subject(ApiRecord):
 
 
 class Person(ApiRecord):
-    """Somebody who teaches."""
+    """A teacher."""
 
     given_name: str | None = None
     family_name: str | None = None
