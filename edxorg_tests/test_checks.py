@@ -122,7 +122,7 @@ def test_people_see_them_on_the_raw_assets() -> None:
     }
 
 
-def test_by_hand_they_say_what_to_run() -> None:
+def test_a_check_run_by_hand_names_the_job_to_run() -> None:
     files = raw_tracking_logs(Settings())
     job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
     defs = dg.Definitions(
@@ -135,4 +135,4 @@ def test_by_hand_they_say_what_to_run() -> None:
         result = defs.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
     (event,) = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data is not None
-    assert "run that for the partition" in (event.step_failure_data.user_failure_data.description or "")
+    assert "run it for the partition" in (event.step_failure_data.user_failure_data.description or "")

@@ -60,9 +60,9 @@ def archive(tmp_path: Path) -> Path:
         (["ingest", "archive", NAME, "--landing-zone", "s3:/bucket"], "'s3:/bucket' is no URL of a store"),
         (["inspect", "/nowhere/x.tar.gz"], "there is no such object"),
         (["inspect", "/"], "'/' is a folder: name a file in it"),
-        (["sample", "archive", "--out", "/proc/x"], "choose a place that can be written to"),
+        (["sample", "archive", "--out", "/proc/x"], "choose a path that can be written to"),
         (["sample", "archive", "--out", "x", "--size", "much"], "'much' is no size: write for example 20MB"),
-        (["demo", "--dir", "/proc/x"], "choose a place that can be written to"),
+        (["demo", "--dir", "/proc/x"], "choose a path that can be written to"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
@@ -167,7 +167,7 @@ def test_inspect_names_a_file_of_another_format(
         assert code == 0  # an archive in a format that its name does not tell
         return
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"file://{tmp_path}/{name}: {what}. Name one of what is read here" in err
+    assert f"file://{tmp_path}/{name}: {what}. Name one of the formats that are read" in err
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The `edxorg` command.
 
 - `ingest.py`, `inspect.py`, `sample.py`, `demo.py`, `doctor.py`: a module for each command;
-- `console.py`: progress, tables and errors for people;
-- `runs.py`: running the location's jobs from here.
+- `console.py`: progress bars, tables and errors;
+- `course_xml.py`: the export of one course, for `ingest` and `inspect`;
+- `runs.py`: runs the location's jobs in the command's process;
+- `homes.py`: the Dagster instance that keeps these runs.
 """
 
 from edxorg.commands.main import main

@@ -1,4 +1,4 @@
-"""What people see: progress bars, tables, and where things are."""
+"""Prints progress bars and reports for the user."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edxorg.lib.archive.ingest_report import IngestReport
-    from edxorg.lib.progress import Progress
-    from edxorg.lib.progress import RunReport as AnyAccount
+    from edxorg.lib.progress import Progress, RunReport
     from edxorg.lib.tracking_log import LogResult
 
 LISTED = 10
@@ -41,17 +40,16 @@ err = Console(stderr=True)
 
 
 class Bar(RunObserver):
-    """A progress bar, and the account when it is done."""
+    """A progress bar for one file, which keeps the final report."""
 
     def __init__(self, bars: Bars, name: str) -> None:
-        """A bar for one file."""
         self._bars = bars
         self._name = name
         self._task = bars.add_task(name, total=None, counts="")
-        self.result: AnyAccount | None = None
+        self.result: RunReport | None = None
 
     def waiting(self, reason: str | None) -> None:
-        """Say in the bar's line why nothing moves; where there is no bar, in a line of its own."""
+        """Show the reason for waiting beside the bar; without a bar, in a line of its own."""
         self._bars.update(self._task, counts=reason or "")
         if reason and self._bars.disable:
             click.echo(f"{self._name}: {reason}", err=True)
@@ -61,14 +59,14 @@ class Bar(RunObserver):
         counts = f"{progress.items:,} · {progress.rows:,} rows" if progress.items else ""
         self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, counts=counts)
 
-    def report(self, report: AnyAccount) -> None:
-        """Keep the account."""
+    def report(self, report: RunReport) -> None:
+        """Keep the final report."""
         self.result = report
 
 
 @contextmanager
 def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
-    """A bar on standard error that shows bytes, members, rows, speed and the time left."""
+    """Show a bar on standard error with bytes, members, rows, speed and the time left."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -82,11 +80,11 @@ def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
 
 
 @contextmanager
-def counting(things: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error that counts; what it yields is called with the name of each thing as it begins."""
+def counting(items: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar on standard error that counts; yields a function that takes the name of each item as it begins."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=err, disable=not sys.stderr.isatty()) as bars:
-        task = bars.add_task(things, total=total, completed=-1)
+        task = bars.add_task(items, total=total, completed=-1)
 
         def started(name: str) -> None:
             bars.update(task, description=name, advance=1)
@@ -96,65 +94,65 @@ def counting(things: str, total: int) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """What is done inside writes to a place that the caller chose.
+    """Turn errors of writing to a path that the user chose into usage errors.
 
     Raises:
-        click.UsageError: Nothing can be written there.
+        click.UsageError: The path cannot be written to.
     """
     try:
         yield
     except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror or error}: choose a place that can be written to") from None
+        raise click.UsageError(f"{path}: {error.strerror or error}: choose a path that can be written to") from None
 
 
-def show_report(account: IngestReport) -> None:
-    """The account of an archive: what landed, what was set aside and why."""
-    if account.tables:
-        _show_tables(account)
+def show_report(report: IngestReport) -> None:
+    """Print the report of an archive: delivered members, members and rows set aside, and the reasons."""
+    if report.tables:
+        _show_tables(report)
     for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.FAILED, MemberOutcome.UNRECOGNISED):
-        listed = account.listed.get(outcome, [])
+        listed = report.listed.get(outcome, [])
         if listed:
-            out.print(f"[bold]{account.outcomes[outcome]:,} {outcome}[/]")
+            out.print(f"[bold]{report.outcomes[outcome]:,} {outcome}[/]")
         lines = [f"{path} ({size:,} bytes): {why}" for path, size, why in listed]
-        for line in first_and_more(lines, LISTED, total=account.outcomes[outcome]):
+        for line in first_and_more(lines, LISTED, total=report.outcomes[outcome]):
             out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    for reason, count in account.rows_rejected.most_common():
+    for reason, count in report.rows_rejected.most_common():
         out.print(f"{count:,} rows rejected: {reason}")
-    if account.ambiguous:
-        names = ", ".join(first_and_more(account.ambiguous, LISTED))
-        out.print(f"{len(account.ambiguous):,} course names can be read in more than one way: {names}")
-    if account.claimed_twice.total:
+    if report.ambiguous:
+        names = ", ".join(first_and_more(report.ambiguous, LISTED))
+        out.print(f"{len(report.ambiguous):,} course names can be read in more than one way: {names}")
+    if report.claimed_twice.total:
         out.print(
-            f"{account.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
+            f"{report.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
         )
-    out.print(account.sum_of_outcomes(), soft_wrap=True)
-    if account.problem:
-        out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    out.print(report.sum_of_outcomes(), soft_wrap=True)
+    if report.problem:
+        out.print(report.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_tables(account: IngestReport) -> None:
-    tables = sorted(account.tables.items())
-    shown = [outcome for outcome in _SHOWN if any(of_table.outcomes[outcome] for _, of_table in tables)]
+def _show_tables(report: IngestReport) -> None:
+    tables = sorted(report.tables.items())
+    shown = [outcome for outcome in _SHOWN if any(table_counts.outcomes[outcome] for _, table_counts in tables)]
     counted = (*(outcome.value for outcome in shown), "rows", "rejected", "MB")
     columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
     # On a narrow screen the names give way, not the numbers.
     table = Table(Column("table", overflow="fold"), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
-    for name, of_table in tables:
-        counts = (f"{of_table.outcomes[outcome]:,}" if of_table.outcomes[outcome] else "" for outcome in shown)
-        rejected = sum(of_table.rejected.values())
+    for name, table_counts in tables:
+        counts = (f"{table_counts.outcomes[outcome]:,}" if table_counts.outcomes[outcome] else "" for outcome in shown)
+        rejected = sum(table_counts.rejected.values())
         table.add_row(
             name,
             *counts,
-            f"{of_table.rows:,}",
+            f"{table_counts.rows:,}",
             f"[yellow]{rejected:,}[/]" if rejected else "",
-            f"{of_table.bytes / 1e6:,.1f}",
+            f"{table_counts.bytes / 1e6:,.1f}",
         )
     out.print(table)
 
 
-def show_log(account: LogResult) -> None:
-    """The account of a tracking log: how many of its lines are events, and why the others are not."""
-    report = account.report
+def show_log(result: LogResult) -> None:
+    """Print the report of a tracking log: the number of its events, and the reasons why the other lines are none."""
+    report = result.report
     table = Table("lines", Column("", justify="right"))
     table.add_row("normalised", f"{report.lines_out:,}")
     for reason, count in report.rejected.most_common():
@@ -171,11 +169,11 @@ def show_log(account: LogResult) -> None:
         f"({report.bytes_normalized:,} unpacked)",
         soft_wrap=True,
     )
-    out.print(report.sum_of_lines() + (f"; {account.outcome}" if account.outcome else ""), soft_wrap=True)
-    if account.rejects:
-        out.print(f"Rejected lines: {account.rejects}", markup=False, highlight=False, soft_wrap=True)
-    if account.problem:
-        out.print(account.problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    out.print(report.sum_of_lines() + (f"; {result.outcome}" if result.outcome else ""), soft_wrap=True)
+    if result.rejects:
+        out.print(f"Rejected lines: {result.rejects}", markup=False, highlight=False, soft_wrap=True)
+    if result.problem:
+        out.print(result.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 _SHOWN = (
@@ -187,6 +185,6 @@ _SHOWN = (
 )
 
 
-def heading(title: str, what: str) -> None:
-    """The start of a part."""
-    out.print(f"\n[bold]{title}[/]: {what}", soft_wrap=True, highlight=False)
+def heading(title: str, text: str) -> None:
+    """Print the heading of a part."""
+    out.print(f"\n[bold]{title}[/]: {text}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What the commands do with the export of one course."""
+"""Inspects and ingests the export of one course."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader
 
 LOOKED_AT = 100
-"""Entries of an archive that are looked at to tell what it is; among so many, an export has XML."""
+"""Number of an archive's first entries that are searched; an export of a course has XML among them."""
 
 
 class Export(NamedTuple):
     """The export of a course, read once.
 
     Attributes:
-        info: What its store says of it.
+        info: The store's description of the file.
         named: The course and site that its name tells; None if it is not named as edX names exports.
-        sha256: Of its bytes.
-        course: What is in it.
-        static_files: How many files are not XML.
+        sha256: SHA-256 of its bytes.
+        static_files: Number of files that are not XML.
     """
 
     info: SourceInfo
@@ -56,10 +55,10 @@ class Export(NamedTuple):
 
     @classmethod
     def read(cls, reader: VerifiedReader, settings: Settings, *, quiet: bool) -> Export:
-        """Read an export, with a progress bar unless that is not wanted.
+        """Read an export, with a progress bar unless `quiet`.
 
         Raises:
-            CourseExportError: It is no course.
+            CourseExportError: The file is no export of a course.
         """
         digest = hashlib.sha256()
 
@@ -85,10 +84,10 @@ class Export(NamedTuple):
             return cls(reader.info, named, digest.hexdigest(), course, static_assets.manifest()["file_count"])
 
     def partition(self) -> CoursePartition:
-        """Which course on which site: as the file is named, or else as the export says.
+        """Return the course and site that the file's name tells, or else the export.
 
         Raises:
-            BadInputError: What the export says cannot be part of a key.
+            BadInputError: The course key in the export is not safe in object keys.
         """
         if self.named:
             return self.named
@@ -100,7 +99,7 @@ class Export(NamedTuple):
         return CoursePartition(course_id, EDX_NAMING.default_site)
 
     def summary(self) -> dict[str, Any]:
-        """What is in it, for programs."""
+        """Return the counts for programs."""
         course = self.course
         outputs = course_outputs(course, source_system=self.partition().site)
         return {
@@ -116,7 +115,7 @@ class Export(NamedTuple):
 
 
 def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
-    """The bytes of a file that a call names.
+    """Open a file that the user named.
 
     Raises:
         click.UsageError: There is no such file.
@@ -128,7 +127,7 @@ def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
 
 
 def is_export(source: SourceUrl, settings: Settings) -> bool:
-    """Whether a file is the export of a course: it has XML among its first entries, and none of a weekly archive's."""
+    """Return True for the export of a course: XML is among its first entries, and no member of a weekly archive is."""
     if settings.archive_name.date_in(source.name):
         return False
     try:
@@ -138,12 +137,12 @@ def is_export(source: SourceUrl, settings: Settings) -> bool:
             if identify(entry.name, entry=entry.type).course:
                 return False
     except BadInputError:
-        pass  # whoever reads it whole says what is wrong with it
+        pass  # reading it whole reports the defect
     return source.name.endswith(".xml.tar.gz")
 
 
 def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> None:
-    """Say what an export holds."""
+    """Print the counts of an export."""
     export = Export.read(reader, settings, quiet=as_json)
     summary = export.summary()
     if as_json:
@@ -163,7 +162,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 
 
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
-    """Run the assets of course XML for one export; return whether all went well."""
+    """Run the assets of course XML for one export; return True if all succeeded."""
     export = Export.read(open_source(source, settings), settings, quiet=as_json)
     summary, info, sha256 = export.summary(), export.info, export.sha256
     partition = summary["partition"]
@@ -194,7 +193,7 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
 
 
 def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, partition: str, settings: Settings) -> None:
-    """Record the export where it is, as the course's XML, unless that is what was recorded last."""
+    """Record the export at its URL as the course's XML, unless it was recorded last."""
     import dagster as dg  # noqa: PLC0415
 
     from edxorg.ops.recording import add_partitions  # noqa: PLC0415
@@ -220,7 +219,7 @@ def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, parti
 
 
 def _landed(instance: dg.DagsterInstance, outputs: list[dg.AssetKey], partition: str) -> dict[str, str]:
-    """Where the outputs are, those included that were there before."""
+    """Return the URLs of the outputs, unchanged ones included."""
     from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
 
     paths = {key.path[-1]: recorded_path(instance, key, partition) for key in sorted(outputs)}

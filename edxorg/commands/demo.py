@@ -1,4 +1,4 @@
-"""`edxorg demo`: everything on this machine, with sample inputs and no credentials."""
+"""`edxorg demo` runs everything on this machine, with sample inputs and no credentials."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from edxorg.samples.university import University
 
 ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
-"""Two weeks: the second shows what happens to what has not changed."""
+"""Archives of two weeks; most members of the second are unchanged."""
 
 LOG = "mitx-edx-events-2024-01-30.log.gz"
 COURSES = 10
 COURSES_SHOWN = 2
-"""Courses whose content is taken apart here; the others wait for Dagster's automation, or a backfill."""
+"""Number of courses whose content is unpacked here; the others wait for Dagster's automation, or a backfill."""
 
 
 @click.command()
@@ -41,10 +41,10 @@ COURSES_SHOWN = 2
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("edxorg-demo"),
     show_default=True,
-    help="Where inputs, landing zone and Dagster's records go.",
+    help="Folder for inputs, landing zone and Dagster's records.",
 )
 def command(folder: Path) -> None:
-    """Make sample inputs and run everything on them, on folders of this machine."""
+    """Make sample inputs and run everything on them, in folders of this machine."""
     folder = folder.absolute()
     settings = DefaultSettings(
         archive_url=f"file://{folder}/inputs",
@@ -86,7 +86,7 @@ def _university() -> University:
 
 @dataclass(frozen=True, slots=True)
 class _Demo:
-    """The location, and what is run of it; each part gives the reasons why it failed."""
+    """Runs the location's jobs; each method returns the reasons of failures."""
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
@@ -99,7 +99,7 @@ class _Demo:
         for name in ARCHIVES:
             console.heading(f"Archive {name}", "tables, course structures, course XML and forums of each course")
             yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_report)
-        console.heading(f"Tracking log {LOG}", "what learners did on a day")
+        console.heading(f"Tracking log {LOG}", "the events of one day")
         yield from self._file(LOG, logs, "refresh_edxorg_tracking_logs", console.show_log)
 
     def course_content(self) -> Iterator[str]:
@@ -143,14 +143,14 @@ class _Demo:
             show(bar.result)
         return reasons
 
-    def _say(self, what: str, reasons: Sequence[str]) -> None:
-        console.out.print(f"{'[red]failed' if reasons else '[green]delivered'}[/] {what}", highlight=False)
+    def _say(self, subject: str, reasons: Sequence[str]) -> None:
+        console.out.print(f"{'[red]failed' if reasons else '[green]delivered'}[/] {subject}", highlight=False)
 
 
 def _show_where(folder: Path, settings: Settings) -> None:
     home, inputs, lake = folder / "dagster_home", settings.archive_url, settings.landing_zone_url
     console.heading("What landed", f"is in {folder / 'landing-zone'}")
-    console.out.print("See the runs, the assets and their metadata in Dagster's pages, at http://localhost:3000:\n")
+    console.out.print("See the runs, the assets and their metadata in the Dagster UI, at http://localhost:3000:\n")
     console.out.print(
         f"  DAGSTER_HOME={shlex.quote(str(home))} EDXORG_ARCHIVE_URL={shlex.quote(inputs)} \\\n"
         f"  EDXORG_LANDING_ZONE_URL={shlex.quote(lake)} \\\n"
@@ -161,6 +161,6 @@ def _show_where(folder: Path, settings: Settings) -> None:
     )
     console.out.print(
         "There, switch on the sensor [bold]default_automation_condition_sensor[/] under Automation: then course "
-        "content follows each new version by itself. What was there before is brought in by a backfill.",
+        "content follows each new version by itself. A backfill brings in the courses that were there before.",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""`edxorg doctor`: check the settings and the connections, and say what to do about each that fails."""
+"""`edxorg doctor` checks the settings and the connections, and says what to do about each that fails."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.openedx_api import OpenEdxApi
 
 PROBE = "edxorg/doctor"
-"""What is written to see whether one may write."""
+"""Key of the object that is written to check the permission."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """One thing that must work."""
+    """One connection that must work."""
 
     name: str
     where: str
     run: Callable[[], str]
-    """Gives what was found, or raises `PipelineError`."""
+    """Returns the finding, or raises `PipelineError`."""
     needed_for: str
 
 
@@ -142,7 +142,7 @@ def _round_trip(url: str, access: StoreAccess | None = None) -> str:
     content = uuid4().hex.encode()
     store.write(PROBE, content)
     if b"".join(store.read(PROBE)) != content:
-        raise ServiceError(f"{url}: what was written did not come back")
+        raise ServiceError(f"{url}: the object that was written reads differently. Check the store")
     return f"wrote and read {PROBE}"
 
 

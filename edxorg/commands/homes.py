@@ -1,4 +1,4 @@
-"""The home of Dagster that a command uses: made where there is none, and freed of what killed commands left in it."""
+"""Makes the Dagster home of a command if there is none, and fails the runs that killed commands left in it."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ EARLIER_CONFIGURATIONS = (
     "telemetry:\n  enabled: false\n",
     "telemetry:\n  enabled: false\nnux:\n  enabled: false\n",
 )
-"""Of homes that earlier versions made, in which archives would not wait for each other."""
+"""Configurations that earlier versions made, with which archives would not wait for each other."""
 
 SECONDS_BETWEEN_LOOKS = 1.0
-"""How often a command looks for killed ones, which may hold what it waits for."""
+"""Interval at which a command looks for killed ones, which may hold the slot that it waits for."""
 
 _command: ContextVar[str | None] = ContextVar("command", default=None)
 
 
 def tags_of_this_command() -> dict[str, str]:
-    """The tags by which its runs are known; none outside of `dagster_instance`."""
+    """Return the tags that mark this command's runs; none outside of `dagster_instance`."""
     command = _command.get()
     return {COMMAND: command} if command else {}
 
 
 @contextmanager
 def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
-    """The instance of `DAGSTER_HOME`, or one in the working folder."""
+    """Open the instance of `DAGSTER_HOME`, or one in the working folder."""
     import dagster as dg  # noqa: PLC0415 - three seconds, and `--help` needs none of it
 
     folder = (home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home"))).absolute()
@@ -82,7 +82,7 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
 
 
 def _make_home(home: Path) -> None:
-    """Make a home for Dagster, whole or not at all: it cannot use tables that a killed process has half made."""
+    """Make a home for Dagster, whole or not at all: Dagster cannot use tables that a killed process has half made."""
     import dagster as dg  # noqa: PLC0415
 
     unfinished = home.with_name(f".{home.name}.unfinished")
@@ -101,7 +101,7 @@ def _make_home(home: Path) -> None:
 
 
 def _renew_configuration(file: Path) -> None:
-    """Bring the configuration that an earlier version wrote up to date; one that somebody has edited is theirs."""
+    """Bring a configuration of an earlier version up to date, unless a user has edited it."""
     if file.exists() and file.read_text() in EARLIER_CONFIGURATIONS:
         renewed = file.with_name(f".{file.name}.{uuid4().hex}")
         renewed.write_text(CONFIGURATION)
@@ -110,10 +110,10 @@ def _renew_configuration(file: Path) -> None:
 
 @contextmanager
 def _living_command(home: Path, instance: dg.DagsterInstance) -> Iterator[str | None]:
-    """Show by a locked file that this command lives, and fail the runs of those that do not.
+    """Show by a locked file that this command lives, and fail the runs of killed commands.
 
     Yields:
-        The name of the file; `None` where the home cannot be written to, as with a storage elsewhere.
+        The name of the file; `None` if the home cannot be written to, as with a storage elsewhere.
     """
     folder = home / COMMANDS
     name = uuid4().hex
@@ -140,15 +140,15 @@ def _living_command(home: Path, instance: dg.DagsterInstance) -> Iterator[str | 
 
 
 def _look_for_killed_commands(folder: Path, instance: dg.DagsterInstance, ended: threading.Event) -> None:
-    """Free again and again what killed commands hold, until this one ends: its step may wait for their place."""
+    """Fail the runs of killed commands again and again until this one ends: its step may wait for their slot."""
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
-        # Whatever failed is tried again, as the file of the killed command stays.
+        # A failure is tried again, as the file of the killed command stays.
         with suppress(Exception), locked(folder):
             _fail_runs_of_killed_commands(folder, instance)
 
 
 def _fail_runs_of_killed_commands(folder: Path, instance: dg.DagsterInstance) -> None:
-    """End the runs that are shown as under way and are not, and free what they hold: nobody else would."""
+    """Fail the runs that Dagster shows as under way although their command is dead, and free their slots."""
     for left in folder.iterdir():
         with suppress(BlockingIOError, FileNotFoundError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,6 +162,6 @@ def _fail_runs(command: str, instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(dg.RunsFilter(tags={COMMAND: command})):
         if not run.is_finished:
             instance.report_run_failed(
-                run, "The command that ran this was killed before it ended. Run it again: what it delivered is kept"
+                run, "The command of this run was killed before it ended. Run it again: all that it delivered is kept"
             )
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

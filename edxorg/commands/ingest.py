@@ -1,4 +1,4 @@
-"""`edxorg ingest`: bring files into the landing zone, as runs that Dagster keeps."""
+"""`edxorg ingest` brings files into the landing zone, in runs that Dagster keeps."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
 
 landing_zone_option = click.option(
-    "--landing-zone", metavar="URL", help="Where to: s3://bucket/prefix, gs://bucket/prefix or a folder."
+    "--landing-zone", metavar="URL", help="Landing zone: s3://bucket/prefix, gs://bucket/prefix or a folder."
 )
 date_option = click.option(
     "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The date of a file whose name does not tell it."
 )
-name_option = click.option("--name", help="The name to keep such a file under.")
+name_option = click.option("--name", help="The name to record such a file under.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON, one object a file.")
 
 
@@ -49,8 +49,8 @@ def archive(
     """Deliver archives of course exports.
 
     Each URL is a file named like mitx-2024-01-31.tar.gz, or as EDXORG_ARCHIVE_NAME says: gs://, s3://, file://, or a
-    path of this machine. A single one may have any name, with --date and --name. What is in the landing zone already is
-    neither written nor recorded again.
+    path of this machine. A single one may have any name, with --date and --name. Members that are in the landing zone
+        already are neither written nor recorded again.
     """
     settings = runs.settings_for(landing_zone)
     sources = runs.named_source_urls(urls, settings.archive_name, day, name)
@@ -90,7 +90,7 @@ def tracking_log(
 @landing_zone_option
 @json_option
 def course_xml(path: str, landing_zone: str | None, *, as_json: bool) -> None:
-    """Deliver what is made of the export of one course: metadata, videos, policies, blocks, static files.
+    """Deliver the outputs of the export of one course: metadata, videos, policies, blocks, static files.
 
     PATH is a .tar.gz: gs://, s3://, file://, or a path of this machine. A name like those of edX's exports,
     MITx-6.00x-2012_Fall-course-prod-analytics.xml.tar.gz, tells course and site; otherwise the export tells the course.
@@ -104,7 +104,7 @@ def course_xml(path: str, landing_zone: str | None, *, as_json: bool) -> None:
 
 
 class _Kind(NamedTuple):
-    """A kind of file: the job that delivers it, its partitions, and how to show its account."""
+    """A kind of file: the job that delivers it, its partitions, and the function that prints its report."""
 
     job: str
     files: SourceFiles
@@ -112,7 +112,7 @@ class _Kind(NamedTuple):
 
 
 def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
-    """Run the job for each file, say what came of it, and exit."""
+    """Run the job for each file, print its report, and exit."""
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
     from ol_orchestrate.landing_zone import SOURCE_BUCKET  # noqa: PLC0415
 

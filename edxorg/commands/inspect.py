@@ -1,4 +1,4 @@
-"""`edxorg inspect`: what a file holds, and what would be set aside."""
+"""`edxorg inspect` counts the contents of a file, and what would be set aside."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KINDS_OF_LOGS = {"text", "empty", UNKNOWN_KIND}
 @click.argument("url", metavar="URL")
 @json_option
 def command(url: str, *, as_json: bool) -> None:
-    """Say what an archive of course exports, a tracking log, or the export of one course holds. Writes nothing.
+    """Count the contents of an archive of course exports, a tracking log, or the export of one course. Writes nothing.
 
     URL is gs://, s3://, file://, or a path of this machine. A file named ….log.gz is read as a tracking log; an archive
     that holds XML files is the export of one course.
@@ -52,7 +52,7 @@ def command(url: str, *, as_json: bool) -> None:
     reader = course_xml.open_source(source, settings)
     if other := _other_format(source, settings, is_log=is_log):
         reads = "archives (.tar.gz, .tar, .zip), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
-        raise click.UsageError(f"{source.url}: {other}. Name one of what is read here: {reads}")
+        raise click.UsageError(f"{source.url}: {other}. Name one of the formats that are read: {reads}")
     if is_log:
         _inspect_log(source, reader, settings, as_json=as_json)
     elif course_xml.is_export(source, settings):
@@ -62,7 +62,7 @@ def command(url: str, *, as_json: bool) -> None:
 
 
 def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -> str | None:
-    """Look at the start of a file; return what it is, if that is not what its name says."""
+    """Look at the start of a file, and return its format if that differs from its name."""
     reader = course_xml.open_source(source, settings)
     try:
         with LazyKeyRing(partial(private_keys, settings)) as ring:
@@ -76,7 +76,7 @@ def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -
     except WrongFormatError as error:
         return str(error)
     except ArchiveError:
-        pass  # the whole file is read, and says more
+        pass  # reading the whole file says more
     return None
 
 
@@ -113,9 +113,9 @@ def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, settings: Setti
         log = normalize_log(blocks, name=source.url, pool=pool, progress=progress)
         with closing(log):
             reader.drain()
-    account = LogResult(log.report, problem=str(log.problem) if log.problem else None)
+    result = LogResult(log.report, problem=str(log.problem) if log.problem else None)
     if as_json:
-        click.echo(json.dumps({"url": source.url, **account.as_json()}))
+        click.echo(json.dumps({"url": source.url, **result.as_json()}))
     else:
-        console.show_log(account)
+        console.show_log(result)
     sys.exit(1 if log.problem else 0)

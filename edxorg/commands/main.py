@@ -1,4 +1,4 @@
-"""The command and its subcommands; each is loaded when it is called."""
+"""The command and its subcommands; each is imported when it is called."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ def edxorg(settings: str | None) -> None:
 
     \b
     First steps:
-      edxorg demo                                    everything, on this machine
-      edxorg inspect mitx-2024-01-31.tar.gz          what is in an archive
+      edxorg demo                                    try everything, on this machine
+      edxorg inspect mitx-2024-01-31.tar.gz          count the contents of an archive
       edxorg ingest archive gs://bucket/COLD/mitx-2024-01-31.tar.gz \\
           --landing-zone s3://lake/edxorg-raw-data   bring it in
 
     \b
-    Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 a mistake in the call.
+    Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 usage error.
     """  # noqa: D301 - \b is click's, for lines that are not to be joined
     if settings is not None:
         os.environ["EDXORG_SETTINGS"] = settings
 
 
 class _Redacted:
-    """A stream whose text passes `redact`, whole as each caller writes it."""
+    """A stream that passes each written text through `redact`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -74,20 +74,20 @@ class _Redacted:
         return self._stream.write(redact(text))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the stream
-        if name == "buffer":  # a way around `write`, which click takes where it finds one
+        if name == "buffer":  # a way around `write`, which click takes if it finds one
             raise AttributeError(name)
         return getattr(self._stream, name)
 
 
 def main() -> None:
-    """Run the command. All that it prints, tracebacks included, is without the secrets that were read by then."""
+    """Run the command. Its output, tracebacks included, is without the secrets that were read by then."""
     out, err = _Redacted(sys.stdout), _Redacted(sys.stderr)
     with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
         _main()
 
 
 def _main() -> None:
-    """Run the command; an error meant for people is one line, without a traceback."""
+    """Run the command; an expected error is one line, without a traceback."""
     # A terminated command tidies up as an interrupted one does. A shell lets its background jobs ignore interrupts, and
     # Dagster would then ignore both.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""Running the location's jobs from the command line, on an instance that the UI can show."""
+"""Runs the location's jobs from the command line, on an instance that the UI can show."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUIET: Any = {
     "raise_on_error": False,
     "run_config": {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
 }
-"""How jobs are run from here: what they log stays in the instance, and a failure is said in a line."""
+"""Run config of all jobs: their logs stay in the instance, and a failure is reported in one line."""
 
 
 class SourceUrl(NamedTuple):
@@ -43,8 +43,8 @@ class SourceUrl(NamedTuple):
 
     Attributes:
         folder: The URL of its folder.
-        name: Its name there.
-        named: The partition's key and the date, if a call tells them and not the name.
+        name: Its name in the folder.
+        named: The partition's key and the date, if the user gives them.
     """
 
     folder: str
@@ -53,15 +53,15 @@ class SourceUrl(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The whole."""
+        """The URL of the file."""
         return join_url(self.folder, self.name)
 
 
 def as_url(place: str) -> str:
-    """A URL as it is; a path of this machine as a `file://` URL.
+    """Return a URL as it is, and a path of this machine as a `file://` URL.
 
     Raises:
-        click.UsageError: It is a URL of no store.
+        click.UsageError: No store has such URLs.
     """
     is_url = re.match(r"[a-z][a-z0-9+.-]*:/", place, re.IGNORECASE)
     url = place if is_url else f"file://{Path(place).expanduser().absolute()}"
@@ -75,10 +75,10 @@ def as_url(place: str) -> str:
 
 
 def _refuse_url_in_path(place: str) -> None:
-    """Refuse a path that was meant for a URL, if that holds credentials: `user:password@host`, or a URL in quotes.
+    """Refuse a path that was meant to be a URL with credentials: `user:password@host`, or a URL in quotes.
 
     Raises:
-        BadInputError: It does; the message does not repeat it.
+        BadInputError: The path is such a URL; the message does not repeat it.
     """
     if re.search(r"[:/][^/@]+:[^@]*@|^[^/]*:[^@]*@", decoded(place)):
         raise BadInputError(
@@ -88,10 +88,10 @@ def _refuse_url_in_path(place: str) -> None:
 
 
 def source_urls(places: tuple[str, ...], names: FileNames | None) -> list[SourceUrl]:
-    """The files that a call names.
+    """Return the files that the user named.
 
     Raises:
-        click.UsageError: A name fits no pattern, a URL is none of a store, or two files have one name.
+        click.UsageError: A name fits no pattern, no store has such URLs, or two files have one name.
     """
     sources = [SourceUrl(f"{folder}/", name) for folder, _, name in (as_url(each).rpartition("/") for each in places)]
     for source, place in zip(sources, places, strict=True):
@@ -108,38 +108,38 @@ def source_urls(places: tuple[str, ...], names: FileNames | None) -> list[Source
 def named_source_urls(
     places: tuple[str, ...], names: FileNames, day: dt.datetime | None, name: str | None
 ) -> list[SourceUrl]:
-    """The files that a call names, with what it tells of them.
+    """Return the files that the user named, with the date and the name that the user gave.
 
     Args:
-        places: Their URLs.
-        names: How files of this kind are named.
+        places: URLs or paths.
+        names: The naming scheme of files of this kind.
         day: The date of a file whose name does not tell it.
-        name: The name to give it.
+        name: The name to record the file under.
 
     Raises:
-        click.UsageError: As with `source_urls`, or what is told does not fit together.
+        click.UsageError: As with `source_urls`, or the date and the name contradict each other.
     """
     if day is None and name is None:
         return source_urls(places, names)
     if len(places) > 1:
         raise click.UsageError("--date and --name are for one file: name one")
     (source,) = source_urls(places, None)
-    said = day.date() if day else None
+    given = day.date() if day else None
     if name is None and names.date_in(source.name):
         name = source.name
-    if name is None and said:
-        name = names.name_of(said)
+    if name is None and given:
+        name = names.name_of(given)
     if name is None:
-        raise click.UsageError("--date alone does not tell what to call the file: give --name, too")
+        raise click.UsageError("--date alone does not tell the name to record the file under: give --name, too")
     try:
         in_name = names.date_in(checked_key(name))
     except BadInputError as error:
         raise click.UsageError(str(error)) from None
     if "/" in name:
         raise click.UsageError(f"--name {name!r} has a slash: it is the name of a file")
-    if said and in_name and said != in_name:
-        raise click.UsageError(f"--date {said} is not that of {name!r}: leave it out, or correct one of them")
-    if (date := said or in_name) is None:
+    if given and in_name and given != in_name:
+        raise click.UsageError(f"--date {given} is not that of {name!r}: leave it out, or correct one of them")
+    if (date := given or in_name) is None:
         raise click.UsageError(f"{name!r} is not named like {names.example}: give its --date, too")
     return [source._replace(named=(name, date))]
 
@@ -151,7 +151,7 @@ def _refuse_twice(sources: list[SourceUrl]) -> None:
 
 
 def settings_for(landing_zone: str | None) -> Settings:
-    """The settings, with another landing zone if one is given."""
+    """Return the settings, with another landing zone if one is given."""
     return Settings() if landing_zone is None else Settings(landing_zone_url=as_url(landing_zone))
 
 
@@ -161,7 +161,7 @@ def source_access(settings: Settings) -> StoreAccess:
 
 
 def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, access: StoreAccess) -> str:
-    """Make a file known to Dagster; return its partition key.
+    """Record a file in Dagster, and return its partition key.
 
     Raises:
         click.UsageError: There is no such file.
@@ -176,7 +176,7 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
 
 
 def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None) -> list[str]:
-    """Run a job in this process; return why it failed, one reason for each step that did."""
+    """Run a job in this process; return the reasons of failures, one for each step that failed."""
     run, tags = str(uuid4()), tags_of_this_command()
     with _when_there_is_room(instance, run, job.graph.pools, current_observer()):
         return _reasons(
@@ -185,7 +185,7 @@ def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str 
 
 
 def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
-    """Run what is made directly of an asset, for one partition; return why it failed."""
+    """Run the assets that depend directly on an asset, for one partition; return the reasons of failures."""
     from ol_orchestrate.asset_keys import asset_key  # noqa: PLC0415 - loads Dagster
 
     graph = defs.resolve_asset_graph()
@@ -203,9 +203,9 @@ def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, a
 def _when_there_is_room(
     instance: dg.DagsterInstance, run: str, pools: Collection[str], observer: RunObserver
 ) -> Iterator[None]:
-    """Wait until pools have room before a run begins, and tell its observer of that and of any waiting of its own.
+    """Wait until pools have room before a run begins, and tell its observer of that and of the run's own waiting.
 
-    A run that waits by itself takes a whole processor for it, so it shall only where another one was faster.
+    A run that waits by itself takes a whole processor for it, so it does only if another run was faster.
     """
     told: str | None = None
 
@@ -219,7 +219,7 @@ def _when_there_is_room(
 
     def keep_looking() -> None:
         while not ended.wait(SECONDS_BETWEEN_LOOKS):
-            # Whatever failed, such as a database that is busy, is tried again.
+            # A failure, such as a busy database, is tried again.
             with suppress(Exception):
                 look(run)
 
@@ -236,7 +236,7 @@ def _when_there_is_room(
 
 
 def _why_it_waits(instance: dg.DagsterInstance, pools: Collection[str], run: str | None) -> str | None:
-    """The reason for which a run waits, or without one, for which it would if it began now."""
+    """Return the reason for which a run waits, or without a run, for which one would wait if it began now."""
     for pool in pools:
         info = instance.event_log_storage.get_concurrency_info(pool)
         is_full = info.limit is not None and len(info.claimed_slots) >= info.limit

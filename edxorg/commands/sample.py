@@ -1,4 +1,4 @@
-"""`edxorg sample`: sample inputs of any size, the same for the same seed."""
+"""`edxorg sample` writes sample inputs of any size, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from edxorg.samples.university import FIRST_DAY, University
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 BYTES_PER_EVENT = 1_100
-"""Of a sample tracking log, unpacked."""
+"""Size in an unpacked sample tracking log."""
 
 BYTES_PER_BLOCK = 1_200
-"""Of a sample course, unpacked, its share of the rest of the course included."""
+"""Size in an unpacked sample course, a share of the rest of the course included."""
 
 
 _FIRST_YEAR = 2012
@@ -35,7 +35,7 @@ class SizeParam(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """From text to bytes."""
+        """Read a number of bytes."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", str(value).upper())
         if not match:
             self.fail(f"{value!r} is no size: write for example 20MB", param, ctx)
@@ -49,7 +49,7 @@ class HazardsParam(click.ParamType[frozenset[str]]):
     name = "names"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
-        """From a list to a set."""
+        """Read a list of names."""
         try:
             return hazards_named(str(value))
         except UnknownHazardError as error:
@@ -62,7 +62,7 @@ class FirstDayParam(click.ParamType[date]):
     name = "date"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """From text to a day."""
+        """Read a day."""
         try:
             day = date.fromisoformat(str(value))
         except ValueError:
@@ -78,7 +78,7 @@ class OrganizationParam(click.ParamType[str]):
     name = "name"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The same, if it can be one."""
+        """Check that the text can be part of a course key."""
         if not re.fullmatch(r"[A-Za-z0-9_]{1,40}", str(value)):
             self.fail(f"{value!r} is no organization: use letters, digits and underscores", param, ctx)
         return str(value)
@@ -93,10 +93,10 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 
 @click.group()
 def command() -> None:
-    """Write sample inputs of any size. All people and courses in them are made up.
+    """Write sample inputs of any size. All learners and courses in them are invented.
 
-    Begin with `university`, which writes files of all kinds that hang together, and the truth about them. The other
-    commands write one file of a university that has the size you ask for.
+    Begin with `university`, which writes files of all kinds that agree with each other, and the truth about them.
+    The other commands write one file of a university, of the size you ask for.
     """
 
 
@@ -134,11 +134,11 @@ def university(
     first_day: date,
     hazards: frozenset[str],
 ) -> None:
-    """Write all that edX would send about one invented university.
+    """Write all files that edX would send about one invented university.
 
-    All files tell one story: an enrollment in a table has its event in a log, a post in the forum has its thread, a
-    grade is the sum of the answers. They are: an archive for each week, a tracking log for each day and site,
-    program reports, and the catalogue. The file truth.json says what is in them and what must come of it.
+        All files tell one story: an enrollment in a table has its event in a log, a post in the forum has its thread, a
+        grade is the sum of the answers. They are: an archive for each week, a tracking log for each day and site,
+        program reports, and the catalogue. The file truth.json describes them, and the outputs that must come of them.
 
     \b
     First steps:
@@ -164,13 +164,13 @@ def university(
     console.out.print(
         f"{out}: {len(archives):,} archives with {sum(archive['rows'] for archive in archives):,} rows, {len(logs):,} "
         f"tracking logs with {events:,} events, {len(truth['program_reports']):,} program reports and the catalogue; "
-        f"{TRUTH} says what is in them",
+        f"{TRUTH} describes them",
         soft_wrap=True,
     )
 
 
 def _refuse_another_story(out: Path, names: set[str]) -> None:
-    """Files that stay from another story would be files that the truth says nothing about."""
+    """Refuse a folder with files of another story, which its truth would not describe."""
     if (out / TRUTH).exists():
         there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
         if others := sorted(there - names):
@@ -185,7 +185,7 @@ def _refuse_another_story(out: Path, names: set[str]) -> None:
 def archive(out: Path, size: int, seed: int) -> None:
     """Write an archive of course exports.
 
-    It has what real ones have: several dialects, header-only tables, a failed table, broken rows, odd names.
+    Like a real one it has several dialects, header-only tables, a failed table, broken rows and odd names.
     """
     scale = scale_for(size)
     with console.err.status(f"Writing {out} …"), console.writing_to(out):
@@ -205,7 +205,7 @@ def archive(out: Path, size: int, seed: int) -> None:
 def tracking_log(out: Path, size: int, seed: int) -> None:
     """Write a day of tracking events.
 
-    It has what real ones have: times in several spellings, syslog prefixes, lines cut off, keys that turn up late.
+    Like a real one it has times in several spellings, syslog prefixes, lines cut off, and keys that turn up late.
     """
     with console.err.status(f"Writing {out} …"), console.writing_to(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,7 @@ def tracking_log(out: Path, size: int, seed: int) -> None:
 def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
     """Write the export of one course, as Studio makes it.
 
-    It is the first course of a university, as large as you ask for. What its blocks leave of the size is static files.
+    It is the first course of a university, as large as you ask for. Static files make up the size beyond its blocks.
     """
     blocks = max(1, min(blocks, size // BYTES_PER_BLOCK))
     static_bytes = max(0, size - blocks * BYTES_PER_BLOCK)
@@ -242,4 +242,4 @@ def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
     )
 
 
-university.epilog = "\b\nHazards:\n" + "\n".join(f"  {name:16} {what}" for name, what in HAZARDS.items())
+university.epilog = "\b\nHazards:\n" + "\n".join(f"  {name:16} {effect}" for name, effect in HAZARDS.items())

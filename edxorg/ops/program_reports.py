@@ -136,7 +136,7 @@ def _needed(context: dg.OpExecutionContext, comparison: Comparison) -> list[str]
     )
     if comparison.refused:
         context.log.warning(
-            "Not copied, since they are unsafe as object keys: %s", ", ".join(first_and_more(comparison.refused))
+            "Not copied, since their keys are unsafe: %s", ", ".join(first_and_more(comparison.refused))
         )
     return [each.key for each in batch]
 
