@@ -80,9 +80,18 @@ class Chunk:
         after = len(self.lines) if self.long_quoted else 0
         for start in self.by_quoting.other:
             if start >= after:
-                spans[start] = grammar.quoted_span(self.lines, start, crlf=self.crlf)
+                is_regular = start in self.regular
+                spans[start] = 1 if is_regular else grammar.quoted_span(self.lines, start, crlf=self.crlf)
                 after = start + max(spans[start], 1)
         return spans
+
+    @cached_property
+    def regular(self) -> set[int]:
+        """Which of `sorted.other` are regular; a record that starts before one may go over it all the same."""
+        if not self.is_simple:
+            return set()
+        lines, tabs = self.lines, self.tabs
+        return {index for index in self.by_quoting.other if grammar.is_regular(lines[index], tabs)}
 
     @cached_property
     def covered(self) -> set[int]:
@@ -176,7 +185,7 @@ class Chunk:
 
     def forget(self) -> None:
         """Give the memory of the lists back; they are made again when they are needed."""
-        for name in ("lines", "sorted", "spans", "covered", "misfits", "pairs", "escaped"):
+        for name in ("lines", "sorted", "spans", "regular", "covered", "misfits", "pairs", "escaped"):
             self.__dict__.pop(name, None)
 
 

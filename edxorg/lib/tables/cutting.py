@@ -15,7 +15,7 @@ from edxorg.lib.tables import grammar
 from edxorg.lib.tables.chunks import Chunk, LongLine
 from edxorg.lib.tables.grammar import OPEN
 from edxorg.lib.tables.header import HeaderError, Layout, read_header
-from edxorg.lib.tables.model import RECORD_LIMIT
+from edxorg.lib.tables.model import RECORD_LIMIT, SHORTEST_RECORDS
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ _LOOK_BACK: Final = 32 << 10
 
 HEADER_LIMIT: Final = 1 << 20
 """Bytes. MySQL's 4,096 columns with names of 64 characters, in UTF-8, are not more."""
+
+SHORT_LINES: Final = 2048
+"""Lines, if they are shorter than `SHORTEST_RECORDS`, that are looked at together: no table is made of them, and nothing
+can end its reading within a chunk."""
 
 LINES_LIMIT: Final = 1 << 16
 """Lines. A record of more is treated as one over `RECORD_LIMIT`: a line costs some 50 bytes besides its own."""
@@ -72,9 +76,9 @@ class LineReader:
         A last line without a line end gets one, so that nothing behind this has to think of it.
 
         Yields:
-            Pieces of about `CHUNK` bytes; more only where a line or record is longer.
+            Pieces of about `CHUNK` bytes; more only where a line or record is longer, less where lines are very short.
         """
-        return _Settler(layout).settle(self._whole_lines(b"\r\n" if layout.crlf else b"\n"))
+        return _Settler(layout).settle(_with_few_lines(self._whole_lines(b"\r\n" if layout.crlf else b"\n")))
 
     def _next_chunk(self) -> bytes:
         chunk = self._rest or next(self._chunks, b"")
@@ -208,7 +212,7 @@ class _Settler:
             else:
                 self._long_escaped = next(self._numbers)
             yield self._mark(chunk.head(1))
-            for part in _line_cuts(chunk.tail(1).data):
+            for part in _line_cuts(chunk.tail(1).data, CHUNK):
                 yield from self._add(part)
         else:
             self._held = [chunk.data]
@@ -252,10 +256,24 @@ class _Settler:
         return chunk
 
 
-def _line_cuts(data: bytes) -> Iterator[bytes]:
-    """Cut whole lines into runs of about `CHUNK` bytes."""
+def _with_few_lines(cuts: Iterator[bytes | LongLine]) -> Iterator[bytes | LongLine]:
+    """Cut runs of very short lines again."""
+    for cut in cuts:
+        if isinstance(cut, LongLine):
+            yield cut
+            continue
+        lines = cut.count(b"\n")
+        if lines > SHORT_LINES and len(cut) < SHORTEST_RECORDS * lines:
+            yield from _line_cuts(cut, SHORT_LINES * len(cut) // lines)
+        else:
+            yield cut
+        del cut  # it may be large, and so may the next one
+
+
+def _line_cuts(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut whole lines into runs of about `size` bytes."""
     start = 0
     while start < len(data):
-        end = data.rfind(b"\n", start, start + CHUNK) + 1 or data.find(b"\n", start) + 1
+        end = data.rfind(b"\n", start, start + size) + 1 or data.find(b"\n", start) + 1
         yield data[start:end]
         start = end

@@ -91,6 +91,9 @@ class Tally:
             if span <= 0:
                 self.rfc4180_violations += 1
                 continue
+            if start in chunk.regular:
+                self.rfc4180_records += grammar.regular_shows_quoting(lines[start])
+                continue
             record = grammar.read_quoted(lines, start, span, chunk.tabs, crlf=chunk.crlf)
             if record.reason:
                 self.rfc4180_violations += sum(b'"' in line for line in lines[start : start + record.lines])

@@ -41,7 +41,8 @@ class EscapedRecords(NamedTuple):
         raw: Their bytes without the LF at their end.
         rows: Their fields as they are written, with TABs between.
         others: The places of those that have to be looked at one by one, and are no rows yet.
-        misfits: How many lines are in records with another number of fields.
+        unfit: Those with another number of fields, by their places: how many TABs end a field in each.
+        misfits: How many lines these have.
         loose: About the lines, if no field of a line starts with a quote.
     """
 
@@ -49,6 +50,7 @@ class EscapedRecords(NamedTuple):
     raw: list[bytes]
     rows: list[bytes]
     others: list[int]
+    unfit: dict[int, int]
     misfits: int
     loose: LooseLines | None
 
@@ -75,6 +77,7 @@ def escaped_records(data: bytes, pairs: EscapePairs, tabs: int) -> EscapedRecord
     lines = [1 + mark.count(b"\n") for mark in marks]
     rows: list[bytes] = []
     others: list[int] = []
+    unfit: dict[int, int] = {}
     plain = b"\t" * tabs
     specials = QuoteCounts(tabs)
     for record, text, mark in zip(raw, texts, marks, strict=True):
@@ -91,11 +94,18 @@ def escaped_records(data: bytes, pairs: EscapePairs, tabs: int) -> EscapedRecord
                     doubled = record[start:end].replace(b'"', b'""')
                     rows.append(b'"'.join((record[:start], doubled, record[end:])))
                     continue
-            others.append(len(rows))
+            if (found := mark.count(b"\t")) == tabs:
+                others.append(len(rows))
+            else:
+                unfit[len(rows)] = found
         rows.append(record)
-    misfits = sum(lines[place] for place in others if marks[place].count(b"\t") != tabs)
-    loose = None if others or pairs.quotes else _loose_lines(raw, lines, len(raw) - marks.count(plain), tabs, pairs)
-    return EscapedRecords(list(accumulate(lines, initial=0)), raw, rows, others, misfits, loose)
+    misfits = sum(lines[place] for place in unfit)
+    loose = (
+        None
+        if others or unfit or pairs.quotes
+        else _loose_lines(raw, lines, len(raw) - marks.count(plain), tabs, pairs)
+    )
+    return EscapedRecords(list(accumulate(lines, initial=0)), raw, rows, others, unfit, misfits, loose)
 
 
 def _loose_lines(raw: list[bytes], lines: list[int], special: int, tabs: int, pairs: EscapePairs) -> LooseLines:

@@ -40,6 +40,10 @@ def _patterns(*, crlf: bool) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
 
 _START, _RESUME = zip(_patterns(crlf=False), _patterns(crlf=True), strict=True)
 
+_REGULAR_FIELD: Final = rb'(?:"[^"\t\r]*+(?:""[^"\t\r]*+)*+"|[^"\t\r]*+)'
+_REGULAR: Final = re.compile(rb"%b(?:\t%b)*+\Z" % (_REGULAR_FIELD, _REGULAR_FIELD))
+_DOUBLED_INSIDE: Final = re.compile(rb'[^\t]""|""[^\t]')
+_NEEDLESS: Final = re.compile(rb'(?<![^\t])"([^"\t]*+)"(?![^\t])')
 _QUOTED_FIELD: Final = re.compile(b"(?:\\A|\\t)(%b|%b)" % (_WRAPPED, _BARE))
 _ESCAPED_FIELD: Final = re.compile(rb"(?:\A|\t)([^\\\t]*+(?:\\.[^\\\t]*+)*+)", re.DOTALL)
 _OTHER_PAIR: Final = re.compile(rb"\\(?![nrt0\t\n\x00])")
@@ -168,6 +172,26 @@ def values(record: bytes, dialect: Dialect) -> list[bytes]:
         return found
     unwrap = _unwrap_quoted if dialect is Dialect.QUOTED else _unwrap_json
     return [unwrap(field) for field in found]
+
+
+def is_regular(line: bytes, tabs: int) -> bool:
+    """Whether a line is a record of RFC 4180 with the right number of fields, without a TAB, CR or LF in one."""
+    return line.count(b"\t") == tabs and _REGULAR.match(line) is not None
+
+
+def regular_shows_quoting(line: bytes) -> bool:
+    """`shows_quoting` for a regular line."""
+    return b'""' in line and _DOUBLED_INSIDE.search(line) is not None
+
+
+def regular_row(line: bytes) -> bytes:
+    """A regular line as it is written if it is read as *quoted*."""
+    return _NEEDLESS.sub(rb"\1", line) if b'""' in line else line.replace(b'"', b"")
+
+
+def may_hold_json(line: bytes) -> bool:
+    """Whether a field may be JSON in quotes, which is unwrapped in all readings."""
+    return b'"{' in line or b'"[' in line
 
 
 def shows_quoting(record: Record, *, crlf: bool) -> bool:

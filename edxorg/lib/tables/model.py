@@ -19,6 +19,11 @@ Tables that were converted by the same rules before are not converted again.
 RECORD_LIMIT: Final = 16 << 20
 """Bytes. A longer record is set aside as an object of its own, without ever being in memory."""
 
+SHORTEST_RECORDS: Final = 12
+"""Bytes of a table's records on average, line end included, below which it is no table once it has many: rows of three
+numbers take 15 bytes each. Shorter ones cost ten times as much for each byte as a table's rows, and become 15 times as
+much output."""
+
 LARGE_ROW: Final = 2_000_000
 """Bytes. DuckDB refuses longer lines unless it is told a larger `max_line_size`, so they are counted."""
 

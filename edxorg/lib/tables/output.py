@@ -16,7 +16,7 @@ from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, Rej
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 RECORD_HEAD: Final = 64 << 10
 """Bytes of an oversized record that its line in the rejects shows."""
@@ -113,15 +113,34 @@ class RejectLog:
         self.oversized: list[Spool] = []
         self.lost = 0
 
-    def add(self, line: int, reason: RejectReason, record: bytes) -> None:
-        """Set a record aside.
+    def add(self, reason: RejectReason, records: Iterable[tuple[int, bytes]]) -> None:
+        """Set records aside.
 
         Args:
-            line: The first of its lines, counted from 1, which is the header.
             reason: Why.
-            record: Its bytes without line end.
+            records: The first line of each, counted from 1, which is the header, and its bytes without line end.
         """
-        self._write(line, reason, record, b"")
+        value = reason.value
+        texts: list[bytes] = []
+        size = 0
+        for line, record in records:
+            if len(record) > _SLICE:
+                self._begin().write(b"".join(texts))
+                texts.clear()
+                self._write(line, reason, record, b"")
+                continue
+            self.counts[reason] += 1
+            try:
+                told = {"line": line, "reason": value, "raw": record.decode()}
+            except UnicodeDecodeError:
+                told = {"line": line, "reason": value, "raw_base64": b64encode(record).decode()}
+            texts.append(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
+            size += len(record)
+            if size > _SLICE:
+                self._begin().write(b"".join(texts))
+                texts.clear()
+                size = 0
+        self._begin().write(b"".join(texts))
 
     def add_oversized(self, line: int, record: Spool) -> None:
         """Set a record aside that is an object of its own; the log gets its start, and tells its name."""
@@ -137,22 +156,23 @@ class RejectLog:
             self.lost += 1
             record.close()
 
-    def _write(self, line: int, reason: RejectReason, record: bytes, more: bytes) -> None:
+    def _begin(self) -> Spool:
         if self.spool is None:
             self.spool = Spool()
+        return self.spool
+
+    def _write(self, line: int, reason: RejectReason, record: bytes, more: bytes) -> None:
+        """Write one record in slices, since JSON may take six times its bytes."""
+        spool = self._begin()
         self.counts[reason] += 1
         text = is_utf8(record)
         start = b'{"line":%d,"reason":"%b","%b":"' % (line, reason.encode(), b"raw" if text else b"raw_base64")
         end = b'"' + more + b"}\n"
         escape = _JsonText() if text else b64encode
-        if len(record) <= _SLICE:
-            self.spool.write(start + escape(record) + end)
-            return
-        # In slices, since JSON may take six times the bytes of a record.
-        self.spool.write(start)
+        spool.write(start)
         for place in range(0, len(record), _SLICE):
-            self.spool.write(escape(record[place : place + _SLICE]))
-        self.spool.write(end)
+            spool.write(escape(record[place : place + _SLICE]))
+        spool.write(end)
 
 
 class _JsonText:

@@ -11,7 +11,7 @@ from edxorg.lib.tables.row_reader import Reject, RowReader
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edxorg.lib.tables.chunks import Chunk, LongLine
     from edxorg.lib.tables.detection import DetectedDialect
@@ -94,8 +94,7 @@ class RecordRouter:
                     if len(record) > RECORD_LIMIT:
                         batch.rejects[index] = Reject(RejectReason.OVERSIZED, self._layout.tabs)
             self.records += len(batch.records)
-            simple = not (batch.rejects or batch.big or self._short or (self._last and self._last.dialect))
-            (self._pass if simple else self._sort)(batch)
+            self._sort(batch)
         self._line += chunk.line_count
 
     def take_long_line(self, line: LongLine) -> None:
@@ -152,50 +151,56 @@ class RecordRouter:
             self._rejects.add_oversized(self._oversized.line, self._oversized.content)
             self._oversized = None
 
-    def _pass(self, batch: Batch) -> None:
-        """Write good records only, all but the last."""
-        records = batch.records
-        if not records:
-            return
-        for place, (writer, rows) in enumerate(zip(self._writers, batch.versions, strict=True)):
-            if self._last is None:
-                writer.write(records[:-1], rows[:-1])
-            else:
-                writer.write([self._last.record, *records[:-1]], [self._last.texts[place], *rows[:-1]])
-        self._last = _Row(self._line + batch.starts[-1], records[-1], tuple(rows[-1] for rows in batch.versions), None)
-
     def _sort(self, batch: Batch) -> None:
         """Tell good records from bad, and look at their neighbours."""
-        good: list[_Row] = []
-        lines = (self._line + start for start in batch.starts)
-        texts = zip(*batch.versions, strict=True)
-        for index, (line, record, versions) in enumerate(zip(lines, batch.records, texts, strict=True)):
-            row = _Row(line, record, versions, batch.big.get(index))
-            reject = batch.rejects.get(index)
-            if reject is None:
-                if self._end_short_lines():
-                    self._rejects.add(line, RejectReason.NEIGHBOUR, record)
+        done = 0
+        for start, end in _runs(sorted(batch.rejects)):
+            self._pass(batch, done, start)
+            self._set_aside(batch, start, end)
+            done = end
+        self._pass(batch, done, len(batch.records))
+
+    def _pass(self, batch: Batch, start: int, end: int) -> None:
+        """Write good records, all but the last."""
+        if start < end and self._end_short_lines():
+            self._rejects.add(RejectReason.NEIGHBOUR, [(self._line + batch.starts[start], batch.records[start])])
+            start += 1
+        if start == end:
+            return
+        if batch.big or (self._last and self._last.dialect):
+            before = [self._last] if self._last else []
+            self._write(before + [self._row(batch, place) for place in range(start, end - 1)])
+        else:
+            records = batch.records[start : end - 1]
+            for version, (writer, rows) in enumerate(zip(self._writers, batch.versions, strict=True)):
+                if self._last is None:
+                    writer.write(records, rows[start : end - 1])
                 else:
-                    if self._last is not None:
-                        good.append(self._last)
-                    self._last = row
-                continue
-            if good:
-                self._write(good)
-                good = []
+                    writer.write([self._last.record, *records], [self._last.texts[version], *rows[start : end - 1]])
+        self._last = self._row(batch, end - 1)
+
+    def _row(self, batch: Batch, place: int) -> _Row:
+        texts = tuple(rows[place] for rows in batch.versions)
+        return _Row(self._line + batch.starts[place], batch.records[place], texts, batch.big.get(place))
+
+    def _set_aside(self, batch: Batch, start: int, end: int) -> None:
+        """Write bad records."""
+        for reject, group in groupby(range(start, end), key=batch.rejects.__getitem__):
+            places = list(group)
             if reject.tabs < self._layout.tabs:
                 if self._short is None:
                     self._short = _ShortLines(self._last)
                     self._last = None
-                self._short.tabs += reject.tabs
+                self._short.tabs += reject.tabs * len(places)
             else:
                 self._end_short_lines()
                 self._flush()
+            records = [(self._line + batch.starts[place], batch.records[place]) for place in places]
             if reject.reason is RejectReason.OVERSIZED:
-                self._rejects.add_oversized(line, _spooled(record))
+                for line, record in records:
+                    self._rejects.add_oversized(line, _spooled(record))
             else:
-                self._rejects.add(line, reject.reason, record)
-        self._write(good)
+                self._rejects.add(reject.reason, records)
 
     def _end_short_lines(self) -> bool:
         """Decide about the row before a run of short lines; returns whether the row after it must go too."""
@@ -206,7 +211,7 @@ class RecordRouter:
         torn = tabs != self._layout.tabs
         if before is not None:
             if torn:
-                self._rejects.add(before.line, RejectReason.NEIGHBOUR, before.record)
+                self._rejects.add(RejectReason.NEIGHBOUR, [(before.line, before.record)])
             else:
                 self._write([before])
         return torn
@@ -225,6 +230,19 @@ class RecordRouter:
                     continue
                 for row in together:
                     writer.write_big(row.record, self._reader.values(row.record, dialect, version))
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where those that follow one another start and end."""
+    start = end = 0
+    for place in places:
+        if place != end:
+            if start < end:
+                yield start, end
+            start = place
+        end = place + 1
+    if start < end:
+        yield start, end
 
 
 def _spooled(record: bytes) -> Spool:

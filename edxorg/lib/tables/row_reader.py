@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tables import grammar
 from edxorg.lib.tables.chunks import BIG
+from edxorg.lib.tables.grammar import OPEN
 from edxorg.lib.tables.model import Dialect, RejectReason
 from edxorg.lib.tables.output import is_utf8
 
@@ -62,8 +63,12 @@ class RowReader:
         starts = escaped.starts if escaped else range(len(records))
         rows = escaped.rows if escaped else records.copy()
         batch = Batch([], [], [[] for _ in self._versions])
+        if escaped:
+            others, rejects = escaped.others, _misfits(escaped.unfit, chunk.tabs)
+        else:
+            others, rejects = self._write_simple_rows(chunk, rows)
         done = 0
-        for place in escaped.others if escaped else self._write_simple_rows(chunk, rows):
+        for place in others:
             if place < done:
                 continue
             self._take(batch, starts[done:place], records[done:place], rows[done:place])
@@ -78,6 +83,10 @@ class RowReader:
             for version, row in zip(batch.versions, self._write(record), strict=True):
                 version.append(row)
         self._take(batch, starts[done : len(records)], records[done:], rows[done:])
+        if len(batch.records) == len(records):
+            batch.rejects.update(rejects)
+        else:  # some have more lines than one
+            batch.rejects.update((i, rejects[start]) for i, start in enumerate(batch.starts) if start in rejects)
         if not is_utf8(chunk.data):
             for index, raw in enumerate(batch.records):
                 if index not in batch.rejects and not is_utf8(raw):
@@ -91,34 +100,76 @@ class RowReader:
             return [grammar.decode(value) for value in values]
         return values
 
-    def _write_simple_rows(self, chunk: Chunk, rows: list[bytes]) -> Iterable[int]:
-        """Put rows in the places of lines that are easily read; returns the places of the others, in order.
+    def _write_simple_rows(self, chunk: Chunk, rows: list[bytes]) -> tuple[Iterable[int], dict[int, Reject]]:
+        """Put rows in the places of lines that are easily read.
 
         A line that is in no list of `chunk.by_quoting`, or in that of JSON, is the row as it stands, in all readings.
+
+        Returns:
+            The places of lines that are not, in order, and why lines that are easily read, too, become no rows.
         """
         bare, _, wrapped, needless, *_ = chunk.by_quoting
-        others = chunk.by_quoting.needs_slow_path()
+        others, rejects = self._write_strange_rows(chunk, rows)
         if len(self._versions) > 1 and self._dialect is not Dialect.QUOTED and b"\\" in chunk.data:
             others += [i for i, line in enumerate(rows) if b"\\" in line]
         if self._base is Dialect.ESCAPED:
             if chunk.pairs.others:
-                return range(len(rows))
+                return [i for i in range(len(rows)) if i not in rejects], rejects
             if chunk.pairs.separators:
                 others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
         if self._dialect is Dialect.QUOTED:
             for index, first in needless:
                 start, content, end = _around(rows[index], first)
                 rows[index] = start + content[1:-1] + end
-            others += [index for index, _ in bare]
-            return sorted(others)
-        if self._dialect is Dialect.MIXED:
-            others += [index for index, _ in wrapped + needless]
-        else:
+            return sorted(others), rejects
+        if self._dialect is not Dialect.MIXED:
             bare = bare + wrapped + needless
         for index, first in bare:
             start, content, end = _around(rows[index], first)
             rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
-        return sorted(others)
+        return sorted(others), rejects
+
+    def _write_strange_rows(self, chunk: Chunk, rows: list[bytes]) -> tuple[list[int], dict[int, Reject]]:
+        """The same for what `chunk.by_quoting` calls strange, and for what is no row because of its quotes; in no order.
+
+        A table may be made of nothing else, and reading that record by record takes ten times as long.
+        """
+        bare, _, wrapped, needless, loose, other, irregular = chunk.by_quoting
+        in_quotes = [index for index, _ in wrapped + needless] if self._dialect is Dialect.MIXED else []
+        unsettled = chunk.pairs.separators or (in_quotes and chunk.pairs.others)
+        if not chunk.is_simple or (self._base is Dialect.ESCAPED and unsettled):
+            return chunk.by_quoting.needs_slow_path() + in_quotes, {}
+        lines = chunk.lines
+        plain = chunk.by_quoting.needs_slow_path()
+        others: list[int] = []
+        rejects: dict[int, Reject] = {}
+        if self._dialect is Dialect.QUOTED:
+            bad = [*loose, *(index for index, _ in bare), *(i for i in other if chunk.spans.get(i, OPEN) <= 0)]
+            tabs = {index: lines[index].count(b"\t") for index in bad}
+            reasons = {count: Reject(RejectReason.QUOTES, count) for count in set(tabs.values())}
+            rejects = {index: reasons[count] for index, count in tabs.items()}
+            for index in chunk.regular:
+                rows[index] = grammar.regular_row(rows[index])
+            others = [index for index, span in chunk.spans.items() if span > 0 and index not in chunk.regular]
+            plain = irregular
+        elif self._dialect is Dialect.MIXED:
+            covered = chunk.covered
+            ambiguous = {index for index in chunk.regular if not grammar.may_hold_json(lines[index])}
+            ambiguous = ambiguous.union(in_quotes) - covered
+            rejects = dict.fromkeys(ambiguous, Reject(RejectReason.AMBIGUOUS, chunk.tabs))
+            others = [index for index, span in chunk.spans.items() if span > 0 and index not in ambiguous]
+            others += covered.intersection(plain + in_quotes)
+            plain = list(set(plain).difference(ambiguous, others))
+        tabs = {index: lines[index].count(b"\t") for index in plain}
+        rejects |= _misfits({index: count for index, count in tabs.items() if count != chunk.tabs}, chunk.tabs)
+        for index in plain:
+            if index in rejects:
+                continue
+            if grammar.may_hold_json(lines[index]):
+                others.append(index)
+            else:
+                rows[index] = grammar.row(lines[index].split(b"\t"))
+        return others, rejects
 
     def _take(self, batch: Batch, starts: Sequence[int], records: list[bytes], rows: list[bytes]) -> None:
         """Records whose rows are known; where escapes are undone, those without any."""
@@ -154,6 +205,13 @@ class RowReader:
         if record.reason or len(record.raw) >= BIG:
             return [b""] * len(self._versions)
         return [grammar.row(self.values(record.raw, record.dialect, version)) for version in self._versions]
+
+
+def _misfits(found: dict[int, int], tabs: int) -> dict[int, Reject]:
+    """Why records do not fit, by their places, given how many TABs end a field in each."""
+    few, many = RejectReason.TOO_FEW_FIELDS, RejectReason.TOO_MANY_FIELDS
+    reasons = {count: Reject(few if count < tabs else many, count) for count in set(found.values())}
+    return {place: reasons[count] for place, count in found.items()}
 
 
 def _with_nulls_empty(row: bytes) -> bytes:
