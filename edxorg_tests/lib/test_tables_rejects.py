@@ -120,6 +120,19 @@ class TestTooMany:
         assert (ended.output, ended.report.records_in) == (None, ended.report.rows_out + len(ended.rejects))
 
 
+def test_a_small_table_without_one_good_row_ends_early() -> None:
+    bad = [b"x"] * 60_000
+    got = convert([table(*bad)])
+    assert "records had been set aside" in (got.problem or "")
+    assert 8_000 < got.report.records_in < 12_000
+    assert got.report.rejected.total() == got.report.records_in
+
+
+def test_a_small_table_with_a_good_row_is_read_to_its_end() -> None:
+    got = convert([table(b"1\ta\tb", *[b"1\t2\t3\t4"] * 7_900, b"2\ta\tb", *[b"1\t2\t3\t4"] * 7_900)])
+    assert (got.problem, got.report.rows_out, got.report.rejected.total()) == (None, 2, 15_800)
+
+
 class TestTooShort:
     @pytest.mark.parametrize(("header", "row"), [(b"id", b"x"), (b"id\ttext", b'1\t"a""b'), (b"id\ttext", b'""\t""')])
     def test_a_table_of_very_short_rows_ends_early(

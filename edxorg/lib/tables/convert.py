@@ -10,6 +10,7 @@ from edxorg.lib.tables.detection import DetectedDialect, Tally
 from edxorg.lib.tables.header import HeaderError
 from edxorg.lib.tables.model import (
     RECORD_LIMIT,
+    SHORTEST_RECORDS,
     ConvertedTable,
     CourseColumns,
     Dialect,
@@ -31,16 +32,13 @@ WINDOW: Final = 8 << 20
 WINDOW_LINES: Final = 1 << 17
 """Lines after which it is chosen, too. They are as good evidence, and 8 MiB of line ends alone would take minutes."""
 
-MAX_REJECTS: Final = ((9, 100_000), (1, 1_000_000))
-"""How many rejected records there may be for each row, and how many whatever the rows; each takes some 20 µs and 60
-bytes. A table of which every tenth record is good, or that has fewer records, is read to its end, as is one of any size
-of which half the records are good."""
+MAX_REJECTS: Final = ((8_000, 8_000), (9, 100_000), (1, 1_000_000))
+"""How many rejected records there may be for each row, and how many whatever the rows; each takes some 60 bytes. Thus a
+table ends early if none of its first 8,000 records is good. If every tenth is good it is read to its end, unless it is
+very large, and if half of them are, whatever its size."""
 
-SHORTEST_RECORDS: Final = 12
 MAX_SHORT_RECORDS: Final = 500_000
-"""Bytes of a table's records on average, line end included, below which it is no table once it has this many: half a
-million rows of three numbers take 15 bytes each. Shorter ones cost ten times as much for each byte as a table's rows,
-and become 15 times as much output."""
+"""Records of less than `SHORTEST_RECORDS` bytes on average, after which reading ends."""
 
 _SHORT_LINE: Final = 64
 """Bytes. Lists of shorter lines take more room than the lines."""
@@ -196,7 +194,7 @@ class _Conversion:
         self._choice = detected
         self._delivery.choose(detected)
         held, self._held = self._held, []
-        while held:
+        while held and not self.is_hopeless:
             self._deliver(held.pop(0))
         return detected
 

@@ -31,8 +31,8 @@ HEADER_LIMIT: Final = 1 << 20
 """Bytes. MySQL's 4,096 columns with names of 64 characters, in UTF-8, are not more."""
 
 SHORT_LINES: Final = 2048
-"""Lines, if they are shorter than `SHORTEST_RECORDS`, that are looked at together: no table is made of them, and nothing
-can end its reading within a chunk."""
+"""Lines that are looked at together if they are shorter than `SHORTEST_RECORDS`, as in no table: reading ends between
+chunks only."""
 
 LINES_LIMIT: Final = 1 << 16
 """Lines. A record of more is treated as one over `RECORD_LIMIT`: a line costs some 50 bytes besides its own."""

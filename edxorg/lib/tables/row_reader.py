@@ -63,6 +63,7 @@ class RowReader:
         starts = escaped.starts if escaped else range(len(records))
         rows = escaped.rows if escaped else records.copy()
         batch = Batch([], [], [[] for _ in self._versions])
+        others: Iterable[int]
         if escaped:
             others, rejects = escaped.others, _misfits(escaped.unfit, chunk.tabs)
         else:
@@ -83,14 +84,10 @@ class RowReader:
             for version, row in zip(batch.versions, self._write(record), strict=True):
                 version.append(row)
         self._take(batch, starts[done : len(records)], records[done:], rows[done:])
-        if len(batch.records) == len(records):
-            batch.rejects.update(rejects)
-        else:  # some have more lines than one
-            batch.rejects.update((i, rejects[start]) for i, start in enumerate(batch.starts) if start in rejects)
+        has_only_lines = len(batch.records) == len(records)
+        batch.rejects.update(rejects if has_only_lines else _by_record(rejects, batch.starts))
         if not is_utf8(chunk.data):
-            for index, raw in enumerate(batch.records):
-                if index not in batch.rejects and not is_utf8(raw):
-                    batch.rejects[index] = Reject(RejectReason.INVALID_UTF8, chunk.tabs)
+            batch.rejects.update(_not_utf8(batch, chunk.tabs))
         return batch
 
     def values(self, record: bytes, dialect: Dialect, version: int) -> list[bytes]:
@@ -130,9 +127,10 @@ class RowReader:
         return sorted(others), rejects
 
     def _write_strange_rows(self, chunk: Chunk, rows: list[bytes]) -> tuple[list[int], dict[int, Reject]]:
-        """The same for what `chunk.by_quoting` calls strange, and for what is no row because of its quotes; in no order.
+        """Do the same for lines that need the slow path, and for those that are no rows because of their quotes.
 
-        A table may be made of nothing else, and reading that record by record takes ten times as long.
+        The places are in no order. A table may be made of nothing but such lines, and reading them one by one takes ten
+        times as long.
         """
         bare, _, wrapped, needless, loose, other, irregular = chunk.by_quoting
         in_quotes = [index for index, _ in wrapped + needless] if self._dialect is Dialect.MIXED else []
@@ -205,6 +203,16 @@ class RowReader:
         if record.reason or len(record.raw) >= BIG:
             return [b""] * len(self._versions)
         return [grammar.row(self.values(record.raw, record.dialect, version)) for version in self._versions]
+
+
+def _by_record(rejects: dict[int, Reject], starts: Sequence[int]) -> dict[int, Reject]:
+    """Return the rejects by the place of the record instead of its first line."""
+    return {place: rejects[start] for place, start in enumerate(starts) if start in rejects}
+
+
+def _not_utf8(batch: Batch, tabs: int) -> dict[int, Reject]:
+    reject = Reject(RejectReason.INVALID_UTF8, tabs)
+    return {place: reject for place, raw in enumerate(batch.records) if place not in batch.rejects and not is_utf8(raw)}
 
 
 def _misfits(found: dict[int, int], tabs: int) -> dict[int, Reject]:

@@ -253,6 +253,7 @@ HOSTILE = {
     "pax digits": (lambda: [START, pax(("size", "9" * 5000)), member("x")], "where a number belongs"),
     "a negative size": (lambda: [START, pax(("size", "-1")), member("x")], "where a number belongs"),
     "a size with a space": (lambda: [START, pax(("size", " 1")), member("x")], "where a number belongs"),
+    "many short pax records": (lambda: [START, pax(*[("a", "")] * 100), member("x")], "shorter pax records"),
     "a record without a length": (lambda: [START, member("x", b"path=a\n", b"x"), member("x")], "malformed pax"),
     "a record that is longer": (lambda: [START, member("x", b"99 path=a\n", b"x"), member("x")], "malformed pax"),
     "a record of no length": (lambda: [START, member("x", b"0 path=a\n", b"x"), member("x")], "malformed pax"),

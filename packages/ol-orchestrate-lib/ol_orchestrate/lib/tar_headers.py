@@ -21,8 +21,9 @@ _LONGEST_LENGTH = 20
 """Bytes of the length of a pax record, with the space after it."""
 _FEW_RECORDS = 64
 _SHORT_RECORD = 16
-"""Bytes of a pax header's records on average, below which no program wrote them once there are more than a few: an owner
-or a time alone has 13 to 30. Each takes half a microsecond, however short."""
+"""Bytes of a pax header's records on average, below which no program wrote them once there are more than a few.
+
+An owner or a time alone has 13 to 30. Each record takes half a microsecond, however short it is."""
 
 
 def is_header(block: bytes) -> bool:
