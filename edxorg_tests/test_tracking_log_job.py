@@ -434,6 +434,8 @@ def test_two_runs_at_the_same_time_both_end_well(
     undisturbed: tuple[Path, tuple[dict[str, bytes], str]], tmp_path: Path
 ) -> None:
     copy_log(undisturbed, tmp_path)
+    with location_in(tmp_path) as location:
+        location.versions()  # makes Dagster's tables, which two processes cannot do at the same time
     other = start_run(tmp_path)
     assert state_after_run(tmp_path) == undisturbed[1]
     assert other.wait() == 0
