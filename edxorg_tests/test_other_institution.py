@@ -88,7 +88,7 @@ def test_another_institution_in_production_tries_no_address_of_mit(
             for job in repository.get_all_jobs():
                 partition = None
                 if isinstance(job.partitions_def, dg.DynamicPartitionsDefinition):
-                    partition = files.get(str(job.partitions_def.name), "delftx-prod-events-2024-01-31.log.gz.gpg")
+                    partition = files.get(str(job.partitions_def.name), "delftx-prod-events-2024-01-31.log.gz")
                     instance.add_dynamic_partitions(str(job.partitions_def.name), [partition])
                 if not job.name.startswith("__"):
                     run = job.execute_in_process(instance=instance, partition_key=partition, raise_on_error=False)

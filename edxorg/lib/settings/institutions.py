@@ -94,7 +94,7 @@ def _of_another(institution: str, environment: str, given: Mapping[str, Any]) ->
     return {
         # As edX names what it makes.
         "archive_name": f"{institution}-{{date}}.zip",
-        "tracking_log_name": f"{institution}-{{site}}-events-{{date}}.log.gz.gpg",
+        "tracking_log_name": [f"{institution}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": join_url(str(landing_zone), REPORTS),
     }
