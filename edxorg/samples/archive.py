@@ -30,7 +30,7 @@ _ROWS_PER_LEARNER: Final = 37
 
 _BYTES_PER_ROW: Final = 300
 _BYTES_PER_COURSE: Final = 172_000
-"""What a course takes however few rows it has: its XML, its structure, and the tar headers of its tables."""
+"""Bytes of a course without rows: its XML, its structure, and the tar headers of its tables."""
 
 _FEWEST_COURSES: Final = 10
 _DAYS: Final = 28
@@ -38,14 +38,14 @@ _COMPRESSION: Final = 1
 
 
 class SampleScale(NamedTuple):
-    """How large a sample is: arguments of `write_sample_archive`."""
+    """The size of a sample: arguments of `write_sample_archive`."""
 
     courses: int
     rows_per_course: int
 
 
 def scale_for(bytes_unpacked: int) -> SampleScale:
-    """How many courses of which size make an archive of about so many bytes before compression.
+    """Return the number and size of courses that make an archive of about so many bytes before compression.
 
     Small archives have at least ten small courses, so that most oddities are in them; the smallest takes 1.8 MB.
     """
@@ -66,19 +66,19 @@ def write_sample_archive(
 ) -> ArchiveTruth:
     """Write the last package of a university of four weeks, with broken rows and stray members.
 
-    With 120 courses of the usual size it has 5,222 members, about 2 million rows and 600 MB, 100 MB compressed.
+       With 120 courses of the usual size it has 5,222 members, about 2 million rows and 600 MB, 100 MB compressed.
 
     Args:
-        out: The file; there only when it is complete, and replaced if it exists.
-        courses: The number of courses, at least 1.
-        seed: The seed of the university.
-        rows_per_course: Rows of a course's tables, on average.
-        huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
-            it has at least this size.
-        progress: Called with what was written so far, after each piece.
+           out: The file; there only when it is complete, and replaced if it exists.
+           courses: The number of courses, at least 1.
+           seed: The seed of the university.
+           rows_per_course: Rows of a course's tables, on average.
+           huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
+               it has at least this size.
+    progress: Called after each piece, with the truth so far.
 
     Raises:
-        OSError: The file cannot be written.
+           OSError: The file cannot be written.
     """
     university = University(
         seed=seed,
@@ -102,12 +102,12 @@ def write_archive(
     """Write a package as `tar.gz`; nothing of it is held in memory whole.
 
     Args:
-        out: The file; there only when it is complete, and replaced if it exists.
-        package: The package.
-        progress: Called with what was written so far, after each piece.
+           out: The file; there only when it is complete, and replaced if it exists.
+           package: The package.
+    progress: Called after each piece, with the truth so far.
 
     Raises:
-        OSError: The file cannot be written.
+           OSError: The file cannot be written.
     """
     partial = out.with_name(f"{out.name}.part")
     try:
@@ -129,7 +129,7 @@ def write_archive(
 
 
 class _Tar:
-    """Writes the members as they come."""
+    """Writes the members one after the other."""
 
     def __init__(self, packed: BinaryIO, truth: ArchiveTruth, progress: Callable[[ArchiveTruth], None] | None) -> None:
         self._packed, self._truth, self._progress = packed, truth, progress
@@ -144,7 +144,7 @@ class _Tar:
         self._write(bytes(-member.size % tarfile.BLOCKSIZE))
 
     def end(self) -> None:
-        """Write what marks the end of a tar, which is a whole number of records long."""
+        """Write the end mark of a tar, which is a whole number of records long."""
         end = 2 * tarfile.BLOCKSIZE
         self._write(bytes(end + -(self._truth.bytes_unpacked + end) % tarfile.RECORDSIZE))
 

@@ -1,6 +1,6 @@
 """The rows of open response assessments, as edx-submissions and edx-ora2 keep them.
 
-A learner submits an answer once, and then assesses the answer that was submitted before it; whoever is the first finds
+A learner submits an answer once, and then assesses the answer that was submitted before it; the first learner finds
 none. The instructor assesses each answer 20 hours later, which makes its score.
 """
 
@@ -25,17 +25,17 @@ _PEER_BEGINS_AFTER: Final = 5 * 60 * times.SECOND
 _PEER_ENDS_AFTER: Final = 20 * 60 * times.SECOND
 _STEPS: Final = ("peer", "staff")
 _STAFF, _PEER = 0, 1
-"""What makes the ids of assessments even or odd."""
+"""Added to the ids of assessments, which makes them even or odd."""
 
 _FEEDBACK_EVERY: Final = 3
 _TRAINED_EVERY: Final = 2
 
 
 class AddRow(Protocol):
-    """Takes a row of a table by its values."""
+    """Adds a row to a table by its values."""
 
     def __call__(self, table: str, **values: object) -> None:
-        """Add it."""
+        """Add a row."""
 
 
 class _Submission(NamedTuple):
@@ -51,7 +51,7 @@ class AssessmentRows:
     """Writes the rows of one course."""
 
     def __init__(self, course: Course, instructor: Learner, until: int, prose: Prose, add: AddRow) -> None:
-        """Write rows with `add`, of what had happened before a time."""
+        """Write rows of the state before a time with `add`."""
         self._course, self._until, self._prose, self._add = course, until, prose, add
         self._rubric = 1 + course.index
         self._scorer = anonymous_id(instructor.user_id(course.site), course)
@@ -59,7 +59,7 @@ class AssessmentRows:
         self._submissions: list[_Submission] = []
 
     def add_course(self) -> None:
-        """The rubric and the training example."""
+        """Add the rubric and the training example."""
         course, phrases, remarks = self._course, self._prose.phrases, self._prose.remarks
         digits = invented.hex_of("rubric", course.partition)
         self._add("assessment_rubric", id=self._rubric, content_hash=digits, structure_hash=digits)
@@ -102,7 +102,7 @@ class AssessmentRows:
         self._add("assessment_assessmentfeedbackoption", id=self._feedback_option, text=phrases[0])
 
     def add(self, enrollment: Enrollment, submission: Action) -> None:
-        """A submission, and its assessment if that was made in time."""
+        """Add a submission, and its assessment if that was made in time."""
         at, item = submission.at, self._item()
         uuid = submission_uuid(enrollment, submission.block)
         student = anonymous_id(enrollment.user_id, self._course)
@@ -147,13 +147,13 @@ class AssessmentRows:
         self._submissions.append(_Submission(at, number, enrollment.user_id, uuid))
 
     def end(self) -> None:
-        """The learners' assessments of each other, in the order of time, in which a later package has them too."""
+        """Add the learners' assessments of each other, in the order of time, which is the same in later packages."""
         answers = sorted(self._submissions)
         for this, author, scorer in zip(answers, [None, *answers], [*answers[1:], None], strict=False):
             self._add_peer_rows(this, author, scorer)
 
     def _add_peer_rows(self, this: _Submission, author: _Submission | None, scorer: _Submission | None) -> None:
-        """What a learner did who assessed an author's answer, and whose own was assessed by a scorer."""
+        """Add the rows of a learner who assessed an author's answer, and whose own was assessed by a scorer."""
         done = None if author is None else this.at + _PEER_ENDS_AFTER
         graded = None if scorer is None else scorer.at + _PEER_ENDS_AFTER
         self._add_step(this.number, "peer", done, graded)
@@ -198,11 +198,11 @@ class AssessmentRows:
         )
 
     def _text(self, at: int | None) -> str:
-        """A time as tables have it, if it was before the package."""
+        """Return a time as tables have it, if it was before the package."""
         return NULL if at is None or at >= self._until else times.mysql(at)
 
     def _add_assessment(self, assessment: int, kind: str, uuid: str, at: int, scorer: str) -> list[int]:
-        """An assessment, and the points for each criterion."""
+        """Add an assessment, and return the points for each criterion."""
         points = [int(digit, 16) % _OPTIONS for digit in invented.hex_of("points", assessment)[:_CRITERIA]]
         self._add(
             "assessment_assessment",
@@ -226,7 +226,7 @@ class AssessmentRows:
         return points
 
     def _add_score(self, enrollment: Enrollment, uuid: str, at: int) -> None:
-        """The instructor's assessment, the score that it makes, and now and then what the learner says to it."""
+        """Add the instructor's assessment, its score, and now and then the learner's feedback."""
         number = enrollment.id
         assessment = _STAFF + 2 * number
         points = self._add_assessment(assessment, "ST", uuid, at, self._scorer)

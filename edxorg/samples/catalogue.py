@@ -1,4 +1,4 @@
-"""The catalogue of the university, as the Discovery API describes courses, their runs and programs.
+"""The catalogue of the university: courses, their runs and programs in the form of the Discovery API.
 
 Courses of the packages come first. The others ended more than three years ago, so the exporter leaves them out.
 """
@@ -48,13 +48,13 @@ class Catalogue:
 
     @classmethod
     def of(cls, university: University) -> Catalogue:
-        """The whole catalogue: all that is in the packages, and some more."""
+        """Return a catalogue of all courses in the packages, and some more."""
         own = sum(course.in_catalogue for course in university.all_courses())
         return cls(university, own + _COURSES_BESIDES, PROGRAMS)
 
     @cached_property
     def courses(self) -> list[Record]:
-        """Answers of `/api/v1/catalogs/…/courses/`."""
+        """Return the records of `/api/v1/catalogs/…/courses/`."""
         listed = [course for course in self.university.all_courses() if course.in_catalogue]
         return [
             self._course(number, listed[number] if number < len(listed) else None)
@@ -63,11 +63,11 @@ class Catalogue:
 
     @cached_property
     def programs(self) -> list[Record]:
-        """Answers of `/api/v1/programs/`."""
+        """Return the records of `/api/v1/programs/`."""
         return [self._program(number) for number in range(self.program_count)]
 
     def packed_courses(self, number: int) -> tuple[Course, ...]:
-        """The courses of a program that are in the packages: all that it has, or none."""
+        """Return the courses of a program that are in the packages: all that it has, or none."""
         programs = self.university.programs
         return programs[number] if number < len(programs) else ()
 
@@ -192,7 +192,7 @@ def _person(rng: Random, name: str) -> Record:
 
 
 def _owners(rng: Random, organization: str) -> list[str]:
-    """The organization, and now and then another one of its house."""
+    """Return the organization, and now and then a second one of the same institution."""
     return [organization, f"{organization}T"] if rng.random() < 1 / 3 else [organization]
 
 

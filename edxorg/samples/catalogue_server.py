@@ -1,4 +1,4 @@
-"""A small server on this machine that answers like the Discovery API, with an invented catalogue."""
+"""Serves an invented catalogue on this machine in the way of the Discovery API."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class SampleCatalogue:
         url: Address of the server, without a trailing slash; tokens are issued at `{url}/oauth2/access_token`.
         client_id: The one OAuth client's id.
         client_secret: Its secret.
-        programs: What `/api/v1/programs/` lists; changes show in the next answer.
-        courses: What `/api/v1/catalogs/{number}/courses/` lists; changes show in the next answer.
-        number: The catalogue's.
+        programs: Records of `/api/v1/programs/`; changes show in the next response.
+        courses: Records of `/api/v1/catalogs/{number}/courses/`; changes show in the next response.
+        number: Number of the catalogue.
     """
 
     url: str
@@ -58,7 +58,7 @@ def serve_sample_catalogue(
         programs: The number of programs.
         courses: The number of courses, each with one to seven runs.
         seed: The same numbers and seed give the same records.
-        number: The catalogue's.
+        number: Number of the catalogue.
     """
     university = University(seed=seed, courses=min(courses, _MAX_PACKED))
     with serve_catalogue(Catalogue(university, courses, programs), number) as served:
@@ -119,13 +119,13 @@ def _handler_of(catalogue: SampleCatalogue) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's signature
-            """Say nothing: the demo has its own progress."""
+            """Print nothing: the demo has its own progress."""
 
     return Handler
 
 
 def _page(records: list[dict[str, Any]], url: str, query: dict[str, list[str]]) -> dict[str, Any]:
-    """A page by `limit` and `offset`, as the Discovery API makes them where no page number is asked for."""
+    """Return a page by `limit` and `offset`, as the Discovery API does for requests without a page number."""
     limit, offset = (int(query.get(name, [str(default)])[0]) for name, default in (("limit", PAGE_SIZE), ("offset", 0)))
 
     def link(start: int) -> str:

@@ -1,4 +1,4 @@
-"""The export of one course of a university, of any size: with static files, as Studio writes it."""
+"""Writes the export of one course of a university, of any size, with static files as Studio has them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SampleCourseSummary:
     Attributes:
         course_key: The key of the course.
         blocks: Blocks by category, the course itself included.
-        xml_files: Files of XML; some problems stand inline, in that of their vertical.
+        xml_files: Files of XML; some problems stand inline, in the file of their vertical.
         static_assets: Files that are neither XML nor settings, and not in `static/`.
         bytes_unpacked, bytes_compressed: Sizes of the file.
     """
@@ -47,9 +47,9 @@ def write_sample_course_xml(out: Path, *, blocks: int, seed: int, static_bytes: 
 
     Args:
         out: A `.xml.tar.gz`; replaced if it exists.
-        blocks: How many blocks the course has, itself included; at least 1. All are in memory.
+        blocks: Number of blocks, the course itself included; at least 1. All are in memory.
         seed: The seed of the university.
-        static_bytes: How many bytes of static files to add, half of them in `static/`. They do not compress.
+        static_bytes: Bytes of static files to add, half of them in `static/`. They do not compress.
 
     Raises:
         OSError: The file cannot be written.

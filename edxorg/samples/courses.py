@@ -35,7 +35,7 @@ _WITH_ASSESSMENT_EVERY: Final = 5
 
 
 class Site(StrEnum):
-    """Where a course runs; each site has its own accounts."""
+    """The site that a course runs on; each has its own accounts."""
 
     PROD = "prod"
     EDGE = "edge"
@@ -81,14 +81,14 @@ class Course:
     """A course run on one site.
 
     Attributes:
-        index: Counts the courses of a university from 0; what is special about a course follows from it.
+        index: Counts the courses of a university from 0, and decides the peculiarities of a course.
         organization, number, run: The parts of the course key.
         site: The site it runs on.
         environment: The exporter's name for that site in the names of files.
-        slashes: Whether its key is of the older style, `MITx/8.01x/2012_Fall`.
+        slashes: True if its key is of the older style, `MITx/8.01x/2012_Fall`.
         ccx: The number of a CCX section, or none.
         instructor: The name of its instructor.
-        self_paced: Whether it is; the other courses have dates for all.
+        self_paced: False if the course has dates for all learners.
         start, end: Its first and last day.
         root: The course block.
     """
@@ -120,12 +120,12 @@ class Course:
 
     @property
     def in_catalogue(self) -> bool:
-        """Whether the catalogue lists it, and programs can have it: no course on Edge, and no CCX section."""
+        """True if the catalogue lists it, and programs can have it: no course on Edge, and no CCX section."""
         return self.site is Site.PROD and self.ccx is None
 
     @property
     def ambiguous(self) -> bool:
-        """Whether the file names of this course can be taken apart in more than one way."""
+        """True if the file names of this course can be taken apart in more than one way."""
         return any("-" in part for part in (self.organization, self.number, self.run))
 
     @cached_property
@@ -245,7 +245,7 @@ class Course:
 
 
 def _first_blocks(block: Block, more: Iterator[int]) -> Block:
-    """A block with as many of those below it as can be drawn from `more`."""
+    """Return a block with as many of those below it as can be drawn from `more`."""
     children = zip(block.children, more, strict=False)
     return block._replace(children=tuple(_first_blocks(child, more) for child, _ in children))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 NULL: Final = "NULL"
-"""Stands for SQL's NULL; a text that reads so cannot be told from it."""
+"""Stands for SQL's NULL; the text `NULL` cannot be told from it."""
 
 
 def exported(text: str | None) -> str:
-    """A value as the exporter writes it: escapes of two characters."""
+    """Write a value as the exporter does: with escapes of two characters."""
     if text is None:
         return NULL
     for raw, escaped in (("\\", "\\\\"), ("\r", "\\r"), ("\t", "\\t"), ("\n", "\\n")):
@@ -18,7 +18,7 @@ def exported(text: str | None) -> str:
 
 
 def quoted(text: str | None) -> str:
-    """A value as newer packages have it in profiles: a CSV writer's minimal quotes, carriage returns as they are."""
+    """Write a value as newer packages do in profiles: with a CSV writer's minimal quotes, but bare carriage returns."""
     if text is None:
         return NULL
     text = text.replace("\t", "\\t").replace("\n", "\\n")
@@ -26,7 +26,7 @@ def quoted(text: str | None) -> str:
 
 
 def piped(text: str) -> str:
-    """A value as the program that writes `courseware_studentmodule` does: a backslash before the raw character."""
+    """Write a value as the exporter of `courseware_studentmodule` does: with a backslash before the raw character."""
     for raw in ("\\", "\t", "\n"):
         text = text.replace(raw, f"\\{raw}")
     return text

@@ -1,4 +1,4 @@
-"""The events of the tracking logs, from what learners do.
+"""Turns the actions of learners into the events of the tracking logs.
 
 Their shapes follow the public description of edX's tracking logs (docs.openedx.org, "Events in the Tracking Logs"):
 `event` is an object where the server writes it, and a JSON string, a query string or a list where a browser does.
@@ -31,9 +31,8 @@ class Arrival(NamedTuple):
     """An event that arrives at the log; its `time` is left to the log.
 
     Attributes:
-        arrives: When it arrives.
-        at: When it happened.
-        event: The event.
+        arrives: Time of its arrival.
+        at: Time at which it happened.
     """
 
     arrives: int
@@ -65,7 +64,7 @@ def session_events(university: University, enrollment: Enrollment, session: Sess
 
 
 def milestones(university: University, enrollment: Enrollment) -> Iterator[tuple[int, str]]:
-    """When events of an enrollment happen that are part of no session, and what they are."""
+    """Yield times and kinds of an enrollment's events that are part of no session."""
     if enrollment.created >= university.first:
         yield enrollment.created, "activated"
     if enrollment.upgraded is not None:
@@ -78,7 +77,7 @@ def milestones(university: University, enrollment: Enrollment) -> Iterator[tuple
 
 
 def milestone_event(university: University, enrollment: Enrollment, at: int, kind: str) -> Event | None:
-    """The event of a milestone; none, if no certificate was granted."""
+    """Return the event of a milestone; none if no certificate was granted."""
     about = {"course_id": enrollment.course.course_key, "user_id": enrollment.user_id}
     if kind == "certificate":
         progress = progress_of(university, enrollment, at)
@@ -101,7 +100,7 @@ def milestone_event(university: University, enrollment: Enrollment, at: int, kin
 
 
 def anonymous_request(university: University, site: Site, number: int) -> Event:
-    """A visitor without an account, or a crawler, at the page about a course, or at the list of courses."""
+    """Return a request of a crawler, or a visitor without an account, for a course's page or the list of courses."""
     keys = university.course_keys(site)
     key = keys[number % len(keys)] if keys else ""
     path = f"/courses/{key}/about" if key else "/courses"
@@ -167,7 +166,7 @@ class _Visitor:
         self._mobile = enrollment.learner.mobile
 
     def events(self, action: Action) -> Iterator[tuple[int, Event]]:
-        """The events of an action, and when they happened."""
+        """Yield the events of an action, each with its time."""
         at, page, block = action.at, action.page, action.block
         match action.kind:
             case "visit":

@@ -1,4 +1,4 @@
-"""All files of a university in a folder, with the truth about them: what `edxorg sample university` writes."""
+"""Writes all files of a university into a folder, with the truth about them, for `edxorg sample university`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FileToWrite:
 
 
 def files_of(university: University) -> Iterator[FileToWrite]:
-    """All files but the truth. Archives and logs stand side by side, as in MIT's folder; reports have their own."""
+    """Yield all files but the truth. Archives and logs share a folder, as at MIT; reports have one of their own."""
     catalogue = Catalogue.of(university)
     for day in university.archive_days:
         yield FileToWrite(archive_name(university, day), "archives", partial(_write_archive, university, day))
@@ -66,7 +66,7 @@ def write_university(
     """Write all files of a university, and the truth about them.
 
     Args:
-        folder: The folder; made if it is not there. Files of the same names are replaced.
+        folder: The folder; made if it is missing. Files of the same names are replaced.
         university: The story.
         started: Called with the name of each file before it is written.
 
@@ -109,7 +109,7 @@ def _write_archive(university: University, day: Any, path: Path) -> Any:  # noqa
 
 
 def _write_answer(path: Path, records: list[dict[str, Any]]) -> dict[str, int]:
-    """All records as one answer of the Discovery API."""
+    """Write all records as one response of the Discovery API."""
     answer = {"count": len(records), "next": None, "previous": None, "results": records}
     path.write_text(json.dumps(answer, indent=1) + "\n")
     runs = sum(len(record.get("course_runs", ())) for record in records)
@@ -121,7 +121,7 @@ def _write_answer(path: Path, records: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _plain(truth: Any) -> Any:  # noqa: ANN401 - any truth
-    """The same in the types of JSON; `dataclasses.asdict` makes nonsense of a `Counter`."""
+    """Convert a truth to the types of JSON; `dataclasses.asdict` cannot copy a `Counter`."""
     if is_dataclass(truth):
         return {each.name: _plain(getattr(truth, each.name)) for each in fields(truth)}
     if isinstance(truth, dict):

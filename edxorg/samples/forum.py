@@ -31,12 +31,10 @@ class Post(NamedTuple):
 
     Attributes:
         kind: `thread`, `response` to the instructor's thread, or `comment` on the instructor's response.
-        id: Its id.
         thread_id: The thread that it is in, which may be itself.
         parent_id: The response that it is a comment on, or none.
         topic: The discussion block.
-        title: Of a thread.
-        body: The text.
+        title: Title of a thread.
     """
 
     kind: str
@@ -49,7 +47,7 @@ class Post(NamedTuple):
 
 
 def post_of(university: University, enrollment: Enrollment, action: Action) -> Post:
-    """What a learner wrote."""
+    """Return the post of an action."""
     (draw,) = action.detail
     prose, course = university.prose, enrollment.course
     kind = _KINDS[draw % len(_KINDS)]
@@ -78,7 +76,7 @@ class Forum:
         """The posts that were written, by their `_type`."""
 
     def lines(self, enrollment: Enrollment, progress: Progress) -> Iterator[bytes]:
-        """What a learner wrote."""
+        """Yield the lines of a learner's posts."""
         learner = enrollment.learner_at(self._until)
         forgotten = learner.username != enrollment.learner.username
         for action in progress.posts:
@@ -91,7 +89,7 @@ class Forum:
             yield self._line(post, learner, enrollment.user_id, action.at)
 
     def end(self) -> Iterator[bytes]:
-        """The instructor's threads and answers, which count their comments."""
+        """Yield the lines of the instructor's threads and answers, which count their comments."""
         university, course = self._university, self._course
         instructor, prose = university.instructor(course), university.prose
         user = instructor.user_id(course.site)

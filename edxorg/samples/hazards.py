@@ -1,4 +1,4 @@
-"""Oddities of real files by name, which are put into a university's files on purpose.
+"""Oddities of real files by name, which writers put into a university's files on purpose.
 
 Each has one consequence, which the truth that the writers return counts: a reject with its reason, a member that is
 ignored, or nothing but a file that is harder to read.
@@ -39,7 +39,7 @@ HAZARDS: Final = {
     "repeated-keys": "event lines have the key `host` twice: rejected",
     "lone-surrogates": "event lines have half a character: rejected",
 }
-"""What each hazard does to the files."""
+"""The effect of each hazard on the files."""
 
 ORDINARY_LOG_HAZARDS: Final = frozenset(
     {"time-spellings", "late-keys", "syslog-prefix", "blank-lines", "cut-lines", "bad-times"}
@@ -57,14 +57,14 @@ _STEP: Final = 11
 
 
 class UnknownHazardError(ValueError):
-    """A name that is no hazard's."""
+    """No hazard has this name."""
 
 
 def hazards_named(names: str) -> frozenset[str]:
-    """The hazards in a list such as `ragged,late-keys`; `all` stands for all of them.
+    """Return the hazards in a list such as `ragged,late-keys`; `all` stands for all of them.
 
     Raises:
-        UnknownHazardError: One of them is none. The message names them all.
+        UnknownHazardError: A name is no hazard's. The message lists the hazards.
     """
     chosen = {name.strip() for name in names.split(",") if name.strip()}
     if "all" in chosen:
@@ -109,18 +109,18 @@ class LogHazards:
     """Puts the chosen hazards into the lines of a log, each into one line of so many."""
 
     def __init__(self, names: Collection[str], every: int) -> None:
-        """Choose hazards, and the number of lines that each strikes one of."""
+        """Choose hazards, each of which strikes one of `every` lines."""
         self._every = every
         self._turns = {
             (_FIRST_LINE + _STEP * place) % every: name for place, name in enumerate(HAZARDS) if name in names
         }
 
     def of_line(self, number: int) -> str | None:
-        """The hazard that strikes a line, counted from 0."""
+        """Return the hazard that strikes a line, counted from 0."""
         return self._turns.get(number % self._every)
 
     def time(self, name: str | None, at: int, number: int) -> str | int:
-        """The time of an event as its line spells it; if that is struck, in one way after the other."""
+        """Return the time of an event as its line spells it; a struck line takes the next of several spellings."""
         text = times.event_time(at)
         if name == "bad-times":
             return "300-01-01"
@@ -136,7 +136,7 @@ class LogHazards:
         return spellings[number // self._every % len(spellings)]
 
     def strike(self, name: str | None, line: str, at: int, truth: LogTruth) -> str:
-        """A line with a hazard, and what becomes of it."""
+        """Return a line with a hazard, and count its outcome."""
         match name:
             case "syslog-prefix":
                 truth.syslog_prefixes += 1
@@ -167,7 +167,7 @@ REJECTING: Final = frozenset({"cut-lines", "bad-times", "repeated-keys", "lone-s
 
 
 def strike_row(hazard: str, number: int, row: str, rejected: Counter[str]) -> bytes:
-    """A row of a table that a hazard strikes, counted from 0, with its line end.
+    """Return a row of a table that a hazard strikes, counted from 0, with its line end.
 
     A row that is short leaves open whether the row before or the row after it lost a part to it: both go with it.
     """

@@ -37,7 +37,7 @@ class Learner:
 
     Attributes:
         number: Counts the learners of a university from 0; instructors come after them.
-        mobile: Whether the learner watches videos in the mobile app.
+        mobile: True if the learner watches videos in the mobile app.
         joined: Seconds before the first day at which the account was made.
         logged_in: Microseconds before the first day at which the learner last had to log in.
     """
@@ -66,11 +66,11 @@ class Learner:
         return _FIRST_USER_ID[site] + self.number
 
     def retired(self) -> Learner:
-        """What the platform leaves of a learner who asked to be forgotten."""
+        """Return what the platform leaves of a learner who asked to be forgotten."""
         username = f"retired__user_{invented.hex_of('retired', self.username)}00000000"
-        nobody: dict[str, str | None] = dict.fromkeys(("name", "language", "goals", "bio", "meta"), "")
+        erased: dict[str, str | None] = dict.fromkeys(("name", "language", "goals", "bio", "meta"), "")
         unknown: dict[str, str | None] = dict.fromkeys(("gender", "year_of_birth", "education", "country"))
-        return replace(self, username=username, email=f"{username}@retired.invalid", **nobody, **unknown)  # type: ignore[arg-type]
+        return replace(self, username=username, email=f"{username}@retired.invalid", **erased, **unknown)  # type: ignore[arg-type]
 
 
 def learner_of(number: int, *, seed: int, prose: Prose) -> Learner:
@@ -103,7 +103,7 @@ def learner_of(number: int, *, seed: int, prose: Prose) -> Learner:
 
 
 def _meta(rng: Random, prose: Prose) -> str:
-    """The JSON that the platform keeps about a profile beside its columns, or nothing."""
+    """Return the JSON that the platform keeps about a profile beside its columns, or nothing."""
     draw = rng.random()
     if draw < 0.3:  # noqa: PLR2004
         return json.dumps({"old_names": [[invented.pick(rng, prose.names), "Married", "2015-03-18T04:55:31"]]})

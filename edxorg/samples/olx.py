@@ -45,12 +45,11 @@ class Export:
     """Adds files to the tar of a course, and the folders that they are in."""
 
     def __init__(self, tar: tarfile.TarFile, course: Course) -> None:
-        """Add to this tar."""
         self._tar, self._folders = tar, set[str]()
         self.root = f"{course.organization}-{course.number}-{course.run}"
 
     def add(self, path: str, size: int, content: IO[bytes]) -> None:
-        """Add a file below the root, and before it the folders that are not there yet, outer ones first."""
+        """Add a file below the root, and before it the missing folders, outer ones first."""
         parts = f"{self.root}/{path}".split("/")
         for depth in range(1, len(parts)):
             folder = "/".join(parts[:depth])
@@ -72,7 +71,7 @@ class Export:
 
 
 def _stored_gzip(data: bytes) -> bytes:
-    """A gzip file whose deflate blocks are all of the stored kind (RFC 1951, 3.2.4)."""
+    """Pack data as gzip whose deflate blocks are all of the stored kind (RFC 1951, 3.2.4)."""
     pieces = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
     for start in range(0, len(data), _STORED_BLOCK):
         block = data[start : start + _STORED_BLOCK]
@@ -83,7 +82,7 @@ def _stored_gzip(data: bytes) -> bytes:
 
 
 def files_of(course: Course, hazards: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    """Each file's path below the course's folder, and its text."""
+    """Yield each file's path below the course's folder, and its text."""
     run = "course" if "old-olx" in hazards and course.index == 0 else course.run
     yield "course.xml", _element("course", {"url_name": run, "org": course.organization, "course": course.number})
     attributes = {
@@ -118,14 +117,14 @@ def files_of(course: Course, hazards: Collection[str] = ()) -> Iterator[tuple[st
 
 
 def broken_problem(course: Course) -> Block | None:
-    """The problem whose file the hazard `broken-olx` breaks: the first with a file of its own, in the first course."""
+    """Return the problem that the hazard `broken-olx` breaks: the first with a file of its own, in the first course."""
     if course.index:
         return None
     return next(block for block in course.blocks if block.category == "problem" and not is_inline(block))
 
 
 def is_inline(block: Block) -> bool:
-    """Whether a block stands in full inside its parent, as about one in twenty does in real courses."""
+    """Return True if a block stands in full inside its parent, as about one in twenty does in real courses."""
     return block.category == "problem" and block.name.startswith("0")
 
 

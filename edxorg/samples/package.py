@@ -1,4 +1,4 @@
-"""The members of a weekly package, whatever container they are put into: one after the other, never held whole."""
+"""Makes the members of a weekly package for any container, one after the other and never held whole."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ class CourseTruth:
 
     Attributes:
         course_key: The key in the tables.
-        ambiguous: Whether the file names can be taken apart in more than one way.
-        blocks, videos: Of the course.
-        tables: By name; those that are empty or could not be exported have no rows.
-        enrollments: By mode.
+        ambiguous: True if the file names can be taken apart in more than one way.
+        blocks, videos: Numbers of blocks and videos.
+        tables: Tables by name; empty ones, and those that could not be exported, have no rows.
+        enrollments: Enrollments by mode.
         active: Enrollments that were not given up.
-        certificates: By status.
-        posts: By `_type`.
+        certificates: Certificates by status.
+        posts: Posts by `_type`.
         forum_rejected: Lines of the forum that are no posts.
-        broken_blocks: Blocks that stand in the structure, but whose OLX cannot be read.
+        broken_blocks: Blocks of the structure whose OLX cannot be read.
     """
 
     course_key: str
@@ -119,7 +119,7 @@ class ArchiveTruth:
         twins: Members to deliver that have the name of an earlier one, which they replace.
         ambiguous: Members whose course id has more than three parts.
         rows: Records of all tables, without headers.
-        rejected_rows: Those among them to reject.
+        rejected_rows: Records among them to reject.
         bytes_unpacked, bytes_compressed: Sizes of the file.
     """
 
@@ -148,24 +148,23 @@ class Spool:
     """The content of a member while it grows; on disk, if it becomes large."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._file = cast("IO[bytes]", SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - see `close`
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Append."""
+        """Append bytes."""
         self._file.write(data)
         self.size += len(data)
 
     def pieces(self, repeats: int = 1) -> Iterator[bytes]:
-        """All of it, so many times."""
+        """Yield the whole content, so many times."""
         for _ in range(repeats):
             self._file.seek(0)
             while piece := self._file.read(_PIECE):
                 yield piece
 
     def close(self) -> None:
-        """Forget it."""
+        """Give the space back."""
         self._file.close()
 
 
@@ -191,7 +190,7 @@ class _TableFile:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the rows that are held."""
         if self._held:
             self.body.write(("\n".join(self._held) + "\n").encode())
             self._held.clear()
@@ -201,7 +200,7 @@ class Package:
     """One weekly package of a university."""
 
     def __init__(self, university: University, day: date, *, huge_table_bytes: int = 0) -> None:
-        """Pack what happened before a day.
+        """Pack the state before a day.
 
         Args:
             university: The story.
@@ -214,7 +213,7 @@ class Package:
         self._hazards = university.hazards
         self._last = day == university.archive_days[-1]
         self.truth = ArchiveTruth()
-        """What has been given out so far; whole when the members are."""
+        """The truth about the members so far; complete after the last member."""
 
     def members(self) -> Generator[PackageMember]:
         """All members, in the order of the package."""
@@ -245,7 +244,7 @@ class Package:
             yield self._whole("README.txt", b"Nothing that this package was made for.\n")
 
     def _note_preference(self, enrollment: Enrollment, opt_in: Spool) -> None:
-        """What a learner chose about e-mail when enrolling; the platform forgets it when it retires the learner."""
+        """Note a learner's choice about e-mail when enrolling; the platform forgets it when it retires the learner."""
         learner = enrollment.learner_at(self._until)
         if enrollment.course.site is Site.PROD and not enrollment.staff and learner is enrollment.learner:
             about = (learner.username, learner.email, learner.name, enrollment.course.course_key)
@@ -254,13 +253,13 @@ class Package:
 
     def _course_members(self, course: Course, opt_in: Spool) -> Iterator[PackageMember]:
         before = self.truth.members
-        told = CourseTruth(course.course_key, course.ambiguous, len(course.blocks), course.videos)
-        self.truth.by_course[course.partition] = told
-        files, posts = self._tables(course, told), Spool()
+        course_truth = CourseTruth(course.course_key, course.ambiguous, len(course.blocks), course.videos)
+        self.truth.by_course[course.partition] = course_truth
+        files, posts = self._tables(course, course_truth), Spool()
         try:
-            self._fill(course, told, files, posts, opt_in)
+            self._fill(course, course_truth, files, posts, opt_in)
             yield from self._table_members(course, files)
-            told.broken_blocks = int("broken-olx" in self._hazards and broken_problem(course) is not None)
+            course_truth.broken_blocks = int("broken-olx" in self._hazards and broken_problem(course) is not None)
             structure, xml = course.structure(), course_xml(course, self._hazards)
             yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
             yield self._whole(f"{course.course_id}-course-{course.environment}.xml.tar.gz", xml)
@@ -273,7 +272,7 @@ class Package:
             self.truth.ambiguous += self.truth.members - before
 
     def _fill(
-        self, course: Course, told: CourseTruth, files: dict[str, _TableFile], posts: Spool, opt_in: Spool
+        self, course: Course, course_truth: CourseTruth, files: dict[str, _TableFile], posts: Spool, opt_in: Spool
     ) -> None:
         """Write the tables and the forum of a course, and its learners' e-mail preferences."""
         forum = Forum(self._university, course, self._until)
@@ -283,25 +282,25 @@ class Package:
         for enrollment in self._university.enrollments(course, self._until):
             progress = progress_of(self._university, enrollment, self._until)
             rows.add(enrollment, progress)
-            self._tell(told, enrollment, progress)
+            self._count_enrollment(course_truth, enrollment, progress)
             self._note_preference(enrollment, opt_in)
             for line in forum.lines(enrollment, progress):
                 posts.write(line)
         rows.end()
         for line in forum.end():
             posts.write(line)
-        told.posts = forum.posts
+        course_truth.posts = forum.posts
         if "forum-garbage" in self._hazards and course.index == 0:
             posts.write(b"2024-01-17T03:00:00.000+0000\tconnected to: localhost\n")
-            told.forum_rejected += 1
+            course_truth.forum_rejected += 1
 
-    def _tell(self, told: CourseTruth, enrollment: Enrollment, progress: Progress) -> None:
-        told.enrollments[enrollment.mode_at(self._until)] += 1
-        told.active += enrollment.is_active_at(self._until)
+    def _count_enrollment(self, course_truth: CourseTruth, enrollment: Enrollment, progress: Progress) -> None:
+        course_truth.enrollments[enrollment.mode_at(self._until)] += 1
+        course_truth.active += enrollment.is_active_at(self._until)
         if certificate := certificate_of(enrollment, progress, self._until):
-            told.certificates[certificate[1]] += 1
+            course_truth.certificates[certificate[1]] += 1
 
-    def _tables(self, course: Course, told: CourseTruth) -> dict[str, _TableFile]:
+    def _tables(self, course: Course, course_truth: CourseTruth) -> dict[str, _TableFile]:
         names = [name for name in TABLES if name != VERIFICATIONS or course.index % 2 == 0]
         files = {}
         for name in names:
@@ -309,9 +308,12 @@ class Package:
             shrunken = (
                 "shrunken-table" in self._hazards and self._last and course.index == 0 and name == _SHRUNKEN_TABLE
             )
-            told.tables[name] = TableTruth()
+            course_truth.tables[name] = TableTruth()
             files[name] = _TableFile(
-                TABLES[name], told.tables[name], hazard if hazard in self._hazards else None, 1 if shrunken else None
+                TABLES[name],
+                course_truth.tables[name],
+                hazard if hazard in self._hazards else None,
+                1 if shrunken else None,
             )
         return files
 
@@ -341,7 +343,7 @@ class Package:
             yield self._member(path, len(header) + file.body.size * repeats, _with_header(header, file.body, repeats))
 
     def _older_twin(self, name: str, file: _TableFile) -> PackageMember:
-        """A table as it was when it had but a row."""
+        """Return a table as it was when it had only one row."""
         first_row, *_ = b"".join(file.body.pieces()).splitlines(keepends=True)
         self.truth.twins += 1
         self.truth.objects += 1

@@ -73,7 +73,7 @@ def report_name(catalogue: Catalogue, number: int) -> str:
 
 
 def write_report(out: Path, catalogue: Catalogue, number: int) -> ReportTruth:
-    """Write the report of a program, as of the end of the story; learners without an account any more are left out.
+    """Write the report of a program, as of the end of the story; retired learners are left out.
 
     Raises:
         OSError: The file cannot be written.
@@ -95,7 +95,7 @@ def write_report(out: Path, catalogue: Catalogue, number: int) -> ReportTruth:
 
 
 def _completed(university: University, courses: Collection[Course]) -> dict[int, int]:
-    """When each learner who has a certificate in all courses got the last one, by the learner's number."""
+    """Return the time of the last certificate of each learner who has one in all courses, by the learner's number."""
     completed = dict.fromkeys(university.rosters[next(iter(courses)).index], 0) if courses else {}
     for course in courses:
         certified = {}
@@ -108,7 +108,7 @@ def _completed(university: University, courses: Collection[Course]) -> dict[int,
 
 
 def _certified(university: University, enrollment: Enrollment) -> int | None:
-    """When a certificate was granted, or never."""
+    """Return the time when a certificate was granted, if one was."""
     at = enrollment.certified_at()
     if at is None or at >= university.end or enrollment.retired is not None:
         return None

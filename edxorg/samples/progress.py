@@ -1,4 +1,4 @@
-"""What a learner has left behind in a course by a certain time, summed up from the sessions."""
+"""Sums up the state of a learner in a course at a certain time from the sessions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 
 class Module(NamedTuple):
-    """What the platform keeps about a learner and a block.
+    """The platform's record of a learner and a block.
 
     Attributes:
-        block: The block.
-        created, modified: When it was first and last used.
-        value: Of a video the second it was left at; of a container the place of the child; of a problem the attempts.
-        right: Whether a problem was solved.
-        answer: Picks an answer to a problem.
+        created, modified: Times of the first and the last use.
+        value: The second at which a video was left, the place of a container's child, or the attempts at a problem.
+        right: True if a problem was solved.
+    answer: Picks an answer to a problem.
     """
 
     block: Block
@@ -37,8 +36,8 @@ class Subsection:
     """The problems of a sequential.
 
     Attributes:
-        created, modified: The first and the last attempt.
-        earned: Points.
+        created, modified: Times of the first and the last attempt.
+        earned: Points that were earned.
     """
 
     created: int
@@ -51,12 +50,12 @@ class Progress:
     """The state at a certain time.
 
     Attributes:
-        modules: By the names of the blocks.
-        subsections: By the names of the sequentials that have an attempt at a problem.
+        modules: Modules by the names of the blocks.
+        subsections: Subsections by the names of the sequentials that have an attempt at a problem.
         earned: Points in all.
-        passed_at: When enough was earned to pass, or never.
-        last_at: The last action, or none.
-        posts, submissions: These actions, at the times at which the platform knew of them.
+        passed_at: Time when enough was earned to pass, if it was.
+        last_at: Time of the last action, or none.
+        posts, submissions: These actions, with the times at which the platform received them.
     """
 
     modules: dict[str, Module] = field(default_factory=dict)
@@ -69,7 +68,7 @@ class Progress:
 
 
 def progress_of(university: University, enrollment: Enrollment, until: int) -> Progress:
-    """All that arrived before a time."""
+    """Sum up all actions that arrived before a time."""
     progress = Progress()
     chapters = {chapter.name: place for place, chapter in enumerate(enrollment.course.root.children, start=1)}
     enough = PASSING * enrollment.course.problems
@@ -112,6 +111,6 @@ def _note(progress: Progress, action: Action, at: int, chapters: dict[str, int])
 
 def _use(progress: Progress, block: Block, at: int, value: int) -> None:
     known = progress.modules.get(block.name)
-    if known is not None and known.modified > at:  # a later visit was told before this one arrived
+    if known is not None and known.modified > at:  # a later visit was counted before this one arrived
         return
     progress.modules[block.name] = Module(block, at if known is None else known.created, at, value)

@@ -12,13 +12,13 @@ _ODD: Final = ("\n", "\r", "\r\n", "\t", ' "so to say" ', "\\frac{1}{2} ", "\u20
 
 @dataclass(frozen=True)
 class Prose:
-    """Invented once for a university.
+    """The texts of a university.
 
     Attributes:
         names: Names of learners.
-        phrases: A few words each.
-        remarks: A sentence each; one in four has an odd character.
-        articles: Three paragraphs each.
+        phrases: Texts of a few words.
+        remarks: Texts of a sentence; one in four has an odd character.
+        articles: Texts of three paragraphs.
         answers: Answers to problems.
     """
 
@@ -30,7 +30,7 @@ class Prose:
 
     @classmethod
     def invent(cls, seed: int) -> Self:
-        """The texts that follow from a seed."""
+        """Return the texts that follow from a seed."""
         rng = invented.seeded(seed, "prose")
         remarks = [
             _ODD[i // 4 % len(_ODD)].join(text.partition(" ")[::2]) if i % 4 == 0 else text

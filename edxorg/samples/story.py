@@ -1,7 +1,7 @@
-"""What a learner does in a course: enrolls, comes back for sessions, answers, posts, earns a certificate, leaves.
+"""Tells the story of a learner in a course, who enrolls, has sessions, answers, posts, earns a certificate, leaves.
 
 A learner goes through the verticals of a course in their order; the n-th session covers the n-th few of them. So each
-session follows from the enrollment and its number alone, in no need of those before, and a day of a large university
+session follows from the enrollment and its number alone, without the sessions before, and a day of a large university
 is told without its past.
 """
 
@@ -36,8 +36,8 @@ class Session(NamedTuple):
 
     Attributes:
         number: Counts the sessions of an enrollment from 0.
-        at: When it begins.
-        arrives: When its first event reaches the log: at once, or days later for a mobile app that was offline.
+        at: Time of its beginning.
+        arrives: Time of its first event's arrival: the same, or days later for a mobile app that was offline.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Session(NamedTuple):
 
     @property
     def offline(self) -> bool:
-        """Whether the app was offline, so that the learner could only watch."""
+        """True if the app was offline, so that the learner could only watch."""
         return self.arrives > self.at
 
 
@@ -55,14 +55,14 @@ class Enrollment(NamedTuple):
 
     Attributes:
         id: Unique in the university.
-        created: When the learner enrolled.
+        created: Time of enrolling.
         mode: The mode at last; before `upgraded` it was `audit`.
-        left: When the learner unenrolled, or never.
+        left: Time of unenrolling, if the learner did.
         pace: Verticals in each session.
         skill: The chance of a right answer.
-        sessions: All of them, in the order of time.
-        staff: Whether this is the instructor, who enrolled long before and has no sessions.
-        retired: When the learner was retired by the platform, or never.
+        sessions: All sessions in the order of time.
+        staff: True for the instructor, who enrolled long before and has no sessions.
+        retired: Time when the platform retired the learner, if it did.
     """
 
     id: int
@@ -85,7 +85,7 @@ class Enrollment(NamedTuple):
 
     @property
     def turn(self) -> int:
-        """For what happens to every second, every third: the ids of a course can all be even, or all odd."""
+        """A number to choose every second or third learner of a course by; its ids can all be even, or all odd."""
         return self.learner.number + self.course.index
 
     def mode_at(self, until: int) -> str:
@@ -94,13 +94,13 @@ class Enrollment(NamedTuple):
 
     @property
     def verified_at(self) -> int | None:
-        """When the learner began to pay for a verified certificate, or never."""
+        """The time when the learner began to pay for a verified certificate, if ever."""
         if self.mode != "verified":
             return None
         return self.created if self.upgraded is None else self.upgraded
 
     def is_active_at(self, until: int) -> bool:
-        """Whether the learner had not unenrolled before a time."""
+        """Return True if the learner had not unenrolled before a time."""
         return self.left is None or self.left >= until
 
     def learner_at(self, until: int) -> Learner:
@@ -113,7 +113,7 @@ class Enrollment(NamedTuple):
         return self.course.pages[start : start + self.pace]
 
     def certified_at(self) -> int | None:
-        """When a certificate is decided on: the night after all of the course has arrived, or never."""
+        """The time of the decision on a certificate: the night after the last event has arrived, if it does."""
         if len(self.sessions) * self.pace < len(self.course.pages):
             return None
         last = max(session.arrives for session in self.sessions)
@@ -124,12 +124,12 @@ class Action(NamedTuple):
     """One thing that a learner does in a session.
 
     Attributes:
-        at: When.
+        at: Time of the action.
         kind: `visit`, `open`, `read`, `watch`, `check`, `submit` or `post`.
         page: The vertical.
-        block: What it is done to; of a visit, the course.
-        detail: Of `watch` the second from and to; of `check` the number of the attempt from 1, whether it is right,
-            and the number of an answer; of `post` a random number.
+        block: The block that it is done to; for a visit, the course.
+        detail: For `watch`, the seconds of start and end; for `check`, the number of the attempt from 1, 1 if it is
+            right, and the number of an answer; for `post`, a random number.
     """
 
     at: int
@@ -150,17 +150,17 @@ def enroll(
     retired: int | None,
     in_program: bool,
 ) -> Enrollment:
-    """What becomes of a learner in a course.
+    """Return the story of a learner in a course.
 
     Args:
         rng: Random numbers of this enrollment.
         course: The course.
         learner: The learner.
         number: The id.
-        first: The midnight at which the story begins; nobody has a session before.
+        first: The midnight at which the story begins; there are no sessions before.
         days: The story's length.
-        retired: When the platform retires the learner, or never.
-        in_program: Whether the learner takes the course to complete a program: pays, begins early and goes on to
+        retired: Time when the platform retires the learner, if it does.
+        in_program: True if the learner takes the course to complete a program: pays, begins early and goes on to
             its end.
     """
     early = rng.random() < 0.4 or in_program  # noqa: PLR2004

@@ -37,14 +37,7 @@ class CourseRows:
     def __init__(
         self, university: University, course: Course, until: int, add: Mapping[str, Callable[[str], None]]
     ) -> None:
-        """Write what had happened before a time.
-
-        Args:
-            university: The story.
-            course: The course.
-            until: The time.
-            add: For each table, takes a row without its line end.
-        """
+        """Write the state before `until` with a function for each table, which takes a row without its line end."""
         self._course, self._until, self._prose = course, until, university.prose
         self._add_text = add
         self._instructor = university.instructor(course)
@@ -174,7 +167,7 @@ class CourseRows:
             self._add("user_api_usercoursetag", **both, id=enrollment.id, key=key, value=value)
 
     def _add_modules(self, enrollment: Enrollment, progress: Progress) -> None:
-        """Most rows of a package are these, so they are not put together by the names of their columns."""
+        """Add the rows of modules; most rows of a package are these, so they are not built from names of columns."""
         add, keys, texts = self._add_text[STUDENT_MODULE], self._course.usage_keys, _Texts()
         first_id = enrollment.id * _MODULES_IN_COURSE
         user, course_key = enrollment.user_id, self._course.course_key
@@ -277,7 +270,7 @@ class CourseRows:
             )
 
     def _add_verification(self, enrollment: Enrollment, verified_at: int) -> None:
-        """The photographs that a learner sent at the first checkpoint, and what was said of them a day later."""
+        """Add the photographs that a learner sent at the first checkpoint, and the verdict of a day later."""
         outcome = "denied" if enrollment.turn % _DENIED_EVERY == 0 else "approved"
         sent = verified_at + 10 * 60 * times.SECOND
         for at, status in ((sent, "submitted"), (sent + times.DAY, outcome)):
@@ -320,7 +313,7 @@ class CourseRows:
 
 
 class _Texts(dict[int, str]):
-    """Times as the tables print them; many are asked for twice."""
+    """Times as the tables print them, cached since many occur twice."""
 
     def __missing__(self, at: int) -> str:
         text = self[at] = times.mysql(at)
@@ -331,7 +324,7 @@ DOWNLOADABLE: Final = "downloadable"
 
 
 def certificate_of(enrollment: Enrollment, progress: Progress, until: int) -> tuple[int, str] | None:
-    """When a certificate was decided on, and its status; none if that was not before a time."""
+    """Return the time of the decision on a certificate, and its status; none if that was not before a time."""
     at = enrollment.certified_at()
     if at is None or at >= until:
         return None
@@ -342,12 +335,12 @@ def certificate_of(enrollment: Enrollment, progress: Progress, until: int) -> tu
 
 
 def grade_of(progress: Progress, course: Course) -> str:
-    """The share of the points that were earned, rounded to two digits."""
+    """Return the share of the points that were earned, rounded to two digits."""
     return str(round(progress.earned / course.problems, 2))
 
 
 def tags_of(enrollment: Enrollment) -> dict[str, str]:
-    """The tags that the LMS keeps for a learner in a course, and tells in the context of its events there."""
+    """Return the tags that the LMS keeps for a learner in a course, and adds to the context of its events there."""
     number = enrollment.learner.number
     if enrollment.course.index % 2 or number % 3:
         return {}
@@ -355,7 +348,7 @@ def tags_of(enrollment: Enrollment) -> dict[str, str]:
 
 
 def has_newer_profiles(course: Course) -> bool:
-    """Whether a course's profiles come with RFC 4180 quotes, as newer packages have them."""
+    """Return True if a course's profiles have RFC 4180 quotes, as in newer packages."""
     return course.index % _NEWER_PROFILES_EVERY == _NEWER_PROFILES_EVERY - 1
 
 

@@ -11,15 +11,14 @@ STUDENT_MODULE: Final = "courseware_studentmodule"
 """Written by a program of its own, in a dialect of its own."""
 
 VERIFICATIONS: Final = "verify_student_verificationstatus"
-"""What came of learners' photographs; many courses do not have this table any more."""
+"""Results of learners' photographs; many courses no longer have this table."""
 
 
 class Table(NamedTuple):
     """A table of the package.
 
     Attributes:
-        name: As in file names.
-        columns: The columns' names.
+        name: The name in file names.
         template: A row as a `%` format of the values by column; columns with a fixed value have it here.
     """
 
@@ -38,7 +37,7 @@ class Table(NamedTuple):
         return "ora/" if self.name.startswith(("assessment_", "submissions_", "workflow_")) else ""
 
     def row(self, values: Mapping[str, object]) -> str:
-        """A row without its line end.
+        """Return a row without its line end.
 
         Raises:
             KeyError: A column has neither a value nor a fixed one.

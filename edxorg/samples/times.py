@@ -1,4 +1,4 @@
-"""Times of the story: microseconds since 1970 in UTC, and how MySQL, JSON and the forum print them."""
+"""Times of the story in microseconds since 1970 in UTC, and their forms in MySQL, JSON and the forum."""
 
 from __future__ import annotations
 

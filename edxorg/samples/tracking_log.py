@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edxorg.samples.story import Enrollment
 
 DAY: Final = date(2024, 5, 6)
-"""The day of a log that is not of a longer story."""
+"""The day of a log that belongs to no longer story."""
 
 _COURSES: Final = 12
 _EVENTS_PER_LEARNER: Final = 28
@@ -51,7 +51,7 @@ class TrackingLog:
         university: The story.
         site: The site.
         day: The day.
-        visitors: Requests by visitors who have no account; if none is given, one for ten learners.
+        visitors: Requests by visitors who have no account; by default one for ten learners.
         hazards_every: Each hazard strikes one of so many lines.
     """
 
@@ -63,7 +63,7 @@ class TrackingLog:
 
     @property
     def name(self) -> str:
-        """The name of the file: as MIT keeps it, or for another organization as edX makes it."""
+        """The name of the file: MIT's, or for another organization edX's."""
         organization = self.university.organization.lower()
         site = "edx" if organization == "mitx" and self.site is Site.PROD else self.site
         return f"{organization}-{site}-events-{self.day}.log.gz"
@@ -86,7 +86,7 @@ class TrackingLog:
         return merge(_merged((unit.at, self._events(unit)) for unit in units), self._visits(), key=itemgetter(0))
 
     def _units(self) -> Iterator[_Unit]:
-        """All that arrives on this day, in no order."""
+        """Yield all sessions and milestones that arrive on this day, in no order."""
         start, university = times.midnight(self.day), self.university
         end = start + times.DAY
         for enrollment in university.site_enrollments(self.site):
@@ -151,12 +151,12 @@ def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], Non
     """Write a log as gzip, the same bytes for the same log.
 
     Args:
-        out: The file; replaced if it exists.
-        log: The day and the site.
-        progress: Called now and then with what was written so far.
+           out: The file; replaced if it exists.
+           log: The day and the site.
+    progress: Called now and then with the truth so far.
 
     Raises:
-        OSError: The file cannot be written.
+           OSError: The file cannot be written.
     """
     truth = LogTruth()
     with out.open("wb") as file:
@@ -172,16 +172,17 @@ def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], Non
 def write_sample_log(
     out: Path, *, events: int, seed: int, progress: Callable[[LogTruth], None] | None = None
 ) -> LogTruth:
-    """Write the log of a university of one day, about 1,100 bytes an event, 120 when compressed.
+    """Write the log of a university of one day: about 1,100 bytes an event, 120 when compressed.
 
     Args:
-        out: The file; replaced if it exists.
-        events: The number of events, at least 1; visitors without an account make up what learners leave.
-        seed: The seed of the university.
-        progress: Called now and then with what was written so far.
+           out: The file; replaced if it exists.
+           events: The number of events, at least 1; visitors without an account add the events that learners leave
+               missing.
+           seed: The seed of the university.
+    progress: Called now and then with the truth so far.
 
     Raises:
-        OSError: The file cannot be written.
+           OSError: The file cannot be written.
     """
     learners = events // _EVENTS_PER_LEARNER
     while True:
@@ -201,7 +202,7 @@ def _batched(lines: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _lines(log: TrackingLog, truth: LogTruth) -> Iterator[str]:
-    """The lines of a day, each with its line end; some have a blank line before them."""
+    """Yield the lines of a day, each with its line end; some have a blank line before them."""
     hazards = LogHazards(log.university.hazards, log.hazards_every)
     midnight = times.midnight(log.day)
     late_from = midnight + int(LATE_FROM * times.DAY)

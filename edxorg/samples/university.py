@@ -37,7 +37,7 @@ _COURSES_KEPT: Final = 512
 
 @dataclass(frozen=True)
 class University:
-    """One story, which all sources tell.
+    """The story that all sources tell.
 
     Attributes:
         seed: The same seed and numbers give the same story, on every machine.
@@ -87,7 +87,7 @@ class University:
 
     @cached_property
     def retires_at(self) -> int | None:
-        """When the platform retires the first learner: between the first two archives, or never in a short story."""
+        """The time when the platform retires the first learner, between the first two archives of a longer story."""
         return self.first + 8 * times.DAY + 12 * times.HOUR if self.days > _WEEK + 1 else None
 
     def course(self, index: int) -> Course:
@@ -119,12 +119,12 @@ class University:
         return tuple(tuple(listed[start : start + _COURSES_OF_PROGRAM]) for start in starts)
 
     def program_of(self, number: int) -> tuple[Course, ...]:
-        """The courses that a learner takes to complete a program; none for most."""
+        """Return the courses that a learner takes to complete a program; none for most."""
         turn, place = divmod(number, _IN_PROGRAM_EVERY)
         return self.programs[turn % len(self.programs)] if place == _IN_PROGRAM else ()
 
     def learner(self, number: int) -> Learner:
-        """The learner, or from the number of learners on the instructor, with this number."""
+        """Return the learner with this number; numbers from `learners` on are instructors'."""
         return learner_of(number, seed=self.seed, prose=self.prose)
 
     def instructor(self, course: Course) -> Learner:
@@ -150,7 +150,7 @@ class University:
         return rosters
 
     def enrollment(self, course: Course, number: int) -> Enrollment:
-        """What becomes of a learner in a course."""
+        """Return the story of a learner in a course."""
         return enroll(
             invented.seeded(self.seed, "enrollment", course.index, number),
             course,
@@ -187,7 +187,7 @@ class University:
 
 
 class _CourseOf:
-    """Courses by their index; those that were asked for last are kept."""
+    """Returns courses by their index; the last ones are cached."""
 
     def __init__(self, university: University) -> None:
         self._university = university
