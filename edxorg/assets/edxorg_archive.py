@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
 from edxorg.lib.dictionary.archive import FORUM_POSTS
 from edxorg.lib.object_keys import FORUM, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML

@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 
-from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.dictionary import TRACKING_LOG
 from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
 from edxorg.lib.private_keys import private_keys
@@ -20,6 +19,7 @@ from edxorg.lib.tracking_log.delivery import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.reporting import reporter
+from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing import Artifact, land

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.settings import Settings
     from edxorg.samples.university import University
+    from edxorg.source_files import SourceFiles
 
 ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
 """Archives of two weeks; most members of the second are unchanged."""

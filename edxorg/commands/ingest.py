@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.settings import Settings
+    from edxorg.source_files import SourceFiles
 
 landing_zone_option = click.option(
     "--landing-zone", metavar="URL", help="Landing zone: s3://bucket/prefix, gs://bucket/prefix or a folder."

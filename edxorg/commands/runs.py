@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
-    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.progress import RunObserver
     from edxorg.lib.settings import FileNames
+    from edxorg.source_files import SourceFiles
 
 
 QUIET: Any = {
@@ -166,7 +166,7 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
     Raises:
         click.UsageError: There is no such file.
     """
-    from edxorg.assets.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
+    from edxorg.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
 
     try:
         info = open_store(source.folder, access).read(source.name).info

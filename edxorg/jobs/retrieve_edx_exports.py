@@ -11,8 +11,8 @@ from edxorg.ops.ingest_archive import archive_op
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.settings import Settings
+    from edxorg.source_files import SourceFiles
     from ol_orchestrate.location_names import LocationNames
 
 

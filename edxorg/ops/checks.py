@@ -17,9 +17,9 @@ from ol_orchestrate.lib.shortening import first_and_more
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edxorg.assets.source_files import SourceFiles
     from edxorg.lib.archive.ingest_report import IngestReport, NamedItems
     from edxorg.lib.tracking_log import LogReport
+    from edxorg.source_files import SourceFiles
 
 
 class CheckText(NamedTuple):

@@ -8,7 +8,6 @@ import dagster as dg
 from pydantic import Field
 from upath import UPath
 
-from edxorg.assets.source_files import SourceFiles
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.marks import RunMark
@@ -22,6 +21,7 @@ from edxorg.lib.tables import Dialect, Escapes, RowHash
 from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
+from edxorg.source_files import SourceFiles
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
     from dagster._core.storage.dagster_run import RunPartitionData
 
-    from edxorg.assets.source_files import SourceFiles
+    from edxorg.source_files import SourceFiles
     from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = "edxorg/attempt"

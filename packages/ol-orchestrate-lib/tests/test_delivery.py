@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, ServiceError
 from ol_orchestrate.lib.settling import settle, settle_all
 from ol_orchestrate.lib.stores import ObjectStore, StoredObject, open_store
+from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.lib.versions import (
     RECORD_ONLY,
     SUPERSEDED,
@@ -195,7 +196,7 @@ def test_settling_makes_an_object_the_newest_whatever_the_dates(
     found = place.stored()
     assert found.is_newest("a")
     assert found.objects["a"].modified <= datetime.now(UTC)
-    assert {store.path(each.key).read_bytes() for each in found.objects.values()} == {b"a", b"b", b"c"}
+    assert {StorePath.of(store, each.key).read_bytes() for each in found.objects.values()} == {b"a", b"b", b"c"}
 
 
 def test_settling_on_a_clock_of_whole_seconds_waits_for_the_next(moto_server: S3Server, s3_bucket: str) -> None:

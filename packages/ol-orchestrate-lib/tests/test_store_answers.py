@@ -37,6 +37,7 @@ from ol_orchestrate.lib.errors import (
     SourceChangedError,
 )
 from ol_orchestrate.lib.stores import ObjectStore, open_store
+from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, ScriptedServer, serving
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def test_a_bucket_in_another_region_is_found_by_its_answer(
         s3_at(server).write("written", content)
         assert b"".join(s3_at(server).read("written")) == content
         assert s3_at(server).find("written") is not None
-        with s3_at(server).path("written").open("rb") as file:
+        with StorePath.of(s3_at(server), "written").open("rb") as file:
             assert file.read() == content
         store = s3_at(server)
         assert store.find("nothing") is None
@@ -433,7 +434,7 @@ def test_an_emulator_is_found_by_its_host_alone(
     assert store.find("key") is not None
     assert [each.key for each in store.list()] == ["key"]
     assert b"".join(store.read("key")) == b"1"
-    assert store.path("key").read_bytes() == b"1"
+    assert StorePath.of(store, "key").read_bytes() == b"1"
 
 
 def signed(
@@ -507,7 +508,7 @@ def test_a_private_authority_is_trusted_by_each_variable(
         store.write("key", b"1")
         assert store.find("key") is not None
         assert b"".join(store.read("key")) == b"1"
-        assert store.path("key").read_bytes() == b"1"
+        assert StorePath.of(store, "key").read_bytes() == b"1"
 
 
 def write_a_large_object(store: ObjectStore) -> None:

@@ -192,11 +192,11 @@ class TestEveryStore:
         if "rclone" in request.node.callspec.id:
             pytest.skip("rclone answers 200 where S3 answers 206: to a range that happens to be the whole object")
         store.write("some/object.txt", b"line one\nline two\n")
-        path = store.path("some/object.txt")
+        path = StorePath.of(store, "some/object.txt")
         assert str(path).removeprefix("file://") == join_url(store.url, "some/object.txt").removeprefix("file://")
         assert path.name == "object.txt"
         assert path.exists()
-        assert not store.path("some/other.txt").exists()
+        assert not StorePath.of(store, "some/other.txt").exists()
         with path.open("rb") as file:
             assert file.readline() == b"line one\n"
             assert file.read() == b"line two\n"
@@ -212,7 +212,7 @@ class TestEveryStore:
 
     def test_a_path_is_not_pickled(self, store: ObjectStore) -> None:
         with pytest.raises(TypeError, match="cannot be pickled"):
-            pickle.dumps(store.path("key"))
+            pickle.dumps(StorePath.of(store, "key"))
 
     @pytest.mark.parametrize("key", ["../up", "a/../../b", "/absolute", "a//b", "a/./b", "a\nb", "", ".hidden", "a/.b"])
     def test_a_key_that_leads_elsewhere_or_is_hidden_is_refused(self, store: ObjectStore, key: str) -> None:
@@ -258,9 +258,11 @@ def test_the_endpoint_of_a_profile_is_used(
     store = open_store("s3://profile-bucket", StoreAccess(aws_profile="there"))
     store.write("key", b"1")
     assert content(store, "key") == b"1"
-    with store.path("key").open("rb") as file:
+    with StorePath.of(store, "key").open("rb") as file:
         assert file.read() == b"1"
-    assert "canary-secret" not in repr(store) + repr(store.path("key")) + repr(store.path("key").storage_options)
+    assert "canary-secret" not in repr(store) + repr(StorePath.of(store, "key")) + repr(
+        StorePath.of(store, "key").storage_options
+    )
 
 
 def test_no_credentials_say_what_to_set(monkeypatch: pytest.MonkeyPatch, moto_server: S3Server) -> None:
@@ -313,7 +315,7 @@ def test_a_missing_bucket_is_named(moto_server: S3Server, monkeypatch: pytest.Mo
 def test_nothing_is_connected_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for url in ("s3://bucket", "gs://bucket", "file:///nowhere"):
-        assert open_store(url).path("key").name == "key"
+        assert StorePath.of(open_store(url), "key").name == "key"
 
 
 class TestFolder:

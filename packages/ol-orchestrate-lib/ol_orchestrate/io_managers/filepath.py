@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
@@ -14,12 +13,10 @@ from ol_orchestrate.failures import as_dagster_failure
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
+from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.resources.secrets.vault import Vault  # noqa: TC001 - pydantic reads the annotation
 from ol_orchestrate.resources.service_account import ServiceAccount
 from ol_orchestrate.resources.strict import Strict
-
-if TYPE_CHECKING:
-    from ol_orchestrate.lib.stores.path import StorePath
 
 
 class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
@@ -165,9 +162,9 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
 
     def _path(self, url: str) -> StorePath:
         if self.can_write and url.startswith(f"{self.store().url}/"):
-            return self.store().path(url.removeprefix(f"{self.store().url}/"))
+            return StorePath.of(self.store(), url.removeprefix(f"{self.store().url}/"))
         folder, _, name = url.rpartition("/")
-        return open_store(folder, self.access(folder)).path(name)
+        return StorePath.of(open_store(folder, self.access(folder)), name)
 
 
 class S3FileObjectIOManager(FileObjectIOManager):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ol_orchestrate.lib.archives import ArchiveError, TruncatedArchiveError, gunzip
 from ol_orchestrate.lib.openedx.problems import CourseExportError, ProblemList
+from ol_orchestrate.lib.openedx.static_assets import NOT_CONTENT
 from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ MAX_NAME_LENGTH = 1_024
 
 RATIO_COUNTS_FROM = 64 << 20
 """Unpacked bytes beyond which the ratio counts, as a small file of zeros does no harm."""
-
-NOT_CONTENT = frozenset({"assets", "drafts", "static"})
-"""Folders of an export without blocks and without the files of blocks."""
 
 _CHUNK = 256 << 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

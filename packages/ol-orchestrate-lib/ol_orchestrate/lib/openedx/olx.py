@@ -13,16 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ol_orchestrate.lib.openedx.blocks import Block, BlockKey, definition_in, is_pointer
-from ol_orchestrate.lib.openedx.export_files import (
-    DEFAULT_RATIO_LIMIT,
-    NOT_CONTENT,
-    ExportFiles,
-    RatioLimit,
-    read_export,
-)
+from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT, ExportFiles, RatioLimit, read_export
 from ol_orchestrate.lib.openedx.policies import Policies, read_policies
 from ol_orchestrate.lib.openedx.problems import BrokenDocumentError, CourseExportError, Problem, ProblemList
 from ol_orchestrate.lib.openedx.safe_xml import parse_xml
+from ol_orchestrate.lib.openedx.static_assets import NOT_CONTENT
 from ol_orchestrate.lib.openedx.tree import link_blocks, read_definitions
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import mimetypes
 import tarfile
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self, TypedDict
 
-from ol_orchestrate.lib.openedx.export_files import NOT_CONTENT
 from ol_orchestrate.lib.openedx.passports import PassportScan
 from ol_orchestrate.lib.openedx.problems import CourseExportError, ProblemList
 from ol_orchestrate.lib.record_spool import RecordSpool
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_STATIC_BYTES = 8 << 30
 """Bytes of all static assets of a course, unpacked; the temporary folder needs this much space."""
+
+NOT_CONTENT = frozenset({"assets", "drafts", "static"})
+"""Folders of an export without blocks and without the files of blocks."""
 
 _NOT_ASSETS = NOT_CONTENT | {"policies"}
 

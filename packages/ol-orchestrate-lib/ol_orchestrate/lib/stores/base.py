@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ol_orchestrate.lib.stores.path import StorePath
+    from ol_orchestrate.lib.stores.access import S3Connection
     from ol_orchestrate.lib.stores.reading import VerifiedReader
-    from ol_orchestrate.lib.stores.s3 import S3Connection
 
 _SAFE_KEY = re.compile(r"(?!\.)[^/\x00-\x1f]+(?:/(?!\.)[^/\x00-\x1f]+)*")
 
@@ -126,12 +125,6 @@ class ObjectStore(ABC):
             PipelineError: The settings or the credentials cannot be used.
         """
         return nullcontext()
-
-    def path(self, key: str) -> StorePath:
-        """An object, there or not, as a path that streams when it is opened."""
-        from ol_orchestrate.lib.stores.path import StorePath  # noqa: PLC0415 - half the time a worker takes to start
-
-        return StorePath(join_url(self.url, checked_key(key)), protocol=split_url(self.url)[0], store=self, key=key)
 
     def missing(self, key: str) -> MissingObjectError:
         """The error for an object that should be there."""

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ol_orchestrate.lib.stores.access import StoreAccess
 from ol_orchestrate.lib.stores.base import split_url
 from ol_orchestrate.lib.stores.budget import UploadBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from ol_orchestrate.lib.stores.access import S3Connection
     from ol_orchestrate.lib.stores.base import ObjectStore
-    from ol_orchestrate.lib.stores.s3 import S3Connection
-
-
-@dataclass(frozen=True, slots=True)
-class StoreAccess:
-    """How to get into stores; can be handed to another process.
-
-    Attributes:
-        unsigned: Whether to ask without any credentials, as public buckets allow.
-        aws_profile: Name of an AWS profile; this and all that follows: `None` for what botocore finds by itself.
-        aws_region: Name of a region.
-        aws_endpoint_url: Of a server that speaks S3.
-        aws_keys: Access key ID, secret access key and, for a session, its token.
-        aws_verify: Whether the server has to prove by a certificate who it is.
-        google_service_account: Fields of a service account's key file; `None` for what `google.auth` finds by itself.
-    """
-
-    unsigned: bool = False
-    aws_profile: str | None = None
-    aws_region: str | None = None
-    aws_endpoint_url: str | None = None
-    aws_keys: tuple[str, str, str | None] | None = field(default=None, repr=False)
-    aws_verify: bool | None = None
-    google_service_account: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 def open_store(

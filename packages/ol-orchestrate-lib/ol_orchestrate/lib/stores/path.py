@@ -1,4 +1,4 @@
-"""The path object of a store, in a module of its own since few need what it needs."""
+"""An object of a store as a path; for workers to load it would take as long as all else that they load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from upath import UPath
 
-from ol_orchestrate.lib.stores.base import join_url
+from ol_orchestrate.lib.stores.base import checked_key, join_url, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,15 @@ class StorePath(UPath):
     def __new__(cls, *_: object, **__: object) -> Self:
         """Always of this class: `UPath` would choose one by the protocol, which loads another library for S3."""
         return object.__new__(cls)
+
+    @classmethod
+    def of(cls, store: ObjectStore, key: str) -> Self:
+        """An object, there or not, as a path that streams when it is opened.
+
+        Raises:
+            BadInputError: The key is none.
+        """
+        return cls(join_url(store.url, checked_key(key)), protocol=split_url(store.url)[0], store=store, key=key)
 
     @property
     def store(self) -> ObjectStore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -21,7 +21,8 @@ from ol_orchestrate.lib.errors import (
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
 from ol_orchestrate.lib.retrying import RETRIES, retried
-from ol_orchestrate.lib.stores.asking import Question, answering
+from ol_orchestrate.lib.stores.access import S3Connection
+from ol_orchestrate.lib.stores.asking import answering
 from ol_orchestrate.lib.stores.base import join_url
 from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from obstore.store import S3Credential
 
+    from ol_orchestrate.lib.stores.access import StoreAccess
     from ol_orchestrate.lib.stores.base import StoredObject
     from ol_orchestrate.lib.stores.budget import UploadBudget
-    from ol_orchestrate.lib.stores.opening import StoreAccess
 
 T = TypeVar("T")
 
@@ -63,30 +64,6 @@ which it reads by parts, it would hold one more."""
 
 ETAG_OR_READ_BACK = "etag, or read back"
 """The check of an upload to a store that gets no checksum."""
-
-
-@dataclass(frozen=True, slots=True)
-class S3Connection:
-    """How to reach a bucket, as botocore finds it; a process that is given this need not load botocore, 30 MB.
-
-    Attributes:
-        endpoint: Address of the server.
-        region: The bucket's.
-        verify: Whether and by which authorities servers are checked; `None` for those that come with the client.
-        sends_checksums: Whether uploads carry their checksums.
-        keys: Gives the credentials of the moment; `None` to ask without any.
-    """
-
-    endpoint: str
-    region: str
-    verify: bool | str | None
-    sends_checksums: bool
-    keys: Callable[[], S3Credential] | None
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        """What a child process must inherit to use it."""
-        return (self.keys.descriptor,) if isinstance(self.keys, Question) else ()
 
 
 class S3Store(CloudStore):
