@@ -1,1 +1,5 @@
-"""How fast and how large it is, as ratios to a reference that runs beside it: `python -m benchmarks --help`."""
+"""How fast and how large it is, as ratios to a reference that runs beside it: `python -m benchmarks --help`.
+
+A module for each benchmark: `archive.py`, `tracking_log.py`, `course_xml.py`, `sensors.py`, `loading.py`,
+`small_objects.py`, `hostile.py`. `measure.py` measures; `__main__.py` is the command.
+"""

@@ -1,1 +1,7 @@
-"""The location's assets, one subject a module; their bodies call `lib`."""
+"""The location's assets; their bodies call `lib`.
+
+- `edxorg_archive.py`: the archives and tracking logs of edX, and the course structures and exports in an archive;
+- `course_content.py`: the course structure as rows;
+- `tracking_logs.py`: a day's log, normalized;
+- `edxorg_api.py`: programs and courses from the Discovery API.
+"""

@@ -1,4 +1,7 @@
-"""The components that `dg` knows."""
+"""The components that `dg` knows.
+
+- `edxorg_location.py`: the whole location.
+"""
 
 from edxorg.components.edxorg_location import EdxorgLocation
 

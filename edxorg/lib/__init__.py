@@ -1,1 +1,14 @@
-"""The work itself: plain functions and types that know nothing of Dagster."""
+"""The work itself: plain functions and types that know nothing of Dagster.
+
+- `archive`: from an archive to objects, with an account of every member;
+- `tables`: from a table dump to rows;
+- `tracking_log`: from a tracking log to events with one set of keys;
+- `catalogue`: from the Discovery API to four tables;
+- `program_reports.py`: copies of program reports;
+- `settings`: everything that differs between partners, environments and machines;
+- `dictionary`: all outputs and their columns, for people;
+- `members.py`: from the name of a member to what it is;
+- `object_keys.py`: names of assets and keys of objects;
+- `progress.py`: reports the progress of a run in this process;
+- `workers.py`: worker processes; `frames.py`: the bytes between them and their parent; `processors.py`: how many fit.
+"""

@@ -12,5 +12,22 @@ the story: rows, enrollments by mode, certificates, posts, events by type, and r
 
 `University.hazards` names the oddities that are put in on purpose; see `edxorg.samples.hazards`.
 
+The story:
+
+- `university.py`: the university; `courses.py`: its courses; `learners.py`: its learners;
+- `story.py`: what a learner does in a course; `progress.py`: what a learner has left behind by a certain time;
+- `invented.py`, `prose.py`: names and texts; `times.py`: times, and how each source prints them;
+- `hazards.py`: oddities by name.
+
+The writers:
+
+- `files.py`: all files of a university; `archive.py`: a weekly archive; `package.py`: its members;
+- `tables.py`: tables and their columns; `table_rows.py`, `assessment_rows.py`: their rows; `dialects.py`: how values
+  are written;
+- `forum.py`: a forum; `olx.py`: the export of a course; `course_xml.py`: an export of any size;
+- `tracking_log.py`: a day's log; `events.py`: its events;
+- `catalogue.py`: the catalogue; `catalogue_server.py`: a server that answers with it;
+- `program_reports.py`: program reports.
+
 This package imports nothing of the code that reads these files, so that both cannot share a mistake.
 """

@@ -1,4 +1,9 @@
-"""The edX catalogue: the responses of the Discovery API, and the four tables made of them."""
+"""The edX catalogue: the responses of the Discovery API, and the four tables made of them.
+
+- `responses.py`: programs, courses and runs as the API gives them;
+- `listings.py`: from all pages of a listing to its two tables;
+- `catalogue_rows.py`: the columns of the tables, and from a record to its row.
+"""
 
 from edxorg.lib.catalogue.catalogue_rows import (
     COURSE_METADATA,

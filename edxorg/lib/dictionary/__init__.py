@@ -1,4 +1,9 @@
-"""The data dictionary: each output, one subject a module. Columns that a file has beyond it land all the same."""
+"""The data dictionary: each output, one subject a module. Columns that a file has beyond it land all the same.
+
+- `tables.py`, `assessments.py`: tables of archives; `archive.py`: what else is in them;
+- `tracking_log.py`: events; `catalogue.py`: programs and courses;
+- `reference.py`: the second part of `docs/data.md`, which `__main__.py` writes.
+"""
 
 from __future__ import annotations
 

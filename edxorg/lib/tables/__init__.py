@@ -2,20 +2,20 @@
 
 The dumps are called `.sql` and are no SQL: a header line, then records of tab-separated fields, written over the years
 by at least five programs that disagree about quotes, backslashes and line ends. `convert_table` finds out how a file
-was written, delivers the records of which there is one dialect, and sets all others aside, whole.
+was written, delivers the records that have one reading, and sets all others aside, whole.
 
 ```
-model.py     what goes in beside the bytes, and what comes out
-header.py    the first line -> column names and line end
-grammar.py   a line or record -> its fields, in each of the readings
-escaped.py   the same for whole chunks of escaped records at a time
-chunks.py    a run of lines that no record crosses, and what there is to know about it
-cutting.py   bytes of any size -> such runs
-tally.py     runs -> which reading the file supports
-rows.py      runs -> rows, and reasons against them, in that dialect
-output.py    rows and rejects -> the files that land
-delivery.py  runs -> what goes to which file, neighbours and oversized records included
-convert.py   all of these together
+model.py      what goes in beside the bytes, and what comes out
+header.py     the first line -> column names and line end
+grammar.py    a line or record -> its fields, in each dialect
+escaped.py    the same for whole chunks of escaped records at a time
+chunks.py     a run of lines that no record crosses, and what there is to know about it
+cutting.py    bytes of any size -> chunks
+detection.py  chunks -> the dialect of the dump
+row_reader.py chunks -> rows, and reasons against them, in that dialect
+output.py     rows and rejects -> the files that land
+routing.py    chunks -> what goes to which file, neighbours and oversized records included
+convert.py    all of these together
 ```
 """
 

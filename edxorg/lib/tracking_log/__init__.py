@@ -14,6 +14,16 @@ What becomes of a line:
 - A line over 16 MiB, or whose output would be, is rejected; what is over 16 MiB in the input is kept in a file of its
   own.
 - A line that would make more than 500 keys, or brings one of over 256 bytes, is rejected; its keys do not count.
+
+`docs/tracking-logs.md` has examples.
+
+- `normalize.py`: one pass over a log; `lines.py`: cuts it into blocks; `block.py`: what a worker does with a block;
+- `layout.py`, `frame.py`: the fast path, for lines that are alike;
+- `event.py`, `json_members.py`: the exact path, for any line; `event_time.py`: the time of an event;
+- `rows.py`: from events to lines of the output; `late_keys.py`: adds the keys that turned up later;
+- `rejects.py`: the lines that are set aside; `delivery.py`: puts them into the landing zone;
+- `limits.py`: ends the reading of files that are no log; `report.py`: the counts;
+- `gzip_stream.py`: gzip whose bytes depend on its content alone.
 """
 
 # Not `delivery`: a worker process imports this package too, and would load clients of stores that it has no use for.

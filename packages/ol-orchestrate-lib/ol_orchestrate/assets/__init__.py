@@ -1,1 +1,4 @@
-"""Assets that several code locations use."""
+"""Assets that several code locations use.
+
+- `openedx_course_archives.py`: the outputs of a course export in OLX.
+"""

@@ -1,1 +1,4 @@
-"""Partitions that several code locations share."""
+"""Partitions that several code locations share.
+
+- `edxorg.py`: courses of edX.org, by site.
+"""

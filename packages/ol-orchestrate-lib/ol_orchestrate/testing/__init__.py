@@ -1,1 +1,5 @@
-"""Servers and certificates for the tests of code locations."""
+"""Servers and certificates for the tests of code locations.
+
+- `servers.py`: S3, Cloud Storage and Vault, as a pytest plugin; `scripted.py`: a server with responses of the test;
+- `certificates.py`: certificates for them; `supervise.py`: ends a server when its test is gone.
+"""

@@ -1,1 +1,4 @@
-"""Resources that read secrets."""
+"""Resources that read secrets.
+
+- `vault.py`: HashiCorp Vault.
+"""
