@@ -7,6 +7,7 @@
 - `program_reports.py`: copies of program reports;
 - `settings`: everything that differs between partners, environments and machines;
 - `dictionary`: all outputs and their columns, for people;
+- `private_keys.py`: the keys for encrypted files;
 - `members.py`: from the name of a member to what it is;
 - `object_keys.py`: names of assets and keys of objects;
 - `progress.py`: reports the progress of a run in this process;

@@ -1,5 +1,6 @@
 """Servers and certificates for the tests of code locations.
 
 - `servers.py`: S3, Cloud Storage and Vault, as a pytest plugin; `scripted.py`: a server with responses of the test;
-- `certificates.py`: certificates for them; `supervise.py`: ends a server when its test is gone.
+- `certificates.py`: certificates for them; `openpgp.py`: keys and encrypted messages;
+- `supervise.py`: ends a server when its test is gone.
 """
