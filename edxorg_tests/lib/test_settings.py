@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from edxorg.lib.settings import DefaultSettings, Environment, FileNames, Settings, reference
 from edxorg.lib.settings.sources import Given, settings_of
@@ -171,8 +173,9 @@ def test_the_defs_yaml_of_a_component_is_a_file_of_settings(here: Path) -> None:
         ("- a\n- b", "should hold the settings of one location"),
         ("landing_zone_url: s3://{{ env.NOT_SET }}", "set NOT_SET"),
         ("landing_zone_url: s3://{{ context.x }}", "only {{ env.NAME }} is rendered here"),
-        ("archive_name: [1]", "archive_name in .*s.yaml: a pattern such as delftx-{date}.zip"),
-        ("vault: here", "vault.*: "),
+        ("archive_name: [1]", "archive_name in .*s.yaml: it has to be a pattern such as delftx-{date}.zip"),
+        ("vault: here", "vault: it has attributes of its own"),
+        ("archive_url: false", "archive_url in .*s.yaml: it has to be a text"),
         (None, "s.yaml cannot be read: No such file"),
     ],
 )
@@ -350,3 +353,37 @@ def test_a_proxy_may_hold_credentials() -> None:
 def test_the_pages_of_settings_are_written_from_the_fields() -> None:
     assert (ROOT / "docs/settings.md").read_text() == reference.markdown()
     assert (ROOT / ".env.example").read_text() == reference.example()
+
+
+def test_a_scaffolded_file_has_each_setting_with_its_default(here: Path) -> None:
+    text = reference.yaml_example("edxorg.components.EdxorgLocation", institution="delft-x")
+    uncommented = re.sub(r"^  # (?=( *)[a-z_]+:( |$))", "  ", text, flags=re.MULTILINE)
+    (here / "defs.yaml").write_text(uncommented)
+    found = settings(EDXORG_SETTINGS=str(here / "defs.yaml"))
+    assert found == Settings(institution="delft_x", name="delft_x")
+    assert {place for _, _, place in Given.shown(found)} == {str(here / "defs.yaml")}
+    assert len(list(Given.shown(found))) == len(list(settings_of(Settings)))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "mistaken"),
+    [
+        ({}, []),
+        ({"archive_name": "x-{date}.zip", "catalogue_number": "{{ env.N }}", "vault": {"role": "r"}}, []),
+        ({"archive_name": ["x-{date}.zip", "(?P<date>.*)"], "archive_url": "", "workers": None}, []),
+        ({"archive_name": "x.zip"}, ["archive_name"]),
+        ({"archive_name": ["x.zip"]}, ["archive_name"]),
+        (
+            {"landing_zone_url": "ftp://x", "escapes": "never", "workers": "two"},
+            ["escapes", "landing_zone_url", "workers"],
+        ),
+        ({"vault": {"auth_method": "ldap"}}, ["vault"]),
+    ],
+)
+def test_the_schema_finds_mistakes_in_a_file_before_dagster_loads_it(
+    attributes: dict[str, Any], mistaken: list[str]
+) -> None:
+    errors = Draft202012Validator(reference.yaml_schema()).iter_errors(attributes)
+    assert sorted({str(error.path[0]) for error in errors}) == mistaken
+    (error,) = Draft202012Validator(reference.yaml_schema()).iter_errors({"archve_url": "s3://x"})
+    assert "'archve_url' was unexpected" in error.message

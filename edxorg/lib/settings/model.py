@@ -84,7 +84,7 @@ def _file_names(names: Any) -> FileNames:  # noqa: ANN401 - pydantic's
         return names
     if isinstance(names, str) or (isinstance(names, list | tuple) and all(isinstance(each, str) for each in names)):
         return FileNames.parse(names)
-    raise ValueError("a pattern such as delftx-{date}.zip, or a list of them")
+    raise ValueError("it has to be a pattern such as delftx-{date}.zip, or a list of them")
 
 
 def _none_if_empty(value: Any) -> Any:  # noqa: ANN401 - pydantic's
@@ -96,7 +96,7 @@ StoreUrl = Annotated[str, AfterValidator(_store_url), WithJsonSchema({"type": "s
 OptionalUrl = Annotated[
     str,
     AfterValidator(lambda url: url and _store_url(url)),
-    BeforeValidator(lambda url: url or ""),
+    BeforeValidator(lambda url: "" if url is None else url),
     WithJsonSchema({"type": ["string", "null"], "pattern": "^((s3|gs|file)://|$)"}),
 ]
 OptionalText = Annotated[str | None, Optional]

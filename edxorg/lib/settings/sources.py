@@ -251,10 +251,10 @@ def _reason(mistake: Mapping[str, Any]) -> str:
             return f"{mistake['input']!r} does not fit: it can be true or false"
         case "string_type":
             return f"it has to be a text, not {mistake['input']!r}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"it has attributes of its own, such as address, and is not {mistake['input']!r}"
         case "value_error":
             return str(context["error"])
-        case "missing":
-            return "it has to be given"
         case _:
             return str(mistake["msg"])
 
