@@ -16,7 +16,7 @@ from benchmarks.measure import Measurement, measured
 from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg.ops.recording import add_partitions
+from ol_orchestrate.landing.batch import add_partitions
 from ol_orchestrate.lib.stores import join_url, open_store
 
 _RECORDED = 2000

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 
 from ol_orchestrate.io_managers.filepath import recorded_path
+from ol_orchestrate.landing.records import DATA_VERSION, SOURCE_DATE, latest_tags, latest_versions
 from ol_orchestrate.landing_zone import SOURCE_BUCKET
-from ol_orchestrate.recording import DATA_VERSION, SOURCE_DATE, latest_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,13 +107,7 @@ class SourceFiles:
 
     def recorded(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> dict[str, str]:
         """The latest recorded version of each of these partitions that has one, in one query."""
-        latest = instance.event_log_storage.get_latest_tags_by_partition(
-            self.key(),
-            dg.DagsterEventType.ASSET_MATERIALIZATION,
-            tag_keys=[DATA_VERSION],
-            asset_partitions=partitions,
-        )
-        return {partition: tags[DATA_VERSION] for partition, tags in latest.items()}
+        return latest_versions(instance, self.key(), partitions)
 
     def asking(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> set[str]:
         """Those of these partitions whose latest record asks for a run; a query, and one more for each thousand."""

@@ -14,8 +14,8 @@ from edxorg.assets.edxorg_archive import archive_members, course_exports
 from edxorg_tests.archives import tar_bytes
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.landing.records import metadata_of, tags_of
 from ol_orchestrate.lib.course_content_keys import processed_data_asset
-from ol_orchestrate.recording import metadata_of, tags_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from edxorg.lib.settings import Settings
 from edxorg.ops.ingest_archive import report_metadata
 from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
 from ol_orchestrate.failures import PERMANENT_FAILURE
+from ol_orchestrate.landing.records import ROW_COUNT, SOURCE_DATE
 from ol_orchestrate.lib.stores import SourceInfo, open_store
-from ol_orchestrate.recording import ROW_COUNT, SOURCE_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,10 +17,10 @@ import pytest
 from edxorg.commands import homes, runs
 from edxorg_tests.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.asset_keys import asset_key
+from ol_orchestrate.landing.records import latest_tags
 from ol_orchestrate.lib.errors import MissingObjectError
 from ol_orchestrate.lib.redaction import remember_secrets
 from ol_orchestrate.lib.stores import open_store
-from ol_orchestrate.recording import latest_tags
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 import dagster as dg
 
-from ol_orchestrate.course_content import CourseOutputs, output_specs
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.landing.course_outputs import CourseOutputs, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs

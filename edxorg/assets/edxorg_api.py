@@ -24,7 +24,7 @@ from edxorg.lib.object_keys import api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
 from ol_orchestrate.described import column_schema, described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing import Artifact, land
+from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing_zone import LandingZone
 from ol_orchestrate.lib.stores import ObjectStore
 from ol_orchestrate.lib.versions import VersionedObjects

@@ -22,7 +22,7 @@ from edxorg.ops.reporting import reporter
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing import Artifact, land
+from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError

@@ -196,10 +196,10 @@ def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, parti
     """Record the export at its URL as the course's XML, unless it was recorded last."""
     import dagster as dg  # noqa: PLC0415
 
-    from edxorg.ops.recording import add_partitions  # noqa: PLC0415
     from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
+    from ol_orchestrate.landing.batch import add_partitions  # noqa: PLC0415
+    from ol_orchestrate.landing.records import latest_recorded, tags_of  # noqa: PLC0415
     from ol_orchestrate.location_names import LocationNames  # noqa: PLC0415
-    from ol_orchestrate.recording import latest_recorded, tags_of  # noqa: PLC0415
 
     location, landing_zone = LocationNames(settings.name), settings.landing_zone_url
     asset = location.key(COURSE_XML)

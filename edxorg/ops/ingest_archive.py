@@ -18,11 +18,13 @@ from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Dialect, Escapes, RowHash
-from edxorg.ops import recording
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
+from edxorg.ops.run_records import RunRecords
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.landing.batch import add_partitions, record
+from ol_orchestrate.landing.records import metadata_of, tags_of
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -30,7 +32,6 @@ from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.location_names import LocationNames
-from ol_orchestrate.recording import metadata_of, tags_of
 
 
 def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
@@ -104,7 +105,7 @@ def _process(
     store = open_store(url, options.access)
     if swept := store.abort_old_uploads():
         context.log.info("%s", swept)
-    records = recording.RunRecords(context.instance, url, context.run_id, archives.location)
+    records = RunRecords(context.instance, url, context.run_id, archives.location)
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
         ingested = ingest_archive(
@@ -119,12 +120,12 @@ def _process(
         current_observer().report(ingested.report)
         context.log.info("%s", ingested.report.sum_of_outcomes())
         courses = list(pending.partitions())
-        added = recording.add_partitions(context.instance, archives.location.courses, courses)
+        added = add_partitions(context.instance, archives.location.courses, courses)
         context.log.info("%d objects of %d courses to record, %d of them new", len(pending), len(courses), added)
         describe = _Description(context.partition_key, source.info, options, archives.location)
         by_asset = pending.by_asset()
         for asset, of_asset in by_asset.items():
-            yield from recording.record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
+            yield from record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
         ingested.finish(by_asset)
     if not ingested.is_refused:
         yield from archive_evaluations(archives.key(), context.partition_key, ingested.report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ol_orchestrate.landing import COLUMN_SCHEMA
+from ol_orchestrate.landing.land import COLUMN_SCHEMA
 from ol_orchestrate.lib.dictionary import Format, Output
 
 _KINDS = {

@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ol_orchestrate.landing import COLUMN_SCHEMA, Artifact, land
+from ol_orchestrate.landing.land import COLUMN_SCHEMA, Artifact, land
+from ol_orchestrate.landing.records import COLUMNS, LANDING_ZONE, ROW_COUNT, SOURCE_DATE
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
-from ol_orchestrate.recording import COLUMNS, LANDING_ZONE, ROW_COUNT, SOURCE_DATE
 
 PARTITIONS = dg.StaticPartitionsDefinition(["first", "second"])
 SCHEMA = dg.TableSchema([dg.TableColumn("letter", "string", "A letter.")])

@@ -5,8 +5,8 @@ from typing import BinaryIO, cast
 
 import dagster as dg
 
-from ol_orchestrate.course_content import CourseOutputs, output_specs
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.landing.course_outputs import CourseOutputs, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import dagster as dg
 
+from ol_orchestrate.landing.records import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 from ol_orchestrate.lib.settling import settle
 from ol_orchestrate.lib.versions import SingleObject, TableStats, VersionedObjects, write_if_needed
-from ol_orchestrate.recording import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

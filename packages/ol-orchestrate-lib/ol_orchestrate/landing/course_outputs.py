@@ -14,7 +14,7 @@ import dagster as dg
 
 from ol_orchestrate.automation import on_new_version
 from ol_orchestrate.described import described
-from ol_orchestrate.landing import Artifact, land
+from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.course_content_keys import processed_data_asset

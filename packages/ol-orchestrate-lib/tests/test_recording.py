@@ -16,12 +16,12 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from edxorg.ops import recording
-from edxorg.ops.recording import add_partitions, record
-from ol_orchestrate.recording import latest_tags
+from ol_orchestrate.landing import batch, records
+from ol_orchestrate.landing.batch import add_partitions, record
+from ol_orchestrate.landing.records import latest_tags
 
 ASSETS = [dg.AssetKey(["edxorg", "raw_data", "db_table", table]) for table in ("auth_user", "teams")]
-PARTITIONS = [f"MITx-{number}-2020|prod" for number in range(30)]
+PARTITIONS = [f"MITx-{number}-2020|prod" for number in range(8)]
 
 
 def tags_of(version: str, partition: str) -> dict[str, str]:
@@ -61,21 +61,16 @@ def check_recording(instance: dg.DagsterInstance, *, one_by_one: bool = False) -
     assert len(instance.fetch_materializations(ASSETS[0], limit=1000).records) == 2 * len(PARTITIONS)
 
 
-@pytest.fixture(params=["_stored_tags", "_read_tags_of_events"], autouse=True)
-def only_way_to_read_tags(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(*_: object) -> None:
-        raise TypeError("the other way is tested")
-
-    (other,) = {"_stored_tags", "_read_tags_of_events"} - {request.param}
-    monkeypatch.setattr("ol_orchestrate.recording." + other, closed)
-
-
-def test_in_batches_on_sqlite() -> None:
+@pytest.mark.parametrize("other_way", ["_read_tags_of_events", "_stored_tags"])
+def test_batches_on_sqlite_are_read_from_stored_events_or_through_dagster(
+    other_way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, other_way, another_dagster)
     with dg.instance_for_test() as instance:
         check_recording(instance)
 
 
-def test_in_batches_on_postgres(postgres_url: str, tmp_path: Path) -> None:
+def test_batches_on_postgres_are_recorded_whole(postgres_url: str, tmp_path: Path) -> None:
     with on_postgres(postgres_url, tmp_path) as instance:
         check_recording(instance)
 
@@ -96,7 +91,7 @@ def record_while_another_run_looks(
     seen = SEEN_BY_ANOTHER_RUN
 
     def look() -> None:
-        with recording.others_wait(context.instance):
+        with batch.others_wait(context.instance):
             seen.append(len(latest_tags(context.instance, ASSETS[0])))
 
     another = threading.Thread(target=look)
@@ -139,7 +134,7 @@ def another_dagster(*_: object) -> None:
 def test_a_batch_that_cannot_be_stored_is_recorded_one_by_one(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "_store_batch", another_dagster)
+    monkeypatch.setattr(batch, "_store_batch", another_dagster)
     with on_postgres(postgres_url, tmp_path) as instance:
         check_recording(instance, one_by_one=True)
 
@@ -148,7 +143,7 @@ def test_a_batch_leaves_in_sqlite_what_dagster_leaves_there_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_batches = stored(tmp_path / "batches", one_by_one=False)
-    monkeypatch.setattr(recording, "_store_batch", another_dagster)
+    monkeypatch.setattr(batch, "_store_batch", another_dagster)
     assert in_batches == stored(tmp_path / "itself", one_by_one=True)
 
 
@@ -157,7 +152,7 @@ def test_a_batch_that_fails_half_way_is_stored_once_in_each_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     undisturbed = stored(tmp_path / "undisturbed", one_by_one=False)
-    store_batch, whole_part = recording._store_batch_on_sqlite, getattr(SqliteEventLogStorage, part)  # noqa: SLF001
+    store_batch, whole_part = batch._store_batch_on_sqlite, getattr(SqliteEventLogStorage, part)  # noqa: SLF001
     failures = []
 
     def failing_once(*arguments: Any) -> None:  # noqa: ANN401
@@ -170,7 +165,7 @@ def test_a_batch_that_fails_half_way_is_stored_once_in_each_database(
             monkeypatch.setattr(SqliteEventLogStorage, part, fail)
         store_batch(*arguments)
 
-    monkeypatch.setattr(recording, "_store_batch_on_sqlite", failing_once)
+    monkeypatch.setattr(batch, "_store_batch_on_sqlite", failing_once)
     home = tmp_path / "disturbed"
     home.mkdir()
     with dg.instance_for_test(temp_dir=str(home)) as instance:
@@ -185,7 +180,7 @@ def test_a_log_of_a_run_that_cannot_be_written_fails_the_run_and_records_once(mo
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(recording, "_store_in_log_of_run", fail)
+    monkeypatch.setattr(batch, "_store_in_log_of_run", fail)
     with dg.instance_for_test() as instance:
         config = {"ops": {"record_all": {"config": "first"}}}
         result = recording_job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
@@ -229,11 +224,11 @@ def in_databases(home: Path) -> dict[str, list[list[object]]]:
 
 
 def test_partitions_are_added_once_and_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "PARTITIONS_AT_ONCE", 7)
+    monkeypatch.setattr(batch, "PARTITIONS_AT_ONCE", 3)
     partitions = dg.DynamicPartitionsDefinition(name="course_and_source")
     with dg.instance_for_test() as instance:
-        assert add_partitions(instance, partitions, [*PARTITIONS[:20], *PARTITIONS[:5]]) == 20
-        assert add_partitions(instance, partitions, PARTITIONS) == 10
+        assert add_partitions(instance, partitions, [*PARTITIONS[:5], *PARTITIONS[:2]]) == 5
+        assert add_partitions(instance, partitions, PARTITIONS) == 3
         assert add_partitions(instance, partitions, PARTITIONS) == 0
         assert list(instance.get_dynamic_partitions("course_and_source")) == PARTITIONS
 

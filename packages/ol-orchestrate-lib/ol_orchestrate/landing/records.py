@@ -53,6 +53,25 @@ def latest_tags(
     return found
 
 
+def latest_versions(instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str]) -> dict[str, str]:
+    """Return the latest data version of each of these partitions that has one, in one query."""
+    latest = instance.event_log_storage.get_latest_tags_by_partition(
+        asset,
+        dg.DagsterEventType.ASSET_MATERIALIZATION,
+        tag_keys=[DATA_VERSION],
+        asset_partitions=partitions,
+    )
+    return {partition: tags[DATA_VERSION] for partition, tags in latest.items()}
+
+
+def latest_runs_without_record(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, str]:
+    """Return the latest run of each partition whose latest run has recorded no materialization."""
+    attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+        asset
+    )
+    return {partition: run_id for partition, (run_id, _) in attempts.items()}
+
+
 def _stored_tags(instance: dg.DagsterInstance, numbers: Sequence[int]) -> dict[str, Mapping[str, str]]:
     """Read tags out of the text of stored events: Dagster makes some forty objects of each, in 1 to 2 ms."""
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events  # noqa: PLC0415
