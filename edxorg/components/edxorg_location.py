@@ -13,7 +13,7 @@ from edxorg.assets.edxorg_archive import archive_members, course_exports, raw_da
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
-from edxorg.jobs.retrieve_edx_exports import refresh_edxorg_tracking_logs, retrieve_edxorg_raw_data
+from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.lib.settings.reference import yaml_example, yaml_schema
 from edxorg.ops.checks import raw_archive_checks, raw_log_checks
@@ -100,14 +100,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     structure_rows = course_structure_rows(location)
     course_run = courserun_metadata(RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO), location)
     archive_job = retrieve_edxorg_raw_data(archives, settings)
-    logs_job = refresh_edxorg_tracking_logs(normalized_log, location)
+    # Defined here, since Dagster has no public name for the type of such jobs.
+    logs_job = dg.define_asset_job(
+        location.of("refresh_edxorg_tracking_logs"),
+        selection=dg.AssetSelection.assets(normalized_log),
+        description="Normalize the log of one day, the partition.",
+    )
     reports_job = sync_edxorg_program_reports(settings)
     archive_source_sensors = (
         source_files_sensor(
-            location.of("gcs_edxorg_archive_sensor"), archives, archive_job, other_names=settings.tracking_log_name
+            location.of("gcs_edxorg_archive_sensor"), archives, archive_job.name, other_names=settings.tracking_log_name
         ),
         source_files_sensor(
-            location.of("gcs_edxorg_tracking_log_sensor"), logs, logs_job, other_names=settings.archive_name
+            location.of("gcs_edxorg_tracking_log_sensor"), logs, logs_job.name, other_names=settings.archive_name
         ),
     )
     assets = [

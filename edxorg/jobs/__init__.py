@@ -1,6 +1,6 @@
 """The location's jobs and its schedule.
 
-- `retrieve_edx_exports.py`: archives of course exports, and tracking logs;
+- `retrieve_edx_exports.py`: archives of course exports;
 - `edxorg_api.py`: the daily job for the edX catalogue, and its schedule;
 - `program_reports.py`: program reports.
 """

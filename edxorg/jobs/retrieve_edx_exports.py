@@ -1,4 +1,4 @@
-"""The jobs for the files of the archive bucket: archives of course exports, and tracking logs."""
+"""The job for archives of course exports."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import dagster as dg
 from edxorg.ops.ingest_archive import archive_op
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-
     from edxorg.lib.settings import Settings
     from edxorg.source_files import SourceFiles
-    from ol_orchestrate.location_names import LocationNames
 
 
 def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.JobDefinition:
@@ -26,14 +23,3 @@ def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.Jo
         process_edxorg_archive(raw_data_archive)
 
     return graph.to_job(partitions_def=archives.partitions_def())
-
-
-def refresh_edxorg_tracking_logs(
-    normalized_log: dg.AssetsDefinition, location: LocationNames
-) -> UnresolvedAssetJobDefinition:
-    """Normalise the log of one day, the partition."""
-    return dg.define_asset_job(
-        location.of("refresh_edxorg_tracking_logs"),
-        selection=dg.AssetSelection.assets(normalized_log),
-        description=refresh_edxorg_tracking_logs.__doc__,
-    )

@@ -1,8 +1,8 @@
-"""The steps of the jobs, and their shared parts: checks, recording and progress.
+"""The steps of the jobs, and their shared parts: checks, records and progress.
 
 - `ingest_archive.py`: delivers an archive;
 - `program_reports.py`: copies program reports;
-- `recording.py`: records many objects in few writes;
+- `run_records.py`: reads the records of archive runs;
 - `checks.py`: evaluates the asset checks of archives and logs;
 - `reporting.py`: reports progress to the log and to the command.
 """

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-    from dagster._core.storage.dagster_run import RunPartitionData
-
     from edxorg.source_files import SourceFiles
     from ol_orchestrate.lib.stores import StoredObject
 
@@ -50,31 +47,31 @@ RUN_KEY = "dagster/run_key"
 def source_files_sensor(
     name: str,
     files: SourceFiles,
-    job: dg.JobDefinition | UnresolvedAssetJobDefinition,
+    job_name: str,
     other_names: FileNames,
 ) -> dg.SensorDefinition:
     """Make a sensor that requests a run of each file that needs one, once an hour.
 
     Args:
         files: The files, in the bucket of the resource `gcs_input`.
-        job: The job that takes a file's name as its partition.
+        job_name: The job that takes a file's name as its partition.
         other_names: Names of the files that another sensor watches in the same bucket; they are not reported.
     """
 
     @dg.sensor(
         name=name,
-        job_name=job.name,  # see the sensor for program reports
+        job_name=job_name,
         minimum_interval_seconds=60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,
         required_resource_keys={SOURCE_BUCKET},
-        description=f"Requests a run of `{job.name}` for each file named like `{files.names.example}` that is new, was "
+        description=f"Requests a run of `{job_name}` for each file named like `{files.names.example}` that is new, was "
         "published again, or failed for a reason that may pass.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with errors_without_secrets():
             store = source_bucket(context).store()
             listing = _SourceListing.of(store.list(), files.names, other_names)
-        seen, result = _Tick(context.instance, files, job.name, store.url, listing).result()
+        seen, result = _Tick(context.instance, files, job_name, store.url, listing).result()
         context.log.info("%s", seen)
         return result or dg.SensorResult(skip_reason=seen)
 
@@ -190,10 +187,7 @@ class _Tick:
             and not is_under_way(run.status, run.start_time)
         ]
         tags = _tags_of_runs(self.instance, unsuccessful)
-        return {
-            name: LatestRun(run.run_id, _outcome(run, tags), int(tags.get(run.run_id, {}).get(ATTEMPT, "1")))
-            for name, run in latest.items()
-        }
+        return {name: _latest_run(run.run_id, run.status, tags.get(run.run_id)) for name, run in latest.items()}
 
     def _summary(self, needs: Mapping[str, RunDecision], requested: int) -> str:
         listing = self.listing
@@ -212,16 +206,20 @@ class _Tick:
         return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
 
 
-def _outcome(run: RunPartitionData, tags: Mapping[str, Mapping[str, str]]) -> RunOutcome:
-    match run.status:
+def _latest_run(run_id: str, status: dg.DagsterRunStatus, tags: Mapping[str, str] | None) -> LatestRun:
+    return LatestRun(run_id, _outcome(status, tags), int((tags or {}).get(ATTEMPT, "1")))
+
+
+def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None) -> RunOutcome:
+    match status:
         case dg.DagsterRunStatus.SUCCESS:
             return RunOutcome.SUCCEEDED
         case dg.DagsterRunStatus.CANCELED:
             return RunOutcome.CANCELED
-        case _ if run.run_id not in tags:
+        case _ if tags is None:
             return RunOutcome.UNDER_WAY
         case _:
-            return RunOutcome.FAILED_PERMANENTLY if PERMANENT_FAILURE in tags[run.run_id] else RunOutcome.FAILED
+            return RunOutcome.FAILED_PERMANENTLY if PERMANENT_FAILURE in tags else RunOutcome.FAILED
 
 
 def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str, Mapping[str, str]]:

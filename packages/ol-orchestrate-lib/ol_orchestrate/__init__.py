@@ -2,9 +2,8 @@
 
 - `assets`, `io_managers`, `resources`, `partitions`: what locations put into their definitions;
 - `lib`: what needs no Dagster;
-- `course_content.py`: what the assets of course content have in common;
 - `landing_zone.py`: the landing zone and the source bucket of a run;
-- `landing.py`: from an output to its object and its record; `recording.py`: what Dagster has recorded of objects;
+- `landing`: from an output to its object and its record;
 - `failures.py`: errors as Dagster's failures; `failed_partitions.py`: the asset check of failed partitions;
 - `automation.py`: conditions under which assets run by themselves; `described.py`: descriptions and columns of assets;
 - `location_names.py`: names of a location's definitions; `asset_keys.py`: from names to asset keys;

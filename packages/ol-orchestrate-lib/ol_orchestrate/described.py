@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ol_orchestrate.landing.land import COLUMN_SCHEMA
 from ol_orchestrate.lib.dictionary import Format, Output
+
+COLUMN_SCHEMA = "dagster/column_schema"
+"""Metadata in which Dagster looks for the columns of a table, of the asset's definition and of its materializations."""
 
 _KINDS = {
     Format.TSV: {"tsv", "table"},

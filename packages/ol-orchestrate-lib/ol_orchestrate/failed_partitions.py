@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from ol_orchestrate.landing.records import latest_runs_without_record
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 
@@ -62,12 +63,10 @@ def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinit
     Dagster's own status of a partition says "failed" even after a later run succeeded with nothing new to record, and
     also when another asset of the same run failed.
     """
-    attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
-        _first_asset(definition)
-    )
+    runs = latest_runs_without_record(instance, _first_asset(definition))
     partitions = definition.partitions_def
-    existing = partitions.get_partition_keys(dynamic_partitions_store=instance) if attempts and partitions else ()
-    latest = {partition: attempts[partition][0] for partition in sorted(attempts.keys() & set(existing))}
+    existing = partitions.get_partition_keys(dynamic_partitions_store=instance) if runs and partitions else ()
+    latest = {partition: runs[partition] for partition in sorted(runs.keys() & set(existing))}
     failed_runs = {
         run_id
         for run_id in _failed_runs(set(latest.values()), instance)

@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ol_orchestrate.landing.land import COLUMN_SCHEMA, Artifact, land
+from ol_orchestrate.described import COLUMN_SCHEMA
+from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing.records import COLUMNS, LANDING_ZONE, ROW_COUNT, SOURCE_DATE
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
@@ -206,18 +207,14 @@ def _path_of_output(context: dg.InputContext) -> str:
     Raises:
         MissingObjectError: That step recorded no file.
     """
-    from dagster._core.events import HandledOutputData  # noqa: PLC0415 - Dagster makes no public name of it
-
     output = context.upstream_output
     if output is not None:
         for entry in context.instance.all_logs(output.run_id, of_type=dg.DagsterEventType.HANDLED_OUTPUT):
             event = entry.dagster_event
             if event is None or event.step_key != output.step_key:
                 continue
-            data = event.event_specific_data
-            if not isinstance(data, HandledOutputData) or data.output_name != output.name:
-                continue
-            if (path := data.metadata.get("path")) is not None:
+            data: Any = event.event_specific_data  # of a type that is private to Dagster
+            if data.output_name == output.name and (path := data.metadata.get("path")) is not None:
                 return str(path.value)
     raise MissingObjectError(f"input {context.name}: the upstream step recorded no file: run that step first")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import dagster as dg
 
+from ol_orchestrate.described import COLUMN_SCHEMA
 from ol_orchestrate.landing.records import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
 from ol_orchestrate.lib.settling import settle
 from ol_orchestrate.lib.versions import SingleObject, TableStats, VersionedObjects, write_if_needed
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ol_orchestrate.lib.versions import Recorded
-
-COLUMN_SCHEMA = "dagster/column_schema"
-"""Metadata in which Dagster looks for the columns of a table, of the asset's definition and of its materializations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
