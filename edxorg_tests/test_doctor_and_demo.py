@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import hvac
 import pytest
 
 from edxorg.commands.main import main
+from edxorg.lib.dictionary import DICTIONARY
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.archives import landed
 
@@ -176,4 +179,21 @@ def test_the_demo_shows_everything_without_any_credentials(user: User, tmp_path:
         "edxorg-program-credentials/2024-01-31",
     }
     assert "http://localhost:3000" in printed
+    assert "│ verified │" in printed
+    assert "The hardest problems" in printed
+    check_columns(landed(tmp_path / "demo" / "landing-zone"))
     assert "delivered unchanged empty" in printed, "the numbers' columns are whole on a narrow screen, too"
+
+
+def check_columns(objects: dict[str, bytes]) -> None:
+    """Compare what landed with the data dictionary."""
+    compared = set()
+    for key, data in objects.items():
+        for asset, output in DICTIONARY.items():
+            if key.startswith(f"{asset}/") and output.columns:
+                lines = (gzip.decompress(data) if key.endswith(".gz") else data).splitlines()
+                found = lines[0].decode().split("\t") if key.endswith(".tsv") else json.loads(lines[0]) if lines else ()
+                assert set(found) <= {column.name for column in output.columns}, key
+                compared.add(asset)
+    missing = {output.name for asset, output in DICTIONARY.items() if output.columns and asset not in compared}
+    assert missing <= {"forum_posts", "email_opt_in"}

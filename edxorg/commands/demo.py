@@ -14,7 +14,7 @@ import click
 from edxorg.commands import console, homes, runs
 from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import DefaultSettings
-from ol_orchestrate.lib.stores import StoreAccess
+from ol_orchestrate.lib.stores import StoreAccess, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,19 @@ ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
 
 LOG = "mitx-edx-events-2024-01-30.log.gz"
 COURSES = 10
+QUESTIONS = {
+    "Grades by track": """\
+SELECT mode, count(*) AS learners, round(avg(TRY_CAST(percent_grade AS DOUBLE)), 2) AS grade
+FROM student_courseenrollment
+LEFT JOIN grades_persistentcoursegrade USING (course_id, user_id, extracted_source_platform)
+GROUP BY mode ORDER BY learners DESC""",
+    "The hardest problems": """\
+SELECT block_title AS problem, count(*) AS learners, round(avg(grade::DOUBLE / max_grade::DOUBLE), 2) AS score
+FROM courseware_studentmodule JOIN course_blocks ON block_id = module_id
+WHERE block_type = 'problem' AND grade <> 'NULL' GROUP BY block_id, block_title ORDER BY score LIMIT 5""",
+}
+"""What is worth asking, in SQL."""
+
 COURSES_SHOWN = 2
 """Number of courses whose content is unpacked here; the others wait for Dagster's automation, or a backfill."""
 
@@ -64,6 +77,7 @@ def command(folder: Path) -> None:
     for reason in reasons:
         click.echo(f"Error: {reason}", err=True)
     _show_where(folder, settings)
+    _show_answers(settings.landing_zone_url)
     sys.exit(1 if reasons else 0)
 
 
@@ -164,3 +178,15 @@ def _show_where(folder: Path, settings: Settings) -> None:
         "content follows each new version by itself. A backfill brings in the courses that were there before.",
         highlight=False,
     )
+
+
+def _show_answers(landing_zone: str) -> None:
+    from edxorg.lib.lake import answers, database  # noqa: PLC0415
+
+    lake = database.Lake(open_store(landing_zone))
+    for title, sql in QUESTIONS.items():
+        console.heading(title, "asked in SQL of what landed")
+        command = f'uv run edxorg query --landing-zone {shlex.quote(landing_zone)} "\n{sql}"\n'
+        console.out.print(command, soft_wrap=True, highlight=False, markup=False)
+        lake.prepare(sql)
+        console.out.print(answers.as_table(lake.connection, sql), highlight=False, markup=False)

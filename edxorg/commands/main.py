@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "Write sample inputs of any size.",
     "ingest": "Bring files into the landing zone.",
     "inspect": "Look at a file without writing anything.",
+    "query": "Ask what landed, in SQL.",
     "doctor": "Check the settings and the connections.",
 }
 

@@ -1,0 +1,6 @@
+"""The landing zone as readers see it: which objects are current, and views over them."""
+
+from edxorg.lib.lake.current import newest, place_of
+from edxorg.lib.lake.views import View, all_views, find_view, view_names_in
+
+__all__ = ["View", "all_views", "find_view", "newest", "place_of", "view_names_in"]

@@ -1,0 +1,232 @@
+"""Outputs as views of DuckDB over their current objects."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from edxorg.lib.dictionary import DICTIONARY
+from edxorg.lib.lake.current import newest
+from edxorg.lib.members import MemberKind
+from edxorg.lib.object_keys import raw_data_asset
+from ol_orchestrate.lib.dictionary import Format, Output
+from ol_orchestrate.lib.stores import join_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ol_orchestrate.lib.stores import ObjectStore, StoredObject
+
+_EXTENSIONS: Final = {
+    Format.TSV: ".tsv",
+    Format.CSV: ".csv",
+    Format.JSON_LINES: ".json",
+    Format.GZIPPED_JSON_LINES: ".gz",
+}
+"""Of the objects of outputs that have rows."""
+
+_OUTPUTS: Final = {output.view or output.name: output for output in DICTIONARY.values() if output.format in _EXTENSIONS}
+"""Those by the names of their views."""
+
+_JSON_TYPES: Final = {
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "array": "JSON",
+    "object": "JSON",
+    "json": "JSON",
+}
+"""Types of columns in JSON outputs; all others are text, and so is everything in tables and logs."""
+
+_LONGEST: Final = 64 << 20
+"""Bytes of a line that a view can read; DuckDB keeps several such buffers."""
+
+_LONG: Final = 2 << 20
+"""What it reads by default, of tables."""
+
+_LONG_JSON: Final = 16 << 20
+"""The same of JSON."""
+
+_HEAD: Final = 64 << 10
+"""Bytes in which the first line of a table is."""
+
+_NO_TEXT: Final = "\x01 no such text \x01"
+"""Stands for NULL: nothing does, since `NULL` and empty are the values that edX wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An output in SQL.
+
+    Attributes:
+        name: Of the view.
+        output: What it shows.
+        objects: The current ones.
+    """
+
+    name: str
+    output: Output
+    objects: tuple[StoredObject, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the objects."""
+        return sum(each.size for each in self.objects)
+
+    def sql(self, store: ObjectStore) -> str:
+        """The statement that makes the view, over the landing zone that the objects are in."""
+        rows = _rows(self.output, self.objects, store) if self.objects else _no_rows(self.output)
+        return f"CREATE OR REPLACE VIEW {_name(self.name)} AS {rows}"
+
+
+def find_view(store: ObjectStore, name: str, *, site: str | None = None) -> View | None:
+    """The view with a name, over a landing zone; `None` where there is no such output, nor such a table.
+
+    Args:
+        store: The landing zone.
+        name: Of the view. Tables that the dictionary does not know have views too.
+        site: Only what is of this site, as far as an object's key tells the site.
+    """
+    if name in _OUTPUTS:
+        return _view(_OUTPUTS[name], store.list(f"{_OUTPUTS[name].asset}/"), site)
+    view = _view(_unknown_table(name), store.list(f"{raw_data_asset(MemberKind.TABLE, name)}/"), site)
+    return view if view.objects else None
+
+
+def all_views(store: ObjectStore, *, site: str | None = None) -> Iterator[View]:
+    """The views of all outputs, and of all tables that are there; see `find_view`."""
+    tables = raw_data_asset(MemberKind.TABLE, "")
+    of_table: dict[str, list[StoredObject]] = {}
+    for each in store.list(tables):
+        of_table.setdefault(each.key.removeprefix(tables).partition("/")[0], []).append(each)
+    for name, output in _OUTPUTS.items():
+        is_table = output.asset.startswith(tables)
+        yield _view(output, of_table.pop(name, ()) if is_table else store.list(f"{output.asset}/"), site)
+    yield from (_view(_unknown_table(name), objects, site) for name, objects in sorted(of_table.items()))
+
+
+def view_names_in(sql: str) -> list[str]:
+    """The names of outputs that are words of an SQL text: those of all views that it can use, and perhaps others."""
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    return [name for name in _OUTPUTS if name in words]
+
+
+def _view(output: Output, objects: Iterable[StoredObject], site: str | None) -> View:
+    extension = _EXTENSIONS[output.format]
+    current = newest(each for each in objects if each.key.endswith(extension)).values()
+    shown = (each for each in current if site is None or _site_of(each.key, output) in {site, None})
+    return View(output.view or output.name, output, tuple(sorted(shown, key=lambda each: each.key)))
+
+
+def _unknown_table(name: str) -> Output:
+    asset = raw_data_asset(MemberKind.TABLE, name)
+    return Output(asset, "A row of a table that is not in the dictionary.", format=Format.TSV)
+
+
+def _site_of(key: str, output: Output) -> str | None:
+    rest = key.removeprefix(f"{output.asset}/")
+    first, _, _ = rest.partition("/")
+    if first in {"prod", "edge"}:
+        return first
+    _, bar, site = first.rpartition("|")
+    return site if bar else None
+
+
+def _no_rows(output: Output) -> str:
+    columns = (f"NULL::{_type(output, column.type)} AS {_name(column.name)}" for column in output.columns)
+    return f"SELECT {', '.join(columns)} WHERE false"
+
+
+def _rows(output: Output, objects: tuple[StoredObject, ...], store: ObjectStore) -> str:
+    if output.format in {Format.TSV, Format.CSV}:
+        delimiter = "\t" if output.format is Format.TSV else ","
+        alike = _by_columns(objects, store, delimiter)
+        return " UNION ALL BY NAME ".join(
+            _csv(columns, of_columns, store.url, delimiter) for columns, of_columns in alike.items()
+        )
+    packed = output.format is Format.GZIPPED_JSON_LINES
+    longest = min(max(each.size for each in objects), _LONGEST)
+    options = {
+        "format": "'newline_delimited'",
+        "columns": _types((each.name, _type(output, each.type)) for each in output.columns),
+        "maximum_object_size": str(_LONGEST if packed else max(longest, _LONG_JSON)),
+        "compression": "'gzip'" if packed else "'none'",
+    }
+    return f"SELECT * FROM read_json({_files(objects, store.url)}, {_options(options)})"  # noqa: S608 - names are quoted
+
+
+def _by_columns(
+    objects: Sequence[StoredObject], store: ObjectStore, delimiter: str
+) -> dict[tuple[str, ...], list[StoredObject]]:
+    """Objects by the columns in their first lines: DuckDB itself takes longer to compare them than to read all rows."""
+    files = store.filesystem()
+    paths = [join_url(store.url, each.key) for each in objects]
+    heads = files.cat_ranges(paths, 0, [min(each.size, _HEAD) for each in objects], on_error="raise")
+    found: dict[tuple[str, ...], list[StoredObject]] = {}
+    for each, head in zip(objects, heads, strict=True):
+        text = io.StringIO(bytes(head).decode(errors="replace"), newline="")
+        found.setdefault(_distinct(next(csv.reader(text, delimiter=delimiter), [])), []).append(each)
+    return found
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that differ by more than their case."""
+    found: dict[str, str] = {}
+    for name in names:
+        unique = name
+        while unique.lower() in found:
+            unique += "_1"
+        found[unique.lower()] = unique
+    return tuple(found.values())
+
+
+def _csv(columns: Sequence[str], objects: Sequence[StoredObject], url: str, delimiter: str) -> str:
+    options = {
+        "delim": _text(delimiter),
+        "header": "true",
+        "quote": "'\"'",
+        "escape": "'\"'",
+        "auto_detect": "false",
+        "columns": _types((name, "VARCHAR") for name in columns),
+        "nullstr": _text(_NO_TEXT),
+        "allow_quoted_nulls": "false",
+    }
+    longest = min(max(each.size for each in objects), _LONGEST)
+    if longest > _LONG:
+        options["max_line_size"] = str(longest)
+    return f"SELECT * FROM read_csv({_files(objects, url)}, {_options(options)})"  # noqa: S608 - names are quoted
+
+
+def _files(objects: Iterable[StoredObject], url: str) -> str:
+    return f"[{', '.join(_text(_path(url, each.key)) for each in objects)}]"
+
+
+def _types(columns: Iterable[tuple[str, str]]) -> str:
+    return f"{{{', '.join(f'{_text(name)}: {_text(kind)}' for name, kind in columns)}}}"
+
+
+def _options(options: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+def _type(output: Output, kind: str) -> str:
+    return _JSON_TYPES.get(kind, "VARCHAR") if output.format is Format.JSON_LINES else "VARCHAR"
+
+
+def _path(url: str, key: str) -> str:
+    """As DuckDB names it; it takes what looks like a pattern for one."""
+    path = join_url(url, key).removeprefix("file://")
+    return "".join(f"[{character}]" if character in "*?[" else character for character in path)
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _name(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
