@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.testing.openpgp import GnuPG
 
 TABLE = b"id\tname\n1\tAda\n2\tGrace\n"
+POST = b'{"_id": "p1", "_type": "Comment"}\n'
 ARCHIVE = "mitx-2024-01-31.tar.gz"
 
 

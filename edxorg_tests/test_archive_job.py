@@ -16,7 +16,7 @@ from edxorg.lib.archive.ingestion import _Ingestion
 from edxorg.lib.members import Member, MemberKind
 from edxorg.lib.settings import Settings
 from edxorg.ops.ingest_archive import report_metadata
-from edxorg_tests.archives import TABLE, landed, table_name, times, write_archive
+from edxorg_tests.archives import POST, TABLE, landed, table_name, times, write_archive
 from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.landing.records import ROW_COUNT, SOURCE_DATE
 from ol_orchestrate.lib.stores import SourceInfo, open_store
@@ -34,7 +34,7 @@ MEMBERS = {
     table_name("not_in_the_dictionary", site="edge"): TABLE,
     table_name("empty"): b"id\tname\n",
     f"{COURSE}-course_structure-prod-analytics.json": b"{}",
-    f"{COURSE}-prod.mongo": b"{}\n",
+    f"{COURSE}-prod.mongo": POST,
 }
 
 
@@ -69,7 +69,7 @@ class Location:
         """The latest version of each partition of each asset that landed."""
         latest = {}
         for key in self.instance.all_asset_keys():
-            if key.path[1] == "raw_data":
+            if key.path[1] in {"raw_data", "processed_data"}:
                 tags = self.instance.event_log_storage.get_latest_tags_by_partition(
                     key, dg.DagsterEventType.ASSET_MATERIALIZATION, tag_keys=["dagster/data_version"]
                 )
@@ -115,7 +115,7 @@ def test_what_landed_is_recorded_with_all_that_one_asks(location: Location) -> N
     assert set(location.instance.get_dynamic_partitions("course_and_source")) == {f"{COURSE}|prod", f"{COURSE}|edge"}
     recorded_versions = location.everything_recorded()
     assert ("edxorg/raw_data/db_table/not_in_the_dictionary", f"{COURSE}|edge") in recorded_versions
-    assert len(recorded_versions) == len(landed(location.lake)) == 4
+    assert len(recorded_versions) == len(landed(location.lake)) == 5
 
 
 def test_the_run_shows_the_sum(location: Location) -> None:
@@ -219,7 +219,7 @@ def test_from_cloud_storage_to_s3(
     result = location.run(archive.name)
     assert result.success
     assert metadata_of(result)["checked_by"] == "crc32c"
-    assert sum(1 for _ in open_store(f"s3://{s3_bucket}/lake").list()) == 4
+    assert sum(1 for _ in open_store(f"s3://{s3_bucket}/lake").list()) == 5
     assert metadata_of(location.run(archive.name))["unchanged"] == 4
 
 

@@ -24,7 +24,7 @@ from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.tables import Dialect
-from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, tar_bytes, times, write_archive
+from edxorg_tests.archives import ARCHIVE, POST, TABLE, landed, table_name, tar_bytes, times, write_archive
 from ol_orchestrate.lib.archives import ArchiveError
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
@@ -100,7 +100,7 @@ class TestGoodMembers:
                 table_name(): TABLE,
                 f"x/{course}-course_structure-prod-analytics.json": b"{}",
                 f"x/{course}-course-prod-analytics.xml.tar.gz": b"\x1f\x8b",
-                f"x/{course}-edge.mongo": b'{"_id": 1}\n',
+                f"x/{course}-edge.mongo": POST,
                 f"ora/{table_name('submissions_score', site='edge')}": TABLE,
             },
         )
@@ -110,6 +110,7 @@ class TestGoodMembers:
             f"edxorg/raw_data/course_structure/prod/{course}",
             f"edxorg/raw_data/course_xml/prod/{course}",
             f"edxorg/raw_data/forum_mongo/edge/{course}",
+            f"edxorg/processed_data/forum_posts/edge/{course}",
             f"edxorg/raw_data/db_table/submissions_score/edge/{course}",
         }
         assert {Path(key).name.split(".", 1)[1] for key in landed(lake)} == {"tsv", "json", "xml.tar.gz", "mongo"}
@@ -117,6 +118,25 @@ class TestGoodMembers:
         assert [each.object_key for each in result.results] == [
             next(key for key in landed(lake) if each.version and each.version in key) for each in result.results
         ]
+
+    def test_a_forum_lands_as_it_is_and_as_rows_with_its_rejects(self, archive: Path, lake: Path) -> None:
+        forum = POST + b"no post\n" + POST
+        write_archive(archive, {"MITx-6.00x-2012_Fall-prod.mongo": forum})
+        result = ingest(archive, lake)
+        course = "prod/MITx-6.00x-2012_Fall"
+        contents = {key.rpartition("/")[0]: content for key, content in landed(lake).items()}
+        assert contents.keys() == {
+            f"edxorg/raw_data/forum_mongo/{course}",
+            f"edxorg/processed_data/forum_posts/{course}",
+            f"edxorg/rejects/forum_posts/{course}",
+        }
+        assert contents[f"edxorg/raw_data/forum_mongo/{course}"] == forum
+        posts = contents[f"edxorg/processed_data/forum_posts/{course}"].splitlines()
+        assert [json.loads(line)["_id"] for line in posts] == ["p1", "p1"]
+        reject = json.loads(contents[f"edxorg/rejects/forum_posts/{course}"])
+        assert (reject["line"], reject["reason"], reject["raw"]) == (2, "invalid_json", "no post")
+        assert result.report.outcomes == {MemberOutcome.DELIVERED: 1}
+        assert (result.report.tables["forum_posts"].rows, result.report.rows_rejected) == (2, {"invalid_json": 1})
 
     def test_a_table_has_its_rows_and_where_they_come_from(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(course="MITx-6.00.1-x-1T2014", site="edge"): TABLE})

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
-from edxorg.lib.dictionary.archive import FORUM_POSTS
-from edxorg.lib.object_keys import FORUM, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.lib.object_keys import FORUM, FORUM_POSTS, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.landing_zone import LANDING_ZONE

@@ -33,6 +33,8 @@ class MemberKind(StrEnum):
     COURSE_STRUCTURE = "course_structure"
     COURSE_XML = "course_xml"
     FORUM = "forum"
+    FORUM_POSTS = "forum_posts"
+    """The rows of a forum, which come with it; no member of its own."""
     MISSING_AT_SOURCE = "missing_at_source"
     """A note, in place of the file, that edX could not export it this week."""
     UNRECOGNISED = "unrecognised"

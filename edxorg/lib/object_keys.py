@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edxorg.lib.members import MemberKind
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, processed_data_asset
 
 if TYPE_CHECKING:
     from edxorg.lib.members import Member
@@ -25,8 +25,9 @@ _REJECTED_LINES = "edxorg/rejects/tracking_logs"
 
 _TABLES = "edxorg/raw_data/db_table/"
 FORUM = "edxorg/raw_data/forum_mongo"
+FORUM_POSTS = processed_data_asset("forum_posts")
 
-_EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", FORUM: "mongo"}
+_EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", FORUM: "mongo", FORUM_POSTS: "json"}
 """File extension of the objects of each asset that is no table."""
 
 
@@ -37,6 +38,8 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
             return f"{_TABLES}{table}"
         case MemberKind.FORUM:
             return FORUM
+        case MemberKind.FORUM_POSTS:
+            return FORUM_POSTS
         case MemberKind.COURSE_STRUCTURE:
             return COURSE_STRUCTURE
         case MemberKind.COURSE_XML:
@@ -126,7 +129,8 @@ def api_data_key(output: str, version: str) -> str:
 
 
 def _rejects(member: Member) -> str:
-    return f"edxorg/rejects/db_table/{member.table}/{_place(member.course)}"
+    kind = f"db_table/{member.table}" if member.kind is MemberKind.TABLE else member.kind.value
+    return f"edxorg/rejects/{kind}/{_place(member.course)}"
 
 
 def _place(course: CoursePartition | None) -> str:

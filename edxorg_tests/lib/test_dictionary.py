@@ -12,6 +12,7 @@ import pytest
 
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES, TRACKING_LOG, reference
 from edxorg.lib.dictionary.tables import ADDED_COLUMNS
+from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import MemberKind
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.tables.model import COLUMNS_ADDED
@@ -135,6 +136,20 @@ def test_course_outputs_have_the_columns_and_types_that_are_described(archive: P
                 seen.add(name)
     described = {output.name for asset, output in DICTIONARY.items() if asset.startswith(processed_data_asset(""))}
     assert described - seen == {"course_static_assets", "forum_posts"}
+
+
+def test_posts_have_the_types_that_are_described(archive: PlainArchive) -> None:
+    columns = DICTIONARY[processed_data_asset("forum_posts")].columns
+    rows = 0
+    for course in archive.courses.values():
+        posts = PostsWriter()
+        for _ in posts.through([b"".join(json.dumps(post).encode() + b"\n" for post in course.forum)]):
+            pass
+        assert not posts.report.rejected
+        for row in lines(posts.rows.reader().read()):
+            assert [column for column in columns if not fits(column, row[column.name])] == []
+            rows += 1
+    assert rows > 20
 
 
 def test_all_keys_of_a_sample_log_are_described(tmp_path: Path) -> None:

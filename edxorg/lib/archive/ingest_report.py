@@ -111,6 +111,8 @@ class IngestReport:
     """Tables of a course with less than half the rows of their last version."""
     other_columns: NamedItems = field(default_factory=NamedItems)
     """Tables of a course with other columns than their last version."""
+    failed_outputs: int = 0
+    """Number of outputs beside the member itself that could not be delivered: the rows of forums."""
     failed_for_now: int = 0
     """Number of failed members that may succeed in another run."""
     problem: str | None = None
@@ -129,9 +131,13 @@ class IngestReport:
 
     def add(self, result: MemberResult, size: int, *, is_new: bool) -> None:
         """Count a member, and compare its rows and columns with those of the version before."""
-        self.outcomes[result.outcome] += 1
+        is_member = result.member.kind is not MemberKind.FORUM_POSTS
+        if is_member:
+            self.outcomes[result.outcome] += 1
+        else:
+            self.failed_outputs += result.outcome is MemberOutcome.FAILED
         self.rows_rejected.update(result.rejected)
-        if result.outcome is MemberOutcome.DELIVERED:
+        if is_member and result.outcome is MemberOutcome.DELIVERED:
             self.rows_delivered += result.stats.rows or 0
         if result.outcome is MemberOutcome.FAILED:
             self.failed_for_now += result.is_transient
@@ -150,9 +156,13 @@ class IngestReport:
             outcome: The outcome in the end.
             problem: The reason of a failure, if the member is to be listed as failed.
         """
-        self.outcomes = self.outcomes + Counter({outcome: 1}) - Counter({result.outcome: 1})
+        is_member = result.member.kind is not MemberKind.FORUM_POSTS
+        if is_member:
+            self.outcomes = self.outcomes + Counter({outcome: 1}) - Counter({result.outcome: 1})
+        else:
+            self.failed_outputs += outcome is MemberOutcome.FAILED
         self._table(result).change(result, outcome)
-        if result.outcome is MemberOutcome.DELIVERED:
+        if is_member and result.outcome is MemberOutcome.DELIVERED:
             self.rows_delivered -= result.stats.rows or 0
         if problem is not None:
             self.failed_for_now += problem.is_transient
@@ -182,8 +192,8 @@ class IngestReport:
 
     @property
     def failed(self) -> int:
-        """Members that failed."""
-        return self.outcomes[MemberOutcome.FAILED]
+        """Members that failed, and outputs beside them."""
+        return self.outcomes[MemberOutcome.FAILED] + self.failed_outputs
 
     def sum_of_outcomes(self) -> str:
         """Write out the sum of all outcomes, which must equal the number of members."""

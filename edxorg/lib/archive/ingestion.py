@@ -12,7 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
-from edxorg.lib.archive.member_writer import BROKEN_OFF, IngestOptions, MemberWriter, deliver_batch, deliver_stream
+from edxorg.lib.archive.member_writer import (
+    BROKEN_OFF,
+    AllRecorded,
+    IngestOptions,
+    MemberWriter,
+    deliver_batch,
+    deliver_stream,
+    outputs_of,
+)
 from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.members import Member, MemberKind, identify
@@ -59,7 +67,7 @@ more than they convert. For each part in flight, the next one may be in memory t
 FAILURES_IN_A_ROW = 20
 """The run gives up after so many members in a row that the landing zone refused."""
 
-_DELIVERED = {MemberKind.TABLE, MemberKind.COURSE_STRUCTURE, MemberKind.COURSE_XML, MemberKind.FORUM}
+_NOT_DELIVERED = {MemberKind.MISSING_AT_SOURCE, MemberKind.UNRECOGNISED, MemberKind.IGNORED}
 
 
 @dataclass
@@ -210,7 +218,7 @@ class _Ingestion:
         self._to_settle = to_settle
         self._ring = ring
         self._known: dict[str, Mapping[str, Recorded]] = {}
-        self._batch: list[tuple[Member, Recorded | None, bytes]] = []
+        self._batch: list[tuple[Member, AllRecorded, bytes]] = []
         self._batch_bytes = 0
         self._sizes: dict[str, int] = {}
         self._broken: dict[str, str] = {}
@@ -225,14 +233,14 @@ class _Ingestion:
         member = identify(entry.name, entry=entry.type)
         self.last = member.label
         self.report.note(member)
-        place = _place_of(member)
-        if place is None:
+        places = [place for output in outputs_of(member) if (place := _place_of(output))]
+        if not places:
             self.report.add_unread(member, entry.size)
             return
-        if place in self._claimed:
-            self._claimed_twice.add(place)
+        if places[0] in self._claimed:
+            self._claimed_twice.update(places)
             self.report.claimed_twice.add(member.label)
-        self._claimed.add(place)
+        self._claimed.update(places)
         if member.is_encrypted:
             try:
                 self._ring.decryptor()
@@ -240,7 +248,7 @@ class _Ingestion:
                 self._sizes[member.path] = entry.size
                 self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
                 return
-        recorded = self._versions_of(place.asset).get(place.partition)
+        recorded = [self._versions_of(place.asset).get(place.partition) for place in places]
         self._sizes[member.path] = entry.size
         if entry.size <= SMALL:
             self._collect(entry, member, recorded)
@@ -296,7 +304,7 @@ class _Ingestion:
             self._known[asset] = self._records.latest(asset)
         return self._known[asset]
 
-    def _collect(self, entry: ArchiveEntry, member: Member, recorded: Recorded | None) -> None:
+    def _collect(self, entry: ArchiveEntry, member: Member, recorded: AllRecorded) -> None:
         try:
             content = b"".join(entry.blocks)
         except EntryError as error:
@@ -316,7 +324,7 @@ class _Ingestion:
             self._sent.append(self._pool.submit(deliver_batch, self._batch, decryptor))
             self._batch, self._batch_bytes = [], 0
 
-    def _send_stream(self, entry: ArchiveEntry, member: Member, recorded: Recorded | None) -> None:
+    def _send_stream(self, entry: ArchiveEntry, member: Member, recorded: AllRecorded) -> None:
         self._send_batch()
         stream = self._pool.stream(deliver_stream, member, recorded, self._decryptor_for([member]))
         try:
@@ -377,6 +385,6 @@ class _Ingestion:
 
 def _place_of(member: Member) -> Place | None:
     """Return the place that a member claims; `None` for one that is not delivered."""
-    if member.course is None or member.kind not in _DELIVERED:
+    if member.course is None or member.kind in _NOT_DELIVERED:
         return None
     return Place(raw_data_asset(member.kind, member.table), member.course.key())

@@ -14,10 +14,11 @@ from functools import partial
 from hashlib import sha256
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
 from edxorg.lib.archive.marks import RunMark
+from edxorg.lib.forum import ForumReport, PostsWriter
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
 from edxorg.lib.tables import (
@@ -46,7 +47,7 @@ from ol_orchestrate.lib.versions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import date, datetime
 
@@ -57,6 +58,9 @@ HELD = 8 << 20
 
 MADE_FROM_LENGTH = 40
 """Hex digits. Dagster's tags have 63 characters at most."""
+
+AllRecorded: TypeAlias = "Sequence[Recorded | None]"
+"""The recorded version of each output of a member."""
 
 BROKEN_OFF = "the archive breaks off in the middle of this member"
 
@@ -174,21 +178,22 @@ class MemberWriter:
             return self._began
 
     def deliver(
-        self, member: Member, recorded: Recorded | None, blocks: Iterable[bytes], decryptor: Decryptor | None
-    ) -> Future[MemberResult]:
+        self, member: Member, recorded: AllRecorded, blocks: Iterable[bytes], decryptor: Decryptor | None
+    ) -> Future[list[MemberResult]]:
         """Convert a member now, unless its recorded version was made from the same bytes, and write it soon."""
         try:
             content = decryptor.decrypt(blocks) if member.is_encrypted and decryptor else _no_message(blocks)
             source = Source.begin(member, content, self.options)
-            if recorded is not None and source.made_from is not None and recorded.made_from == source.made_from:
-                return self.threads.submit(self._unless_there, member, recorded, source)
+            latest = recorded[0]
+            if latest is not None and source.made_from is not None and latest.made_from == source.made_from:
+                return self.threads.submit(self._unless_there, member, latest, source)
             return self.threads.submit(self._made(member, recorded, source))
         except BadInputError as error:
             return self.threads.submit(_failed, member, str(error), is_transient=False)
         except TruncatedStreamError:
             return self.threads.submit(_failed, member, BROKEN_OFF, is_transient=False)
 
-    def _made(self, member: Member, recorded: Recorded | None, source: Source) -> Callable[[], MemberResult]:
+    def _made(self, member: Member, recorded: AllRecorded, source: Source) -> Callable[[], list[MemberResult]]:
         """Convert a member, and return the function that writes it."""
         try:
             converted = _convert(member, source, self.options)
@@ -197,29 +202,28 @@ class MemberWriter:
         except OSError as error:
             problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
             return partial(_failed, member, problem, is_transient=True)
-        return partial(_write, self, converted, recorded)
+        return partial(_write_all, self, converted, recorded)
 
-    def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> MemberResult:
+    def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> list[MemberResult]:
         """Handle a member whose recorded version came from the same bytes in the same way: its object may be gone."""
         result = MemberResult(member, MemberOutcome.UNCHANGED, version=recorded.version, stats=recorded.stats)
         if self.store is None:
-            return result
+            return [result]
         try:
             stored = _versions_of(self.store, member).stored()
         except PipelineError as error:
-            return _unwritable(result, error)
+            return [_unwritable(result, error)]
         options = self.options
         decision = decide(
             recorded.version, options.archive_date, recorded=recorded, stored=stored, supersede=options.supersede
         )
         if decision.write:
-            return self._made(member, recorded, source)()
+            return self._made(member, [recorded], source)()
         result = replace(result, outcome=_OUTCOMES[decision.outcome], settle=decision.settle is not None)
         if decision.outcome is VersionOutcome.SUPERSEDED:
-            return result
-        return replace(
-            result, object_key=raw_data_key(member, recorded.version), size=stored.objects[recorded.version].size
-        )
+            return [result]
+        size = stored.objects[recorded.version].size
+        return [replace(result, object_key=raw_data_key(member, recorded.version), size=size)]
 
 
 def _no_message(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -236,23 +240,23 @@ def _versions_of(store: ObjectStore, member: Member) -> VersionedObjects:
 
 
 def deliver_batch(
-    state: MemberWriter, batch: list[tuple[Member, Recorded | None, bytes]], decryptor: Decryptor | None
+    state: MemberWriter, batch: list[tuple[Member, AllRecorded, bytes]], decryptor: Decryptor | None
 ) -> Deferred[list[MemberResult]]:
     """Deliver small members, each held whole."""
     written = [state.deliver(member, recorded, [content], decryptor) for member, recorded, content in batch]
-    return Deferred(lambda: [each.result() for each in written])
+    return Deferred(lambda: [result for each in written for result in each.result()])
 
 
 def deliver_stream(
     state: MemberWriter,
     blocks: Iterator[bytes],
     member: Member,
-    recorded: Recorded | None,
+    recorded: AllRecorded,
     decryptor: Decryptor | None,
 ) -> Deferred[list[MemberResult]]:
     """Deliver a large member block by block."""
     written = state.deliver(member, recorded, blocks, decryptor)
-    return Deferred(lambda: [written.result()])
+    return Deferred(written.result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +268,7 @@ class _Converted:
     rejects: Spool | None = None
     records: tuple[Spool, ...] = ()
     table: ConvertedTable | None = None
+    forum: ForumReport | None = None
     problem: str | None = None
     made_from: str | None = None
 
@@ -273,18 +278,45 @@ class _Converted:
                 spool.close()
 
 
-def _convert(member: Member, source: Source, options: IngestOptions) -> _Converted:
+def outputs_of(member: Member) -> list[Member]:
+    """Return what a member becomes: itself, and a forum's rows as well."""
+    return [member, replace(member, kind=MemberKind.FORUM_POSTS)] if member.kind is MemberKind.FORUM else [member]
+
+
+def _convert(member: Member, source: Source, options: IngestOptions) -> list[_Converted]:
+    """Return the outputs of a member, in the order of `outputs_of`."""
     if member.kind is MemberKind.TABLE and member.course is not None:
         columns = CourseColumns(*course_columns(member.course).values())
         table = convert_table(source.blocks, course=columns, options=options.table_options(member))
         _read_to_the_end(source, table)
         # A table with rejects is converted each time: its rejects are counted, and their object must exist too.
         made_from = source.made_from if table.rejects is None else None
-        return _Converted(member, table.rows, table.rejects, tuple(table.oversized), table, table.problem, made_from)
+        return [
+            _Converted(
+                member,
+                table.rows,
+                table.rejects,
+                tuple(table.oversized),
+                table,
+                problem=table.problem,
+                made_from=made_from,
+            )
+        ]
     content = Spool()
-    for block in source.blocks:
+    if member.kind is not MemberKind.FORUM:
+        for block in source.blocks:
+            content.write(block)
+        return [_Converted(member, _unless_empty(content))]
+    posts = PostsWriter()
+    for block in posts.through(source.blocks):
         content.write(block)
-    return _Converted(member, content if content.size else None)
+    rows, rejects = _unless_empty(posts.rows), _unless_empty(posts.rejects)
+    outputs = outputs_of(member)
+    return [_Converted(outputs[0], _unless_empty(content)), _Converted(outputs[1], rows, rejects, forum=posts.report)]
+
+
+def _unless_empty(spool: Spool) -> Spool | None:
+    return spool if spool.size else None
 
 
 def _read_to_the_end(source: Source, table: ConvertedTable) -> None:
@@ -297,6 +329,10 @@ def _read_to_the_end(source: Source, table: ConvertedTable) -> None:
             if spool is not None:
                 spool.close()
         raise
+
+
+def _write_all(state: MemberWriter, converted: list[_Converted], recorded: AllRecorded) -> list[MemberResult]:
+    return [_write(state, each, latest) for each, latest in zip(converted, recorded, strict=True)]
 
 
 def _write(state: MemberWriter, converted: _Converted, recorded: Recorded | None) -> MemberResult:
@@ -364,6 +400,10 @@ def _accounted(converted: _Converted) -> MemberResult:
         problem=problem,
         rejects_key=rejected_rows_key(member, converted.rejects.sha256) if converted.rejects else None,
     )
+    if converted.forum is not None:
+        forum = converted.forum
+        rejected = {reason.value: count for reason, count in forum.rejected.items()}
+        return replace(result, stats=TableStats(forum.rows), rejected=rejected)
     if converted.table is None:
         return result
     report = converted.table.report
@@ -389,5 +429,5 @@ def _unwritable(result: MemberResult, error: PipelineError) -> MemberResult:
     )
 
 
-def _failed(member: Member, problem: str, *, is_transient: bool) -> MemberResult:
-    return MemberResult(member, MemberOutcome.FAILED, problem=problem, is_transient=is_transient)
+def _failed(member: Member, problem: str, *, is_transient: bool) -> list[MemberResult]:
+    return [MemberResult(member, MemberOutcome.FAILED, problem=problem, is_transient=is_transient)]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from edxorg.lib.object_keys import FORUM
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, processed_data_asset
+from edxorg.lib.object_keys import FORUM, FORUM_POSTS
+from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
-
-FORUM_POSTS: Final = processed_data_asset("forum_posts")
 
 _FORUM: Final = "edX Research Guide: Discussion Forums Data"
 
