@@ -1,4 +1,4 @@
-"""How fast a day of tracking events is normalised, and in how much memory."""
+"""How fast a day of tracking events is normalized, and in how much memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(events: int) -> None:
         path = Path(folder) / "mitx-edx-events-2024-05-06.log.gz"
         sample = write_sample_log(path, events=events, seed=_SEED)
         turns = [(_unpack(path), _load_and_dump(path), *_normalize(path)) for _ in range(_TURNS)]
-    unpacking, loading, normalising, reports = zip(*turns, strict=True)
+    unpacking, loading, normalizing, reports = zip(*turns, strict=True)
     megabytes = sample.bytes_unpacked / 1e6
     print(
         f"tracking log: {sample.events:,} events, {megabytes:,.0f} MB, {sample.bytes_compressed / 1e6:,.0f} MB "
@@ -49,7 +49,7 @@ def run(events: int) -> None:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    works = {"unpacking": unpacking, "orjson": loading, "normalising": normalising}
+    works = {"unpacking": unpacking, "orjson": loading, "normalizing": normalizing}
     for name, runs in works.items():
         seconds = [each.seconds for each in runs]
         table.add_row(

@@ -136,7 +136,7 @@ class TestWhatLands:
         assert found["size"] == len(landed(location.lake)[NORMALIZED])
         assert (found["archive"], found["checked_by"]) == (LOG, "size")
         assert found["archive_version"] == open_store(location.settings.archive_url).read(LOG).info.version
-        assert found["sum"] == "4 lines = 2 normalised + 1 rejected + 1 blank"
+        assert found["sum"] == "4 lines = 2 normalized + 1 rejected + 1 blank"
         assert (found["dagster/row_count"], found["lines_in"], found["rejected"], found["blank"]) == (2, 4, 1, 1)
         assert found["rejected_by_reason"] == {"no_json_object": 1}
         assert found["rejects"] == f"file://{location.lake}/{REJECTS}"
@@ -503,7 +503,7 @@ class TestCommands:
         assert set(landed(tmp_path / "lake")) == {NORMALIZED, REJECTS}
         code, output, _ = edxorg("ingest", "tracking-log", LOG, "--landing-zone", "lake")
         assert code == 0
-        assert "273 lines = 270 normalised + 2 rejected + 1 blank; unchanged" in output
+        assert "273 lines = 270 normalized + 2 rejected + 1 blank; unchanged" in output
 
     def test_a_log_that_fails_is_one_line_and_exit_code_1(self, edxorg: Command, tmp_path: Path) -> None:
         (tmp_path / LOG).write_bytes(b"this is plain text\n")

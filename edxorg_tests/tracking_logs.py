@@ -1,4 +1,4 @@
-"""What the tests of the normaliser share: a log's rows and rejects as plain values."""
+"""What the tests of the normalizer share: a log's rows and rejects as plain values."""
 
 from __future__ import annotations
 

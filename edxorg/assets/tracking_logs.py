@@ -1,4 +1,4 @@
-"""A day's tracking log, normalised for ingestion."""
+"""A day's tracking log, normalized for ingestion."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -154,7 +154,7 @@ def show_log(result: LogResult) -> None:
     """Print the report of a tracking log: the number of its events, and the reasons why the other lines are none."""
     report = result.report
     table = Table("lines", Column("", justify="right"))
-    table.add_row("normalised", f"{report.lines_out:,}")
+    table.add_row("normalized", f"{report.lines_out:,}")
     for reason, count in report.rejected.most_common():
         table.add_row(f"rejected: {reason}", f"[yellow]{count:,}[/]")
     table.add_row("blank", f"{report.blank:,}")

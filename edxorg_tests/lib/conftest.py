@@ -1,4 +1,4 @@
-"""Worker processes, and logs normalised by them."""
+"""Worker processes, and logs normalized by them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pool() -> Iterator[WorkerPool]:
 
 @pytest.fixture
 def normalize(pool: WorkerPool) -> Iterator[Normalize]:
-    """Normalise a log given by its lines or its compressed bytes."""
+    """Normalize a log given by its lines or its compressed bytes."""
     opened: list[NormalizedLog] = []
 
     def run(*log: bytes, packed: bytes | None = None, block: int = 1 << 16) -> NormalizedLog:

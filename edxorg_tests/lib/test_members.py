@@ -125,7 +125,7 @@ def test_a_name_with_other_readings_is_delivered_as_ambiguous(path: str, course_
         (f"../{FALL}-teams-prod-analytics.sql.failed", "leads out"),
     ],
 )
-def test_what_is_not_recognised_says_why_and_has_no_course(path: str, why: str) -> None:
+def test_what_is_not_recognized_says_why_and_has_no_course(path: str, why: str) -> None:
     member = identify(path)
     assert (member.kind, member.course, member.table) == (MemberKind.UNRECOGNISED, None, None)
     assert member.reason is not None

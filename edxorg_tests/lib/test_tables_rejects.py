@@ -26,7 +26,7 @@ def table(*lines: bytes) -> bytes:
     return b"id\ttext\tlast\n" + b"".join(line + b"\n" for line in lines)
 
 
-class TestNeighbours:
+class TestNeighbors:
     def test_lines_that_add_up_to_one_record_are_that_record(self) -> None:
         got = convert(table(b"1\ta\tx", b"2\tb", b"c\tx", b"3\td\tx"))
         assert got.reasons == [(3, "too_few_fields"), (4, "too_few_fields")]

@@ -290,7 +290,7 @@ class TestBrokenFiles:
         assert log.output
         assert gzip.decompress(log.output.reader().read()) == b'{"a":"1"}\n' * 100
         assert log.report.rejected == {"no_json_object": 1}
-        assert "20 bytes that are no gzip follow. What stands before is delivered" in str(log.problem)
+        assert "20 bytes that are no gzip follow. All lines before are delivered" in str(log.problem)
         assert log.report.bytes_in == len(packed)
 
     def test_the_real_log_with_other_bytes_after_it_is_delivered_and_fails(self, normalize: Normalize) -> None:

@@ -1,4 +1,4 @@
-"""Normalised logs, sampled and real, as the readers that people use see them."""
+"""Normalized logs, sampled and real, as the readers that people use see them."""
 
 from __future__ import annotations
 

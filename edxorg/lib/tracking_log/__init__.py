@@ -1,17 +1,17 @@
-"""Tracking logs: a day of JSON lines in, the same events with one set of keys out, all values as text.
+"""Normalizes tracking logs: a day of JSON lines in, the same events with one set of keys out, all values as text.
 
-What becomes of a line:
+The rules for a line:
 
 - It is one JSON object: the output has one for it, in the same order, with all top-level keys of the day in the order
   of their first appearance. A key that the line lacks is `null`, and `null` stays so. A string stays the same string;
   any other value becomes a string of its own JSON text, digit for digit, with each `null` inside it.
-- Its `time` becomes `YYYY-MM-DD HH:MM:SS.ffffff` in UTC. An event without `time` is delivered without one; one whose
-  time is there and cannot be read (`null`, too) is rejected.
-- A byte order mark before the object is dropped. So are NUL bytes (`copytruncate` of logrotate leaves them) and what
-  syslog or a container's log puts there, and the lines that had them are counted.
+- Its `time` becomes `YYYY-MM-DD HH:MM:SS.ffffff` in UTC. An event without `time` is delivered without one; one with an
+  unreadable time (`null`, too) is rejected.
+- A byte order mark before the object is dropped. So are NUL bytes (`copytruncate` of logrotate leaves them) and the
+  prefix of syslog or a container's log, and the lines that had them are counted.
 - Anything else is rejected with its number, a reason and its text, and an empty line, or one of white space, is
   counted as blank.
-- A line over 16 MiB, or whose output would be, is rejected; what is over 16 MiB in the input is kept in a file of its
+- A line over 16 MiB, or whose output would be, is rejected; a line over 16 MiB in the input is kept in a file of its
   own.
 - A line that would make more than 500 keys, or brings one of over 256 bytes, is rejected; its keys do not count.
 
@@ -26,7 +26,7 @@ What becomes of a line:
 - `gzip_stream.py`: gzip whose bytes depend on its content alone.
 """
 
-# Not `delivery`: a worker process imports this package too, and would load clients of stores that it has no use for.
+# `delivery` is not imported: a worker process imports this package too, and does not need the clients of stores.
 from edxorg.lib.tracking_log.normalize import NormalizedLog, normalize_log
 from edxorg.lib.tracking_log.report import LogReport, LogResult
 

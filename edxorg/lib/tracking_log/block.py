@@ -1,4 +1,4 @@
-"""What a worker process does with a block of a tracking log: it normalises its lines."""
+"""Normalizes the lines of one block of a tracking log, in a worker process."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MAX_WRITTEN = 8 << 20
 """Bytes that are written at a time: with the day's keys a short line can have a hundred kilobytes."""
 
 _MAX_OUTPUT = 64 << 20
-"""Bytes that a block may become. They are packed, but a block of short lines could become a hundred times as many."""
+"""Limit of the output of a block. It is packed, but short lines could become a hundred times as many bytes."""
 
 
 @dataclass
 class NormalizedBlock:
-    """The lines of one block, normalised; nothing, if they become too many bytes."""
+    """The lines of one block, normalized; nothing if the output is too large."""
 
     output: bytes = b""
-    """A gzip member of lines, or nothing if there is no good one."""
+    """A gzip member of lines, or nothing if there is no good line."""
     rejects: bytes = b""
-    """The same of the rejects."""
+    """A gzip member of rejects, or nothing if there is none."""
     bytes_normalized: int = 0
-    """Of the lines before compression."""
+    """Size of the lines before compression."""
     new_columns: list[str] = field(default_factory=list)
     """Keys that the block brought, in order of first appearance; all its lines have them."""
     lines_out: int = 0
@@ -47,18 +47,18 @@ class NormalizedBlock:
     syslog_prefixes: int = 0
     exact_path_lines: int = 0
     is_too_much: bool = False
-    """Whether it is to be cut in two, and each half given to a worker."""
+    """True if the block is to be cut in two, and each half given to a worker."""
 
 
 def normalize_block(
     _state: object, pieces: Iterable[bytes], first_line: int, columns: Sequence[str]
 ) -> NormalizedBlock:
-    """Normalise whole lines.
+    """Normalize whole lines.
 
     Args:
-        pieces: Of the block, that is of lines with their LF; the last one of a file may lack it.
-        first_line: The number of the first one in its file, counted from 1.
-        columns: The keys known so far, in order of first appearance.
+        pieces: Bytes of the lines with their LFs; the last line of a file may lack it.
+        first_line: The number of the first line in its file, counted from 1.
+    columns: The keys known so far, in order of first appearance.
     """
     block = b"".join(pieces)
     writer = _BlockWriter(columns)
@@ -73,7 +73,7 @@ def normalize_block(
 
 
 class _BlockWriter:
-    """Normalises lines; each gets the keys known by then."""
+    """Normalizes lines; each gets the keys known by then."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._result = NormalizedBlock()
@@ -87,18 +87,18 @@ class _BlockWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether the lines became more than they may."""
+        """Return True if the output is larger than allowed."""
         return self._output.bytes_written > _MAX_OUTPUT
 
     def add(self, block: bytes, first_line: int) -> None:
-        """Take all lines of the block, or as many as there is room for."""
+        """Normalize all lines of the block, or as many as there is room for."""
         reader = BytesIO(block)
         while not self.is_full and (lines := reader.readlines(_BYTES_TOGETHER)):
             self._add_lines(lines, first_line)
             first_line += len(lines)
 
     def finish(self, new_columns: list[str]) -> NormalizedBlock:
-        """What became of them."""
+        """Return the output."""
         self._result.bytes_normalized = self._output.bytes_written
         self._result.output = self._output.finish()
         self._result.rejects = self._rejects.finish()
@@ -127,7 +127,7 @@ class _BlockWriter:
             self._output.write(row)
 
     def _row(self, line: bytes, event: Events | None, number: int) -> bytes:
-        """One line by itself, with what was read of it, if it was; nothing if there is no row."""
+        """Write one line by itself, from its event if it was read already; return nothing if there is no row."""
         if event is None and not line.strip(b" \t\r\n"):
             self._result.blank += 1
             return b""

@@ -1,4 +1,4 @@
-"""The rejects of a tracking log in the landing zone."""
+"""Writes the rejects of a tracking log to the landing zone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 
 def write_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> str | None:
-    """Put the rejects of a log there, and take away what an earlier version of it left.
-
-    What is there already is not written again.
+    """Write the rejects of a log, and delete those of an earlier version; existing objects are not written again.
 
     Args:
-        log: The log; to be whole, as the rejects of a part would replace those of all of it.
-        landing_zone: Where to.
-        name: The log's file name.
+            log: A whole log: the rejects of a part would replace those of all of it.
+            landing_zone: The store.
+            name: The log's file name.
 
     Returns:
         The key of the rejects; `None` if there are none.

@@ -1,4 +1,4 @@
-"""One line of a tracking log: the event in it, as text by key, or the reason why it has none."""
+"""Reads one line of a tracking log: the event in it, as text by key, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edxorg.lib.tracking_log.layout import MAX_KEYS, NULL, TIME, Events, read_qu
 from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError
 
 MAX_LINE_BYTES = 16 << 20
-"""Of a line, in and out. Readers have limits too: DuckDB's is 16 MiB unless told otherwise."""
+"""Limit of a line, in and out. Readers have limits too: DuckDB's is 16 MiB by default."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -31,20 +31,21 @@ _SYSLOG = (
     rb"[ ][^{]{0,1000}+"
 )
 _PREFIX = re.compile(rb"[ \t]*+(?:%b|%b)?(?:%b)?(?=\{)" % (_CONTAINER, _POD, _SYSLOG))
-"""What Docker Compose (`lms_1 | `), kubectl (`[pod/lms-0/lms] `) and syslog put before the object; or white space."""
+"""The prefix that Docker Compose (`lms_1 | `), kubectl (`[pod/lms-0/lms] `) or syslog puts before the object, or white
+space."""
 
 
 class ReadLine(NamedTuple):
-    """An event, and what it took to read it."""
+    """The event of a line, and how it was read."""
 
     event: Events
-    """One."""
+    """A single event."""
     exact: bool = False
-    """A JSON parser could not be used: it would have refused the line, or changed a value."""
+    """True if a JSON parser would have refused the line, or changed a value."""
     nul_bytes: bool = False
-    """NUL bytes stood before it."""
+    """True if NUL bytes stood before the object."""
     syslog_prefix: bool = False
-    """A syslog or container prefix did."""
+    """True if a syslog or container prefix stood before the object."""
 
 
 def read_event(line: bytes) -> ReadLine:
@@ -54,7 +55,7 @@ def read_event(line: bytes) -> ReadLine:
     prefix.
 
     Raises:
-        RejectedLineError: There is no event in it, or its time cannot be read, or it would be too long.
+        RejectedLineError: The line has no event, or an unreadable time, or its output would be too long.
     """
     line = line.removeprefix(_BOM)
     content = line.lstrip(b"\0")
@@ -65,7 +66,7 @@ def read_event(line: bytes) -> ReadLine:
         content = content[prefix.end() :]
     content = content.strip(b" \t\r")
     if not content.startswith(b"{"):
-        # Whatever it is, it is not worth a parser's time.
+        # A line that begins otherwise is not worth a parser's time.
         raise RejectedLineError(LineRejectReason.NO_OBJECT if _is_utf8(content) else LineRejectReason.INVALID_UTF8)
     found = read_quickly([content + b"\n"])
     event = found[0] if found else _read_exactly(content)
@@ -96,7 +97,7 @@ def _read_exactly(line: bytes) -> Events:
             value = time
         values[key] = None if text == NULL else value
     texts = list(map(orjson.dumps, values.values()))
-    # Without the keys of others, on which a line's outcome must not hang.
+    # Keys of other lines do not count, since a line's outcome must not depend on them.
     length = sum(len(orjson.dumps(key)) + len(":,") + len(text) for key, text in zip(values, texts, strict=True))
     if len("{}") + length - 1 > MAX_LINE_BYTES:
         raise RejectedLineError(LineRejectReason.TOO_LONG)

@@ -1,4 +1,4 @@
-"""When an event happened, in the one spelling that readers of the data lake expect: UTC, to the microsecond.
+"""Reads the time of an event, and spells it as readers of the data lake expect: UTC, to the microsecond.
 
 ISO 8601 is read in its calendar form, basic or extended (`20240506T070809Z`, `2024-05-06 07:08:09,5+02`), down to
 a date alone, which is its midnight. Week and ordinal dates, `24:00` and leap seconds are not read. Digits beyond the
@@ -27,7 +27,7 @@ _LONGEST = 64
 _EXACTLY = Context(prec=2 * _LONGEST)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"(?:[0-9]{10}|[0-9]{13})(?:\.[0-9]+)?")
-"""As text, fewer digits could as well be a date without separators."""
+"""Fewer digits as text could as well be a date without separators."""
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _ISO = re.compile(
@@ -44,17 +44,17 @@ _MINUTE = slice(len('"'), len('"YYYY-MM-DDTHH:MM'))
 def utc_from_json(texts: bytes) -> list[bytes]:
     """Read the times of events.
 
-    Nearly all are spelled alike, so as many as stand together are looked at together.
+    Nearly all are spelled alike, so neighbors with the usual spelling are checked together.
 
     Args:
         texts: The values' own JSON texts, each with a LF behind it. Times are strings or numbers as in `utc_from_text`
             and `utc_from_number`.
 
     Returns:
-        A JSON string as there for each.
+        A JSON string for each, with the spelling of `utc_from_text`.
 
     Raises:
-        ValueError: One is no time.
+        ValueError: A text is no time.
     """
     found: list[bytes] = []
     start = 0
@@ -118,7 +118,7 @@ def utc_from_number(text: str) -> str | None:
 
 @lru_cache(maxsize=1_024)
 def _is_there(text: bytes) -> bool:
-    """Whether there is this minute of this day."""
+    """Return True if this day has this minute."""
     try:
         datetime.fromisoformat(text.decode())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Lines of JSON that differ in their values alone."""
+"""Writes lines of JSON that differ only in their values."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 JSONText: TypeAlias = bytes | msgspec.Raw
-"""A value as it stands in a line: a text of its own, or a part of the line that it was found in."""
+"""The text of a value: bytes of its own, or a part of the line that it was found in."""
 
 
 class Frame:
-    """What stands around the values of a line."""
+    """The text around the values of a line."""
 
     def __init__(self, around: Sequence[bytes]) -> None:
-        """Of a line with n values, the n + 1 texts before, between and behind them, without a LF."""
+        """Take the n + 1 texts before, between and behind the n values of a line, without a LF."""
         first, *between = around
         self._first, self._last = first, around[-1] + b"\n"
         self._pieces = [piece for text in [self._last + first, *between] for piece in (text, b"")][:-2]
 
     def lines(self, columns: Sequence[Sequence[JSONText]]) -> bytes:
-        """The lines that have these values, each with its LF.
+        """Return the lines that have these values, each with its LF.
 
         Args:
-            columns: Of each value of a line, those of all lines; a frame without values makes one line.
+            columns: For each value of the frame, its texts in all lines; a frame without values makes one line.
         """
         if not columns:
             return self._last

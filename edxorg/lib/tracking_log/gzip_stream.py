@@ -1,29 +1,29 @@
-"""Writing gzip whose bytes depend on its content alone."""
+"""Writes gzip whose bytes depend on its content alone."""
 
 from __future__ import annotations
 
 from isal import isal_zlib
 
 PIECE_BYTES = 1 << 20
-"""The most that is packed at once."""
+"""Bytes that are packed at once."""
 
 _LEVEL = 2
-"""Of isal's four: as fast as 1 and a little smaller; 3 takes three times as long."""
+"""Compression level of isal, 0 to 3: as fast as 1 and a little smaller; 3 takes three times as long."""
 
 
 class GzipMember:
-    """Packs one gzip member. Equal content gives equal bytes, in whatever portions it is written."""
+    """Packs one gzip member. Equal content gives equal bytes, whatever the sizes of the writes."""
 
     def __init__(self) -> None:
-        """An empty member; `finish` gives nothing at all as long as nothing is written."""
+        """Begin an empty member; `finish` returns no bytes at all if nothing is written."""
         self._compressor = isal_zlib.compressobj(_LEVEL, wbits=31)
         self._waiting = bytearray()
         self._packed: list[bytes] = []
         self.bytes_written = 0
-        """Before compression."""
+        """Bytes before compression."""
 
     def write(self, data: bytes) -> None:
-        """Append."""
+        """Append bytes."""
         # Copied at once: many small results of orjson, kept, take a kilobyte each.
         self._waiting += data
         self.bytes_written += len(data)
@@ -39,13 +39,13 @@ class GzipMember:
         del self._waiting[:end]
 
     def take(self) -> bytes:
-        """What was packed since the last call."""
+        """Return the bytes that were packed since the last call."""
         packed = b"".join(self._packed)
         self._packed.clear()
         return packed
 
     def finish(self) -> bytes:
-        """The rest of the member, or all of it if `take` was never called; nothing if nothing was written."""
+        """Return the rest of the member, or all of it if `take` was never called; nothing if nothing was written."""
         if not self.bytes_written:
             return b""
         self._packed += (self._compressor.compress(self._waiting), self._compressor.flush())

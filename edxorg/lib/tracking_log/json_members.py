@@ -1,8 +1,8 @@
-"""The top-level members of a JSON object as slices of its own text.
+"""Finds the top-level members of a JSON object as slices of its own text.
 
 Parsers turn numbers into floats, merge repeated keys and need up to forty times the text's size in memory. This
-reader only finds out where each value ends, so it keeps every digit, and nothing but the stack of open brackets
-grows with the text. It checks the whole of the JSON grammar (RFC 8259), but not that the text is UTF-8.
+reader only finds the end of each value, so it keeps every digit, and nothing but the stack of open brackets grows
+with the text. It checks the whole of the JSON grammar (RFC 8259), but not that the text is UTF-8.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEXT_KEY = re.compile(_SPACE + rb"," + _KEY)
 _CLOSE = re.compile(_SPACE + rb"\}" + _SPACE)
 _INDENT = re.compile(_SPACE)
 
-# The groups tell what a match leaves open: an array, or an object whose first key was read.
+# The groups tell which bracket a match leaves open: an array's, or that of an object whose first key was read.
 _VALUE = re.compile(
     _SPACE
     + rb"(?:"
@@ -54,7 +54,7 @@ def top_level_members(text: bytes) -> Iterator[tuple[bytes, bytes]]:
         The key's and the value's own text; the key's with its quotes, both with their escapes.
 
     Raises:
-        NotAnObjectError: The text is something else. Members before the place may have been read by then.
+        NotAnObjectError: The text is something else. Members before the error may have been yielded by then.
     """
     opened = _OPEN.match(text)
     if opened is None:
@@ -72,7 +72,7 @@ def top_level_members(text: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _end_of_value(text: bytes, at: int) -> int:
-    """Where the value ends that starts at this place, white space before it allowed."""
+    """Return the end of the value that starts at this place, perhaps after white space."""
     open_brackets = bytearray()
     while True:
         value = _VALUE.match(text, at)

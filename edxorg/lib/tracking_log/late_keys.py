@@ -1,4 +1,4 @@
-"""Giving normalised lines the keys that turned up after them."""
+"""Adds the keys that turn up late in a log to the lines before them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def bytes_of_nulls(keys: Sequence[str]) -> int:
-    """What `null` for each of some keys adds to a line that has others."""
+    """Return the number of bytes that `null` for each of some keys adds to a line."""
     return sum(len(_member(key)) + len(",") for key in keys)
 
 
@@ -27,9 +27,9 @@ def with_late_keys(packed: bytes, keys: Sequence[str], width: int) -> Iterator[b
     """Unpack lines, with `null` for each of some keys at their ends.
 
     Args:
-        packed: The gzip member of a block.
-        keys: The keys that its lines lack; there may be none.
-        width: How many keys they have.
+            packed: The gzip member of a block.
+            keys: The keys that its lines lack; there may be none.
+            width: The number of keys that they have.
 
     Yields:
         The lines' bytes in pieces, to which no more than `PIECE_BYTES` were added, or the keys of one line.

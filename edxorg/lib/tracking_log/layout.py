@@ -1,9 +1,9 @@
-"""Events in the layouts that most lines of a day share: the same keys, in the same order, spelled by the same writer.
+"""Reads together the lines that share a layout: the same keys, in the same order, spelled by the same writer.
 
-A parser that builds nothing finds the values' own texts. Lines with the same keys are then looked at together, and
-their values column by column: most columns hold strings without escapes, which are the same text in the output, and
-those that do not are turned into strings by one call for all. All put together again in their layout must be the
-lines, byte by byte, or else the parser dropped something: a repeated key, or white space where no writer puts it.
+A parser that builds nothing finds the values' own texts. Lines with the same keys are then read together, column by
+column: most columns hold strings without escapes, which are the same text in the output, and all values of another
+column are turned into strings by one call. Put together again in their layout, the values must give the lines byte by
+byte; otherwise the parser dropped a repeated key, or white space where no writer puts it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 TIME = "time"
 
 MAX_KEYS = 500
-"""Distinct top-level keys of a day, and so of a line."""
+"""Limit of the distinct top-level keys of a day, and so of a line."""
 
 MAX_ODD_LINES = 64
-"""Lines that are found not to be like the others with the same keys."""
+"""Limit of the lines that are searched for because they are not like the others with the same keys."""
 
 QUICK_BYTES = 1 << 20
-"""Longer lines are never handed to a parser that holds the whole of them."""
+"""Longer lines are never given to a parser that holds them whole."""
 
 _QUOTE, _BACKSLASH, _SPACE = b'"\\ '
 
 NULL = b"null"
-"""As JSON has it, in and out."""
+"""The text of null in JSON, in and out."""
 
 _AS_THEY_ARE = b'"n'
 _OTHER_BEHIND = re.compile(rb'\n(?!["n])')
@@ -50,29 +50,29 @@ class Events(NamedTuple):
     """Events that have the same keys in the same order."""
 
     places: Sequence[int]
-    """Of their lines, among all that were read."""
+    """Numbers of the events' lines among all lines that were read."""
     keys: tuple[str, ...]
     columns: Sequence[Sequence[JSONText]]
-    """Of each key, the values of all events as strings in JSON, with no more escapes than there must be.
+    """For each key, the values of all events as strings in JSON, with only the necessary escapes.
 
-    A string and `null` are as they are, anything else has become a string of its own JSON text; `time` is
-    `YYYY-MM-DD HH:MM:SS.ffffff` in UTC.
+        A string and `null` stay the same, any other value has become a string of its own JSON text; `time` is
+        `YYYY-MM-DD HH:MM:SS.ffffff` in UTC.
     """
 
     def one_by_one(self) -> Iterator[Events]:
-        """Each by itself."""
+        """Yield each event by itself."""
         for number, place in enumerate(self.places):
             yield Events([place], self.keys, [[column[number]] for column in self.columns])
 
 
 def read_quickly(lines: Sequence[bytes]) -> list[Events]:
-    """Read lines that have nothing in them that a parser refuses or changes.
+    """Read the lines that a parser neither refuses nor changes.
 
     Args:
-        lines: Each with its LF, and no other white space around the object.
+        lines: Lines with their LFs, and no other white space around the object.
 
     Returns:
-        Their events, all those together that are alike. A line that is not among their places is to be read exactly.
+        Their events, grouped by layout. A line that is not among their places is to be read exactly.
     """
     alike: dict[tuple[str, ...], tuple[list[int], list[msgspec.Raw]]] = {}
     for place, line in enumerate(lines):
@@ -98,16 +98,16 @@ def read_quickly(lines: Sequence[bytes]) -> list[Events]:
 def _read_alike(
     lines: Sequence[bytes], keys: tuple[str, ...], places: list[int], texts: list[msgspec.Raw]
 ) -> list[Events]:
-    """Read the lines that have the same keys, but for those that have to be read exactly.
+    """Read the lines that have the same keys, except those that have to be read exactly.
 
-    Another writer's lines are set apart, then the odd ones are looked for by halves. After `MAX_ODD_LINES` of them no
-    more are looked for: where all lines are odd, each would be looked at as often as the lines can be halved.
+    Another writer's lines are set apart, then halving finds the odd ones. The search ends after `MAX_ODD_LINES` of
+    them: if all lines were odd, each would be read as often as the lines can be halved.
 
     Args:
-        lines: All of them.
-        keys: Of these lines.
-        places: Of these lines.
-        texts: What the parser found in these lines: all values of the first one, and so on.
+        lines: All lines of the block.
+        keys: The keys of the lines at `places`.
+        places: The numbers of these lines.
+        texts: The values that the parser found in them: all values of the first line, and so on.
     """
     width = len(keys)
     found: list[Events] = []
@@ -148,7 +148,7 @@ def _read_if_alike(
 
 
 def _parts(lines: Sequence[bytes], keys: tuple[str, ...], places: list[int]) -> list[Sequence[int]]:
-    """Lines that are not all alike, by their writers or else by halves, as numbers of their places."""
+    """Split lines that are not all alike by their writers, or else in halves; return the indexes of their places."""
     styles = [_is_spaced(lines[place], keys) for place in places]
     parts: list[Sequence[int]] = [
         [number for number, style in enumerate(styles) if style == one] for one in dict.fromkeys(styles)
@@ -160,23 +160,23 @@ def _parts(lines: Sequence[bytes], keys: tuple[str, ...], places: list[int]) -> 
 
 
 def _is_spaced(line: bytes, keys: tuple[str, ...]) -> bool:
-    """Whether a line's writer puts spaces between its members."""
+    """Return True if a line's writer puts spaces between its members."""
     return line[len(keys[0]) + len('{"":')] == _SPACE
 
 
 @lru_cache(maxsize=8)
 def _layout(keys: tuple[str, ...], *, spaced: bool) -> Frame:
-    """Lines with these keys. Few are kept, as a hostile key may have a megabyte."""
+    """Return the frame of lines with these keys. Few are cached, as a hostile key may have a megabyte."""
     comma, colon = (b", ", b": ") if spaced else (b",", b":")
     first, *more = _dumped(list(keys))
     return Frame([b"{" + first + colon, *[comma + key + colon for key in more], b"}"])
 
 
 def _written(key: str, column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
-    """The values of one key as they are in `Events`.
+    """Return the values of one key as they are in `Events`.
 
     Raises:
-        ValueError: A string has a lone surrogate, or there is something else than a time where one should be.
+        ValueError: A string has a lone surrogate, or a value of `time` is no time.
     """
     return utc_from_json(b"%b\n" % b"\n".join(column)) if key == TIME else _strings(column)
 
@@ -202,6 +202,6 @@ def _strings(column: Sequence[msgspec.Raw]) -> Sequence[JSONText]:
 
 
 def _dumped(strings: list[str]) -> list[bytes]:
-    """Strings as JSON, by one call: a call takes longer than most strings do."""
+    """Write strings as JSON by one call: a call takes longer than most strings do."""
     # White space between them holds the only raw LFs.
     return orjson.dumps(strings, option=orjson.OPT_INDENT_2)[4:-2].split(b",\n  ") if strings else []

@@ -1,4 +1,4 @@
-"""The limits beyond which a file is no day of tracking events, so that it is not read to its end.
+"""The limits beyond which a file is no tracking log, so that it is not read to its end.
 
 Each line takes time and each key takes room in all lines, so a few kilobytes that unpack to nothing but line ends, or
 that bring long keys, would keep a run busy for hours or fill its disk. No real log comes near any of these limits.
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from edxorg.lib.tracking_log.report import LogReport
 
 MAX_OVERSIZED_LINES: Final = 32
-"""Lines over `MAX_LINE_BYTES`; each takes memory until the end."""
+"""Limit of the lines over `MAX_LINE_BYTES`; each takes memory until the end."""
 
 MAX_SHORT_LINES: Final = 100_000
-"""Lines, if they have fewer than `BYTES_OF_LINE` on average."""
+"""Limit of the lines, if they have fewer than `BYTES_OF_LINE` on average."""
 
 BYTES_OF_LINE: Final = 32
-"""A time alone has as many."""
+"""Bytes. A time alone has as many."""
 
 MAX_LINES_WITHOUT_EVENT: Final = 100_000
-"""Lines that are blank or rejected, if there is one for each `BYTES_WITH_EVENT` or fewer. A worker reads some 50,000 in
-a second."""
+"""Limit of the blank and rejected lines, if there is one for each `BYTES_WITH_EVENT` or fewer. A worker reads some
+50,000 in a second."""
 
 BYTES_WITH_EVENT: Final = 128
-"""Bytes read. An event has several hundred, so even a log of nothing but events that cannot be read, or with a blank
-line after each event, is read to its end, and its rejects say what is wrong."""
+"""Bytes. An event has several hundred, so even a log whose events are all unreadable, or with a blank line after each
+event, is read to its end, and its rejects give the reasons."""
 
 OUTPUT_RATIO: Final = 16
 """Bytes of output for each byte read, beyond `OUTPUT_BASE`. Sample logs have less than two."""
 
 OUTPUT_BASE: Final = 256 << 20
-"""Bytes of output that any log may have, however short."""
+"""Bytes of output that even the shortest log may have."""
 
 
 class NotALogError(ValueError):
@@ -45,7 +45,7 @@ def check_limits(report: LogReport, oversized_lines: int) -> None:
     """Compare what was read and written so far with the limits.
 
     Raises:
-        NotALogError: It is beyond one.
+        NotALogError: The log is beyond a limit.
     """
     first_lines = f"of its first {report.lines_in:,} lines"
     if oversized_lines > MAX_OVERSIZED_LINES:

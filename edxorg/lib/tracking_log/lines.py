@@ -1,4 +1,4 @@
-"""Cutting a tracking log into blocks of whole lines, and setting aside lines that are too long to be held."""
+"""Cuts a tracking log into blocks of whole lines, and sets aside lines that are too long to be held."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 BLOCK_BYTES = 4 << 20
-"""Of a block, unless a single line is longer."""
+"""Limit of a block, unless a single line is longer."""
 
 BLOCK_LINES = 1 << 14
-"""Of a block. One of events has half of that at the most; a block of line ends alone would take a worker a minute."""
+"""Limit of a block. A block of events has half of that at the most; one of line ends would take a worker a minute."""
 
 _NUL = b"\0"
 
@@ -30,19 +30,19 @@ class LineBlock(NamedTuple):
 
     data: bytes
     first_line: int
-    """Counted from 1."""
+    """Number of its first line, counted from 1."""
     lines: int
-    """How many there are."""
+    """Number of lines."""
     left_out: int = 0
     """NUL bytes before its first line that are not in `data`."""
 
     @property
     def size(self) -> int:
-        """In the file."""
+        """The block's bytes in the file."""
         return len(self.data) + self.left_out
 
     def halves(self) -> tuple[LineBlock, LineBlock]:
-        """Two blocks of its lines, of which there must be more than one."""
+        """Return two blocks of its lines, of which there must be more than one."""
         half = len(self.data) // 2
         middle = self.data.find(b"\n", half, -1) + 1 or self.data.rfind(b"\n", 0, half) + 1
         (first,) = _blocks(self.data[:middle], self.first_line, self.left_out)
@@ -55,27 +55,27 @@ class OversizedLine:
     """A line over `MAX_LINE_BYTES`, without its LF."""
 
     line: int
-    """Counted from 1."""
+    """Number of the line, counted from 1."""
     excerpt: bytes
     """Its first `EXCERPT_BYTES`."""
     length: int
-    """In bytes."""
+    """Bytes of the line."""
     sha256: str
     record: Spool
-    """The whole line, gzip-compressed: a decompression bomb stays as small as it came."""
+    """The whole line, compressed with gzip: a decompression bomb stays as small as it came."""
     left_out: int = 0
     """NUL bytes before it that are not in `record`."""
 
     def reject_row(self) -> bytes:
-        """Its entry among the rejects."""
+        """Return its entry among the rejects."""
         return excerpt_row(self.line, self.excerpt, length=self.length, sha256=self.sha256)
 
 
 def cut_lines(pieces: Iterable[bytes]) -> Iterator[LineBlock | OversizedLine]:
-    """Cut at line ends, at the same places however the pieces come.
+    """Cut at line ends, at the same places whatever the sizes of the pieces.
 
-    A block holds as many lines as fit in `BLOCK_BYTES` and `BLOCK_LINES`, or one that does not fit. Where a line starts
-    with so many NUL bytes that it would be too long, one of them is left.
+    A block holds as many lines as fit in `BLOCK_BYTES` and `BLOCK_LINES`, or one that does not fit. If a line
+    starts with so many NUL bytes that it would be too long, one of them is left.
     """
     line = 1
     left_out = 0
@@ -111,7 +111,7 @@ def cut_lines(pieces: Iterable[bytes]) -> Iterator[LineBlock | OversizedLine]:
 
 
 def _blocks(data: bytes, first_line: int, left_out: int = 0) -> Iterator[LineBlock]:
-    """Whole lines as blocks, of which only a hostile log has several."""
+    """Yield whole lines as blocks; only a hostile log has several."""
     reader = BytesIO(data)
     start = 0
     # `bytes.count` compares byte by byte, which takes three times as long.
@@ -122,7 +122,7 @@ def _blocks(data: bytes, first_line: int, left_out: int = 0) -> Iterator[LineBlo
 
 
 def _without_hole(start: bytes, remaining: Iterator[bytes]) -> tuple[bytes, int]:
-    """Take all but one of the NUL bytes at a line's start away; also tells how many."""
+    """Drop all but one of the NUL bytes at a line's start; return the rest and the number of dropped bytes."""
     size = 0
     piece: bytes | None = start
     content = b""
@@ -134,7 +134,7 @@ def _without_hole(start: bytes, remaining: Iterator[bytes]) -> tuple[bytes, int]
 
 
 def _set_aside(line: int, start: bytes, remaining: Iterator[bytes]) -> tuple[OversizedLine, bytes]:
-    """Read on to the end of a line that was read in part; also gives back what was read beyond it."""
+    """Read on to the end of a line that was read in part; return the line and the bytes after it."""
     record, member = Spool(), GzipMember()
     digest = hashlib.sha256()
     piece: bytes | None = start

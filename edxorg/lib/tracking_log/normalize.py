@@ -1,4 +1,4 @@
-"""Normalising a day of tracking events: one streaming pass, the work on lines done by worker processes."""
+"""Normalizes a tracking log in one streaming pass; worker processes do the work on lines."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class NormalizedLog:
-    """What is to be delivered of one log, and what is to be said about it.
+    """The outputs and the report of one log.
 
-    A log that breaks off must not replace a whole one, so nothing of it is here but the report. Of a log without a
-    good line there are the rejects; of one with other bytes after its gzip data there is all. In each case `problem`
-    says so, for the caller to raise when it has delivered what there is.
+    A truncated log must not replace a whole one, so it has no outputs but the report. A log without a good line has
+    rejects only; a log with other bytes after its gzip data has all outputs. In each case `problem` says so, for
+    the caller to raise when it has delivered the outputs.
     """
 
     output: Spool | None
@@ -42,13 +42,13 @@ class NormalizedLog:
     oversized: list[OversizedLine]
     """The rejected lines that are too long for the rejects."""
     version: str
-    """Lower-case hex SHA-256 of the output before compression; empty if the log breaks off."""
+    """Lower-case hex SHA-256 of the output before compression; empty if the log is truncated."""
     report: LogReport
     problem: PipelineError | None = None
 
     @property
     def whole(self) -> bool:
-        """Whether the log could be read to its end, so that what is here is all there is."""
+        """True if the log could be read to its end, so that the outputs are complete."""
         return bool(self.version)
 
     def close(self) -> None:
@@ -63,20 +63,20 @@ Progress = Callable[[LogReport], None]
 
 
 def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progress: Progress) -> NormalizedLog:
-    """Normalise a day of tracking events.
+    """Normalize a tracking log.
 
     Args:
-        blocks: The gzip file's own bytes in order, in blocks of any size, as a store streams them.
-        name: What to call the file in messages.
-        pool: Does the work on lines; may be shared, its state is not looked at.
-        progress: See `Progress`.
+            blocks: The gzip file's own bytes in order, in blocks of any size, as a store streams them.
+            name: The file's name in messages.
+            pool: Does the work on lines; may be shared, since its state is not used.
+            progress: See `Progress`.
 
     Returns:
-        What to deliver, to be closed; see there for files that are broken.
+            The outputs, to be closed by the caller; `NormalizedLog` tells which a broken file has.
 
     Raises:
         PipelineError: A worker died, or `blocks` raised it.
-        OSError: There is no space left for the output.
+        OSError: The temporary folder is full.
     """
     log = _Assembly(pool)
     report = log.report
@@ -107,9 +107,7 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
             "right file"
         )
     elif damage is not None:
-        problem = BadInputError(
-            f"{name}: {damage}. What stands before is delivered; get the file from its source again"
-        )
+        problem = BadInputError(f"{name}: {damage}. All lines before are delivered; get the file from its source again")
     return NormalizedLog(_unless_empty(log.output), _unless_empty(log.rejects), log.oversized, version, report, problem)
 
 
@@ -129,7 +127,7 @@ def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:
 def _read(
     items: Iterable[LineBlock | OversizedLine], log: _Assembly, name: str, progress: Progress
 ) -> BadInputError | None:
-    """Read all of a log; returns why it was not read to its end, if it was not."""
+    """Read all of a log; return the reason if it was not read to its end."""
     try:
         for item in items:
             log.add(item)
@@ -153,11 +151,11 @@ def _broken_file(name: str, damage: ArchiveError | None, report: LogReport) -> B
 
 
 class _Part(NamedTuple):
-    """The output of one block, as it stands in the spool."""
+    """The output of one block in the spool."""
 
     size: int
     width: int
-    """How many of the day's keys its lines have: the first ones."""
+    """Number of the day's keys that its lines have: the first ones."""
 
 
 class _Piece(NamedTuple):
@@ -165,9 +163,9 @@ class _Piece(NamedTuple):
 
     part: int
     packed: bytes
-    """The part, as it was."""
+    """The unchanged part."""
     is_changed: bool
-    """Whether the part's lines have got keys."""
+    """True if keys were added to the part's lines."""
     text: bytes
 
 
@@ -182,12 +180,12 @@ class _Pending(NamedTuple):
 
     block: LineBlock
     width: int
-    """How many keys were known when it was handed over."""
+    """Number of keys that were known when it was submitted."""
     result: Future[NormalizedBlock]
 
 
 class _Assembly:
-    """Puts a log together from its blocks, in their order, whichever is finished first."""
+    """Puts a log together from its blocks, in the order of the file."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self.report = LogReport()
@@ -199,13 +197,13 @@ class _Assembly:
         self._parts: list[_Part] = []
 
     def add(self, item: LineBlock | OversizedLine) -> None:
-        """Take the next part of the log."""
+        """Submit the next part of the log."""
         if isinstance(item, OversizedLine):
             self._add_oversized(item)
             return
         # Two very long lines at a time would take too much memory.
         alone = len(item.data) > BLOCK_BYTES
-        # Blocks that do not know the first block's keys would all have to be done again.
+        # Blocks without the first block's keys would all have to be normalized again.
         if alone or not self.report.columns:
             self.take_all()
         self._pending.append(self._submit(item))
@@ -213,7 +211,7 @@ class _Assembly:
             self._take()
 
     def take_all(self) -> None:
-        """Wait for all that was handed over."""
+        """Wait for all blocks that were submitted."""
         while self._pending:
             self._take()
 
@@ -251,7 +249,7 @@ class _Assembly:
                 yield _Piece(number, packed, bool(late), text)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give memory and disk space back."""
         for spool in (self.output, self.rejects, *(line.record for line in self.oversized)):
             spool.close()
 
@@ -276,7 +274,7 @@ class _Assembly:
         pending = self._pending.popleft()
         block = pending.result.result()
         if block.new_columns and pending.width < len(self.report.columns):
-            # It found keys without knowing those that the blocks before it had brought meanwhile.
+            # It found keys without knowing those of the blocks before it.
             self._pending.appendleft(self._submit(pending.block))
             return
         if block.is_too_much:

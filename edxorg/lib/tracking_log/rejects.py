@@ -1,6 +1,6 @@
-"""The lines that were set aside, as one JSON object each.
+"""Writes the lines that are set aside, as one JSON object each.
 
-Keys: `line`, counted from 1; `reason`; `raw`, the line without its LF, or `raw_base64` where it is no UTF-8. A line
+Keys: `line`, counted from 1; `reason`; `raw`, the line without its LF, or `raw_base64` if it is no UTF-8. A line
 over 16 MiB is cut to its first 64 KiB, and has `length` (bytes) and `sha256` of the whole one as well.
 """
 
@@ -13,11 +13,11 @@ from enum import StrEnum
 import orjson
 
 EXCERPT_BYTES = 64 << 10
-"""What a reject keeps of a line that is too long to be one."""
+"""Bytes that a reject keeps of a line that is too long for the rejects."""
 
 
 class LineRejectReason(StrEnum):
-    """Why a line was set aside; spelled as in the rejects."""
+    """The reason why a line was set aside, spelled as in the rejects."""
 
     NO_OBJECT = "no_json_object"
     INVALID_UTF8 = "invalid_utf8"
@@ -33,13 +33,12 @@ class RejectedLineError(ValueError):
     """A line that holds no event that can be delivered."""
 
     def __init__(self, reason: LineRejectReason) -> None:
-        """Say why."""
         super().__init__(reason)
         self.reason = reason
 
 
 def reject_row(line: int, reason: LineRejectReason, raw: bytes) -> bytes:
-    """The reject of a whole line, with its line end."""
+    """Return the reject of a whole line, with its line end."""
     try:
         row = {"line": line, "reason": reason, "raw": raw.decode()}
     except UnicodeDecodeError:
@@ -48,10 +47,10 @@ def reject_row(line: int, reason: LineRejectReason, raw: bytes) -> bytes:
 
 
 def excerpt_row(line: int, excerpt: bytes, *, length: int, sha256: str) -> bytes:
-    """The reject of a line of which only the first `EXCERPT_BYTES` are at hand."""
+    """Return the reject of a line of which only the first `EXCERPT_BYTES` are at hand."""
     row = {"line": line, "reason": LineRejectReason.TOO_LONG, "length": length, "sha256": sha256}
     try:
-        # Leaves out a character that the cut went through.
+        # The decoder leaves out a character that the cut went through.
         row["raw"] = codecs.getincrementaldecoder("utf-8")().decode(excerpt)
     except UnicodeDecodeError:
         row["raw_base64"] = base64.b64encode(excerpt).decode()

@@ -1,4 +1,4 @@
-"""What is said about a log."""
+"""Counters and the result of one normalized log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 @dataclass
 class LogReport:
-    """What was read and written so far; `lines_in` = `lines_out` + all of `rejected` + `blank` at the end."""
+    """Counters of a log, read so far; at the end `lines_in` = `lines_out` + all of `rejected` + `blank`."""
 
     lines_in: int = 0
     lines_out: int = 0
@@ -27,16 +27,16 @@ class LogReport:
     syslog_prefixes: int = 0
     """Lines that were delivered without the syslog or container prefix they had."""
     exact_path_lines: int = 0
-    """Lines that were delivered though a JSON parser would have refused or bent them."""
+    """Lines that a JSON parser would refuse or alter, read by the exact reader and delivered."""
     columns: list[str] = field(default_factory=list)
     """The day's top-level keys in order of first appearance."""
     bytes_in: int = 0
-    """Of the compressed input."""
+    """Bytes of the compressed input."""
     bytes_unpacked: int = 0
     bytes_normalized: int = 0
-    """Of the output before compression; of what is read so far with all keys known so far."""
+    """Bytes of the output before compression; until the end, of the lines read so far with all keys known so far."""
     bytes_out: int = 0
-    """Of the compressed output."""
+    """Bytes of the compressed output."""
 
     @property
     def named_columns(self) -> list[str]:
@@ -45,20 +45,20 @@ class LogReport:
 
     @property
     def rejected_lines(self) -> int:
-        """All of them, whatever the reason."""
+        """The number of lines rejected for any reason."""
         return self.rejected.total()
 
     def sum_of_lines(self) -> str:
-        """For people: the sum that must equal the number of lines."""
+        """Write out the sum that must equal the number of lines."""
         total = self.lines_out + self.rejected_lines + self.blank
         sign = "=" if total == self.lines_in else "≠"
         return (
-            f"{self.lines_in:,} lines {sign} {self.lines_out:,} normalised + {self.rejected_lines:,} rejected + "
+            f"{self.lines_in:,} lines {sign} {self.lines_out:,} normalized + {self.rejected_lines:,} rejected + "
             f"{self.blank:,} blank"
         )
 
     def as_json(self) -> dict[str, object]:
-        """The report for programs."""
+        """Return the report for programs."""
         return {
             "lines_in": self.lines_in,
             "lines_out": self.lines_out,
@@ -78,13 +78,12 @@ class LogReport:
 
 @dataclass(frozen=True, slots=True)
 class LogResult:
-    """What became of a log.
+    """The result of a log.
 
     Attributes:
-        report: Of its lines.
-        outcome: Of the normalised log; `None` where nothing was to be delivered.
-        rejects: Where the rejected lines are.
-        problem: Why there is no normalised log.
+        outcome: Outcome of the normalized log; `None` if nothing was to be delivered.
+        rejects: URL of the rejected lines.
+        problem: The reason why there is no normalized log.
     """
 
     report: LogReport
@@ -93,5 +92,5 @@ class LogResult:
     problem: str | None = None
 
     def as_json(self) -> dict[str, object]:
-        """The account for programs."""
+        """Return the result for programs."""
         return {**self.report.as_json(), "outcome": self.outcome, "rejects": self.rejects, "problem": self.problem}

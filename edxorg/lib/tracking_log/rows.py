@@ -1,4 +1,4 @@
-"""Events as lines of the output: one JSON object each, with all keys known by then, `null` where the event has none."""
+"""Writes events as lines of the output: JSON objects with all keys known by then, `null` if the event has none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edxorg.lib.tracking_log.layout import Events
 
 MAX_KEY_BYTES = 256
-"""Of a top-level key: every line of the day repeats it, and downstream it names a column."""
+"""Limit of a top-level key: every line of the day repeats it, and downstream it names a column."""
 
 _MAX_TEMPLATES = 256
 
@@ -31,18 +31,18 @@ class Rows:
 
     @property
     def least_bytes(self) -> int:
-        """Of a line with all keys known, about; more than 0."""
+        """Return about the bytes of a line with all known keys, more than 0."""
         return len("{}\n") + sum(len(key) + len('"":null,') for key in self.columns)
 
     def brought_by(self, events: Events) -> list[str]:
-        """The keys that are not known yet."""
+        """Return the keys of events that are not known yet."""
         return [] if events.keys in self._templates else [key for key in events.keys if key not in self.columns]
 
     def write(self, events: Events) -> bytes:
-        """The lines, each with its LF. If they bring keys, all get them, and so will those written after them.
+        """Return the lines, each with its LF. Keys that they bring are in all of them, and in all lines after them.
 
         Raises:
-            RejectedLineError: A key that they bring is too long, or they bring too many.
+            RejectedLineError: A new key is too long, or there are too many.
         """
         template = self._templates.get(events.keys)
         if template is None:
@@ -62,10 +62,10 @@ class Rows:
 
 
 class _Template(NamedTuple):
-    """How events with the same keys are written."""
+    """The frame of events with the same keys."""
 
     order: list[int]
-    """Of their values."""
+    """The order of their values."""
     frame: Frame
 
 

@@ -30,7 +30,7 @@ def s3_client(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Client:
     return boto3.session.Session().client("s3")
 
 
-def test_moto_keeps_an_object_and_honours_conditional_writes(
+def test_moto_keeps_an_object_and_honors_conditional_writes(
     moto_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = s3_client(moto_server, monkeypatch)

@@ -125,7 +125,7 @@ def no_configuration_of_the_developer(tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """S3 by moto: honours conditional writes, keeps objects in memory, slow."""
+    """S3 by moto: honors conditional writes, keeps objects in memory, slow."""
 
     def command(port: int, folder: Path) -> Sequence[str]:
         del folder
