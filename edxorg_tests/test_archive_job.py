@@ -175,7 +175,7 @@ def test_a_broken_member_fails_alone_and_the_run_names_it(location: Location) ->
     description = failure.step_failure_data.user_failure_data.description or ""
     assert table_name("bad") in description
     assert "1 of 6 members failed" in description
-    assert len(location.everything_recorded()) == 4
+    assert len(location.everything_recorded()) == 5
     run = location.instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags[PERMANENT_FAILURE] == "true"
