@@ -556,3 +556,10 @@ def test_each_sensor_takes_the_names_that_its_patterns_fit_and_none_that_two_do(
         assert skipped is not None
         assert "'2024-01-31.both' fits both" in skipped
         assert "1 ignored for their names: 'mitx-2024-01-31.tar.gz'" in skipped
+
+
+def test_without_program_reports_their_sensor_says_what_to_set(tmp_path: Path) -> None:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        daemon = Daemon(Settings(institution="delftx", archive_url=f"file://{tmp_path}"), instance)
+        skipped = daemon.evaluate(REPORTS).skip_message
+    assert skipped == "EDXORG_PROGRAM_REPORTS_URL is not set: there are no program reports"

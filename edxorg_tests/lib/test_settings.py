@@ -257,9 +257,11 @@ def test_a_variable_that_is_none_is_named_with_the_nearest(name: str, nearest: s
     assert "canary" not in str(caught.value)
 
 
-def test_what_kubernetes_sets_for_a_service_named_edxorg_is_no_mistake() -> None:
-    port = {"EDXORG_PORT": "tcp://10.0.0.1:4000", "EDXORG_PORT_4000_TCP_ADDR": "10.0.0.1"}
-    assert settings(EDXORG_SERVICE_HOST="10.0.0.1", EDXORG_SERVICE_PORT_GRPC="4000", **port).name == "edxorg"
+@pytest.mark.parametrize("service", ["EDXORG", "EDXORG_USER_CODE"])
+def test_what_kubernetes_sets_for_a_service_is_no_mistake(service: str) -> None:
+    host = {f"{service}_SERVICE_HOST": "10.0.0.1", f"{service}_SERVICE_PORT_GRPC": "4000"}
+    port = {f"{service}_PORT": "tcp://10.0.0.1:4000", f"{service}_PORT_4000_TCP_ADDR": "10.0.0.1"}
+    assert settings(**host, **port).name == "edxorg"
 
 
 @pytest.mark.parametrize("environment", ["dev", "ci", "qa", "production"])

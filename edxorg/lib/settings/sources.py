@@ -33,8 +33,10 @@ SECRETS = ("EDXORG_API_URL", "EDXORG_API_TOKEN_URL", "EDXORG_API_CLIENT_ID", "ED
 
 _PREFIX = "EDXORG_"
 
-_OF_KUBERNETES = re.compile(r"EDXORG_(SERVICE_(HOST|PORT\w*)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
-"""What pods find in their environment beside a service that is named edxorg."""
+_OF_KUBERNETES = re.compile(
+    r"EDXORG_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What pods find in their environment beside a service whose name begins with edxorg."""
 
 _ADDRESS = re.compile(r"EDXORG_\w*URL|VAULT_ADDR|AWS_ENDPOINT_URL\w*|STORAGE_EMULATOR_HOST")
 """Variables whose values are addresses, those that only the vendors' clients read included."""
