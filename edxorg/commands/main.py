@@ -21,6 +21,7 @@ COMMANDS = {
     "ingest": "Bring files into the landing zone.",
     "inspect": "Look at a file without writing anything.",
     "query": "Ask what landed, in SQL.",
+    "prune": "Delete superseded versions.",
     "doctor": "Check the settings and the connections.",
 }
 

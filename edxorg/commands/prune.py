@@ -1,0 +1,53 @@
+"""`edxorg prune`: superseded versions go, current ones stay."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+from rich.table import Table
+
+from edxorg.commands import console, runs
+from edxorg.lib.lake.pruning import find_superseded, remove
+from ol_orchestrate.lib.stores import open_store
+
+
+class _Days(click.ParamType[timedelta]):
+    name = "days"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read `90d`."""
+        if days := re.fullmatch(r"([0-9]{1,5})d", str(value)):
+            return timedelta(days=int(days[1]))
+        return self.fail(f"{value!r} is no number of days such as 90d", param, ctx)
+
+
+@click.command()
+@click.option("--keep", type=_Days(), required=True, metavar="90d", help="Keep versions that are younger.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@click.option("--landing-zone", metavar="URL", help="Where: s3://bucket/prefix, gs://bucket/prefix or a folder.")
+def command(*, keep: timedelta, dry_run: bool, landing_zone: str | None) -> None:
+    """Delete superseded versions.
+
+    Of each course's table, and of each other output, only versions go that another one has replaced and that were
+    written before --keep. The current version stays, whatever its age; so do tracking logs, rejects and reports.
+    """
+    store = open_store(runs.settings_for(landing_zone).landing_zone_url)
+    found = find_superseded(store, datetime.now(UTC) - keep)
+    table = Table("output", box=None, pad_edge=False)
+    for name in ("objects", "MB"):
+        table.add_column(name, justify="right")
+    for output, of_output in sorted(found.by_output.items()):
+        table.add_row(output, f"{of_output.objects:,}", f"{of_output.bytes / 1e6:,.1f}")
+    if found.total.objects:
+        console.out.print(table)
+    total = found.total
+    if not dry_run:
+        total.objects = total.bytes = 0
+        with console.counting("Superseded versions", found.total.objects) as started:
+            for each in remove(store, found):
+                started(each.key)
+                total.add(each)
+    done = "would be deleted" if dry_run else "deleted"
+    click.echo(f"{total.objects:,} superseded versions {done}, {total.bytes / 1e6:,.1f} MB: {store.url}")

@@ -1,0 +1,112 @@
+"""Superseded versions that nobody needs any more, and their removal."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from edxorg.lib.object_keys import RUN_MARKS
+from ol_orchestrate.lib.errors import ServiceError
+from ol_orchestrate.lib.stores import join_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from ol_orchestrate.lib.stores import ObjectStore, StoredObject
+
+_OUTPUTS: Final = ("edxorg/raw_data/", "edxorg/processed_data/", "edxorg/api_data/")
+"""Beginnings of the keys of versions. Rejects stay: a current version can have old ones."""
+
+_VERSION: Final = re.compile(r"(?P<folder>.+)/[0-9a-f]{64}\.(?P<extension>[^/]+)")
+"""Key of an object that is named by its version, and so has others beside it."""
+
+
+@dataclass(slots=True)
+class Pruned:
+    """Sums over objects of one output, or of all."""
+
+    objects: int = 0
+    bytes: int = 0
+
+    def add(self, each: StoredObject) -> None:
+        """One more."""
+        self.objects += 1
+        self.bytes += each.size
+
+
+@dataclass
+class Superseded:
+    """Versions that are not current, and older than they need be.
+
+    Attributes:
+        by_folder: The objects.
+        by_output: Their sums.
+    """
+
+    by_folder: dict[str, list[StoredObject]] = field(default_factory=dict)
+    by_output: dict[str, Pruned] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Pruned:
+        """The sum of all."""
+        sums = self.by_output.values()
+        return Pruned(sum(each.objects for each in sums), sum(each.bytes for each in sums))
+
+
+def find_superseded(store: ObjectStore, before: datetime) -> Superseded:
+    """All versions that were written before a time, and are not current.
+
+    Raises:
+        ServiceError: A run has not finished: what is current is not settled.
+    """
+    if mark := next(store.list(f"{RUN_MARKS}/"), None):
+        raise ServiceError(
+            f"{join_url(store.url, mark.key)}: an archive run has not finished, and until then the newest version of a "
+            "course may not be the current one. Wait for it, or run that archive again"
+        )
+    found = Superseded()
+    for prefix in _OUTPUTS:
+        for each in _superseded(store.list(prefix)):
+            if each.modified < before:
+                found.by_folder.setdefault(each.key.rpartition("/")[0], []).append(each)
+                found.by_output.setdefault(_output_of(each.key), Pruned()).add(each)
+    return found
+
+
+def remove(store: ObjectStore, found: Superseded) -> Iterator[StoredObject]:
+    """Delete them, unless they have become current meanwhile.
+
+    Yields:
+        Each object that is gone.
+    """
+    with ThreadPoolExecutor(store.writes_at_once) as pool:
+        for removed in pool.map(lambda folder: _remove(store, *folder), found.by_folder.items()):
+            yield from removed
+
+
+def _remove(store: ObjectStore, folder: str, objects: Sequence[StoredObject]) -> list[StoredObject]:
+    still = {(each.key, each.modified) for each in _superseded(store.list_folder(folder))}
+    removed = [each for each in objects if (each.key, each.modified) in still]
+    for each in removed:
+        store.delete(each.key)
+    return removed
+
+
+def _superseded(objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
+    """Those that are older than another version of the same; of two that are as new, nobody knows."""
+    versions: dict[tuple[str, str], list[StoredObject]] = {}
+    for each in objects:
+        if named := _VERSION.fullmatch(each.key):
+            versions.setdefault((named["folder"], named["extension"]), []).append(each)
+    for alike in versions.values():
+        latest = max(each.modified for each in alike)
+        yield from (each for each in alike if each.modified < latest)
+
+
+def _output_of(key: str) -> str:
+    """The name of the output: a table's own, or what is in the folder of its kind."""
+    _, _, kind, name, *_ = key.split("/")
+    return name if kind == "db_table" else kind
