@@ -562,4 +562,4 @@ def test_without_program_reports_their_sensor_says_what_to_set(tmp_path: Path) -
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         daemon = Daemon(Settings(institution="delftx", archive_url=f"file://{tmp_path}"), instance)
         skipped = daemon.evaluate(REPORTS).skip_message
-    assert skipped == "EDXORG_PROGRAM_REPORTS_URL is not set: there are no program reports"
+    assert "EDXORG_PROGRAM_REPORTS_URL is not set" in str(skipped)
