@@ -118,6 +118,15 @@ def test_what_landed_is_recorded_with_all_that_one_asks(location: Location) -> N
     assert len(recorded_versions) == len(landed(location.lake)) == 5
 
 
+def test_email_preferences_are_recorded_by_organization(location: Location) -> None:
+    name = "mitx-2024-01-31.tar.gz"
+    write_archive(location.archives / name, {"MITx-email_opt_in-prod-analytics.csv": b"user_id\n1\n"})
+    assert location.run(name).success
+    assert list(location.everything_recorded()) == [("edxorg/raw_data/email_opt_in", "MITx")]
+    assert location.instance.get_dynamic_partitions("course_and_source") == []
+    assert metadata_of(location.run(name))["unchanged"] == 1
+
+
 def test_the_run_shows_the_sum(location: Location) -> None:
     write_archive(location.archives / "mitx-2024-01-31.tar.gz", {**MEMBERS, "odd.csv": b"1", "._odd": b"2"})
     found = metadata_of(location.run("mitx-2024-01-31.tar.gz"))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from datetime import date
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -138,6 +139,14 @@ class TestGoodMembers:
         assert result.report.outcomes == {MemberOutcome.DELIVERED: 1}
         assert (result.report.tables["forum_posts"].rows, result.report.rows_rejected) == (2, {"invalid_json": 1})
 
+    def test_email_preferences_land_by_organization(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {"MITx-email_opt_in-prod-analytics.csv": b"user_id\n1\n"})
+        result = ingest(archive, lake)
+        [(key, content)] = landed(lake).items()
+        assert key == f"edxorg/raw_data/email_opt_in/MITx/{sha256(content).hexdigest()}.csv"
+        assert content == b"user_id\n1\n"
+        assert result.report.outcomes == {MemberOutcome.DELIVERED: 1}
+
     def test_a_table_has_its_rows_and_where_they_come_from(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(course="MITx-6.00.1-x-1T2014", site="edge"): TABLE})
         ingest(archive, lake)
@@ -169,7 +178,7 @@ class TestGoodMembers:
             archive,
             {
                 table_name() + ".failed": b"Traceback (most recent call last):\n",
-                "MITx-email_opt_in-prod-analytics.csv": b"a,b\n",
+                "odd.csv": b"a,b\n",
                 "._" + table_name(): b"AppleDouble",
                 table_name("empty"): b"",
                 table_name("header_only"): b"id\tname\n",

@@ -105,6 +105,12 @@ def test_the_last_of_two_members_with_one_name_is_recorded(tmp_path: Path) -> No
     assert ingested.report.claimed_twice.total == 1
 
 
+@pytest.mark.parametrize(("name", "is_sound"), [("email-opt-in-a-2024-01-31.zip", True), ("a-2024-01-31.zip", False)])
+def test_only_a_package_of_email_preferences_may_be_empty(name: str, *, is_sound: bool, tmp_path: Path) -> None:
+    ingested, _ = ingest(write_zip(tmp_path / name, {}), tmp_path / "lake")
+    assert (ingested.report.members, ingested.problem is None) == (0, is_sound)
+
+
 class TestEncrypted:
     @pytest.fixture
     def keys(self, gnupg: GnuPG) -> Callable[[], PrivateKeys]:

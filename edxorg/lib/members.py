@@ -35,6 +35,7 @@ class MemberKind(StrEnum):
     FORUM = "forum"
     FORUM_POSTS = "forum_posts"
     """The rows of a forum, which come with it; no member of its own."""
+    EMAIL_OPT_IN = "email_opt_in"
     MISSING_AT_SOURCE = "missing_at_source"
     """A note, in place of the file, that edX could not export it this week."""
     UNRECOGNISED = "unrecognised"
@@ -115,6 +116,7 @@ class MemberNaming:
         (MemberKind.COURSE_XML, "{course}-course-{environment}.xml.tar.gz"),
         (MemberKind.FORUM, "{course}-{environment}.mongo"),
         (MemberKind.FORUM, "{course}.mongo"),
+        (MemberKind.EMAIL_OPT_IN, "{organization}-email_opt_in-{environment}.csv"),
     )
     environments: tuple[tuple[str, Site], ...] = (
         ("prod-analytics", Site.PROD),
@@ -142,6 +144,7 @@ class Member:
         table: The table's name, for tables and for notes that a table is missing.
         ambiguous: True if the name has other readings: the course id as in `CourseName`, or where it ends.
         reason: A sentence that says why it is missing, unrecognised or ignored; None for one that is delivered.
+        organization: The organization, for its e-mail preferences.
         is_encrypted: True if it is an OpenPGP message, by its name.
     """
 
@@ -151,7 +154,13 @@ class Member:
     table: str | None = None
     ambiguous: bool = False
     reason: str | None = None
+    organization: str | None = None
     is_encrypted: bool = False
+
+    @property
+    def partition(self) -> str | None:
+        """The partition that the member is a version of: of a course, or of an organization."""
+        return self.course.key() if self.course else self.organization
 
     @property
     def label(self) -> str:
@@ -195,7 +204,7 @@ def _read_name(path: str, name: str, naming: MemberNaming) -> Member:
     if not name.endswith(naming.failed_suffix):
         return _named(path, name, naming)
     member = _named(path, name.removesuffix(naming.failed_suffix), naming)
-    lost = "something that its name does not tell" if member.course is None else member.table or member.kind
+    lost = "something that its name does not tell" if member.partition is None else member.table or member.kind
     return replace(member, kind=MemberKind.MISSING_AT_SOURCE, reason=f"edX could not export it: {lost}")
 
 
@@ -219,7 +228,11 @@ _FORBIDDEN_ASCII: Final = re.compile(r"[^-.0-9:A-Z_a-z~\x80-\U0010ffff]")
 _CUT_NAME: Final = re.compile(r"[0-9a-f]{32}$")
 """The MD5 that the exporter puts at the end of a name that is too long, in place of what it cuts off."""
 
-_PLACEHOLDERS: Final = {"course": r"(?P<course>.+?)", "table": r"(?P<table>[a-z0-9_]{1,64})"}
+_PLACEHOLDERS: Final = {
+    "organization": r"(?P<organization>.+?)",
+    "course": r"(?P<course>.+?)",
+    "table": r"(?P<table>[a-z0-9_]{1,64})",
+}
 """The shortest course that leaves a table (MySQL's names have 64 characters at most) and an environment."""
 
 _KIND_NAMES: Final = {
@@ -227,6 +240,7 @@ _KIND_NAMES: Final = {
     MemberKind.COURSE_STRUCTURE: "a course structure",
     MemberKind.COURSE_XML: "a course's XML",
     MemberKind.FORUM: "a forum",
+    MemberKind.EMAIL_OPT_IN: "an organization's e-mail preferences",
 }
 
 
@@ -264,6 +278,10 @@ def _named(path: str, name: str, naming: MemberNaming) -> Member:
         if not name.endswith(form.extension) or not (match := form.pattern.fullmatch(name)):
             continue
         found = match.groupdict()
+        if organization := found.get("organization"):
+            if problem := _unsafe_in_keys(organization):
+                return Member(path, MemberKind.UNRECOGNISED, reason=problem)
+            return Member(path, form.kind, organization=organization)
         course_id, environment = found["course"], found.get("environment")
         if environment is None and _CUT_NAME.search(course_id):
             continue
@@ -290,8 +308,6 @@ def _why_unrecognised(name: str, forms: tuple[_Form, ...]) -> str:
             return f"It ends like {holds}, but its name is not of the form {shapes}"
     if _CUT_NAME.search(name.rpartition(".")[0]):
         return "Its name was too long for edX and ends in a checksum: the rest of it is lost"
-    if "-email_opt_in-" in name:
-        return "It is an organization's list of e-mail preferences, which belongs to no course"
     return "Its name is none that edX gives to the files of a course"
 
 

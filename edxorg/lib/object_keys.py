@@ -26,8 +26,15 @@ _REJECTED_LINES = "edxorg/rejects/tracking_logs"
 _TABLES = "edxorg/raw_data/db_table/"
 FORUM = "edxorg/raw_data/forum_mongo"
 FORUM_POSTS = processed_data_asset("forum_posts")
+EMAIL_OPT_IN = "edxorg/raw_data/email_opt_in"
 
-_EXTENSIONS = {COURSE_STRUCTURE: "json", COURSE_XML: "xml.tar.gz", FORUM: "mongo", FORUM_POSTS: "json"}
+_EXTENSIONS = {
+    COURSE_STRUCTURE: "json",
+    COURSE_XML: "xml.tar.gz",
+    FORUM: "mongo",
+    FORUM_POSTS: "json",
+    EMAIL_OPT_IN: "csv",
+}
 """File extension of the objects of each asset that is no table."""
 
 
@@ -40,6 +47,8 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
             return FORUM
         case MemberKind.FORUM_POSTS:
             return FORUM_POSTS
+        case MemberKind.EMAIL_OPT_IN:
+            return EMAIL_OPT_IN
         case MemberKind.COURSE_STRUCTURE:
             return COURSE_STRUCTURE
         case MemberKind.COURSE_XML:
@@ -50,7 +59,9 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
 
 def raw_data_key(member: Member, sha256: str) -> str:
     """Return the object key of a member's version."""
-    return versioned_raw_data_key(raw_data_asset(member.kind, member.table), _course(member.course).key(), sha256)
+    if member.partition is None:
+        raise ValueError(f"{member.path} has no key")
+    return versioned_raw_data_key(raw_data_asset(member.kind, member.table), member.partition, sha256)
 
 
 def is_raw_data_asset(asset: str) -> bool:
@@ -61,17 +72,18 @@ def is_raw_data_asset(asset: str) -> bool:
 def versioned_raw_data_key(asset: str, partition: str, sha256: str) -> str:
     """Return the object key of a version of a partition of a raw data asset."""
     course_id, _, site = partition.rpartition("|")
-    return f"{asset}/{site}/{course_id}/{sha256}.{_extension(asset)}"
+    folder = f"{site}/{course_id}" if course_id else partition
+    return f"{asset}/{folder}/{sha256}.{_extension(asset)}"
 
 
 def raw_data_version(asset: str, key: str) -> tuple[str, str] | None:
     """Return the partition and the version of an object of a raw data asset; `None` for a key of another asset."""
     extension = f".{_extension(asset)}"
-    site, _, rest = key.removeprefix(f"{asset}/").partition("/")
-    course_id, _, name = rest.partition("/")
-    if not name.endswith(extension) or "/" in name:
+    folder, _, name = key.removeprefix(f"{asset}/").rpartition("/")
+    site, separator, course_id = folder.partition("/")
+    if not name.endswith(extension) or "/" in course_id or bool(separator) == (asset == EMAIL_OPT_IN):
         return None
-    return f"{course_id}|{site}", name.removesuffix(extension)
+    return f"{course_id}|{site}" if separator else folder, name.removesuffix(extension)
 
 
 def _extension(asset: str) -> str:

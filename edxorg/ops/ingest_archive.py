@@ -119,7 +119,7 @@ def _process(
         )
         current_observer().report(ingested.report)
         context.log.info("%s", ingested.report.sum_of_outcomes())
-        courses = list(pending.partitions())
+        courses = list(pending.courses())
         added = add_partitions(context.instance, archives.location.courses, courses)
         context.log.info("%d objects of %d courses to record, %d of them new", len(pending), len(courses), added)
         describe = _Description(context.partition_key, source.info, options, archives.location)
@@ -147,21 +147,23 @@ class _Description:
     def materialization(self, result: MemberResult) -> dg.AssetMaterialization:
         """Return the materialization of one member's result."""
         member, key = result.member, result.object_key
-        if member.course is None or key is None or result.version is None:
+        course = member.course
+        if member.partition is None or key is None or result.version is None:
             raise ValueError(f"{member.path} has no object to record")
         is_table = result.stats.rows is not None
         rejects = result.rejects_key
         return dg.AssetMaterialization(
             self._location.key(raw_data_asset(member.kind, member.table)),
-            partition=member.course.key(),
+            partition=member.partition,
             metadata=metadata_of(
                 self._landing_zone,
                 key,
                 result.size,
                 row_count=result.stats.rows,
                 source="edxorg",
-                source_system=member.course.site.value,
-                course_id=member.course.course_id,
+                source_system=course.site.value if course else None,
+                course_id=course.course_id if course else None,
+                organization=member.organization,
                 archive=self._archive,
                 archive_version=self._source.version,
                 member=member.label,

@@ -86,7 +86,8 @@ def test_a_name_with_other_readings_is_delivered_as_ambiguous(path: str, course_
     [
         ("README.txt", "none that edX gives"),
         ("", "none that edX gives"),
-        ("MITx-email_opt_in-prod-analytics.csv", "organization's list"),
+        ("email_opt_in-prod-analytics.csv", "not of the form {organization}-email_opt_in-{environment}"),
+        ("a|b-email_opt_in-prod-analytics.csv", "no edX course key has a '|'"),
         (f"{FALL}-auth_user-prod-analytics.sql.gz", "a table that was compressed"),
         (f"{FALL}-prod.mongo.gz", "a forum that was compressed"),
         (f"{FALL}-auth_user.sql", "not of the form {course}-{table}-{environment}"),
@@ -140,7 +141,7 @@ def test_what_is_not_recognized_says_why_and_has_no_course(path: str, why: str) 
         (f"{FALL}-course_structure-prod-analytics.json", CoursePartition(FALL, Site.PROD), None, "course_structure"),
         (f"{FALL}-course-prod-analytics.xml.tar.gz", CoursePartition(FALL, Site.PROD), None, "course_xml"),
         (f"{FALL}-prod.mongo", CoursePartition(FALL, Site.PROD), None, "forum"),
-        ("MITx-email_opt_in-prod-analytics.csv", None, None, "does not tell"),
+        ("MITx-email_opt_in-prod-analytics.csv", None, None, "email_opt_in"),
         (f"{FALL}-auth_us-{MD5}.sql", None, None, "does not tell"),
         ("a|b-c-d-teams-prod-analytics.sql", None, None, "does not tell"),
     ],

@@ -192,7 +192,9 @@ def _read(
         problem = error
     ingestion.finish()
     progress(ingestion.progress(source))
-    if problem is None and not ingestion.report.members:
+    # Where nobody has said anything about e-mail, edX ships an empty package of preferences.
+    may_be_empty = "/email-opt-in-" in source.info.url
+    if problem is None and not ingestion.report.members and not may_be_empty:
         problem = TruncatedArchiveError(f"{source.info.url}: the archive is empty")
     return problem
 
@@ -385,6 +387,6 @@ class _Ingestion:
 
 def _place_of(member: Member) -> Place | None:
     """Return the place that a member claims; `None` for one that is not delivered."""
-    if member.course is None or member.kind in _NOT_DELIVERED:
+    if member.partition is None or member.kind in _NOT_DELIVERED:
         return None
-    return Place(raw_data_asset(member.kind, member.table), member.course.key())
+    return Place(raw_data_asset(member.kind, member.table), member.partition)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from edxorg.lib.object_keys import EMAIL_OPT_IN
 from ol_orchestrate.lib.record_spool import RecordSpool
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class PendingRecords:
         """Keep nothing."""
         self._places.clear()
 
-    def partitions(self) -> dict[str, None]:
-        """Return the partitions of all places, each once, in the order of the archive."""
-        return dict.fromkeys(place.partition for place in self._places)
+    def courses(self) -> dict[str, None]:
+        """Return the partitions of all courses, each once, in the order of the archive."""
+        return dict.fromkeys(place.partition for place in self._places if place.asset != EMAIL_OPT_IN)
 
     def by_asset(self) -> dict[str, Iterator[MemberResult]]:
         """Return the results of each asset in the order of the archive."""
