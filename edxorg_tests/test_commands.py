@@ -154,8 +154,6 @@ def zip_archive() -> bytes:
         (bytes(range(256)), "this is no gzip file, but binary data of no known kind"),
         (zip_archive(), "this is no gzip file, but a zip archive"),
         (gzip.decompress(packed_tar()), "this is no gzip file, but an uncompressed tar"),
-        (b"\x85\x02\x0c\x03" + bytes(range(200)), "this is no gzip file, but an OpenPGP message"),
-        (b"-----BEGIN PGP MESSAGE-----\n", "this is no gzip file, but an OpenPGP message"),
     ],
 )
 def test_inspect_names_a_file_of_another_format(
@@ -168,6 +166,17 @@ def test_inspect_names_a_file_of_another_format(
         return
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"file://{tmp_path}/{name}: {what}. Name one of the formats that are read" in err
+
+
+@pytest.mark.parametrize("content", [b"\x85\x02\x0c\x03" + bytes(range(200)), b"-----BEGIN PGP MESSAGE-----\n"])
+@pytest.mark.parametrize("name", [NAME, "mitx-edx-events-2024-01-31.log.gz"])
+def test_inspect_of_an_encrypted_file_without_a_key_says_in_one_line_that_it_is_encrypted(
+    edxorg: Shell, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = edxorg("inspect", tmp_path / name, "--json")
+    assert (code != 0, out, err.count("\n")) == (True, "", 1)
+    assert "OpenPGP message" in err
 
 
 @pytest.mark.parametrize(
