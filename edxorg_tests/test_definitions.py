@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import dagster as dg
@@ -218,6 +220,18 @@ def names_of(definitions: dg.Definitions) -> dict[str, list[str]]:
         "schedules": [each.name for each in repository.schedule_defs],
     }
     return {kind: sorted(of_kind) for kind, of_kind in names.items()}
+
+
+def test_the_page_of_names_has_those_of_the_location_and_no_others() -> None:
+    text = (ROOT / "docs/reference/assets.md").read_text(encoding="utf-8")
+    page = set(re.findall("`([^`]+)`", text.partition("## Names for other code locations")[0]))
+    found = build_definitions(Settings(archive_url="file:///archives"))
+    names = names_of(found)
+    keys = {re.sub("(?<=/db_table/).*", "{table}", key) for key in names["keys"]}
+    checks = {key.name for key in found.resolve_asset_graph().asset_check_keys}
+    others = {*chain.from_iterable(names[kind] for kind in names if kind != "keys"), *(found.resources or {}), *checks}
+    assert sorted(others - page) == []
+    assert sorted(name for name in page if re.match("edxorg/(raw|processed|api)_", name)) == sorted(keys)
 
 
 def test_the_name_of_a_location_leads_all_its_names() -> None:
