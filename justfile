@@ -1,0 +1,58 @@
+# Recipes of this repository, which `.ci/run`, the hooks of pre-commit and the workflow of GitHub call as well.
+# Without `just` on the machine: `uv run --only-group just just`.
+
+set positional-arguments
+
+# List the recipes.
+default:
+    @{{ just_executable() }} --list
+
+# Check the lock file, lint and format.
+lint:
+    uv lock --check
+    uv run --group lint ruff check
+    uv run --group lint ruff format --check
+
+# Mend what lint and format can mend.
+format:
+    uv run --group lint ruff check --fix
+    uv run --group lint ruff format
+
+# Check the types.
+types:
+    uv run --group lint mypy
+
+# Check which way imports run.
+imports:
+    uv run --group lint lint-imports
+
+# Run the tests; takes the arguments of pytest.
+test *arguments:
+    uv run --group test pytest -n 2 "$@"
+
+# Build each package as a wheel, and use the library's without this repository.
+wheels:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    dist=$(mktemp -d)
+    trap 'rm -rf "$dist"' EXIT
+    uv build --quiet --out-dir "$dist" .
+    uv build --quiet --out-dir "$dist" packages/ol-orchestrate-lib
+    uv venv --quiet "$dist/alone"
+    uv pip install --quiet --python "$dist/alone" "$dist"/ol_orchestrate_lib-*.whl
+    cd "$dist"
+    alone/bin/python -P -c '
+    import ol_orchestrate.assets.openedx_course_archives
+    import ol_orchestrate.io_managers.filepath, ol_orchestrate.io_managers.gcs
+    import ol_orchestrate.partitions.edxorg, ol_orchestrate.resources.openedx, ol_orchestrate.resources.outputs
+    assert "site-packages" in ol_orchestrate.__file__, ol_orchestrate.__file__
+    '
+
+# Write the pages that are made of code: settings, and columns of outputs.
+pages:
+    uv run python -m edxorg.lib.settings
+    uv run python -m edxorg.lib.dictionary
+
+# Build the documentation as a site, in the folder `site`.
+site:
+    NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict
