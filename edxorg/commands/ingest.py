@@ -50,7 +50,7 @@ def archive(
 
     Each URL is a file named like mitx-2024-01-31.tar.gz, or as EDXORG_ARCHIVE_NAME says: gs://, s3://, file://, or a
     path of this machine. A single one may have any name, with --date and --name. Members that are in the landing zone
-        already are neither written nor recorded again.
+    already are neither written nor recorded again.
     """
     settings = runs.settings_for(landing_zone)
     sources = runs.named_source_urls(urls, settings.archive_name, day, name)
