@@ -3,9 +3,11 @@
 - `archive`: from an archive to objects, with an account of every member;
 - `tables`: from a table dump to rows;
 - `tracking_log`: from a tracking log to events with one set of keys;
+- `forum.py`: from a forum to rows;
 - `catalogue`: from the Discovery API to four tables;
 - `program_reports.py`: copies of program reports;
 - `settings`: everything that differs between partners, environments and machines;
+- `lake`: the landing zone as readers see it;
 - `dictionary`: all outputs and their columns, for people;
 - `private_keys.py`: the keys for encrypted files;
 - `members.py`: from the name of a member to what it is;

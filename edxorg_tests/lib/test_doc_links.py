@@ -86,3 +86,15 @@ def test_a_page_is_reached_by_a_link_from_another(page: Path) -> None:
 )
 def test_a_link_without_its_file_or_heading_counts_as_broken(link: str, broken: bool) -> None:  # noqa: FBT001
     assert is_broken(ROOT / "README.md", link) is broken
+
+
+def test_the_architecture_names_code_that_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    roots = (ROOT / "edxorg", ROOT / "packages/ol-orchestrate-lib", ROOT / "edxorg/lib/tracking_log")
+    files = {
+        name: [root / name for root in roots if (root / name).is_file()] for name in re.findall(r"`([\w/]+\.py)`", text)
+    }
+    assert [name for name, found in files.items() if not found] == []
+    named = re.findall(r"`(?:\w+\.)?(\w+)`\s\(`([\w/]+\.py)`\)", text)
+    assert named
+    assert [(name, file) for name, file in named if not re.search(rf"\b{name}\b", files[file][0].read_text())] == []

@@ -21,6 +21,6 @@ def test_an_index_names_the_modules_that_are_there_and_no_others(package: Path) 
     index = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
     modules = {each.stem for each in package.glob("*.py")} - {"__init__"}
     packages = {each.parent.name for each in package.glob("*/__init__.py")}
-    named = set(re.findall(r"\b(\w+)\.py\b", index))
+    named = set(re.findall(r"(?<!/)\b(\w+)\.py\b", index))
     assert named <= modules
     assert sorted((modules | packages) - named - set(re.findall(r"`(\w+)`", index))) == []
