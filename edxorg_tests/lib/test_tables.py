@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cached_property
 
 import pytest
 
 from edxorg.lib.tables import CourseColumns, Dialect, Escapes, RowHash, convert_table, cutting
+from edxorg.lib.tables.chunks import Chunk
 from edxorg_tests.tables import ADDED, convert, raw, split
 
 STUDENTMODULE = "id\tmodule_type\tmodule_id\tstudent_id\tstate\tgrade\tcreated\tmodified\tmax_grade\tdone\tcourse_id"
@@ -418,3 +420,14 @@ class TestLineEnds:
     def test_but_inside_an_escaped_value_it_is_data(self) -> None:
         got = convert(b"a\tb\r\n1\tx\\\ny\r\n2\tz\r\n", dialect=Dialect.ESCAPED)
         assert got.rows == [["1", "x\\\ny"], ["2", "z"]]
+
+
+def test_a_chunk_that_waits_keeps_nothing_but_its_bytes() -> None:
+    chunk = Chunk(b'1\t"a""b"\n2\tc\\\n3\td"\n', 1, crlf=False)
+    kept = set(vars(chunk))
+    for name, member in vars(Chunk).items():
+        if isinstance(member, cached_property):
+            getattr(chunk, name)
+    assert set(vars(chunk)) > kept
+    chunk.forget()
+    assert set(vars(chunk)) == kept

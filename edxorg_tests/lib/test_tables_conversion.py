@@ -1,4 +1,4 @@
-"""The bytes that come out today. Whoever changes them raises `CONVERSION`, or tables stay as they were converted."""
+"""The bytes that a conversion makes. A change of them raises `CONVERSION`, or tables stay as they were converted."""
 
 from __future__ import annotations
 

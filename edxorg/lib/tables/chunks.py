@@ -1,4 +1,4 @@
-"""Runs of whole lines, with what there is to know about them in any dialect."""
+"""Chunks of whole lines and lazily computed facts about them, shared by all dialects."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ class Chunk:
 
     Attributes:
         data: Their bytes, the last LF included.
-        tabs: How many TABs a line of plain fields has.
-        crlf: Whether each line should end in CR. False also in a file with CR LF, where all of these lines have it
-            and no record can have a line end inside: it is dropped then.
-        long_quoted: All of these lines are part of this record, as RFC 4180 has it, which is too long; 0 for none.
+        tabs: Number of TABs in a line of plain fields.
+        crlf: True if each line should end in CR. False also in a file with CR LF if all of these lines have it and no
+            record can have a line end inside: it is dropped then.
+        long_quoted: Number of the oversized record of RFC 4180 that all of these lines are part of; 0 for none.
         long_escaped: The same for escaped LFs.
     """
 
     def __init__(self, data: bytes, tabs: int, *, crlf: bool) -> None:
-        """Nothing is split yet."""
         # A backslash before CR LF would seem to be one before LF.
         if crlf and b'"' not in data and b"\\\r" not in data:
             without = data.replace(b"\r\n", b"\n")
@@ -50,17 +49,17 @@ class Chunk:
 
     @property
     def line_count(self) -> int:
-        """How many lines there are."""
+        """The number of lines."""
         return self.escaped.starts[-1] if self.escaped else len(self.lines)
 
     @property
     def is_simple(self) -> bool:
-        """Whether `sorted` makes a difference between lines."""
+        """True if `by_quoting` tells lines with quotes apart."""
         return not self.crlf and len(self.data) < BIG
 
     @cached_property
     def by_quoting(self) -> LinesByQuoting:
-        """The lines by what their quotes look like. With CRs to think of, or very long lines, none is simple."""
+        """The lines by their quotes. If not `is_simple`, all lines with quotes are in `other_quotes`."""
         if self.is_simple:
             return grammar.sort_lines(self.lines, self.data.translate(None, NO_MARK), self.tabs)
         quoted = [index for index, line in enumerate(self.lines) if b'"' in line]
@@ -69,16 +68,16 @@ class Chunk:
 
     @cached_property
     def spans(self) -> dict[int, int]:
-        """The records of RFC 4180, by their first lines: how many lines they have, as `quoted_span` tells.
+        """The number of lines of each record of RFC 4180, as `quoted_span` counts them, by its first line.
 
-        Those of one line are left out where `sorted` tells of them. After a line that is `MALFORMED` or `OPEN` the
-        next line is looked at; lines of a record that is too long are not.
+        Records of one line are left out if `by_quoting` tells them. After a line that is `MALFORMED` or `OPEN` the
+        next line is examined; lines of an oversized record are not.
         """
         spans: dict[int, int] = {}
         if self.loose is not None:
             return spans
         after = len(self.lines) if self.long_quoted else 0
-        for start in self.by_quoting.other:
+        for start in self.by_quoting.other_quotes:
             if start >= after:
                 is_regular = start in self.regular
                 spans[start] = 1 if is_regular else grammar.quoted_span(self.lines, start, crlf=self.crlf)
@@ -87,11 +86,11 @@ class Chunk:
 
     @cached_property
     def regular(self) -> set[int]:
-        """Which of `sorted.other` are regular; a record that starts before one may go over it all the same."""
+        """The lines of `by_quoting.other_quotes` that are regular; a record that starts before may cover one."""
         if not self.is_simple:
             return set()
         lines, tabs = self.lines, self.tabs
-        return {index for index in self.by_quoting.other if grammar.is_regular(lines[index], tabs)}
+        return {index for index in self.by_quoting.other_quotes if grammar.is_regular(lines[index], tabs)}
 
     @cached_property
     def covered(self) -> set[int]:
@@ -102,7 +101,7 @@ class Chunk:
 
     @property
     def loose(self) -> LooseLines | None:
-        """All that there is to know about the lines, if no field starts with a quote; `None` if it is not known."""
+        """Counts of the lines in other dialects, if no field starts with a quote; `None` if they are not known."""
         return self.escaped.loose if self.escaped else None
 
     @cached_property
@@ -122,28 +121,35 @@ class Chunk:
 
     @cached_property
     def escaped(self) -> EscapedRecords | None:
-        """The records of *escaped*; `None` if they are the lines, or have to be looked at one by one."""
+        """The records of *escaped*; `None` if they are the lines, or have to be read one by one."""
         simple = self.pairs.separators and not self.pairs.others and self.is_simple and not self.long_escaped
         return escaped_records(self.data, self.pairs, self.tabs) if simple else None
 
     def span(self, start: int) -> int | None:
-        """How many lines the record of RFC 4180 has that starts at a line; None if none does."""
+        """Return the number of lines of the RFC 4180 record that starts at a line; None if none does."""
         if start in self.covered:
             return None
         span = self.spans.get(start)
         return grammar.quoted_span(self.lines[start : start + 1], 0, crlf=self.crlf) if span is None else span
 
     def alike_lines(self) -> int:
-        """How many lines there are before the first one that does not read alike in all readings.
+        """Return the number of lines before the first one that the dialects read differently.
 
         They have the right number of TABs, no double quote, no backslash before TAB or line end, and the header's
         line end.
         """
         if self.long_quoted or self.long_escaped:
             return 0
-        bare, json, wrapped, needless, loose, other, irregular = self.by_quoting
-        quoted = [*json[:1], *loose[:1], *other[:1], *(index for index, _ in (*bare[:1], *wrapped[:1], *needless[:1]))]
-        end = min(quoted, default=len(self.lines))
+        quotes_inside, quoted_json, quoted, quoted_needlessly, unreadable_quotes, other_quotes, irregular = (
+            self.by_quoting
+        )
+        firsts = [
+            *quoted_json[:1],
+            *unreadable_quotes[:1],
+            *other_quotes[:1],
+            *(index for index, _ in (*quotes_inside[:1], *quoted[:1], *quoted_needlessly[:1])),
+        ]
+        end = min(firsts, default=len(self.lines))
         if not irregular and not (b"\\" in self.data and (b"\\\t" in self.data or b"\\\n" in self.data)):
             return end
         for index, line in enumerate(self.lines[:end]):
@@ -154,7 +160,7 @@ class Chunk:
         return end
 
     def settled_lines(self) -> int:
-        """How many lines there are before a record that is not over, in any reading; as if none were too long."""
+        """Return the number of lines before a record that is not over, in any dialect; as if none were oversized."""
         end = next((start for start, span in self.spans.items() if span == OPEN), self.line_count)
         if not self.spans and not self.data.endswith(b"\\\n"):
             return end
@@ -171,11 +177,11 @@ class Chunk:
         return end
 
     def head(self, count: int) -> Chunk:
-        """The first lines."""
+        """Return the first lines."""
         return self if count == self.line_count else self._part(self.lines[:count])
 
     def tail(self, count: int) -> Chunk:
-        """What follows the first lines."""
+        """Return the lines after the first ones."""
         return self._part(self.lines[count:]) if count else self
 
     def _part(self, lines: list[bytes]) -> Chunk:
@@ -185,7 +191,7 @@ class Chunk:
 
     def forget(self) -> None:
         """Give the memory of the lists back; they are made again when they are needed."""
-        for name in ("lines", "sorted", "spans", "regular", "covered", "misfits", "pairs", "escaped"):
+        for name in ("lines", "by_quoting", "spans", "regular", "covered", "misfits", "pairs", "escaped"):
             self.__dict__.pop(name, None)
 
 
@@ -195,9 +201,9 @@ class LongLine:
 
     Attributes:
         content: The line without its line end.
-        quotes: How many double quotes it has.
-        ends_escaped: Whether its LF follows an odd number of backslashes.
-        long_quoted: The record that it is a part of, or all of, as RFC 4180 has it.
+        quotes: Number of its double quotes.
+        ends_escaped: True if its LF follows an odd number of backslashes.
+        long_quoted: Number of the RFC 4180 record that it is a part of, or all of.
         long_escaped: The same for escaped LFs.
     """
 

@@ -30,7 +30,7 @@ WINDOW: Final = 8 << 20
 """Bytes that are held and counted before a dialect is chosen."""
 
 WINDOW_LINES: Final = 1 << 17
-"""Lines after which it is chosen, too. They are as good evidence, and 8 MiB of line ends alone would take minutes."""
+"""Lines after which it is chosen, too: they are as good evidence, and 8 MiB of line ends alone would take minutes."""
 
 MAX_REJECTS: Final = ((8_000, 8_000), (9, 100_000), (1, 1_000_000))
 """How many rejected records there may be for each row, and how many whatever the rows; each takes some 60 bytes. Thus a
@@ -41,12 +41,12 @@ MAX_SHORT_RECORDS: Final = 500_000
 """Records of less than `SHORTEST_RECORDS` bytes on average, after which reading ends."""
 
 _SHORT_LINE: Final = 64
-"""Bytes. Lists of shorter lines take more room than the lines."""
+"""Bytes. A list of shorter lines takes more memory than the lines."""
 
 _DEFAULTS: Final = TableOptions()
 
 _ANY: Final = DetectedDialect(Dialect.PLAIN, Dialect.PLAIN)
-"""For lines that are the same in each dialect."""
+"""A dialect for lines that are the same in each dialect."""
 
 
 def convert_table(
@@ -60,17 +60,17 @@ def convert_table(
     option. The same bytes come out wherever the blocks end.
 
     A dump without a byte, or with a header only, is empty, which is no problem. A problem fails the table: no readable
-    header (see `read_header`); evidence for another reading than the one chosen, found too late; no good record at
-    all; too many oversized ones; more set aside than `MAX_REJECTS` allows, or records as short as `SHORTEST_RECORDS`
-    says, where reading ends. What was set aside until then is there to be delivered, and the counts of records add up
-    to what was read; nothing else lands.
+    header (see `read_header`); evidence for another dialect than the one chosen, found too late; no good record at
+    all; too many oversized ones; more rejects than `MAX_REJECTS` allows, or records as short as `SHORTEST_RECORDS`
+    says, at which reading ends. The rejects until then are to be delivered, and the counts of records add up to the
+    records that were read; nothing else lands.
 
-    Memory is bounded: `WINDOW` and a record of `RECORD_LIMIT` are the most that is held.
+    Memory is bounded: at most `WINDOW` and a record of `RECORD_LIMIT` are held.
 
     Args:
-        blocks: The dump's bytes, in chunks of any size.
-        course: Where the rows come from.
-        options: How to convert.
+        blocks: The dump's bytes, in blocks of any size.
+        course: The course that the rows come from.
+        options: The rules of this conversion.
 
     Raises:
         OSError: The temporary folder is full.
@@ -97,7 +97,7 @@ def convert_table(
 
 
 class _Conversion:
-    """A table with a header, on its way."""
+    """The conversion of one table that has a header."""
 
     def __init__(self, layout: Layout, course: CourseColumns, options: TableOptions) -> None:
         self._layout = layout
@@ -112,12 +112,12 @@ class _Conversion:
         self._rejects = RejectLog()
         self._delivery = RecordRouter(layout, _ANY, self._writers, self._rejects)
         self._choice: DetectedDialect | None = None
-        # What does not depend on counts needs no window.
+        # A dialect that does not depend on counts needs no window.
         if layout.wrapped or self._forced not in {None, Dialect.MIXED}:
             self._choose()
 
     def take(self, chunk: Chunk | LongLine) -> None:
-        """Convert what comes next."""
+        """Convert the next lines."""
         self._bytes += chunk.content.size if isinstance(chunk, LongLine) else len(chunk.data)
         if isinstance(chunk, LongLine):
             if self._held:
@@ -141,7 +141,7 @@ class _Conversion:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether this is no table, or was made to fill a disk."""
+        """Return True if this is no table, or was made to fill a disk."""
         return self._is_set_aside or self._is_too_short
 
     @property
@@ -154,7 +154,7 @@ class _Conversion:
         return self._delivery.records > MAX_SHORT_RECORDS and self._bytes < SHORTEST_RECORDS * self._delivery.records
 
     def end(self) -> ConvertedTable:
-        """There is no more. The spools that land are the caller's from here on."""
+        """Convert the last lines. The caller owns the spools from here on."""
         chosen = self._choice or self._choose()
         self._delivery.finish()
         kept = self._writers[0]
@@ -185,7 +185,7 @@ class _Conversion:
                 spool.close()
 
     def _choose(self) -> DetectedDialect:
-        """Choose a reading from what was counted, and let go of what was held."""
+        """Choose a dialect from the counts, and convert the chunks that were held."""
         detected = self._tally.choose()
         if self._forced is not None:
             detected = DetectedDialect(
@@ -203,7 +203,7 @@ class _Conversion:
         self._delivery.take(chunk)
 
     def _problem(self, chosen: DetectedDialect, report: TableReport) -> str | None:
-        """Why the table fails, if it does."""
+        """Return the reason why the table fails, if it does."""
         if self._is_too_short:
             return (
                 f"Its first {report.records_in:,} records have less than {SHORTEST_RECORDS} bytes on average, as in no "

@@ -1,9 +1,9 @@
-"""Cuts a dump into chunks, so that all else can look at one at a time.
+"""Cuts a dump into chunks, so that all other modules can work on one at a time.
 
-A quoted value, or a backslash before a LF, can make a record span lines. Which dialect is the right one may not be
-known yet, so a cut must suit all of them: where a record starts that is not over at the end of what was read, in any
-dialect, the cut is made before its line, and the rest waits for more. A record that goes on for more than
-`RECORD_LIMIT` is let go in chunks that say so.
+A quoted value, or a backslash before a LF, can make a record span lines. The dialect may not be known yet, so a cut
+must suit all of them: if a record is not over at the end of the bytes so far, in any dialect, the cut is made before
+its first line, and the rest waits for more. A record that goes on for more than `RECORD_LIMIT` is passed on in chunks
+that are marked as parts of it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CHUNK: Final = 256 << 10
-"""Bytes that are looked at together. The same wherever the caller's blocks end, so these cannot matter."""
+"""Bytes that are cut together. Chunks are the same wherever the caller's blocks end, so these cannot matter."""
 
 _LOOK_BACK: Final = 32 << 10
-"""Bytes. See `_last_line_end`; longer records are waited for."""
+"""Bytes that `_last_line_end` searches for the start of an unfinished record."""
 
 HEADER_LIMIT: Final = 1 << 20
-"""Bytes. MySQL's 4,096 columns with names of 64 characters, in UTF-8, are not more."""
+"""Bytes. MySQL's 4,096 columns with names of 64 characters take no more in UTF-8."""
 
 SHORT_LINES: Final = 2048
 """Lines that are looked at together if they are shorter than `SHORTEST_RECORDS`, as in no table: reading ends between
 chunks only."""
 
 LINES_LIMIT: Final = 1 << 16
-"""Lines. A record of more is treated as one over `RECORD_LIMIT`: a line costs some 50 bytes besides its own."""
+"""Lines. A record of more is treated as one over `RECORD_LIMIT`: a line costs some 50 bytes beside its own."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -44,7 +44,7 @@ class LineReader:
     """Reads a dump once: the header, then the chunks."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
-        """Nothing is read yet. `blocks` are the dump's bytes, in chunks of any size."""
+        """Read from `blocks`, the dump's bytes in blocks of any size."""
         self._chunks = _regular_chunks(blocks)
         self._rest = b""
 
@@ -52,7 +52,7 @@ class LineReader:
         """Read the first line; a byte order mark before it is no part of the first name.
 
         Returns:
-            What it says; None for a dump without a byte, or with nothing but a line end.
+            The layout; None for a dump without a byte, or with nothing but a line end.
 
         Raises:
             HeaderError: The line is no header.
@@ -71,12 +71,12 @@ class LineReader:
         return read_header(line)
 
     def chunks(self, layout: Layout) -> Iterator[Chunk | LongLine]:
-        """The lines after the header.
+        """Yield the lines after the header.
 
-        A last line without a line end gets one, so that nothing behind this has to think of it.
+        A last line without a line end gets one, so that no other module has to handle it.
 
         Yields:
-            Pieces of about `CHUNK` bytes; more only where a line or record is longer, less where lines are very short.
+            Chunks of about `CHUNK` bytes; more only if a line or record is longer, fewer if lines are very short.
         """
         return _Settler(layout).settle(_with_few_lines(self._whole_lines(b"\r\n" if layout.crlf else b"\n")))
 
@@ -86,7 +86,7 @@ class LineReader:
         return chunk
 
     def _whole_lines(self, line_end: bytes) -> Iterator[bytes | LongLine]:
-        """Cut after line ends. What is longer than a chunk is a line of its own."""
+        """Cut after line ends. A line longer than a chunk is cut out by itself."""
         unfinished: list[bytes] = []
         size = 0
         while chunk := self._next_chunk():
@@ -121,7 +121,7 @@ class LineReader:
 
     def _long_line(self, start: list[bytes], line_end: bytes) -> LongLine:
         line = LongLine(Spool())
-        # The newest byte waits: a CR that comes right before the LF is no content where lines end in CR LF.
+        # The newest byte waits: a CR right before the LF is no content if lines end in CR LF.
         newest = b""
         backslashes = 0
         parts = iter(start)
@@ -141,9 +141,9 @@ class LineReader:
 
 
 def _last_line_end(chunk: bytes) -> int:
-    """Where to cut: after the last LF, or after one shortly before it that is no part of a record as *escaped* has it.
+    """Return the place to cut: after the last LF, or after an earlier unescaped LF within `_LOOK_BACK`.
 
-    It saves looking at the lines of that record again, with more of it. Nothing else depends on it.
+    An unfinished record of *escaped* is thus scanned once. Only speed depends on it.
     """
     last = end = chunk.rfind(b"\n") + 1
     while end and chunk.endswith(b"\\\n", 0, end) and last - end < _LOOK_BACK:
@@ -197,7 +197,7 @@ class _Settler:
             yield from self._advance(at_least=RECORD_LIMIT)
 
     def _advance(self, *, at_least: int) -> Iterator[Chunk]:
-        """Let go of all lines before that of a record that is not over, and of those if there are too many."""
+        """Pass on all lines before a record that is not over, and its lines too if there are too many."""
         chunk = self._piece()
         self._held, self._size, self._again_at = [], 0, 0
         while chunk.data and (settled := self._settled(chunk)):
@@ -217,11 +217,11 @@ class _Settler:
         else:
             self._held = [chunk.data]
             self._size = len(chunk.data)
-            # Looking again only when there is twice as much keeps the work linear.
+            # Searching again only when there is twice as much keeps the work linear.
             self._again_at = min(2 * self._size, RECORD_LIMIT + 1)
 
     def _settled(self, chunk: Chunk) -> int:
-        """How many lines of a chunk to let go; a record that is too long ends with the last of them, if at all."""
+        """Return the number of lines to pass on; an oversized record ends with the last of them, if at all."""
         settled = chunk.settled_lines()
         if chunk.long_quoted:
             # RFC 4180 ends a record at the first line end after an even number of quotes.
@@ -239,7 +239,7 @@ class _Settler:
         return settled
 
     def _number(self, line: LongLine) -> LongLine:
-        """Tell a long line which records it is a part of, and whether they are over."""
+        """Mark a long line with the records that it is a part of, and with their ends."""
         odd = bool(line.quotes & 1)
         is_over = odd == bool(self._long_quoted)
         line.long_quoted = self._long_quoted or next(self._numbers)

@@ -1,4 +1,4 @@
-"""Which reading a file supports: counts over its lines, and the choice that follows from them."""
+"""Detects the dialect of a file by counts over its lines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from edxorg.lib.tables.chunks import Chunk
 
 OUTWEIGHS: Final = 10
-"""Lines that RFC 4180 cannot read, for each record that shows it at work, before it is given up."""
+"""*Quoted* is given up if lines that RFC 4180 cannot read are so many times as many as records that show it at work."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedDialect:
-    """A reading of a file.
+    """A dialect, with its parts.
 
     Attributes:
-        dialect: As it is reported.
-        base: PLAIN or ESCAPED: what else is tried in a mixed file; the reading itself otherwise.
+        dialect: The dialect that is reported.
+        base: PLAIN or ESCAPED, whichever a mixed file has beside quoted records; `dialect` itself otherwise.
     """
 
     dialect: Dialect
@@ -31,7 +31,7 @@ class DetectedDialect:
 
 @dataclass(slots=True)
 class Tally:
-    """Evidence for the readings, from the lines counted so far.
+    """Evidence for the dialects, from the lines counted so far.
 
     Attributes:
         rfc4180_records: Records that fit *quoted* and have a wrapped field with a doubled quote, TAB, CR or LF inside.
@@ -47,7 +47,7 @@ class Tally:
     not_escaped: int = 0
 
     def choose(self) -> DetectedDialect:
-        """The reading that the evidence is for."""
+        """Return the dialect that the evidence supports."""
         if self.layout.wrapped or (
             self.rfc4180_records and self.rfc4180_records >= OUTWEIGHS * self.rfc4180_violations
         ):
@@ -56,7 +56,7 @@ class Tally:
         return DetectedDialect(Dialect.MIXED if self.rfc4180_records else base, base)
 
     def base(self) -> Dialect:
-        """The better one of plain and escaped."""
+        """Return the better one of plain and escaped."""
         if self.not_escaped < self.not_plain:
             return Dialect.ESCAPED
         tied = self.not_escaped == self.not_plain
@@ -73,7 +73,7 @@ class Tally:
         self._count_quoted(chunk)
 
     def _not_escaped(self, chunk: Chunk) -> int:
-        """How many lines do not fit *escaped*."""
+        """Return the number of lines that do not fit *escaped*."""
         if chunk.long_escaped:
             return chunk.line_count
         if chunk.pairs.separators:
@@ -99,15 +99,15 @@ class Tally:
                 self.rfc4180_violations += sum(b'"' in line for line in lines[start : start + record.lines])
             else:
                 self.rfc4180_records += grammar.shows_quoting(record, crlf=chunk.crlf)
-        bare, json, wrapped, _, loose, _, _ = chunk.by_quoting
-        self.rfc4180_records += len(json) + len(wrapped)
-        self.rfc4180_violations += len(bare) + len(loose)
+        quotes_inside, quoted_json, quoted, _, unreadable_quotes, _, _ = chunk.by_quoting
+        self.rfc4180_records += len(quoted_json) + len(quoted)
+        self.rfc4180_violations += len(quotes_inside) + len(unreadable_quotes)
         if covered := chunk.covered:
-            self.rfc4180_records -= len(covered.intersection(json)) + len(
-                covered.intersection(index for index, _ in wrapped)
+            self.rfc4180_records -= len(covered.intersection(quoted_json)) + len(
+                covered.intersection(index for index, _ in quoted)
             )
-            self.rfc4180_violations -= len(covered.intersection(loose)) + len(
-                covered.intersection(index for index, _ in bare)
+            self.rfc4180_violations -= len(covered.intersection(unreadable_quotes)) + len(
+                covered.intersection(index for index, _ in quotes_inside)
             )
 
 

@@ -1,7 +1,7 @@
-"""The records of a chunk as *escaped* has them, all at a time.
+"""Reads all records of a chunk of the dialect *escaped* at once.
 
 In `courseware_studentmodule` every other line can be the middle of a record. Reading those one by one takes several
-times as long as splitting a chunk at the LFs that end records, once what only looks like an escape is out of the way.
+times as long as splitting a chunk at the LFs that end records, once bytes that only look like escapes are replaced.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _QUOTE: Final = ord('"')
 
 
 class LooseLines(NamedTuple):
-    """What the other readings make of lines of which no field starts with a quote.
+    """Counts, in the other dialects, of lines without a field that starts with a quote.
 
     Attributes:
-        quoted: How many have a quote, which RFC 4180 cannot read.
-        misfits: How many do not fit *plain*.
+        quoted: Number of lines with a quote, which RFC 4180 cannot read.
+        misfits: Number of lines that do not fit *plain*.
     """
 
     quoted: int
@@ -60,8 +60,8 @@ def escaped_records(data: bytes, pairs: EscapePairs, tabs: int) -> EscapedRecord
 
     Args:
         data: Lines in which each backslash is in one of the pairs of *escaped*.
-        pairs: What was found in them.
-        tabs: How many TABs a record has that end a field.
+        pairs: The backslashes that were found in them.
+        tabs: Number of TABs in a record that end a field.
 
     Returns:
         The records; `None` if the last one is not over.
@@ -109,11 +109,11 @@ def escaped_records(data: bytes, pairs: EscapePairs, tabs: int) -> EscapedRecord
 
 
 def _loose_lines(raw: list[bytes], lines: list[int], special: int, tabs: int, pairs: EscapePairs) -> LooseLines:
-    """Look at the lines of records that have the right number of fields, and quotes in one at the most."""
+    """Count the lines of records that have the right number of fields, and quotes in one at the most."""
     unlike = raw
     quoted = 0
     if not pairs.tabs:
-        # What is on one line is the same line in *plain*, and special for its quotes only.
+        # A record on one line is the same line in *plain*, and special for its quotes only.
         unlike = [record for record, count in zip(raw, lines, strict=True) if count > 1]
         quoted = special - len(unlike)
     marks = b"\n".join([*unlike, b""]).translate(None, NO_MARK)

@@ -1,4 +1,4 @@
-"""The readings of one line or record. Everything here is about bytes, and nothing is kept from call to call.
+"""Reads one line or record in each dialect. All functions work on bytes and keep no state.
 
 Lines come without their LF, and in files with CR LF line ends with their CR. Records come without their line end.
 """
@@ -24,14 +24,14 @@ MALFORMED: Final = 0
 OPEN: Final = -1
 
 _INSIDE = rb'[^"]*+(?:""[^"]*+)*+'
-"""What may stand between the quotes of a wrapped field."""
+"""The pattern of the bytes between the quotes of a quoted field."""
 
 _WRAPPED = b'"' + _INSIDE + b'"'
 _BARE = rb'[^"\t]*+'
 
 
 def _patterns(*, crlf: bool) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """How a record may start on a line, and go on on the next one. The last group matched tells that it is open."""
+    """Return the patterns of a record's first line and of its other lines. Their last group matches an open field."""
     last = _WRAPPED + (rb"\r\Z|" if crlf else rb"\Z|") + _BARE + (rb"(?<=\r)\Z" if crlf else rb"\Z")
     fields = b'(?:(?:%b|%b)\\t)*+(?:%b|(?P<open>"%b\\Z))' % (_WRAPPED, _BARE, last, _INSIDE)
     end = rb"\r\Z" if crlf else rb"\Z"
@@ -48,7 +48,7 @@ _QUOTED_FIELD: Final = re.compile(b"(?:\\A|\\t)(%b|%b)" % (_WRAPPED, _BARE))
 _ESCAPED_FIELD: Final = re.compile(rb"(?:\A|\t)([^\\\t]*+(?:\\.[^\\\t]*+)*+)", re.DOTALL)
 _OTHER_PAIR: Final = re.compile(rb"\\(?![nrt0\t\n\x00])")
 # Patterns that start with one literal byte are searched for with `memchr`: twenty times as fast as those with two.
-# From the start of a run of backslashes: a doubled one before a TAB or LF, an escaped LF before a quote, an escaped
+# This starts at a run of backslashes: a doubled one before a TAB or LF, an escaped LF before a quote, an escaped
 # TAB, or a pair that no exporter writes.
 _UNUSUAL: Final = re.compile(rb"""\\(?<!\\\\)(?:\\\\)*+(?:\\[\t\n]|\n"|[^\\nrt0\n\x00])""")
 _DOUBLED: Final = re.compile(rb"\\(?=\\).")
@@ -71,7 +71,7 @@ _NEEDS_QUOTES_IN_ONE_COLUMN: Final = re.compile(rb'""|[\t\r]')
 
 
 def quoted_span(lines: Sequence[bytes], start: int, *, crlf: bool) -> int:
-    """How many lines the record that starts at `lines[start]` has in RFC 4180.
+    """Count the lines of the RFC 4180 record that starts at `lines[start]`.
 
     Returns:
         The number; `MALFORMED` if its quotes are wrong; `OPEN` if a field is still open after the last line.
@@ -81,7 +81,7 @@ def quoted_span(lines: Sequence[bytes], start: int, *, crlf: bool) -> int:
         return MALFORMED
     if match.lastgroup is None:
         return 1
-    # Not `islice`, which goes through all lines before the first one, each time.
+    # `islice` would go through all lines before the first one, each time.
     for count in range(2, len(lines) - start + 1):
         match = _RESUME[crlf].match(lines[start + count - 1])
         if match is None:
@@ -92,14 +92,14 @@ def quoted_span(lines: Sequence[bytes], start: int, *, crlf: bool) -> int:
 
 
 class Record(NamedTuple):
-    """One record, read in one way.
+    """One record, read in one dialect.
 
     Attributes:
-        lines: How many lines it has.
+        lines: Number of its lines.
         raw: Its bytes without its line end.
         dialect: PLAIN, ESCAPED or QUOTED.
-        tabs: How many TABs end a field.
-        reason: Why it does not fit; None if it does.
+        tabs: Number of TABs that end a field.
+        reason: The reason why it does not fit; None if it does.
     """
 
     lines: int
@@ -109,18 +109,18 @@ class Record(NamedTuple):
     reason: RejectReason | None
 
     def fields(self) -> list[bytes]:
-        """The fields of a record that fits, as they stand in the file."""
+        """Return the fields of a record that fits, as they stand in the file."""
         return fields(self.raw, self.dialect)
 
 
 def read_plain(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
-    """Read the record at `lines[start]`: the line."""
+    """Read the record at `lines[start]`, which is the line."""
     raw = lines[start]
     return _record(1, raw, Dialect.PLAIN, raw.count(b"\t"), tabs, crlf=crlf)
 
 
 def read_escaped(lines: Sequence[bytes], start: int, tabs: int, *, crlf: bool) -> Record:
-    """Read the record at `lines[start]`: with the lines after it, as long as their LFs are escaped."""
+    """Read the record at `lines[start]` with the lines after it, as long as their LFs are escaped."""
     end = start + 1
     while end < len(lines) and ends_escaped(lines[end - 1]):
         end += 1
@@ -157,7 +157,7 @@ def _record(lines: int, raw: bytes, dialect: Dialect, found: int, tabs: int, *, 
 
 
 def fields(record: bytes, dialect: Dialect) -> list[bytes]:
-    """The fields of a record that fits a dialect, as they stand in the file."""
+    """Return the fields of a record that fits a dialect, as they stand in the file."""
     if dialect is Dialect.QUOTED and b'"' in record:
         return _QUOTED_FIELD.findall(record)
     if dialect is Dialect.ESCAPED and b"\\\t" in record:
@@ -166,7 +166,7 @@ def fields(record: bytes, dialect: Dialect) -> list[bytes]:
 
 
 def values(record: bytes, dialect: Dialect) -> list[bytes]:
-    """The values of a record that fits a dialect."""
+    """Return the values of a record that fits a dialect."""
     found = fields(record, dialect)
     if b'"' not in record:
         return found
@@ -175,7 +175,7 @@ def values(record: bytes, dialect: Dialect) -> list[bytes]:
 
 
 def is_regular(line: bytes, tabs: int) -> bool:
-    """Whether a line is a record of RFC 4180 with the right number of fields, without a TAB, CR or LF in one."""
+    """Return True if a line is a record of RFC 4180 with the right number of fields, without a TAB, CR or LF in one."""
     return line.count(b"\t") == tabs and _REGULAR.match(line) is not None
 
 
@@ -190,14 +190,14 @@ def regular_row(line: bytes) -> bytes:
 
 
 def may_hold_json(line: bytes) -> bool:
-    """Whether a field may be JSON in quotes, which is unwrapped in all readings."""
+    """Return True if a field may be JSON in quotes, which is unwrapped in all dialects."""
     return b'"{' in line or b'"[' in line
 
 
 def shows_quoting(record: Record, *, crlf: bool) -> bool:
-    """Whether a record that fits *quoted* has a wrapped field with something inside that needs the quotes.
+    """Return True if a record that fits *quoted* has a quoted field with something inside that needs the quotes.
 
-    In a table of one column a LF inside shows nothing: its lines may as well be records that are plain.
+    In a table of one column a LF inside proves nothing: its lines may as well be plain records.
     """
     found = record.fields()
     needs = _NEEDS_QUOTES if crlf or len(found) > 1 else _NEEDS_QUOTES_IN_ONE_COLUMN
@@ -205,20 +205,20 @@ def shows_quoting(record: Record, *, crlf: bool) -> bool:
 
 
 def has_other_pair(data: bytes) -> bool:
-    r"""Whether a backslash stands before anything but `\ n r t 0`, TAB, LF or NUL."""
+    r"""Return True if a backslash stands before anything but `\ n r t 0`, TAB, LF or NUL."""
     return b"\\" in data and _OTHER_PAIR.search(data.replace(b"\\\\", b"")) is not None
 
 
 class EscapePairs(NamedTuple):
-    """What backslashes there are in some lines.
+    """The backslashes in some lines.
 
     Attributes:
-        text: The lines with `__` for each doubled backslash, and `""` for each TAB that is escaped, if there are any of
-            those that matter: a LF is then escaped if and only if a backslash stands before it.
-        separators: Whether a TAB or LF is escaped anywhere.
-        tabs: Whether a TAB is.
-        quotes: Whether a double quote comes right after one.
-        others: Whether `has_other_pair`.
+        text: The lines with `__` for each doubled backslash, and `""` for each escaped TAB, if any of them matter: a LF
+            is then escaped if and only if a backslash stands before it.
+        separators: True if a TAB or LF is escaped anywhere.
+        tabs: True if a TAB is escaped anywhere.
+        quotes: True if a double quote follows an escaped TAB or LF.
+        others: The result of `has_other_pair`.
     """
 
     text: bytes
@@ -229,7 +229,7 @@ class EscapePairs(NamedTuple):
 
 
 def find_pairs(data: bytes) -> EscapePairs:
-    """Look at all backslashes in some lines; most often there are none, or nothing but escaped LFs matters."""
+    """Find all backslashes in some lines; most often there are none, or only escaped LFs matter."""
     if b"\\" not in data:
         return EscapePairs(data)
     if _UNUSUAL.search(data) is None:
@@ -242,53 +242,53 @@ def find_pairs(data: bytes) -> EscapePairs:
 
 
 def ends_escaped(line: bytes) -> bool:
-    """Whether the LF after this line follows an odd number of backslashes."""
+    """Return True if the LF after this line follows an odd number of backslashes."""
     return line.endswith(b"\\") and bool((len(line) - len(line.rstrip(b"\\"))) & 1)
 
 
 class LinesByQuoting(NamedTuple):
-    """Lines by what their quotes look like; a line that is in no list has the right number of TABs and nothing else.
+    """Lines by their quotes; a line in no list has the right number of TABs, and no quote or CR.
 
-    The lists are of places of lines, some with the place of the line's first quote. The first four hold lines with
-    the right number of TABs, no CR, and quotes in one field only.
+    The lists hold places of lines, some with the place of the line's first quote. The first four hold lines with the
+    right number of TABs, no CR, and quotes in one field only.
 
     Attributes:
-        bare: The field does not start with a quote.
-        json: It is like `"{…}"` or `"[…]"`, with quotes inside, all of them doubled.
-        wrapped: It is in quotes, with other quotes inside, all of them doubled.
-        needless: It is in quotes, with nothing inside that needs them.
-        loose: Any other line whose first quote does not start a field, as in no record of RFC 4180.
-        other: Any other line with a quote.
+        quotes_inside: The field does not start with a quote.
+        quoted_json: The field is like `"{…}"` or `"[…]"`, with quotes inside, all of them doubled.
+        quoted: The field is in quotes, with other quotes inside, all of them doubled.
+        quoted_needlessly: The field is in quotes, with nothing inside that needs them.
+        unreadable_quotes: Any other line whose first quote does not start a field, as in no record of RFC 4180.
+        other_quotes: Any other line with a quote.
         irregular: Lines without quotes, but with a CR or another number of TABs.
     """
 
-    bare: list[tuple[int, int]]
-    json: list[int]
-    wrapped: list[tuple[int, int]]
-    needless: list[tuple[int, int]]
-    loose: list[int]
-    other: list[int]
+    quotes_inside: list[tuple[int, int]]
+    quoted_json: list[int]
+    quoted: list[tuple[int, int]]
+    quoted_needlessly: list[tuple[int, int]]
+    unreadable_quotes: list[int]
+    other_quotes: list[int]
     irregular: list[int]
 
     def needs_slow_path(self) -> list[int]:
-        """The lines of the last three lists."""
-        return self.loose + self.other + self.irregular
+        """Return the lines of the last three lists."""
+        return self.unreadable_quotes + self.other_quotes + self.irregular
 
 
 class QuoteCounts(dict[bytes, int]):
-    """How many double quotes a line has, by its TABs, CRs and quotes in their order; these recur all the time.
+    """Numbers of double quotes of lines, by their TABs, CRs and quotes in order; the same marks recur all the time.
 
-    -1 if the quotes are in several fields, or the line is irregular besides; 0 for an irregular line without any. LFs
-    in a record of several lines count as quotes.
+    The number is -1 if the quotes are in several fields, or the line is irregular besides, and 0 for an irregular line
+    without any. LFs in a record of several lines count as quotes.
     """
 
     def __init__(self, tabs: int) -> None:
-        """Of lines that have `tabs` TABs if they are plain."""
+        """Count for lines that have `tabs` TABs if they are plain."""
         super().__init__()
         self.tabs = tabs
 
     def __missing__(self, mark: bytes) -> int:
-        """Count, once for each mark."""
+        """Count once for each mark."""
         quotes = mark.strip(b"\t")
         count = mark.count(b'"') + mark.count(b"\n")
         in_one_field = len(quotes) == count and len(mark) == self.tabs + count
@@ -305,9 +305,10 @@ def sort_lines(lines: list[bytes], marks: bytes, tabs: int) -> LinesByQuoting:  
     Args:
         lines: The lines.
         marks: Their TABs, CRs, double quotes and LFs, in order.
-        tabs: How many TABs a line of plain fields has.
+        tabs: Number of TABs in a line of plain fields.
     """
-    bare, json, wrapped, needless, loose, other, irregular = sorting = LinesByQuoting([], [], [], [], [], [], [])
+    sorting = LinesByQuoting([], [], [], [], [], [], [])
+    quotes_inside, quoted_json, quoted, quoted_needlessly, unreadable_quotes, other_quotes, irregular = sorting
     plain = b"\t" * tabs
     if marks == (plain + b"\n") * len(lines):
         return sorting
@@ -323,31 +324,31 @@ def sort_lines(lines: list[bytes], marks: bytes, tabs: int) -> LinesByQuoting:  
         first = line.find(b'"')
         if first and line[first - 1] != _TAB:
             if count > 0:
-                bare.append((index, first))
+                quotes_inside.append((index, first))
             else:
-                loose.append(index)
+                unreadable_quotes.append(index)
             continue
         last = line.rfind(b'"')
         if count < 0 or last == first or (last + 1 != len(line) and line[last + 1] != _TAB):
-            other.append(index)
+            other_quotes.append(index)
         elif count == 2:  # noqa: PLR2004 - those around the field
-            needless.append((index, first))
+            quoted_needlessly.append((index, first))
         elif count != 2 + 2 * line.count(b'""', first + 1, last):
-            other.append(index)
+            other_quotes.append(index)
         elif (line[first + 1], line[last - 1]) in _BRACKETS:
-            json.append(index)
+            quoted_json.append(index)
         else:
-            wrapped.append((index, first))
+            quoted.append((index, first))
     return sorting
 
 
 def _unwrap_quoted(field: bytes) -> bytes:
-    """The value of a field in *quoted*."""
+    """Return the value of a field in *quoted*."""
     return field[1:-1].replace(b'""', b'"') if field.startswith(b'"') else field
 
 
 def _unwrap_json(field: bytes) -> bytes:
-    r"""The value of a field in the other readings: JSON in quotes, with doubled quotes inside, is unwrapped.
+    r"""Return the value of a field in the other dialects: JSON in quotes, with doubled quotes inside, is unwrapped.
 
     No exporter of plain or escaped tables writes that; it comes from a column that was CSV before it was dumped.
     """
@@ -372,19 +373,19 @@ def decode(value: bytes) -> bytes:
 
 
 def needs_quotes(value: bytes) -> bool:
-    """Whether a value must be in quotes: it has a TAB, a double quote, a CR or a LF."""
+    """Return True if a value must be in quotes: it has a TAB, a double quote, a CR or a LF."""
     return _SPECIAL.search(value) is not None
 
 
 def written(value: bytes) -> bytes:
-    """A value as a field of the output: in quotes, with inner ones doubled, only if it must be."""
+    """Write a value as a field of the output: in quotes, with inner ones doubled, only if it must be."""
     if not needs_quotes(value):
         return value
     return b'"' + value.replace(b'"', b'""') + b'"'
 
 
 def row(values: Sequence[bytes]) -> bytes:
-    """Values as they are written, with TABs between."""
+    """Write values as a row of the output, with TABs between."""
     joined = b"\t".join(values)
     if joined.count(b"\t") == len(values) - 1 and _SPECIAL_BUT_TAB.search(joined) is None:
         return joined

@@ -1,4 +1,4 @@
-"""A table's first line."""
+"""Reads the first line of a table."""
 
 from __future__ import annotations
 
@@ -35,18 +35,17 @@ a table whose header is missing is not read with its first row in the header's p
 
 
 class HeaderError(ValueError):
-    """The first line is no list of names that readers would take; the message says why."""
+    """The first line is no list of names that readers accept; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the header says about all lines.
+    """The layout of all lines, which the header tells.
 
     Attributes:
-        columns: The names.
-        tabs: TABs in a record of plain fields: one less than columns.
-        crlf: Whether lines end in CR LF.
-        wrapped: Whether every name is in double quotes, as a writer does that puts them around everything.
+        tabs: Number of TABs in a record of plain fields: one less than columns.
+        crlf: True if lines end in CR LF.
+        wrapped: True if every name is in double quotes, by a writer that quotes all fields.
     """
 
     columns: tuple[str, ...]
@@ -58,8 +57,8 @@ class Layout:
 def read_header(line: bytes) -> Layout:
     """Read the first line, without its LF.
 
-    The messages tell which column is at fault by its number. They do not quote it, since the line is a learner's record
-    where the header is missing.
+    The messages give the number of the column at fault. They do not quote it, since the line is a learner's record if
+    the header is missing.
 
     Raises:
         HeaderError: A name is not like `_NAME`, is repeated (readers that ignore case, as DuckDB and most lakes do,

@@ -1,4 +1,4 @@
-"""What goes into a conversion besides the bytes, and what comes out of it."""
+"""The options of a conversion, and its results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.spool import Spool
 
 CONVERSION: Final = 1
-"""Number of the rules of conversion: to be raised by whoever makes other bytes of the same dump.
+"""Number of the rules of conversion: to be raised with every change that makes other bytes of the same dump.
 
 Tables that were converted by the same rules before are not converted again.
 """
@@ -29,7 +29,7 @@ LARGE_ROW: Final = 2_000_000
 
 
 class Dialect(StrEnum):
-    """How the bytes of a file are read as records and fields."""
+    """The rules by which the bytes of a file are read as records and fields."""
 
     PLAIN = "plain"
     """A line is a record, a TAB ends a field, nothing else has a meaning."""
@@ -42,23 +42,23 @@ class Dialect(StrEnum):
 
 
 class Escapes(StrEnum):
-    """What becomes of backslash pairs in the values."""
+    """The treatment of backslash pairs in the values."""
 
     KEEP = "keep"
     DECODE = "decode"
 
 
 class RowHash(StrEnum):
-    """What `row_hash` is the SHA-256 of."""
+    """The bytes that `row_hash` is the SHA-256 of."""
 
     RECORD = "record"
     """The record's original bytes without its line end."""
     CONCATENATED = "concatenated"
-    """Those bytes without their TABs, as an earlier pipeline had it: `1, 23` and `12, 3` hash alike."""
+    """Those bytes without their TABs, as in an earlier pipeline: `1, 23` and `12, 3` hash alike."""
 
 
 class RejectReason(StrEnum):
-    """Why a record was set aside."""
+    """The reason why a record was set aside."""
 
     TOO_FEW_FIELDS = "too_few_fields"
     TOO_MANY_FIELDS = "too_many_fields"
@@ -69,7 +69,7 @@ class RejectReason(StrEnum):
     LINE_END = "line_end"
     """It ends in LF, in a file whose lines end in CR LF."""
     AMBIGUOUS = "ambiguous"
-    """It has two different readings, in a file that is read as mixed."""
+    """Two dialects read it differently, in a file that is read as mixed."""
     NEIGHBOUR = "neighbour"
     """A good record beside lines with too few fields, which may be a part of it."""
     INVALID_UTF8 = "invalid_utf8"
@@ -79,14 +79,11 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CourseColumns:
-    """The values of the columns that say where a row comes from.
+    """The values of the columns that tell the origin of a row: those of `COLUMNS_ADDED` that begin with `extracted_`.
 
     Attributes:
-        key: The course id in its file-name form, for `extracted_course_key`.
-        organization: For `extracted_course_organization`.
-        number: For `extracted_course_number`.
-        run: For `extracted_course_run`.
-        source_platform: `edxorg_prod` or `edxorg_edge`, for `extracted_source_platform`.
+        key: The course id in its file-name form.
+        source_platform: `edxorg_prod` or `edxorg_edge`.
     """
 
     key: str
@@ -109,12 +106,12 @@ COLUMNS_ADDED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """How a table is to be converted.
+    """The options of a table's conversion.
 
     Attributes:
-        escapes: Whether to undo backslash pairs, and make `NULL` an empty field.
-        row_hash: What the hash is taken of.
-        dialect: Forces a reading; None finds it out.
+        escapes: Tells if backslash pairs are undone, and `NULL` becomes an empty field.
+        row_hash: Tells which bytes are hashed.
+        dialect: Forces a dialect; None detects it.
     """
 
     escapes: Escapes = Escapes.KEEP
@@ -124,14 +121,14 @@ class TableOptions:
 
 @dataclass(slots=True)
 class TableReport:
-    """What was found in a table.
+    """The counts of one table.
 
     `records_in` is always `rows_out` plus the sum of `rejected`.
 
     Attributes:
         columns: The table's own columns, without those that are added.
-        dialect: How the records were read; None if there was no readable header.
-        rfc4180_records: Records that show RFC 4180 at work: a wrapped field with a doubled quote, TAB, CR or LF inside.
+        dialect: The dialect of the records; None if there was no readable header.
+        rfc4180_records: Records with a quoted field that needs its quotes: a doubled quote, TAB, CR or LF is inside.
         rfc4180_violations: Lines with a quote that RFC 4180 cannot read.
         records_in: Records, the header not counted.
         rows_out: Rows written.
@@ -150,20 +147,20 @@ class TableReport:
 
     @property
     def ambiguous(self) -> int:
-        """Records with two different readings."""
+        """The number of records that two dialects read differently."""
         return self.rejected[RejectReason.AMBIGUOUS]
 
 
 @dataclass(slots=True)
 class ConvertedTable:
-    """A table's files, before they land. Whoever has it closes it.
+    """A table's files before they land. Its owner closes it.
 
     Attributes:
         rows: The object's bytes, header included; None if there is no row, or a problem.
         rejects: One JSON object a line for each record set aside; None if there is none. Delivered in any case.
         oversized: Records over `RECORD_LIMIT`, each to be named `{sha256}.record` beside the rejects.
-        report: Counts. Of a table with a problem they tell how far it was read, and `rows_out` did not land.
-        problem: Why this table fails, for people; None if it does not.
+        report: Counts. For a table with a problem they tell how far it was read, and `rows_out` did not land.
+        problem: The reason why this table fails; None if it does not.
     """
 
     rows: Spool | None

@@ -1,4 +1,4 @@
-"""The two files that land: rows, and what was set aside."""
+"""Writes the two files that land: rows and rejects."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TOGETHER: Final = 4096
 
 
 class RowWriter:
-    """Rows, with the columns that are added and a header before the first."""
+    """Writes rows with the columns that are added, and a header before the first."""
 
     def __init__(self, columns: tuple[str, ...], course: CourseColumns, row_hash: RowHash) -> None:
         """Nothing is written yet."""
@@ -50,14 +50,14 @@ class RowWriter:
         """Write rows.
 
         Args:
-            records: Their original bytes.
+            records: The original bytes of the rows.
             rows: Their fields as they are written, with TABs between.
         """
         for start in range(0, len(rows), _TOGETHER):
             self._write_together(records[start : start + _TOGETHER], rows[start : start + _TOGETHER])
 
     def _write_together(self, records: Sequence[bytes], rows: Sequence[bytes]) -> None:
-        # For short rows this is where the time goes: one call to hex for all, one join, and no loop over both.
+        # Short rows take most of their time here: one call to hex for all, one join, and no loop over both.
         hashed = map(_without_tabs, records) if self._concatenated else records
         digests = b"".join([sha256(record).digest() for record in hashed])
         parts = [b"", self._added, b"", b"\n"] * len(rows)
@@ -97,7 +97,7 @@ def _without_tabs(record: bytes) -> bytes:
 
 
 class RejectLog:
-    """Records that were set aside, one JSON object a line, and those too long for a line.
+    """Writes records that are set aside, one JSON object a line, and apart from them those too long for a line.
 
     Attributes:
         counts: The records, by reason.
@@ -107,7 +107,6 @@ class RejectLog:
     """
 
     def __init__(self) -> None:
-        """Nothing is written yet."""
         self.counts: Counter[RejectReason] = Counter()
         self.spool: Spool | None = None
         self.oversized: list[Spool] = []
@@ -117,7 +116,7 @@ class RejectLog:
         """Set records aside.
 
         Args:
-            reason: Why.
+            reason: The reason.
             records: The first line of each, counted from 1, which is the header, and its bytes without line end.
         """
         value = reason.value
@@ -143,7 +142,7 @@ class RejectLog:
         self._begin().write(b"".join(texts))
 
     def add_oversized(self, line: int, record: Spool) -> None:
-        """Set a record aside that is an object of its own; the log gets its start, and tells its name."""
+        """Set a record aside as an object of its own; the log gets its start and its name."""
         head = record.reader().read(RECORD_HEAD)
         if record.size > RECORD_HEAD and is_utf8(head, whole=False):
             # The cut may go through a character, whose first bytes would make a text of good UTF-8 look bad.
@@ -186,9 +185,9 @@ class _JsonText:
 
 
 def is_utf8(data: bytes, *, whole: bool = True) -> bool:
-    """Whether bytes are UTF-8; `whole` says that the last character must be complete.
+    """Return True if bytes are UTF-8; with `whole`, the last character must be complete.
 
-    A text of a long record would take up to four times its bytes, so it is never made.
+    The text of a long record would take up to four times its bytes, so it is never decoded.
     """
     if data.isascii():
         return True

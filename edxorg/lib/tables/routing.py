@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Row(NamedTuple):
-    """A record that fits. A big one has no texts, but how it was read."""
+    """A record that fits. A big one has a dialect instead of texts."""
 
     line: int
     record: bytes
@@ -33,8 +33,8 @@ class _Row(NamedTuple):
 class _ShortLines:
     """Lines with too few fields, one after the other.
 
-    If all of them together have the TABs of one record, they are that record, cut at raw LFs. If not, one of their
-    ends may be on the line before or after them.
+    If all of them together have the TABs of one record, they are that record, cut at raw LFs. If not, the line before
+    or after them may be a part of their record.
     """
 
     before: _Row | None
@@ -46,9 +46,9 @@ class _Oversized:
     """A record that goes to disk.
 
     Attributes:
-        number: As chunks have it; 0 if it is one line, and over.
-        line: The first of its lines.
-        content: What there is of it.
+        number: Its number in chunks; 0 if it is one line, and over.
+        line: Number of its first line.
+        content: Its bytes so far.
         line_end: The end of the last line, which belongs to the record only if another one follows.
     """
 
@@ -59,12 +59,12 @@ class _Oversized:
 
 
 class RecordRouter:
-    """One way through a table; the last good row is kept until it is known what follows."""
+    """Routes the records of a table in one pass; the last good row is kept until the next line is known."""
 
     def __init__(
         self, layout: Layout, detected: DetectedDialect, writers: Sequence[RowWriter], rejects: RejectLog
     ) -> None:
-        """A second writer gets the rows with their escapes undone."""
+        """Route rows to `writers`; a second writer gets the rows with their escapes undone."""
         self._layout = layout
         self._line_end = b"\r\n" if layout.crlf else b"\n"
         self._writers = writers
@@ -77,13 +77,13 @@ class RecordRouter:
         self._oversized: _Oversized | None = None
 
     def choose(self, detected: DetectedDialect) -> None:
-        """Read what comes from here on in this way."""
+        """Read all further chunks in this dialect."""
         self._reader = RowReader(detected, decode=len(self._writers) > 1)
         self._quoted = detected.dialect is Dialect.QUOTED
         self._escaped = detected.base is Dialect.ESCAPED
 
     def take(self, chunk: Chunk) -> None:
-        """Deliver a chunk's records."""
+        """Route a chunk's records."""
         if number := self._long_record(chunk):
             self._lengthen(number, chunk)
         else:
@@ -98,7 +98,7 @@ class RecordRouter:
         self._line += chunk.line_count
 
     def take_long_line(self, line: LongLine) -> None:
-        """Set a line aside that is not in memory, and the record that it is a part of."""
+        """Set aside a line that is not in memory, and the record that it is a part of."""
         number = self._long_record(line)
         if self._oversized is not None and self._oversized.number == number:
             self._oversized.content.write(self._oversized.line_end)
@@ -115,18 +115,18 @@ class RecordRouter:
             self._end_oversized()
 
     def finish(self) -> None:
-        """There are no more chunks."""
+        """Route the records that were kept: there are no more chunks."""
         self._end_oversized()
         self._end_short_lines()
         self._flush()
 
     def close(self) -> None:
-        """Give back what was not delivered."""
+        """Close the spool of an unfinished record."""
         if self._oversized is not None:
             self._oversized.content.close()
 
     def _long_record(self, lines: Chunk | LongLine) -> int:
-        """Which record these lines are a part of that is too long for memory, in the reading that was chosen."""
+        """Return the number of the oversized record that these lines are a part of, in the chosen dialect."""
         if self._quoted:
             return lines.long_quoted
         return lines.long_escaped if self._escaped else 0
@@ -152,7 +152,7 @@ class RecordRouter:
             self._oversized = None
 
     def _sort(self, batch: Batch) -> None:
-        """Tell good records from bad, and look at their neighbours."""
+        """Separate good records from bad ones and their neighbors."""
         done = 0
         for start, end in _runs(sorted(batch.rejects)):
             self._pass(batch, done, start)
@@ -203,7 +203,7 @@ class RecordRouter:
                 self._rejects.add(reject.reason, records)
 
     def _end_short_lines(self) -> bool:
-        """Decide about the row before a run of short lines; returns whether the row after it must go too."""
+        """Decide about the row before a run of short lines; return True if the row after it must be rejected too."""
         if self._short is None:
             return False
         before, tabs = self._short.before, self._short.tabs
@@ -233,7 +233,7 @@ class RecordRouter:
 
 
 def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where those that follow one another start and end."""
+    """Yield the starts and ends of runs of successive numbers."""
     start = end = 0
     for place in places:
         if place != end:

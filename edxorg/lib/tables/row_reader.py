@@ -1,4 +1,4 @@
-"""Reads chunks as rows, in the reading that was chosen."""
+"""Reads chunks as rows, in the dialect that was chosen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reject(NamedTuple):
-    """Why a record does not become a row, and how many of its TABs end a field."""
+    """The reason why a record does not become a row, and the number of its TABs that end a field."""
 
     reason: RejectReason
     tabs: int
@@ -33,11 +33,11 @@ class Batch:
     Attributes:
         starts: The first line of each, counted from the chunk's first.
         records: Their original bytes without line ends.
-        versions: Their rows: fields as they are written, with TABs between; as the dump has them, and, where that is
-            asked for, with escapes undone. Nothing, where a record is rejected or big.
+        versions: Their rows: fields as they are written, with TABs between; as in the dump, and, if asked for, with
+            escapes undone. Rejected and big records have empty rows.
         rejects: Records that do not become rows, by their place in the lists.
-        big: Records of `BIG` bytes or more, by their place, and how they were read; `RowReader.values` makes their
-            rows, one at a time.
+        big: The dialects of records of `BIG` bytes or more, by their place; `RowReader.values` makes their rows, one
+            at a time.
     """
 
     starts: list[int]
@@ -48,10 +48,10 @@ class Batch:
 
 
 class RowReader:
-    """Makes rows of chunks."""
+    """Reads chunks as rows."""
 
     def __init__(self, detected: DetectedDialect, *, decode: bool) -> None:
-        """`decode` asks for a second version of each row, with backslash pairs undone where it was not quoted."""
+        """With `decode`, make a second version of each row, with backslash pairs undone if it was not quoted."""
         self._dialect = detected.dialect
         self._base = detected.base
         self._versions = range(2 if decode else 1)
@@ -91,7 +91,7 @@ class RowReader:
         return batch
 
     def values(self, record: bytes, dialect: Dialect, version: int) -> list[bytes]:
-        """The values of a record that became a row."""
+        """Return the values of a record that became a row."""
         values = grammar.values(record, dialect)
         if version and dialect is not Dialect.QUOTED:
             return [grammar.decode(value) for value in values]
@@ -100,12 +100,12 @@ class RowReader:
     def _write_simple_rows(self, chunk: Chunk, rows: list[bytes]) -> tuple[Iterable[int], dict[int, Reject]]:
         """Put rows in the places of lines that are easily read.
 
-        A line that is in no list of `chunk.by_quoting`, or in that of JSON, is the row as it stands, in all readings.
+        A line that is in no list of `chunk.by_quoting`, or in that of JSON, is the row as it stands, in all dialects.
 
         Returns:
-            The places of lines that are not, in order, and why lines that are easily read, too, become no rows.
+            The places of the other lines, in order, and the reasons why further lines become no rows.
         """
-        bare, _, wrapped, needless, *_ = chunk.by_quoting
+        quotes_inside, _, quoted, quoted_needlessly, *_ = chunk.by_quoting
         others, rejects = self._write_strange_rows(chunk, rows)
         if len(self._versions) > 1 and self._dialect is not Dialect.QUOTED and b"\\" in chunk.data:
             others += [i for i, line in enumerate(rows) if b"\\" in line]
@@ -115,25 +115,24 @@ class RowReader:
             if chunk.pairs.separators:
                 others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
         if self._dialect is Dialect.QUOTED:
-            for index, first in needless:
+            for index, first in quoted_needlessly:
                 start, content, end = _around(rows[index], first)
                 rows[index] = start + content[1:-1] + end
             return sorted(others), rejects
-        if self._dialect is not Dialect.MIXED:
-            bare = bare + wrapped + needless
-        for index, first in bare:
+        is_mixed = self._dialect is Dialect.MIXED
+        for index, first in quotes_inside if is_mixed else quotes_inside + quoted + quoted_needlessly:
             start, content, end = _around(rows[index], first)
             rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
         return sorted(others), rejects
 
     def _write_strange_rows(self, chunk: Chunk, rows: list[bytes]) -> tuple[list[int], dict[int, Reject]]:
-        """Do the same for lines that need the slow path, and for those that are no rows because of their quotes.
+        """Do the same for lines that need the slow path, and for lines that are no rows because of their quotes.
 
-        The places are in no order. A table may be made of nothing but such lines, and reading them one by one takes ten
-        times as long.
+        The places are in no order. All lines of a table may be like that, and reading them one by one takes ten times
+        as long.
         """
-        bare, _, wrapped, needless, loose, other, irregular = chunk.by_quoting
-        in_quotes = [index for index, _ in wrapped + needless] if self._dialect is Dialect.MIXED else []
+        quotes_inside, _, quoted, quoted_needlessly, unreadable_quotes, other_quotes, irregular = chunk.by_quoting
+        in_quotes = [index for index, _ in quoted + quoted_needlessly] if self._dialect is Dialect.MIXED else []
         unsettled = chunk.pairs.separators or (in_quotes and chunk.pairs.others)
         if not chunk.is_simple or (self._base is Dialect.ESCAPED and unsettled):
             return chunk.by_quoting.needs_slow_path() + in_quotes, {}
@@ -142,7 +141,11 @@ class RowReader:
         others: list[int] = []
         rejects: dict[int, Reject] = {}
         if self._dialect is Dialect.QUOTED:
-            bad = [*loose, *(index for index, _ in bare), *(i for i in other if chunk.spans.get(i, OPEN) <= 0)]
+            bad = [
+                *unreadable_quotes,
+                *(index for index, _ in quotes_inside),
+                *(i for i in other_quotes if chunk.spans.get(i, OPEN) <= 0),
+            ]
             tabs = {index: lines[index].count(b"\t") for index in bad}
             reasons = {count: Reject(RejectReason.QUOTES, count) for count in set(tabs.values())}
             rejects = {index: reasons[count] for index, count in tabs.items()}
@@ -170,7 +173,7 @@ class RowReader:
         return others, rejects
 
     def _take(self, batch: Batch, starts: Sequence[int], records: list[bytes], rows: list[bytes]) -> None:
-        """Records whose rows are known; where escapes are undone, those without any."""
+        """Add records whose rows are known; if escapes are undone, records without any."""
         batch.starts += starts
         batch.records += records
         batch.versions[0] += rows
@@ -199,7 +202,7 @@ class RowReader:
         return max(record, quoted, key=lambda each: each.lines)._replace(reason=RejectReason.AMBIGUOUS)
 
     def _write(self, record: Record) -> list[bytes]:
-        """A record as a row, in each version."""
+        """Write a record as a row, in each version."""
         if record.reason or len(record.raw) >= BIG:
             return [b""] * len(self._versions)
         return [grammar.row(self.values(record.raw, record.dialect, version)) for version in self._versions]
@@ -216,21 +219,21 @@ def _not_utf8(batch: Batch, tabs: int) -> dict[int, Reject]:
 
 
 def _misfits(found: dict[int, int], tabs: int) -> dict[int, Reject]:
-    """Why records do not fit, by their places, given how many TABs end a field in each."""
+    """Return the reasons why records do not fit, by their places, from the number of TABs that end a field in each."""
     few, many = RejectReason.TOO_FEW_FIELDS, RejectReason.TOO_MANY_FIELDS
     reasons = {count: Reject(few if count < tabs else many, count) for count in set(found.values())}
     return {place: reasons[count] for place, count in found.items()}
 
 
 def _with_nulls_empty(row: bytes) -> bytes:
-    """A row whose fields have no TABs, with `NULL` decoded."""
+    """Return a row whose fields have no TABs, with `NULL` decoded."""
     if b"NULL" not in row:
         return row
     return b"\t".join([b"" if field == b"NULL" else field for field in row.split(b"\t")])
 
 
 def _reads_alike(line: bytes) -> bool:
-    """Whether a line is the same record in all readings, given that it has the right number of TABs."""
+    """Return True if a line with the right number of TABs is the same record in all dialects."""
     return b'"' not in line and b"\\\t" not in line and not line.endswith(b"\\") and b"\n" not in line
 
 
@@ -239,7 +242,7 @@ def _say_the_same(one: Record, other: Record) -> bool:
 
 
 def _around(line: bytes, first: int) -> tuple[bytes, bytes, bytes]:
-    """What is before, in and after the field that holds all quotes of a line, the first of them at `first`."""
+    """Split a line at the field that holds all its quotes, the first of them at `first`."""
     start = line.rfind(b"\t", 0, first) + 1
     end = line.find(b"\t", first)
     return (line[:start], line[start:end], line[end:]) if end >= 0 else (line[:start], line[start:], b"")
