@@ -79,7 +79,7 @@ class LogTruth:
     """The truth about one tracking log, counted while it was written.
 
     Attributes:
-        events: Events that were written, those that have to be rejected included.
+        events: Events that were written: those to deliver and those to reject.
         by_type: Events to deliver by `event_type`; requests, whose type is a path, count as `request`.
         by_source: Events to deliver by `event_source`.
         by_course: Events to deliver by course key; empty for those of no course.
@@ -88,6 +88,9 @@ class LogTruth:
         blank: Blank lines.
         syslog_prefixes, nul_bytes: Lines with something before the object, which is dropped.
         late: Events to deliver that happened on an earlier day.
+        odd_times: Events to deliver whose time is spelled in another way than usual.
+        line_ends_in_names: Events to deliver with a line end in `username`.
+        late_keys: Keys that no event of the first half of the day has.
         bytes_unpacked, bytes_compressed: Sizes of the file.
     """
 
@@ -101,6 +104,9 @@ class LogTruth:
     syslog_prefixes: int = 0
     nul_bytes: int = 0
     late: int = 0
+    odd_times: int = 0
+    line_ends_in_names: int = 0
+    late_keys: list[str] = field(default_factory=list)
     bytes_unpacked: int = 0
     bytes_compressed: int = 0
 

@@ -67,10 +67,11 @@ class PackageMember(NamedTuple):
 
 @dataclass
 class TableTruth:
-    """The truth about one table of a course: its records, and those to reject, by reason."""
+    """The truth about one table of a course: its records, those to reject, by reason, and those that it has lost."""
 
     rows: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
 
 
 @dataclass
@@ -88,6 +89,7 @@ class CourseTruth:
         posts: Posts by `_type`.
         forum_rejected: Lines of the forum that are no posts.
         broken_blocks: Blocks of the structure whose OLX cannot be read.
+        has_old_olx: True if the OLX names its run `course`, as Studio did until 2018.
     """
 
     course_key: str
@@ -101,6 +103,7 @@ class CourseTruth:
     posts: Counter[str] = field(default_factory=Counter)
     forum_rejected: int = 0
     broken_blocks: int = 0
+    has_old_olx: bool = False
 
 
 @dataclass
@@ -118,6 +121,7 @@ class ArchiveTruth:
         ignored: Members that are no data.
         twins: Members to deliver that have the name of an earlier one, which they replace.
         ambiguous: Members whose course id has more than three parts.
+        vanished: Courses that the archive before had.
         rows: Records of all tables, without headers.
         rejected_rows: Records among them to reject.
         bytes_unpacked, bytes_compressed: Sizes of the file.
@@ -133,6 +137,7 @@ class ArchiveTruth:
     ignored: int = 0
     twins: int = 0
     ambiguous: int = 0
+    vanished: list[str] = field(default_factory=list)
     rows: int = 0
     rejected_rows: int = 0
     bytes_unpacked: int = 0
@@ -180,6 +185,7 @@ class _TableFile:
         """Append a row."""
         number = self.truth.rows
         if number == self._most_rows:
+            self.truth.lost += 1
             return
         self.truth.rows += 1
         if self._hazard is not None:
@@ -222,7 +228,9 @@ class Package:
         try:
             yield from self._strays()
             for course in self._university.all_courses():
-                if not self._vanished(course):
+                if self._vanished(course):
+                    self.truth.vanished.append(course.partition)
+                else:
                     yield from self._course_members(course, opt_in)
             self.truth.email_opt_in += 1
             name = f"{self._university.organization}-email_opt_in-prod-analytics.csv"
@@ -260,6 +268,7 @@ class Package:
             self._fill(course, course_truth, files, posts, opt_in)
             yield from self._table_members(course, files)
             course_truth.broken_blocks = int("broken-olx" in self._hazards and broken_problem(course) is not None)
+            course_truth.has_old_olx = "old-olx" in self._hazards and course.index == 0
             structure, xml = course.structure(), course_xml(course, self._hazards)
             yield self._whole(f"{course.course_id}-course_structure-{course.environment}.json", structure)
             yield self._whole(f"{course.course_id}-course-{course.environment}.xml.tar.gz", xml)

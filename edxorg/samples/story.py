@@ -181,7 +181,8 @@ def enroll(
     if paying and len(sessions) > 1 and rng.random() < 1 / 2:
         upgraded = sessions[1].at - 60 * times.SECOND
     left = retired
-    leaves_on = (sessions[-1].arrives if sessions else max(created, first)) // times.DAY * times.DAY + times.DAY
+    last = max((session.arrives for session in sessions), default=max(created, first))
+    leaves_on = last // times.DAY * times.DAY + times.DAY
     if left is None and not finishes and rng.random() < 0.08 and leaves_on < first + days * times.DAY:  # noqa: PLR2004
         left = leaves_on + int(rng.random() * _STARTS_BEFORE)
     mode = "honor" if course.slashes else "verified" if paying else "audit"
@@ -219,8 +220,11 @@ def _sessions(
             start = earliest + start % times.HOUR
         if start >= end:
             return
-        offline = learner.mobile and number % 2 == 1 and retired is None
-        yield Session(number, start, start + (1 + start % LATEST_DELAY) * times.DAY if offline else start)
+        on_first_day = start < first + times.DAY
+        offline = learner.mobile and (number % 2 == 1 or on_first_day) and retired is None
+        # Those of the first day arrive within two weeks, so that the logs of a short story have one that is as late.
+        delay = LATEST_DELAY - 1 if on_first_day else 1 + start % LATEST_DELAY
+        yield Session(number, start, start + delay * times.DAY if offline else start)
         midnight += times.DAY * (1 + (rng.random() < 1 / 4))
 
 

@@ -210,10 +210,14 @@ def _lines(log: TrackingLog, truth: LogTruth) -> Iterator[str]:
         hazard = hazards.of_line(number)
         event["time"] = hazards.time(hazard, at, number)
         if hazard == "late-keys" and arrives >= late_from:
-            event |= {"label": event["event_type"][:40], "nonInteraction": 1}
+            late = {"label": event["event_type"][:40], "nonInteraction": 1}
+            event.update(late)
+            truth.late_keys = list(late)
         if hazard == "newline-names":
             event["username"] += "\n"
+            truth.line_ends_in_names += 1
         truth.events += 1
+        truth.odd_times += hazard == "time-spellings"
         if hazard not in REJECTING:
             event_type = event["event_type"]
             truth.by_type["request" if event_type.startswith("/") else event_type] += 1

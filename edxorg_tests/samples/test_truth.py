@@ -110,6 +110,8 @@ def test_the_pipeline_delivers_the_archives_as_the_truth_says(delivered: Deliver
                     for line in content.splitlines()
                 ]
                 assert Counter(rejects) == about["rejected"]
+                if about["lost"]:
+                    assert 2 * len(landed_rows) < about["rows"] + about["lost"]
                 if table == "student_courseenrollment":
                     assert Counter(row["mode"] for row in landed_rows) == told["enrollments"]
                 if table == "certificates_generatedcertificate":
@@ -127,12 +129,15 @@ def test_the_pipeline_reads_the_courses_as_the_truth_says(delivered: Delivered) 
                 assert len(structure.blocks) == told["blocks"]
             if f"course_xml/{site}/{course_id}/" in key:
                 seen += 1
-                course = read_course(io.BytesIO(content))
+                course = read_course(io.BytesIO(content), course_id=course_id)
+                if told["has_old_olx"]:
+                    assert course.course_id == told["course_key"]
                 videos = sum(block.key.block_type == "video" for block in course.blocks)
                 assert videos == told["videos"]
                 assert len(course.blocks) == told["blocks"] - told["broken_blocks"]
                 assert len(course.problems) == told["broken_blocks"]
     assert seen == 5
+    assert sum(told["has_old_olx"] for told in truth["by_course"].values()) == 1
     assert sum(told["broken_blocks"] for told in truth["by_course"].values()) == 1
 
 
@@ -158,10 +163,13 @@ def test_the_pipeline_normalizes_the_logs_as_the_truth_says(hazardous: Written) 
             assert courses == truth["by_course"]
             day = re.findall(r"\d{4}-\d\d-\d\d", name)[0]
             assert sum((event["time"] or "")[:10] < day for event in events) == truth["late"]
+            assert sum((event["username"] or "").endswith("\n") for event in events) == truth["line_ends_in_names"]
+            assert [key for key in report.columns if key in {"label", "nonInteraction"}] == truth["late_keys"]
 
 
 def test_each_hazard_is_in_the_files(hazardous: Written, plain: Written) -> None:
     """What has no number in the truth is looked for here."""
+    _, second_name = hazardous.truth["archives"]
     log = gzip.decompress((hazardous.folder / "mitx-edx-events-2024-01-19.log.gz").read_bytes())
     assert b"\n" + b"\0" * 64 + b"{" in log
     assert b" localhost {" in log
@@ -173,8 +181,11 @@ def test_each_hazard_is_in_the_files(hazardous: Written, plain: Written) -> None
     half = len(log) // 2
     assert b'"nonInteraction"' not in log[: half // 2]
     assert b'"nonInteraction"' in log[half:]
+    usual = re.compile(rb'"time": (?!"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"|"300-01-01")["\d]')
+    for name, told in hazardous.truth["logs"].items():
+        assert len(usual.findall(gzip.decompress((hazardous.folder / name).read_bytes()))) == told["odd_times"]
     first, second = hazardous.archives
-    assert len(first.courses) - len(second.courses) == 1
+    assert sorted(first.courses.keys() - second.courses) == hazardous.truth["archives"][second_name]["vanished"]
     assert len(second.courses["MITx-1.100x-1T2024|prod"].tables["user_api_usercoursetag"]) == 1
     assert len(first.courses["MITx-1.100x-1T2024|prod"].tables["user_api_usercoursetag"]) > 2
     assert "course/course.xml" in first.courses["MITx-1.100x-1T2024|prod"].olx_files
