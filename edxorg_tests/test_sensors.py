@@ -168,7 +168,7 @@ class TestNewFiles:
 
     def test_each_sensor_has_its_own_files_and_names_only_those_of_nobody(self, daemon: Daemon) -> None:
         log = "mitx-edx-events-2024-01-31.log.gz"
-        for name in (archive(1), log, "internal-2013-01-01.zip", "mitx-2024-02-31.tar.gz", f"sub/{archive(2)}"):
+        for name in (archive(1), log, "internal-2013-01-01.zip", "mitx-2024-02-31.tar.gz", "sub/README"):
             daemon.source.write(name, b"1")
         assert daemon.tick(ARCHIVES) == [archive(1)]
         assert daemon.tick(LOGS) == [log]
@@ -176,8 +176,26 @@ class TestNewFiles:
         assert skipped is not None
         assert "1 files in file://" in skipped
         assert "1 of another sensor" in skipped
-        assert "3 ignored for their names: 'internal-2013-01-01.zip', 'mitx-2024-02-31.tar.gz', 'sub/" in skipped
+        assert "3 ignored for their names: 'internal-2013-01-01.zip', 'mitx-2024-02-31.tar.gz', 'sub/README'" in skipped
         assert daemon.instance.get_dynamic_partitions("edxorg_tracking_log") == [log]
+
+    def test_files_in_folders_below_are_found_and_recorded_where_they_are(self, daemon: Daemon) -> None:
+        for key in (f"2024/01/{archive(1)}", f"copies/{archive(1)}", f"a/{archive(2)}", f"b/{archive(2)}"):
+            daemon.source.write(key, b"1")
+        assert daemon.tick() == [archive(1), archive(2)]
+        paths = {str(each.partition): each.metadata["path"].value for each in daemon.recorded()}
+        url = daemon.source.url
+        assert paths == {archive(1): f"{url}/copies/{archive(1)}", archive(2): f"{url}/a/{archive(2)}"}
+        skipped = daemon.evaluate(ARCHIVES).skip_message
+        assert skipped is not None
+        assert f"'b/{archive(2)}' has the name of 'a/{archive(2)}', which counts, and 1 more" in skipped
+
+    def test_logs_may_lie_in_a_place_of_their_own(self, daemon: Daemon, tmp_path: Path) -> None:
+        log = "mitx-edx-events-2024-01-31.log.gz"
+        logs = open_store(f"file://{tmp_path}/logs")
+        logs.write(f"prod/events/2024/{log}", b"1")
+        settings = daemon.settings.model_copy(update={"tracking_log_url": logs.url})
+        assert Daemon(settings, daemon.instance).tick(LOGS) == [log]
 
     def test_at_most_fifty_a_tick_the_oldest_first(self, daemon: Daemon) -> None:
         names = [archive(day, month) for month in (1, 2, 3, 4, 5) for day in range(1, 13)]

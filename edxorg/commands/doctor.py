@@ -85,6 +85,13 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
             lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
             "the archive job, the tracking logs and their sensors",
         )
+    if settings.tracking_log_url:
+        yield DoctorCheck(
+            "tracking logs",
+            settings.tracking_log_url,
+            lambda: _listing(settings.tracking_log_url, archives.access(settings.tracking_log_url)),
+            "the tracking logs and their sensor",
+        )
     if settings.gpg_key_file or (settings.gpg_secret_path and settings.vault.address):
         yield DoctorCheck(
             "private keys",

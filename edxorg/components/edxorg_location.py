@@ -109,10 +109,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     reports_job = sync_edxorg_program_reports(settings)
     archive_source_sensors = (
         source_files_sensor(
-            location.of("gcs_edxorg_archive_sensor"), archives, archive_job.name, other_names=settings.tracking_log_name
+            location.of("gcs_edxorg_archive_sensor"),
+            archives,
+            archive_job.name,
+            settings.archive_url,
+            other_names=settings.tracking_log_name,
         ),
         source_files_sensor(
-            location.of("gcs_edxorg_tracking_log_sensor"), logs, logs_job.name, other_names=settings.archive_name
+            location.of("gcs_edxorg_tracking_log_sensor"),
+            logs,
+            logs_job.name,
+            settings.tracking_log_url or settings.archive_url,
+            other_names=settings.archive_name,
         ),
     )
     assets = [

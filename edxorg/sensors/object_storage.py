@@ -24,8 +24,10 @@ from edxorg.sensors.run_decision import (
 )
 from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
+from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
-from ol_orchestrate.lib.stores import join_url
+from ol_orchestrate.lib.stores import join_url, open_store
+from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.lib.versions import short_hash
 
 if TYPE_CHECKING:
@@ -48,14 +50,16 @@ def source_files_sensor(
     name: str,
     files: SourceFiles,
     job_name: str,
+    url: str,
     other_names: FileNames,
 ) -> dg.SensorDefinition:
     """Make a sensor that requests a run of each file that needs one, once an hour.
 
     Args:
-        files: The files, in the bucket of the resource `gcs_input`.
+        files: The files.
         job_name: The job that takes a file's name as its partition.
-        other_names: Names of the files that another sensor watches in the same bucket; they are not reported.
+        url: The folder they are in, or below; the resource `gcs_input` has the credentials.
+        other_names: Names of the files that another sensor watches in the same folder; they are not reported.
     """
 
     @dg.sensor(
@@ -69,7 +73,7 @@ def source_files_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with errors_without_secrets():
-            store = source_bucket(context).store()
+            store = open_store(url, source_bucket(context).access(url))
             listing = _SourceListing.of(store.list(), files.names, other_names)
         seen, result = _Tick(context.instance, files, job_name, store.url, listing).result()
         context.log.info("%s", seen)
@@ -80,7 +84,7 @@ def source_files_sensor(
 
 @dataclass(slots=True)
 class _SourceListing:
-    """The files in the bucket, by name."""
+    """The files in the folder and below, by name. Of two with one name the one that is higher up counts."""
 
     files: dict[str, tuple[date, StoredObject]] = field(default_factory=dict)
     of_others: int = 0
@@ -92,18 +96,36 @@ class _SourceListing:
     def of(cls, objects: Iterable[StoredObject], names: FileNames, other_names: FileNames) -> _SourceListing:
         listing, either = cls(), FileNames(names.patterns + other_names.patterns)
         for each in objects:
+            name = each.key.rpartition("/")[2]
             try:
-                day = either.date_in(each.key)
+                day = either.date_in(name) if _is_readable(each.key) else None
             except AmbiguousNameError as error:
                 listing.ambiguous.append(str(error))
                 continue
-            if day is not None and names.date_in(each.key) is not None:
-                listing.files[each.key] = (day, each)
+            if day is not None and names.date_in(name) is not None:
+                listing._add(name, day, each)
             elif day is not None:
                 listing.of_others += 1
             else:
                 listing.ignored.append(each.key)
         return listing
+
+    def _add(self, name: str, day: date, found: StoredObject) -> None:
+        if name in self.files:
+            other = self.files[name][1]
+            first, second = sorted((other, found), key=lambda each: (each.key.count("/"), each.key))
+            self.ambiguous.append(f"{second.key!r} has the name of {first.key!r}, which counts")
+            found = first
+        self.files[name] = (day, found)
+
+
+def _is_readable(key: str) -> bool:
+    """Return True unless stores refuse the key: it has a hidden folder, for example."""
+    try:
+        checked_key(key)
+    except BadInputError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +174,8 @@ class _Tick:
 
     def _arrival(self, name: str, request: str | None) -> dg.AssetMaterialization:
         found = self.listing.files[name][1]
-        return self.files.arrived(
-            join_url(self.url, name), size=found.size, created=found.modified, version=found.version, request=request
-        )
+        url = join_url(self.url, found.key)
+        return self.files.arrived(url, size=found.size, created=found.modified, version=found.version, request=request)
 
     def _version(self, name: str) -> str:
         return self.listing.files[name][1].version

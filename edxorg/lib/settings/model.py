@@ -172,11 +172,15 @@ class Settings(BaseSettings):
         "location of a Dagster instance",
     )
     archive_url: OptionalUrl = Field(
-        default="", description="The folder with archives and tracking logs: gs://, s3:// or file://"
+        default="",
+        description="The folder with archives and tracking logs, in it or below: gs://, s3:// or file://",
     )
-    archive_profile: OptionalText = Field(default=None, description="The AWS profile to read that folder with")
+    tracking_log_url: OptionalUrl = Field(
+        default="", description="The folder with tracking logs, if it is another one; folders below are looked into"
+    )
+    archive_profile: OptionalText = Field(default=None, description="The AWS profile to read these folders with")
     archive_is_public: bool = Field(
-        default=False, description="Whether that folder is read without credentials, as public buckets allow"
+        default=False, description="Whether these folders are read without credentials, as public buckets allow"
     )
     archive_name: Names = Field(
         description="How archives are named: a pattern or several, `{date}` being YYYY-MM-DD and `{site}` prod or "
