@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zipfile
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -251,6 +252,17 @@ class TestCommands:
         code, out, err = edxorg("inspect", tmp_path / name, "--json")
         report = json.loads(out)
         assert (code, report.get("members") or report["lines_in"]) == (0, 1), err
+
+    def test_a_sample_package_is_encrypted_and_can_be_read(self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG) -> None:
+        key, out = tmp_path / "public.asc", tmp_path / "delftx-2024-01-31.zip"
+        key.write_bytes(gnupg.run("--armor", "--export", ADA))
+        code, _, err = edxorg("sample", "package", "--out", out, "--size", "1MB", "--gpg-recipient", key)
+        assert code == 0, err
+        names = zipfile.ZipFile(out).namelist()
+        assert all(name.endswith(".gpg") for name in names)
+        report = json.loads(edxorg("inspect", out, "--json")[1])
+        assert (report["members"], report["failed"]) == (len(names), 0)
+        assert report["rows"] > 1000
 
     def test_without_a_key_inspect_names_the_setting(
         self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG, monkeypatch: pytest.MonkeyPatch

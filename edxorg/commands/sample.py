@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from edxorg.commands import console
-from edxorg.samples.archive import scale_for, write_sample_archive
+from edxorg.samples.archive import scale_for, write_sample_archive, write_sample_package
 from edxorg.samples.course_xml import write_sample_course_xml
+from edxorg.samples.encryption import EncryptionError
 from edxorg.samples.files import TRUTH, files_of, write_university
 from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
 from edxorg.samples.tracking_log import write_sample_log
@@ -194,6 +195,37 @@ def archive(out: Path, size: int, seed: int) -> None:
     console.out.print(
         f"{out}: {summary.members:,} members of {summary.courses:,} courses, {summary.rows:,} rows, "
         f"{summary.bytes_unpacked:,} bytes unpacked; {summary.rejected_rows:,} rows are broken on purpose",
+        soft_wrap=True,
+    )
+
+
+@command.command()
+@out_option
+@size_option
+@seed_option
+@click.option(
+    "--gpg-recipient",
+    "key_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with a public key (gpg --export), to encrypt each member for.",
+)
+def package(out: Path, size: int, seed: int, key_file: Path | None) -> None:
+    """Write an archive of course exports as edX ships it: a zip, and each member of it encrypted.
+
+    It has the members that `archive` writes for the same size and seed.
+    """
+    scale = scale_for(size)
+    with console.err.status(f"Writing {out} …"), console.writing_to(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            summary = write_sample_package(
+                out, courses=scale.courses, rows_per_course=scale.rows_per_course, seed=seed, key_file=key_file
+            )
+        except EncryptionError as error:
+            raise click.ClickException(str(error)) from None
+    console.out.print(
+        f"{out}: {summary.members:,} members of {summary.courses:,} courses, {summary.rows:,} rows, "
+        f"{summary.bytes_unpacked:,} bytes unpacked{', each encrypted by itself' if key_file else ''}",
         soft_wrap=True,
     )
 

@@ -1,4 +1,4 @@
-"""A weekly package as MIT keeps it: one `tar.gz` of the members that `edxorg.samples.package` makes.
+"""A weekly package of the members that `edxorg.samples.package` makes: as MIT keeps it, a `tar.gz`, or as edX ships it.
 
 The content of the tar is the same on every machine for the same university. The gzip around it depends on the version
 of the compression library.
@@ -6,12 +6,15 @@ of the compression library.
 
 from __future__ import annotations
 
+import shutil
 import tarfile
-from contextlib import closing
+import zipfile
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from isal import igzip
 
+from edxorg.samples.encryption import Recipient
 from edxorg.samples.hazards import STRUCK_TABLES
 from edxorg.samples.olx import MODIFIED
 from edxorg.samples.package import ArchiveTruth, Package, PackageMember
@@ -35,6 +38,8 @@ _BYTES_PER_COURSE: Final = 172_000
 _FEWEST_COURSES: Final = 10
 _DAYS: Final = 28
 _COMPRESSION: Final = 1
+_LARGE: Final = 1 << 31
+"""Bytes from which a member of a zip needs the fields for large sizes, encrypted or not."""
 
 
 class SampleScale(NamedTuple):
@@ -80,6 +85,13 @@ def write_sample_archive(
     Raises:
            OSError: The file cannot be written.
     """
+    package = _sample_package(
+        courses=courses, seed=seed, rows_per_course=rows_per_course, huge_table_bytes=huge_table_bytes
+    )
+    return write_archive(out, package, progress=progress)
+
+
+def _sample_package(*, courses: int, seed: int, rows_per_course: int, huge_table_bytes: int = 0) -> Package:
     university = University(
         seed=seed,
         courses=courses,
@@ -88,7 +100,51 @@ def write_sample_archive(
         hazards=frozenset({*STRUCK_TABLES.values(), "apple-double"}),
     )
     day = university.archive_days[-1]
-    return write_archive(out, Package(university, day, huge_table_bytes=huge_table_bytes), progress=progress)
+    return Package(university, day, huge_table_bytes=huge_table_bytes)
+
+
+def write_sample_package(
+    out: Path, *, courses: int, seed: int, rows_per_course: int = ROWS_PER_COURSE, key_file: Path | None = None
+) -> ArchiveTruth:
+    """Write the same package as edX ships it: a zip, whose members are encrypted.
+
+    Args:
+        out: The file; there only when it is complete, and replaced if it exists.
+        key_file: The public key to encrypt for; without it nothing is encrypted. Encrypted members have other bytes
+            each time.
+
+    Raises:
+        OSError: The file cannot be written.
+        EncryptionError: The key cannot be used.
+    """
+    package = _sample_package(courses=courses, seed=seed, rows_per_course=rows_per_course)
+    partial = out.with_name(f"{out.name}.part")
+    try:
+        with ExitStack() as stack:
+            recipient = stack.enter_context(Recipient(key_file)) if key_file else None
+            archive = stack.enter_context(zipfile.ZipFile(partial, "w"))
+            for member in stack.enter_context(closing(package.members())):
+                _add_to_zip(archive, member, recipient)
+                package.truth.bytes_unpacked += member.size
+        package.truth.bytes_compressed = partial.stat().st_size
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return package.truth
+
+
+def _add_to_zip(archive: zipfile.ZipFile, member: PackageMember, recipient: Recipient | None) -> None:
+    info = zipfile.ZipInfo(member.name, (2024, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    if recipient is not None:
+        # What is encrypted cannot be packed any more.
+        info.filename, info.compress_type = f"{member.name}.gpg", zipfile.ZIP_STORED
+    with archive.open(info, "w", force_zip64=member.size > _LARGE) as file:
+        if recipient is None:
+            file.writelines(member.pieces)
+            return
+        with recipient.encrypt(member.pieces) as message:
+            shutil.copyfileobj(message, file)
 
 
 def archive_name(university: University, day: date) -> str:
@@ -102,12 +158,12 @@ def write_archive(
     """Write a package as `tar.gz`; nothing of it is held in memory whole.
 
     Args:
-           out: The file; there only when it is complete, and replaced if it exists.
-           package: The package.
-    progress: Called after each piece, with the truth so far.
+        out: The file; there only when it is complete, and replaced if it exists.
+        package: The package.
+        progress: Called after each piece, with the truth so far.
 
     Raises:
-           OSError: The file cannot be written.
+        OSError: The file cannot be written.
     """
     partial = out.with_name(f"{out.name}.part")
     try:
