@@ -4,6 +4,7 @@
 - `components`: the location as a component, which builds all definitions;
 - `assets`, `jobs`, `sensors`: what Dagster shows, what runs, and what starts it;
 - `ops`: the steps of the jobs; `source_files.py`: dated files in a bucket, a partition each;
+- `location.py`: the names that the setting `name` leads;
 - `lib`: the work itself, without Dagster;
 - `commands`: the `edxorg` command; `__main__.py` runs it for `python -m edxorg`;
 - `samples`: one invented university;

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
+from edxorg.lib.object_keys import SOURCE
 from ol_orchestrate.io_managers.filepath import recorded_path
-from ol_orchestrate.landing.records import DATA_VERSION, SOURCE_DATE, latest_tags, latest_versions
+from ol_orchestrate.landing.records import latest_tags, latest_versions
 from ol_orchestrate.landing_zone import SOURCE_BUCKET
+from ol_orchestrate.lib.record_tags import DATA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import SourceInfo
     from ol_orchestrate.location_names import LocationNames
 
-REQUEST = "edxorg/request"
+REQUEST = f"{SOURCE}/request"
 """Tag of a file's materialization: the key of the run that it asks for, so that a run that was never launched shows."""
 
 
@@ -97,7 +99,7 @@ class SourceFiles:
         if request is not None:
             tags[REQUEST] = request
         if named is not None:
-            tags[SOURCE_DATE] = named.day.isoformat()
+            tags[self.location.tags.source_date] = named.day.isoformat()
         return dg.AssetMaterialization(
             self.key(),
             partition=named.partition if named else url.rpartition("/")[2],
@@ -118,7 +120,9 @@ class SourceFiles:
         """The date of a file: in its name, or else as it was recorded; `None` if neither tells."""
         day = self.names.date_in(partition)
         if day is None:
-            recorded = latest_tags(instance, self.key(), [partition]).get(partition, {}).get(SOURCE_DATE)
+            recorded = (
+                latest_tags(instance, self.key(), [partition]).get(partition, {}).get(self.location.tags.source_date)
+            )
             day = date.fromisoformat(recorded) if recorded else None
         return day
 

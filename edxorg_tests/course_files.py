@@ -11,11 +11,12 @@ import dagster as dg
 
 from edxorg.assets.course_content import course_structure_rows
 from edxorg.assets.edxorg_archive import archive_members, course_exports
+from edxorg.lib.object_keys import COURSE_KEYS
+from edxorg.location import EDXORG
 from edxorg_tests.archives import tar_bytes
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-from ol_orchestrate.landing.records import metadata_of, tags_of
-from ol_orchestrate.lib.course_content_keys import processed_data_asset
+from ol_orchestrate.landing.records import metadata_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +96,7 @@ class Lake:
                 dg.AssetKey.from_user_string(asset),
                 partition=partition,
                 metadata=metadata_of(self.url, key, len(content)),
-                tags=tags_of(version, self.url),
+                tags=EDXORG.tags.of(version, self.url),
             )
         )
 
@@ -117,7 +118,7 @@ class Lake:
 
     def objects(self, output: str) -> dict[str, bytes]:
         """Keys below the output's own, and contents."""
-        folder = self.folder / processed_data_asset(output)
+        folder = self.folder / COURSE_KEYS.output(output)
         return {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
@@ -133,7 +134,7 @@ class Lake:
 
 
 def asset_key(output: str) -> dg.AssetKey:
-    return dg.AssetKey.from_user_string(processed_data_asset(output))
+    return dg.AssetKey.from_user_string(COURSE_KEYS.output(output))
 
 
 def recorded(result: dg.ExecuteInProcessResult) -> set[str]:

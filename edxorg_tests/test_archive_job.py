@@ -17,8 +17,6 @@ from edxorg.lib.members import Member, MemberKind
 from edxorg.lib.settings import Settings
 from edxorg.ops.ingest_archive import report_metadata
 from edxorg_tests.archives import POST, TABLE, landed, table_name, times, write_archive
-from ol_orchestrate.failures import PERMANENT_FAILURE
-from ol_orchestrate.landing.records import ROW_COUNT, SOURCE_DATE
 from ol_orchestrate.lib.stores import SourceInfo, open_store
 
 if TYPE_CHECKING:
@@ -110,8 +108,8 @@ def test_what_landed_is_recorded_with_all_that_one_asks(location: Location) -> N
     assert found["size"] == len(landed(location.lake)[key])
     assert recorded.tags is not None
     assert recorded.tags["dagster/data_version"] == Path(key).stem
-    assert recorded.tags[SOURCE_DATE] == "2024-01-31"
-    assert recorded.tags[ROW_COUNT] == "2"
+    assert recorded.tags["edxorg/archive_date"] == "2024-01-31"
+    assert recorded.tags["edxorg/row_count"] == "2"
     assert set(location.instance.get_dynamic_partitions("course_and_source")) == {f"{COURSE}|prod", f"{COURSE}|edge"}
     recorded_versions = location.everything_recorded()
     assert ("edxorg/raw_data/db_table/not_in_the_dictionary", f"{COURSE}|edge") in recorded_versions
@@ -163,7 +161,7 @@ def test_versions_over_the_weeks(location: Location) -> None:
         write_archive(location.archives / f"mitx-{day}.tar.gz", {table_name(): content})
         assert location.run(f"mitx-{day}.tar.gz").success
     recorded = location.recorded()
-    days = [each.tags[SOURCE_DATE] for each in recorded if each.tags]
+    days = [each.tags["edxorg/archive_date"] for each in recorded if each.tags]
     assert days == ["2024-01-15", "2024-01-08", "2024-01-01"]
     newest = max(times(location.lake).items(), key=lambda item: item[1])[0]
     assert recorded[0].tags
@@ -187,7 +185,7 @@ def test_a_broken_member_fails_alone_and_the_run_names_it(location: Location) ->
     assert len(location.everything_recorded()) == 5
     run = location.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert run.tags[PERMANENT_FAILURE] == "true"
+    assert run.tags["edxorg/permanent_failure"] == "true"
     assert metadata_of(result)["failed"] == 1
 
 
@@ -267,7 +265,7 @@ def test_of_two_archives_at_once_the_newer_one_is_current(location: Location, mo
     assert (found["delivered"], found["superseded"]) == (1, 1)
     (recorded,) = location.recorded()
     assert recorded.tags is not None
-    assert recorded.tags[SOURCE_DATE] == "2024-01-10"
+    assert recorded.tags["edxorg/archive_date"] == "2024-01-10"
     of_place = {key: when for key, when in times(location.lake).items() if "/auth_user/" in key}
     assert recorded.tags["dagster/data_version"] in max(of_place, key=of_place.__getitem__)
     assert [key for key in landed(location.lake) if "/unfinished/" in key] == []

@@ -15,7 +15,7 @@ from edxorg.lib.catalogue import COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_C
 from edxorg.lib.settings import Settings
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.archives import landed, times
-from ol_orchestrate.failures import PERMANENT_FAILURE, FailureRetries
+from ol_orchestrate.failures import FailureRetries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +199,7 @@ def test_a_listing_that_lacks_a_record_replaces_nothing(location: Location, cata
     assert attempts == ["edxorg_mitx_course_metadata"] * 2
     run = location.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert PERMANENT_FAILURE not in run.tags
+    assert "edxorg/permanent_failure" not in run.tags
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_if_one_listing_fails_the_other_lands(
     assert not any(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events)
     run = location.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert run.tags[PERMANENT_FAILURE] == "true"
+    assert run.tags["edxorg/permanent_failure"] == "true"
 
 
 def test_the_number_of_the_catalogue_is_a_setting(location: Location) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
 from edxorg.lib.settings import Settings
 from edxorg_tests.course_files import (
     PARTITION,
@@ -25,7 +26,6 @@ from edxorg_tests.course_files import (
 )
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.failed_partitions import CHECK, failed_partitions
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 from ol_orchestrate.lib.openedx import JsonLines
 
 if TYPE_CHECKING:

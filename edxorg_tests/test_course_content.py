@@ -15,6 +15,7 @@ import pytest
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
@@ -31,8 +32,6 @@ from edxorg_tests.course_files import (
     structure,
     why_failed,
 )
-from ol_orchestrate.failures import PERMANENT_FAILURE
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ def assert_permanent(lake: Lake, result: dg.ExecuteInProcessResult) -> None:
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
     run = lake.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert run.tags[PERMANENT_FAILURE] == "true"
+    assert run.tags["edxorg/permanent_failure"] == "true"
     assert run.tags["dagster/retry_on_asset_or_op_failure"] == "false"
 
 

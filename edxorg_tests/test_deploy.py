@@ -35,7 +35,6 @@ from sqlalchemy import make_url
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
-from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -295,7 +294,7 @@ def test_a_server_that_is_stopped_fails_its_runs_and_leaves_nothing(
 
     assert run is not None
     assert run.status is dg.DagsterRunStatus.FAILURE
-    assert PERMANENT_FAILURE not in run.tags
+    assert "edxorg/permanent_failure" not in run.tags
     assert [path for path in (tmp_path / "temporary").rglob("*") if path.is_file()] == []
 
 

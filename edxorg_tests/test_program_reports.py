@@ -23,7 +23,6 @@ from edxorg.lib import program_reports
 from edxorg.lib.program_reports import Needed, batches, needs_copy
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import LazyS3Resource, run_config_for
-from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib import retrying
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, open_store
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -260,7 +259,7 @@ def test_a_report_that_vanished_fails_alone_for_good(two: Two) -> None:
         result = two.run(f"{PREFIX}/gone.csv", f"{PREFIX}/there.csv", instance=instance)
         run = instance.get_run_by_id(result.run_id)
         assert run is not None
-        assert run.tags[PERMANENT_FAILURE] == "true"
+        assert run.tags["edxorg/permanent_failure"] == "true"
     assert not result.success
     assert "1 of 2 reports failed; the others were delivered" in reason(result)
     assert "gone.csv: there is no such object" in reason(result)

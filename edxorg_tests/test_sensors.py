@@ -24,7 +24,6 @@ from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import requested_keys, run_config_for
 from edxorg.sensors import run_decision
 from edxorg.sensors.run_decision import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
-from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 
 if TYPE_CHECKING:
@@ -266,7 +265,7 @@ class TestFilesThatFailed:
     def test_a_permanent_failure_waits_for_a_change(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")
         daemon.tick()
-        daemon.end(FAILED, **{PERMANENT_FAILURE: "true"})
+        daemon.end(FAILED, **{"edxorg/permanent_failure": "true"})
         assert daemon.tick() == []
         assert "1 failed permanently" in str(daemon.evaluate(ARCHIVES).skip_message)
         daemon.source.write(archive(1), b"22")

@@ -17,7 +17,6 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from edxorg_tests.test_tracking_log_job import ASSET, EVENTS, LOG, OTHER_LOGS, TRUNCATED, Location
-from ol_orchestrate.failures import PERMANENT_FAILURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +159,7 @@ class TestOfTheAsset:
         )
         assert [len(location.versions(day)) for day in days] == [0, 1, 1]
         (failed,) = (run for run in location.instance.get_runs() if not run.is_success)
-        assert failed.tags[PERMANENT_FAILURE] == "true"
+        assert failed.tags["edxorg/permanent_failure"] == "true"
 
 
 class TestOfTheJob:

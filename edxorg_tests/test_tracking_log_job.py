@@ -26,7 +26,6 @@ from edxorg.lib.progress import Progress, RunObserver, observed_by
 from edxorg.lib.settings import Settings
 from edxorg.samples.tracking_log import write_sample_log
 from edxorg_tests.archives import landed, times
-from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.lib.stores import VerifiedReader, open_store
 from ol_orchestrate.lib.stores.checksums import ExpectedChecksum
 from ol_orchestrate.lib.stores.folder import FolderStore
@@ -117,7 +116,7 @@ def reason(result: dg.ExecuteInProcessResult) -> str:
 
 def failed_for_good(location: Location, result: dg.ExecuteInProcessResult) -> bool:
     run = location.instance.get_run_by_id(result.run_id)
-    return run is not None and run.tags.get(PERMANENT_FAILURE) == "true"
+    return run is not None and run.tags.get("edxorg/permanent_failure") == "true"
 
 
 class TestWhatLands:

@@ -6,15 +6,16 @@ from typing import BinaryIO
 
 import dagster as dg
 
+from edxorg.lib.object_keys import COURSE_KEYS, COURSE_STRUCTURE
+from edxorg.location import EDXORG
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.course_outputs import CourseOutputs, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, structure_output_key
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
 from ol_orchestrate.lib.openedx.dictionary import STRUCTURE_OUTPUTS
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
 from ol_orchestrate.lib.stores import VerifiedReader
-from ol_orchestrate.location_names import EDXORG, LocationNames
+from ol_orchestrate.location_names import LocationNames
 
 
 def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
@@ -31,7 +32,7 @@ def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefiniti
     def flatten_edxorg_course_structure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         """The structure of a course as rows."""
         with (
-            as_dagster_failure(context.op_execution_context),
+            as_dagster_failure(context.op_execution_context, location.permanent_failure),
             CourseOutputs(context, COURSE_STRUCTURE, location) as outputs,
         ):
             with outputs.open() as (blocks, name):
@@ -39,7 +40,7 @@ def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefiniti
             outputs.report(structure.problems, structure.missing)
             course = outputs.course
             for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
-                outputs.land_rows(rows, structure_output_key)
+                outputs.land_rows(rows, COURSE_KEYS.structure_output)
             yield from outputs.new()
 
     return flatten_edxorg_course_structure

@@ -20,15 +20,16 @@ from edxorg.lib.catalogue import (
     courses_of,
 )
 from edxorg.lib.dictionary import DICTIONARY
-from edxorg.lib.object_keys import api_data_asset, api_data_key
+from edxorg.lib.object_keys import SOURCE, api_data_asset, api_data_key
 from edxorg.lib.settings import Settings
+from edxorg.location import location_names
 from ol_orchestrate.described import column_schema, described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing_zone import LandingZone
 from ol_orchestrate.lib.stores import ObjectStore
 from ol_orchestrate.lib.versions import VersionedObjects
-from ol_orchestrate.location_names import EDXORG, LocationNames
+from ol_orchestrate.location_names import LocationNames
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
 ROWS = {
@@ -42,11 +43,11 @@ ROWS = {
 
 def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Programs, and the courses of the settings' catalogue, if they name one."""
-    location = LocationNames(settings.name)
+    location = location_names(settings.name)
     programs = _assets_of(location.of("edxorg_program_metadata"), PROGRAMS, location)
     if settings.catalogue_number is None:
         return [programs]
-    name = "edxorg_mitx_course_metadata" if location == EDXORG else location.of("edxorg_course_metadata")
+    name = "edxorg_mitx_course_metadata" if settings.name == SOURCE else location.of("edxorg_course_metadata")
     return [programs, _assets_of(name, courses_of(settings.catalogue_number), location)]
 
 
@@ -62,7 +63,7 @@ def _assets_of(name: str, listing: ApiListing[Any], location: LocationNames) -> 
         edxorg_api: OpenEdxApiClientFactory,
         s3file_io_manager: dg.ResourceParam[LandingZone],
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with as_dagster_failure(context.op_execution_context):
+        with as_dagster_failure(context.op_execution_context, location.permanent_failure):
             pages = edxorg_api.client.pages(listing.path, listing.page)
             with collect(listing, pages, retrieved_at=_start_of_run(context)) as collected:
                 yield from _land(context, s3file_io_manager.store(), collected, location)
@@ -103,9 +104,10 @@ def _land(
                 content=output.content.reader(),
                 row_count=output.row_count,
                 schema=column_schema(DICTIONARY[api_data_asset(name)]),
-                metadata={**rows, "repeated": output.repeated, "source": "edxorg"},
+                metadata={**rows, "repeated": output.repeated, "source": location.source},
             ),
             to=VersionedObjects(landing_zone, partial(api_data_key, name)),
+            tags=location.tags,
         )
         context.log.info("%s: %d rows, %s", name, output.row_count, "new" if result else "as before")
         if result:

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
-from edxorg.lib.object_keys import FORUM, FORUM_POSTS, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, FORUM, FORUM_POSTS, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.location import EDXORG, location_names
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.landing_zone import LANDING_ZONE
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
-from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edxorg.lib.settings import Settings
     from ol_orchestrate.lib.dictionary import Output
+    from ol_orchestrate.location_names import LocationNames
 
 _SUBJECT = "archive"
 
 
 def raw_data_archives(settings: Settings) -> SourceFiles:
     """The archives of course exports."""
-    location = LocationNames(settings.name)
+    location = location_names(settings.name)
     return SourceFiles(
         location=location,
         name=RAW_DATA_ARCHIVE,
@@ -41,7 +41,7 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
 
 def raw_tracking_logs(settings: Settings) -> SourceFiles:
     """The tracking logs."""
-    location = LocationNames(settings.name)
+    location = location_names(settings.name)
     return SourceFiles(
         location=location,
         name=RAW_TRACKING_LOGS,

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from edxorg.lib.dictionary import TRACKING_LOG
-from edxorg.lib.object_keys import TRACKING_LOGS, normalized_log_key
+from edxorg.lib.object_keys import SOURCE, TRACKING_LOGS, normalized_log_key
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
@@ -49,7 +49,7 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
         retry_policy=RETRIES,
     )
     def normalize_edxorg_tracking_log(context: dg.AssetExecutionContext) -> LogEvents:
-        with as_dagster_failure(context.op_execution_context):
+        with as_dagster_failure(context.op_execution_context, logs.location.permanent_failure):
             yield from _normalize_days(context, logs, settings)
 
     return normalize_edxorg_tracking_log.map_asset_specs(lambda spec: described(spec, TRACKING_LOG))
@@ -125,6 +125,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
                 context.asset_key,
                 _made(log, day, raw.name, source.info, rejects, store.upload_check),
                 to=SingleObject(store, normalized_log_key(raw.name)),
+                tags=raw.files.location.tags,
                 partition=raw.name,
             )
     context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
@@ -149,7 +150,7 @@ def _made(
         raise ValueError(f"{name} has no output")
     report = log.report
     metadata: dict[str, Any] = {
-        "source": "edxorg",
+        "source": SOURCE,
         "archive": name,
         "archive_version": source.version,
         "checked_by": source.checked_by,

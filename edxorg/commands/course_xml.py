@@ -13,10 +13,10 @@ from rich.table import Column, Table
 
 from edxorg.commands import console, homes, runs
 from edxorg.lib.members import EDX_NAMING, CourseName, MemberKind, identify
+from edxorg.lib.object_keys import COURSE_KEYS, COURSE_XML
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO
 from ol_orchestrate.lib.archives import gunzip
-from ol_orchestrate.lib.course_content_keys import COURSE_XML
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, read_course
@@ -169,11 +169,11 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     del export  # the run reads the course again, and two of them may be more than the memory holds
 
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
+    from edxorg.location import location_names  # noqa: PLC0415
     from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS  # noqa: PLC0415
-    from ol_orchestrate.location_names import LocationNames  # noqa: PLC0415
 
-    location = LocationNames(settings.name)
-    keys = [location.key(output.asset) for output in EXPORT_OUTPUTS]
+    location = location_names(settings.name)
+    keys = [location.key(COURSE_KEYS.output(output.name)) for output in EXPORT_OUTPUTS]
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     outputs = job.get_subset(asset_selection=set(keys))
     with homes.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
@@ -196,15 +196,15 @@ def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, parti
     """Record the export at its URL as the course's XML, unless it was recorded last."""
     import dagster as dg  # noqa: PLC0415
 
+    from edxorg.location import location_names  # noqa: PLC0415
     from ol_orchestrate.io_managers.filepath import recorded_path  # noqa: PLC0415
     from ol_orchestrate.landing.batch import add_partitions  # noqa: PLC0415
-    from ol_orchestrate.landing.records import latest_recorded, tags_of  # noqa: PLC0415
-    from ol_orchestrate.location_names import LocationNames  # noqa: PLC0415
+    from ol_orchestrate.landing.records import latest_recorded  # noqa: PLC0415
 
-    location, landing_zone = LocationNames(settings.name), settings.landing_zone_url
+    location, landing_zone = location_names(settings.name), settings.landing_zone_url
     asset = location.key(COURSE_XML)
     add_partitions(instance, location.courses, [partition])
-    known = latest_recorded(instance, asset, landing_zone, [partition]).get(partition)
+    known = latest_recorded(instance, asset, landing_zone, location.tags, [partition]).get(partition)
     same_version = known is not None and known.version == sha256
     if same_version and recorded_path(instance, asset, partition) == info.url:
         return
@@ -213,7 +213,7 @@ def _register(instance: dg.DagsterInstance, info: SourceInfo, sha256: str, parti
             asset,
             partition=partition,
             metadata={"path": info.url, "size": info.size, "source": "edxorg ingest course-xml"},
-            tags=tags_of(sha256, landing_zone),
+            tags=location.tags.of(sha256, landing_zone),
         )
     )
 

@@ -16,6 +16,7 @@ from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.lib.settings.reference import yaml_example, yaml_schema
+from edxorg.location import location_names
 from edxorg.ops.checks import raw_archive_checks, raw_log_checks
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
 from edxorg.sensors.object_storage import source_files_sensor
@@ -25,7 +26,6 @@ from ol_orchestrate.failed_partitions import failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
 from ol_orchestrate.lib.openedx import RatioLimit
-from ol_orchestrate.location_names import LocationNames
 from ol_orchestrate.resources.gcp_gcs import GCSConnection
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -92,13 +92,13 @@ class EdxorgLocation(dg.Component):
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The location for these settings. Connects to nothing and reads no secret."""
-    location = LocationNames(settings.name)
+    location = location_names(settings.name)
     archives = raw_data_archives(settings)
     logs = raw_tracking_logs(settings)
     normalized_log = normalize_edxorg_tracking_log(logs, settings)
     catalogue = catalogue_assets(settings)
     structure_rows = course_structure_rows(location)
-    course_run = courserun_metadata(RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO), location)
+    course_run = courserun_metadata(location, RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO))
     archive_job = retrieve_edxorg_raw_data(archives, settings)
     # Defined here, since Dagster has no public name for the type of such jobs.
     logs_job = dg.define_asset_job(
@@ -168,11 +168,13 @@ def _resources(settings: Settings) -> dict[str, object]:
         jwt_path=settings.vault.jwt_path,
     )
     google_secret = settings.google_secret_path
+    permanent_failure = location_names(settings.name).permanent_failure
     gcs = GCSConnection(vault=vault, secret_path=google_secret)
     landing_zone = FileObjectIOManager(
         url=settings.landing_zone_url,
         vault=vault if google_secret else None,
         vault_gcs_token_path=google_secret,
+        permanent_failure_tag=permanent_failure,
     )
     return {
         "io_manager": landing_zone,
@@ -181,6 +183,7 @@ def _resources(settings: Settings) -> dict[str, object]:
             url=settings.archive_url or None,
             aws_profile=settings.archive_profile,
             unsigned=settings.archive_is_public,
+            permanent_failure_tag=permanent_failure,
             gcs=gcs,
         ),
         "gcp_gcs": gcs,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.location import location_names
 from edxorg.ops.program_reports import copy_op
-from ol_orchestrate.location_names import LocationNames
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -18,7 +18,7 @@ def sync_edxorg_program_reports(settings: Settings) -> dg.JobDefinition:
     copy_program_reports = copy_op(settings)
 
     @dg.job(
-        name=LocationNames(settings.name).of("sync_edxorg_program_reports"),
+        name=location_names(settings.name).of("sync_edxorg_program_reports"),
         description=sync_edxorg_program_reports.__doc__,
     )
     def job() -> None:

@@ -8,11 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edxorg.lib.members import MemberKind
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML, processed_data_asset
+from ol_orchestrate.lib.course_content_keys import CourseKeys
 
 if TYPE_CHECKING:
     from edxorg.lib.members import Member
     from ol_orchestrate.lib.course_partition import CoursePartition
+
+SOURCE = "edxorg"
+"""The first part of all asset names, object keys and tags, whatever a location is called."""
+
+COURSE_KEYS = CourseKeys(SOURCE)
+COURSE_STRUCTURE = COURSE_KEYS.course_structure
+COURSE_XML = COURSE_KEYS.course_xml
 
 RAW_DATA_ARCHIVE = "edxorg/raw_data_archive"
 RAW_TRACKING_LOGS = "edxorg/raw_tracking_logs"
@@ -25,7 +32,7 @@ _REJECTED_LINES = "edxorg/rejects/tracking_logs"
 
 _TABLES = "edxorg/raw_data/db_table/"
 FORUM = "edxorg/raw_data/forum_mongo"
-FORUM_POSTS = processed_data_asset("forum_posts")
+FORUM_POSTS = COURSE_KEYS.output("forum_posts")
 EMAIL_OPT_IN = "edxorg/raw_data/email_opt_in"
 
 _EXTENSIONS = {

@@ -24,7 +24,7 @@ from edxorg.ops.run_records import RunRecords
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.batch import add_partitions, record
-from ol_orchestrate.landing.records import metadata_of, tags_of
+from ol_orchestrate.landing.records import metadata_of
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -61,7 +61,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
         context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
         """Deliver an archive's members to the landing zone, and record new versions."""
-        with as_dagster_failure(context):
+        with as_dagster_failure(context, location.permanent_failure):
             if not isinstance(archive, StorePath):
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
@@ -160,7 +160,7 @@ class _Description:
                 key,
                 result.size,
                 row_count=result.stats.rows,
-                source="edxorg",
+                source=self._location.source,
                 source_system=course.site.value if course else None,
                 course_id=course.course_id if course else None,
                 organization=member.organization,
@@ -171,7 +171,7 @@ class _Description:
                 rejects=join_url(self._landing_zone, rejects) if rejects else None,
                 **result.facts,
             ),
-            tags=tags_of(
+            tags=self._location.tags.of(
                 result.version,
                 self._landing_zone,
                 source_date=self._options.archive_date,

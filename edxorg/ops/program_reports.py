@@ -8,6 +8,7 @@ from pydantic import Field
 
 from edxorg.lib.program_reports import Comparison, Reports, batches, copy
 from edxorg.lib.settings import Settings
+from edxorg.location import location_names
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.shortening import first_and_more
@@ -99,7 +100,7 @@ def copy_op(settings: Settings) -> dg.OpDefinition:
         results_dir: SimpleResultsDir,
     ) -> dg.Output[None]:
         """Copy reports, one after the other, each checked by both stores; fail at the end if any was not copied."""
-        with as_dagster_failure(context):
+        with as_dagster_failure(context, location_names(settings.name).permanent_failure):
             reports = reports_of(settings, s3_download, s3_upload)
             if swept := reports.destination.abort_old_uploads():
                 context.log.info("%s", swept)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edxorg.lib.object_keys import is_raw_data_asset
+from edxorg.location import EDXORG
 from ol_orchestrate.landing.records import latest_recorded
-from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from ol_orchestrate.lib.versions import Recorded
+    from ol_orchestrate.location_names import LocationNames
 
 
 class RunRecords:
@@ -38,7 +39,7 @@ class RunRecords:
     def latest(self, asset: str) -> Mapping[str, Recorded]:
         """Return the latest recorded version of each partition of an asset."""
         self._seen[asset], _ = self._last(asset)
-        return latest_recorded(self._instance, self._location.key(asset), self._landing_zone)
+        return latest_recorded(self._instance, self._location.key(asset), self._landing_zone, self._location.tags)
 
     def changed(self, asset: str) -> bool:
         """Return True if another run has recorded anything for an asset since the last call of `latest` for it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.lib.object_keys import SOURCE
 from edxorg.lib.settings.file_names import AmbiguousNameError, FileNames
 from edxorg.sensors.run_decision import (
     NEEDS_A_RUN,
@@ -22,7 +23,7 @@ from edxorg.sensors.run_decision import (
     decide_run,
     is_under_way,
 )
-from ol_orchestrate.failures import PERMANENT_FAILURE, errors_without_secrets
+from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from edxorg.source_files import SourceFiles
     from ol_orchestrate.lib.stores import StoredObject
 
-ATTEMPT = "edxorg/attempt"
+ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
 
 PARTITION = "dagster/partition"
@@ -208,7 +209,10 @@ class _Tick:
             and not is_under_way(run.status, run.start_time)
         ]
         tags = _tags_of_runs(self.instance, unsuccessful)
-        return {name: _latest_run(run.run_id, run.status, tags.get(run.run_id)) for name, run in latest.items()}
+        permanent = self.files.location.permanent_failure
+        return {
+            name: _latest_run(run.run_id, run.status, tags.get(run.run_id), permanent) for name, run in latest.items()
+        }
 
     def _summary(self, needs: Mapping[str, RunDecision], requested: int) -> str:
         listing = self.listing
@@ -227,11 +231,11 @@ class _Tick:
         return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
 
 
-def _latest_run(run_id: str, status: dg.DagsterRunStatus, tags: Mapping[str, str] | None) -> LatestRun:
-    return LatestRun(run_id, _outcome(status, tags), int((tags or {}).get(ATTEMPT, "1")))
+def _latest_run(run_id: str, status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, permanent: str) -> LatestRun:
+    return LatestRun(run_id, _outcome(status, tags, permanent), int((tags or {}).get(ATTEMPT, "1")))
 
 
-def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None) -> RunOutcome:
+def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, permanent: str) -> RunOutcome:
     match status:
         case dg.DagsterRunStatus.SUCCESS:
             return RunOutcome.SUCCEEDED
@@ -240,7 +244,7 @@ def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None) -> Run
         case _ if tags is None:
             return RunOutcome.UNDER_WAY
         case _:
-            return RunOutcome.FAILED_PERMANENTLY if PERMANENT_FAILURE in tags else RunOutcome.FAILED
+            return RunOutcome.FAILED_PERMANENTLY if permanent in tags else RunOutcome.FAILED
 
 
 def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str, Mapping[str, str]]:

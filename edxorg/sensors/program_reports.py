@@ -9,11 +9,11 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource  # noqa: TC002 - Dagster reads the annotation
 
 from edxorg.lib.program_reports import batches
+from edxorg.location import location_names
 from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
 from edxorg.sensors.run_decision import RUNS_A_TICK, UNFINISHED, is_under_way
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
-from ol_orchestrate.location_names import LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
     """Make a sensor that compares source and destination once a day, and requests copies of reports that need one."""
 
     @dg.sensor(
-        name=LocationNames(settings.name).of("edxorg_program_reports_sensor"),
+        name=location_names(settings.name).of("edxorg_program_reports_sensor"),
         job_name=job.name,  # by name: given the job itself, Dagster 1.13 copies the sensor and warns of its own doing
         minimum_interval_seconds=24 * 60 * 60,
         default_status=dg.DefaultSensorStatus.STOPPED,

@@ -14,7 +14,7 @@ from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES, TRACKING_LOG,
 from edxorg.lib.dictionary.tables import ADDED_COLUMNS
 from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import MemberKind
-from edxorg.lib.object_keys import raw_data_asset
+from edxorg.lib.object_keys import COURSE_KEYS, raw_data_asset
 from edxorg.lib.tables.model import COLUMNS_ADDED
 from edxorg.samples import tables
 from edxorg.samples.archive import write_sample_archive
@@ -22,7 +22,6 @@ from edxorg.samples.courses import Site
 from edxorg.samples.tracking_log import TrackingLog, write_log
 from edxorg.samples.university import University
 from edxorg_tests.samples.plain_readers import PlainArchive, read_archive, read_log
-from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.openedx import (
     StaticAssets,
     course_outputs,
@@ -129,17 +128,17 @@ def test_course_outputs_have_the_columns_and_types_that_are_described(archive: P
             files.write_archive(io.BytesIO())
             rows["course_static_assets_manifest"] = lines(manifest_line(files.manifest()))
         for name, of_output in rows.items():
-            columns = DICTIONARY[processed_data_asset(name)].columns
+            columns = DICTIONARY[COURSE_KEYS.output(name)].columns
             for row in of_output:
                 assert set(row) == {column.name for column in columns}, name
                 assert [column for column in columns if not fits(column, row[column.name])] == [], name
                 seen.add(name)
-    described = {output.name for asset, output in DICTIONARY.items() if asset.startswith(processed_data_asset(""))}
+    described = {output.name for asset, output in DICTIONARY.items() if asset.startswith(COURSE_KEYS.output(""))}
     assert described - seen == {"course_static_assets", "forum_posts"}
 
 
 def test_posts_have_the_types_that_are_described(archive: PlainArchive) -> None:
-    columns = DICTIONARY[processed_data_asset("forum_posts")].columns
+    columns = DICTIONARY[COURSE_KEYS.output("forum_posts")].columns
     rows = 0
     for course in archive.courses.values():
         posts = PostsWriter()

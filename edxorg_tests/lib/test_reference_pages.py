@@ -10,8 +10,7 @@ import pytest
 from edxorg.commands import ingest, sample
 from edxorg.commands.main import COMMANDS
 from edxorg.lib import object_keys
-from edxorg.lib.object_keys import EMAIL_OPT_IN, FORUM, FORUM_POSTS
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, EMAIL_OPT_IN, FORUM, FORUM_POSTS
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 

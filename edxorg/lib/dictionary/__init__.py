@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from edxorg.lib.dictionary.archive import ARCHIVE
@@ -14,7 +15,10 @@ from edxorg.lib.dictionary.assessments import ASSESSMENTS
 from edxorg.lib.dictionary.catalogue import CATALOGUE
 from edxorg.lib.dictionary.tables import TABLES
 from edxorg.lib.dictionary.tracking_log import TRACKING_LOG
-from ol_orchestrate.lib.openedx.dictionary import OUTPUTS as COURSE_CONTENT
+from edxorg.lib.object_keys import COURSE_KEYS
+from ol_orchestrate.lib.openedx.dictionary import OUTPUTS
+
+COURSE_CONTENT: Final = tuple(replace(output, asset=COURSE_KEYS.output(output.name)) for output in OUTPUTS)
 
 DICTIONARY: Final = {
     output.asset: output for output in (*TABLES, *ASSESSMENTS, *ARCHIVE, *COURSE_CONTENT, TRACKING_LOG, *CATALOGUE)

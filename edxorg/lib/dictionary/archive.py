@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edxorg.lib.object_keys import FORUM, FORUM_POSTS
-from ol_orchestrate.lib.course_content_keys import COURSE_STRUCTURE, COURSE_XML
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, FORUM, FORUM_POSTS
 from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
 
 _FORUM: Final = "edX Research Guide: Discussion Forums Data"

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-PERMANENT_FAILURE = "edxorg/permanent_failure"
-"""Tag of a run that failed for a reason that stays until an operator changes something; a retry cannot help."""
-
-
 class FailureRetries(dg.RetryPolicy):
     """Retries failures, but not a run that was told to stop.
 
@@ -56,11 +52,14 @@ class RunContext(Protocol):
 
 
 @contextmanager
-def as_dagster_failure(context: RunContext) -> Iterator[None]:
+def as_dagster_failure(context: RunContext, permanent_failure: str | None = None) -> Iterator[None]:
     """Re-raise expected errors as `dagster.Failure` without a traceback, and tag the run if a retry cannot help.
 
     Unexpected errors are not retried either. Dagster's retries of whole runs do not see the error, only the tag.
     Dagster stores the texts of failures and of their causes, so they are redacted here.
+
+    Args:
+        permanent_failure: The tag of a run that failed for a reason that stays until an operator changes something.
     """
     try:
         try:
@@ -78,9 +77,10 @@ def as_dagster_failure(context: RunContext) -> Iterator[None]:
             raise dg.Failure(description, allow_retries=False) from without_secrets(error)
     except dg.Failure as failure:
         if not failure.allow_retries:
-            context.instance.add_run_tags(
-                context.run_id, {PERMANENT_FAILURE: "true", "dagster/retry_on_asset_or_op_failure": "false"}
-            )
+            tags = {"dagster/retry_on_asset_or_op_failure": "false"}
+            if permanent_failure is not None:
+                tags[permanent_failure] = "true"
+            context.instance.add_run_tags(context.run_id, tags)
         raise
 
 

@@ -1,52 +1,61 @@
-"""How the definitions of a location are named, so that several locations fit into one Dagster instance."""
+"""Names of a location's definitions and records, so that several locations fit into one Dagster instance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import dagster as dg
+from typing import TYPE_CHECKING
 
 from ol_orchestrate.asset_keys import asset_key
-from ol_orchestrate.partitions.edxorg import course_and_source_partitions
+from ol_orchestrate.lib.course_content_keys import CourseKeys
+from ol_orchestrate.lib.record_tags import RecordTags
 
-SOURCE = "edxorg"
-"""What the names of assets begin with in pure code, and objects' keys in every landing zone."""
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 @dataclass(frozen=True, slots=True)
 class LocationNames:
-    """What takes the place of `edxorg` in a location's names.
+    """The names of a location that brings the data of a source; several locations can bring data of one source.
 
     Attributes:
-        location: Letters, digits and underscores.
+        location: The first part of asset keys and groups; letters, digits and underscores.
+        source: The first part of object keys and tags, and of asset names in code without Dagster. All locations of
+            the source have it, so that their landing zones and records look alike.
+        courses: The partitions of assets that belong to a course on a site.
     """
 
-    location: str = SOURCE
+    location: str
+    source: str
+    courses: dg.DynamicPartitionsDefinition
 
     def of(self, definition: str) -> str:
-        """The name of a job, sensor, op, pool or partition set."""
-        return definition.replace(SOURCE, self.location)
+        """Return the name of a job, sensor, op, pool or partition set, from its name with the source in it."""
+        return definition.replace(self.source, self.location)
 
     def group(self, subject: str) -> str:
-        """The group of all assets of one subject."""
+        """Return the group of all assets of one subject."""
         return f"{self.location}_{subject}"
 
     def key(self, asset: str) -> dg.AssetKey:
-        """The key of an asset, by its name in pure code."""
-        return asset_key(f"{self.location}{asset.removeprefix(SOURCE)}")
+        """Return the key of an asset, from its name in code without Dagster."""
+        return asset_key(f"{self.location}{asset.removeprefix(self.source)}")
 
     def asset(self, key: dg.AssetKey) -> str | None:
-        """The name in pure code of an asset; `None` for one of another location."""
+        """Return the name of an asset in code without Dagster; `None` for an asset of another location."""
         first, *rest = key.path
-        return "/".join([SOURCE, *rest]) if first == self.location else None
+        return "/".join([self.source, *rest]) if first == self.location else None
 
     @property
-    def courses(self) -> dg.DynamicPartitionsDefinition:
-        """The partitions of what belongs to a course on a site."""
-        shared = course_and_source_partitions
-        return (
-            shared if self.location == SOURCE else dg.DynamicPartitionsDefinition(name=f"{self.location}_{shared.name}")
-        )
+    def course_keys(self) -> CourseKeys:
+        """The asset names and object keys of what is made from courses."""
+        return CourseKeys(self.source)
 
+    @property
+    def tags(self) -> RecordTags:
+        """The tags of materializations."""
+        return RecordTags(self.source)
 
-EDXORG = LocationNames()
+    @property
+    def permanent_failure(self) -> str:
+        """The tag of a run that failed for a reason that stays until an operator changes something."""
+        return f"{self.source}/permanent_failure"

@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
+from ol_orchestrate.assets.openedx_course_archives import courserun_metadata, extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
-from ol_orchestrate.lib.course_content_keys import (
-    COURSE_XML,
-    course_output_key,
-    manifest_key,
-    processed_data_asset,
-    static_assets_key,
-    structure_output_key,
-)
+from ol_orchestrate.lib.course_content_keys import CourseKeys
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.location_names import LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +29,7 @@ if TYPE_CHECKING:
 
     from ol_orchestrate.testing.servers import S3Server
 
+KEYS = CourseKeys("edxorg")
 COURSE = CoursePartition("MITx-6.00x-2012_Fall", Site.EDGE)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -50,16 +45,22 @@ def export(*files: tuple[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def run(instance: dg.DagsterInstance, url: str, key: str) -> dg.ExecuteInProcessResult:
+def run(
+    instance: dg.DagsterInstance,
+    url: str,
+    key: str,
+    assets: dg.AssetsDefinition = extract_edxorg_courserun_metadata,
+) -> dg.ExecuteInProcessResult:
     """Record an object as the course's XML, and run the assets for it."""
-    instance.add_dynamic_partitions("course_and_source", [COURSE.key()])
+    courses = assets.partitions_def
+    assert isinstance(courses, dg.DynamicPartitionsDefinition)
+    instance.add_dynamic_partitions(str(courses.name), [COURSE.key()])
+    [upstream] = {dep.asset_key for spec in assets.specs for dep in spec.deps}
     instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            dg.AssetKey.from_user_string(COURSE_XML), partition=COURSE.key(), metadata={"path": f"{url}/{key}"}
-        )
+        dg.AssetMaterialization(upstream, partition=COURSE.key(), metadata={"path": f"{url}/{key}"})
     )
     return dg.materialize(
-        [extract_edxorg_courserun_metadata],
+        [assets],
         instance=instance,
         partition_key=COURSE.key(),
         resources={"s3file_io_manager": FileObjectIOManager(url=url)},
@@ -85,12 +86,12 @@ def test_the_outputs_of_a_course_land_on_s3(
     assert run(instance, url, "in.tar.gz").success
     keys = {each.key for each in store.list("edxorg/processed_data/")}
     assert len(keys) == len(EXPORT_OUTPUTS)
-    manifest = store.find(manifest_key("course_static_assets_manifest", COURSE), with_metadata=True)
+    manifest = store.find(KEYS.manifest("course_static_assets_manifest", COURSE), with_metadata=True)
     assert manifest is not None
     listing = f"{hashlib.sha256(b'a').hexdigest()}  handouts/a.txt\n"
     version = hashlib.sha256(listing.encode()).hexdigest()
     assert manifest.metadata["version"] == version
-    assert static_assets_key("course_static_assets", COURSE, version) in keys
+    assert KEYS.static_assets("course_static_assets", COURSE, version) in keys
     again = run(instance, url, "in.tar.gz")
     assert again.success
     assert not again.get_asset_materialization_events()
@@ -109,6 +110,33 @@ def test_a_course_without_rows_has_empty_outputs(instance: dg.DagsterInstance, t
     path = str(found["course_video"]["path"].value).removeprefix("file://")
     with open(path, "rb") as file:  # noqa: PTH123 - as it is recorded
         assert file.read() == b""
+
+
+def test_the_assets_of_another_source_have_none_of_edx_orgs_names(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    courses = dg.DynamicPartitionsDefinition(name="school_courses")
+    assets = courserun_metadata(LocationNames(location="campus", source="school", courses=courses))
+    (tmp_path / "in.tar.gz").write_bytes(export(("handouts/a.txt", b"a")))
+    result = run(instance, f"file://{tmp_path}", "in.tar.gz", assets)
+    assert result.success
+    assert assets.op.name == "extract_campus_courserun_metadata"
+    assert {(spec.key.path[0], spec.group_name) for spec in assets.specs} == {("campus", "campus_course_content")}
+    recorded = [event.materialization for event in result.get_asset_materialization_events()]
+    assert len(recorded) == len(EXPORT_OUTPUTS)
+    assert {each.metadata["source"].value for each in recorded} == {"school"}
+    assert all(str(each.metadata["object_key"].value).startswith("school/processed_data/") for each in recorded)
+    assert {name.partition("/")[0] for each in recorded for name in each.tags or {}} == {"dagster", "school"}
+    assert "edxorg" not in repr(recorded)
+    assert not run(instance, f"file://{tmp_path}", "in.tar.gz", assets).get_asset_materialization_events()
+
+
+def test_a_failure_that_stays_is_tagged_with_the_source_of_the_location(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    courses = dg.DynamicPartitionsDefinition(name="school_courses")
+    assets = courserun_metadata(LocationNames(location="campus", source="school", courses=courses))
+    failed = instance.get_run_by_id(run(instance, f"file://{tmp_path}", "gone", assets).run_id)
+    assert failed is not None
+    assert failed.tags["school/permanent_failure"] == "true"
 
 
 MEASURED = """
@@ -162,16 +190,16 @@ def write_course_with_static_file(out: Path, block: bytes, *, megabytes: int) ->
 
 
 def test_the_keys_of_course_outputs_are_those_of_the_contract() -> None:
-    assert processed_data_asset("x") == "edxorg/processed_data/x"
-    assert structure_output_key("x", COURSE, "1") == "edxorg/processed_data/x/MITx-6.00x-2012_Fall|edge/1.json"
-    assert course_output_key("x", COURSE, "1") == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/1.json"
-    assert static_assets_key("x", COURSE, "1") == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/1.tar.gz"
-    assert manifest_key("x", COURSE) == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/manifest.json"
+    assert KEYS.output("x") == "edxorg/processed_data/x"
+    assert KEYS.structure_output("x", COURSE, "1") == "edxorg/processed_data/x/MITx-6.00x-2012_Fall|edge/1.json"
+    assert KEYS.export_output("x", COURSE, "1") == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/1.json"
+    assert KEYS.static_assets("x", COURSE, "1") == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/1.tar.gz"
+    assert KEYS.manifest("x", COURSE) == "edxorg/processed_data/x/edge/MITx-6.00x-2012_Fall/manifest.json"
 
 
 def test_a_name_with_a_slash_makes_no_key() -> None:
     forged = CoursePartition("../prod/MITx-6.00x-2012_Fall", Site.EDGE)
     with pytest.raises(BadInputError, match="without slashes"):
-        manifest_key("x", forged)
+        KEYS.manifest("x", forged)
     with pytest.raises(BadInputError, match="without slashes"):
-        structure_output_key("x", forged, "1")
+        KEYS.structure_output("x", forged, "1")

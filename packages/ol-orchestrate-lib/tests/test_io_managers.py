@@ -10,7 +10,6 @@ import dagster as dg
 import pytest
 from upath import UPath
 
-from ol_orchestrate.failures import PERMANENT_FAILURE
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager, S3FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
 from ol_orchestrate.lib.errors import BadInputError
@@ -27,20 +26,22 @@ if TYPE_CHECKING:
 LARGE = 20 << 20
 """More than one part of an upload."""
 
+TAG = "school/permanent_failure"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def s3_manager(url: str) -> dg.ConfigurableIOManager:
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    return S3FileObjectIOManager(bucket=bucket, path_prefix=prefix)
+    return S3FileObjectIOManager(bucket=bucket, path_prefix=prefix, permanent_failure_tag=TAG)
 
 
 def gcs_manager(url: str) -> dg.ConfigurableIOManager:
-    return GCSFileIOManager(url=url, gcs=GCSConnection(vault=Vault(), secret_path="unused"))  # noqa: S106
+    gcs = GCSConnection(vault=Vault(), secret_path="unused")  # noqa: S106
+    return GCSFileIOManager(url=url, gcs=gcs, permanent_failure_tag=TAG)
 
 
 def file_manager(url: str) -> dg.ConfigurableIOManager:
-    return FileObjectIOManager(url=url)
+    return FileObjectIOManager(url=url, permanent_failure_tag=TAG)
 
 
 class Lake:
@@ -193,7 +194,7 @@ def test_a_recorded_path_without_an_object_is_named_and_not_retried(
     assert "2024-01-31" in (failure.description or "")
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert run.tags[PERMANENT_FAILURE] == "true"
+    assert run.tags[TAG] == "true"
 
 
 def test_an_io_manager_without_a_url_reads_recorded_objects_and_writes_none(

@@ -14,11 +14,12 @@ import pytest
 
 from ol_orchestrate.described import COLUMN_SCHEMA
 from ol_orchestrate.landing.land import Artifact, land
-from ol_orchestrate.landing.records import COLUMNS, LANDING_ZONE, ROW_COUNT, SOURCE_DATE
+from ol_orchestrate.lib.record_tags import RecordTags
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
 
 PARTITIONS = dg.StaticPartitionsDefinition(["first", "second"])
+TAGS = RecordTags("school")
 SCHEMA = dg.TableSchema([dg.TableColumn("letter", "string", "A letter.")])
 EARLY, LATE = date(2024, 1, 1), date(2024, 1, 8)
 
@@ -49,7 +50,12 @@ class Landing:
         @dg.asset(key=self.key, output_required=False, partitions_def=partitions)
         def made(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
             result = land(
-                context.instance, self.key, Artifact(**self.made), to=self.versions(), partition=self.partition
+                context.instance,
+                self.key,
+                Artifact(**self.made),
+                to=self.versions(),
+                tags=TAGS,
+                partition=self.partition,
             )
             if self.dies:
                 raise RuntimeError("between writing and recording")
@@ -139,15 +145,15 @@ def test_a_new_version_is_written_and_recorded(landing: Landing) -> None:
     tags = recorded.tags or {}
     assert tags["dagster/data_version"] == "one"
     assert tags["dagster/data_version_is_user_provided"] == "true"
-    assert (tags[SOURCE_DATE], tags[ROW_COUNT]) == ("2024-01-01", "3")
-    assert {COLUMNS, LANDING_ZONE} <= tags.keys()
+    assert (tags["school/archive_date"], tags["school/row_count"]) == ("2024-01-01", "3")
+    assert {"school/columns", "school/landing_zone"} <= tags.keys()
 
 
 def test_an_artifact_that_is_no_table_has_neither_rows_nor_columns(landing: Landing) -> None:
     landing.run("one")
     (recorded,) = landing.recorded()
     assert recorded.metadata.keys() == {"path", "object_key", "size"}
-    assert not {SOURCE_DATE, ROW_COUNT, COLUMNS} & (recorded.tags or {}).keys()
+    assert not {"school/archive_date", "school/row_count", "school/columns"} & (recorded.tags or {}).keys()
 
 
 @pytest.mark.parametrize("one_copy", [False, True], ids=["copies", "one copy"])

@@ -8,33 +8,32 @@ import dagster as dg
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.course_outputs import CourseOutputs, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
-from ol_orchestrate.lib.course_content_keys import COURSE_XML, course_output_key, manifest_key, static_assets_key
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
 from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
 from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
-from ol_orchestrate.location_names import EDXORG, LocationNames
+from ol_orchestrate.location_names import LocationNames
+from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 STATIC_ASSETS = "course_static_assets"
 MANIFEST = "course_static_assets_manifest"
 
 
-def courserun_metadata(
-    ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT, location: LocationNames = EDXORG
-) -> dg.AssetsDefinition:
+def courserun_metadata(location: LocationNames, ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.AssetsDefinition:
     """Define the assets, for exports that unpack within a limit."""
+    course_xml = location.course_keys.course_xml
 
     @dg.multi_asset(
-        name=location.of("extract_edxorg_courserun_metadata"),
-        specs=output_specs(EXPORT_OUTPUTS, made_of=COURSE_XML, automated="course_xml_blocks", location=location),
+        name=f"extract_{location.location}_courserun_metadata",
+        specs=output_specs(EXPORT_OUTPUTS, made_of=course_xml, automated="course_xml_blocks", location=location),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
-    def extract_edxorg_courserun_metadata(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def extract_courserun_metadata(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         """Extract metadata, videos, policies, signatories, blocks and static files of a course."""
         with (
-            as_dagster_failure(context.op_execution_context),
-            CourseOutputs(context, COURSE_XML, location) as outputs,
+            as_dagster_failure(context.op_execution_context, location.permanent_failure),
+            CourseOutputs(context, course_xml, location) as outputs,
             StaticAssets() as static_assets,
         ):
             with outputs.open() as (blocks, name):
@@ -49,20 +48,24 @@ def courserun_metadata(
             _land(outputs, course, static_assets)
             yield from outputs.new()
 
-    return extract_edxorg_courserun_metadata
+    return extract_courserun_metadata
 
 
-extract_edxorg_courserun_metadata = courserun_metadata()
+extract_edxorg_courserun_metadata = courserun_metadata(LocationNames("edxorg", "edxorg", course_and_source_partitions))
 
 
 def _land(outputs: CourseOutputs, course: Course, static_assets: StaticAssets) -> None:
     for rows in course_outputs(course, source_system=outputs.course.site).values():
-        outputs.land_rows(rows, course_output_key)
+        outputs.land_rows(rows, outputs.keys.export_output)
     version = static_assets.data_version
     bundle = outputs.spool()
     static_assets.write_archive(cast("BinaryIO", bundle))
-    bundles = VersionedObjects(outputs.store, lambda version: static_assets_key(STATIC_ASSETS, outputs.course, version))
+    bundles = VersionedObjects(
+        outputs.store, lambda version: outputs.keys.static_assets(STATIC_ASSETS, outputs.course, version)
+    )
     outputs.land(STATIC_ASSETS, version, bundle, to=bundles)
     manifest = outputs.spool()
     manifest.write(manifest_line(static_assets.manifest()))
-    outputs.land(MANIFEST, version, manifest, to=SingleObject(outputs.store, manifest_key(MANIFEST, outputs.course)))
+    outputs.land(
+        MANIFEST, version, manifest, to=SingleObject(outputs.store, outputs.keys.manifest(MANIFEST, outputs.course))
+    )

@@ -39,6 +39,9 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         description="Path in `vault` of a secret with the fields of a service account's key file. Neither is needed "
         "with GOOGLE_APPLICATION_CREDENTIALS, or if Google's clients find credentials by themselves",
     )
+    permanent_failure_tag: str | None = Field(
+        default=None, description="Tag of runs that fail for a reason that stays until an operator changes something"
+    )
     _store: ObjectStore | None = PrivateAttr(default=None)
     _service_account: ServiceAccount | None = PrivateAttr(default=None)
 
@@ -96,7 +99,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         """
         if obj is None:
             return
-        with as_dagster_failure(context.step_context):
+        with as_dagster_failure(context.step_context, self.permanent_failure_tag):
             local_path, key = _local_path_and_key(context, obj)
             store = self.store()
             key = self._key_below(store.url, key)
@@ -110,7 +113,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         Raises:
             dagster.Failure: None is recorded, or its object is gone; a retry cannot help.
         """
-        with as_dagster_failure(context.step_context):
+        with as_dagster_failure(context.step_context, self.permanent_failure_tag):
             if not context.has_asset_key:
                 return self._path(_path_of_output(context))
             partition = None

@@ -1,6 +1,6 @@
 """From an artifact to its object in the landing zone and its record in Dagster.
 
-- `land.py`: lands one artifact and describes its materialization; `lib/versions.py` decides.
+- `land.py`: lands one artifact and describes its materialization.
 - `records.py`: reads the tags of recorded versions.
 - `batch.py`: records many objects at once.
 - `course_outputs.py`: a run over one course, which lands all its outputs before the first is recorded.

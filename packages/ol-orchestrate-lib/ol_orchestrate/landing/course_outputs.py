@@ -17,13 +17,11 @@ from ol_orchestrate.described import described
 from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
-from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import VersionedObjects
-from ol_orchestrate.location_names import EDXORG, LocationNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,10 +31,11 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
     from ol_orchestrate.lib.stores import ObjectStore, VerifiedReader
     from ol_orchestrate.lib.versions import SingleObject
+    from ol_orchestrate.location_names import LocationNames
 
 
 def output_specs(
-    outputs: Iterable[Output], *, made_of: str, automated: str, location: LocationNames = EDXORG
+    outputs: Iterable[Output], *, made_of: str, automated: str, location: LocationNames
 ) -> list[dg.AssetSpec]:
     """The assets that one step makes.
 
@@ -51,7 +50,7 @@ def output_specs(
     return [
         described(
             dg.AssetSpec(
-                location.key(output.asset),
+                location.key(location.course_keys.output(output.name)),
                 group_name=location.group("course_content"),
                 deps=[location.key(made_of)],
                 partitions_def=location.courses,
@@ -70,7 +69,7 @@ class CourseOutputs:
     All outputs land before the first of them is recorded: in a run that fails, they have failed alike.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, made_of: str, location: LocationNames = EDXORG) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, made_of: str, location: LocationNames) -> None:
         """Find the latest file of the run's partition.
 
         Args:
@@ -85,6 +84,7 @@ class CourseOutputs:
         self._context = context
         self.course = _course(context.partition_key)
         self._location = location
+        self.keys = location.course_keys
         upstream = location.key(made_of)
         zone = landing_zone(context)
         self._path = zone.find(context.instance, upstream, context.partition_key)
@@ -145,9 +145,10 @@ class CourseOutputs:
         """Land an output."""
         result = land(
             self._context.instance,
-            self._location.key(processed_data_asset(output)),
+            self._location.key(self.keys.output(output)),
             Artifact(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
             to=to,
+            tags=self._location.tags,
             partition=self._context.partition_key,
         )
         self._context.log.info("%s: %d bytes, %s", output, content.size, "new" if result else "as before")
@@ -163,7 +164,7 @@ class CourseOutputs:
         shown = markdown.table({"problem": str}, problems, total=len(self._problems))
         missing = first_and_more([reference.child for reference in self._missing])
         return {
-            "source": "edxorg",
+            "source": self._location.source,
             "source_system": self.course.site.value,
             "course_id": self.course.course_id,
             "made_of": str(self._path),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import dagster as dg
 
 from ol_orchestrate.described import COLUMN_SCHEMA
-from ol_orchestrate.landing.records import latest_recorded, latest_recorded_unpartitioned, metadata_of, tags_of
+from ol_orchestrate.landing.records import latest_recorded, latest_recorded_unpartitioned, metadata_of
 from ol_orchestrate.lib.settling import settle
 from ol_orchestrate.lib.versions import SingleObject, TableStats, VersionedObjects, write_if_needed
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
+    from ol_orchestrate.lib.record_tags import RecordTags
     from ol_orchestrate.lib.versions import Recorded
 
 
@@ -47,6 +48,7 @@ def land(
     made: Artifact,
     *,
     to: VersionedObjects | SingleObject,
+    tags: RecordTags,
     partition: str | None = None,
 ) -> dg.MaterializeResult[None] | None:
     """Put what was made into the landing zone, and say how to record it.
@@ -61,6 +63,7 @@ def land(
         asset_key: Whose output it is.
         made: The output.
         to: Where its versions are.
+        tags: The tags of its records.
         partition: The run's one partition; `None` for an asset without any.
 
     Returns:
@@ -70,7 +73,7 @@ def land(
         PipelineError: The store cannot be asked, or not be written to.
     """
     landing_zone = to.store.url
-    before = _recorded(instance, asset_key, partition, landing_zone)
+    before = _recorded(instance, asset_key, partition, landing_zone, tags)
     size = made.content.seek(0, os.SEEK_END)
     made.content.seek(0)
     decision = write_if_needed(
@@ -96,7 +99,7 @@ def land(
             **{COLUMN_SCHEMA: made.schema},
             **made.metadata,
         ),
-        tags=tags_of(
+        tags=tags.of(
             made.version,
             landing_zone,
             source_date=made.source_date,
@@ -106,8 +109,8 @@ def land(
 
 
 def _recorded(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, landing_zone: str
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, landing_zone: str, tags: RecordTags
 ) -> Recorded | None:
     if partition is None:
-        return latest_recorded_unpartitioned(instance, asset_key, landing_zone)
-    return latest_recorded(instance, asset_key, landing_zone, [partition]).get(partition)
+        return latest_recorded_unpartitioned(instance, asset_key, landing_zone, tags)
+    return latest_recorded(instance, asset_key, landing_zone, tags, [partition]).get(partition)

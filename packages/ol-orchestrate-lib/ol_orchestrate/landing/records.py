@@ -7,26 +7,18 @@ in a few queries.
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ol_orchestrate.lib.record_tags import DATA_VERSION
 from ol_orchestrate.lib.stores import join_url
-from ol_orchestrate.lib.versions import NO_STATS, Recorded, TableStats, short_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-DATA_VERSION = "dagster/data_version"
-SOURCE_DATE = "edxorg/archive_date"
-ROW_COUNT = "edxorg/row_count"
-COLUMNS = "edxorg/columns"
-ROW_COUNT_BEFORE = "edxorg/row_count_before"
-COLUMNS_BEFORE = "edxorg/columns_before"
-MADE_FROM = "edxorg/made_from"
-LANDING_ZONE = "edxorg/landing_zone"
-"""A short hash of the landing zone's URL: what was recorded for another one says nothing about this one."""
+    from ol_orchestrate.lib.record_tags import RecordTags
+    from ol_orchestrate.lib.versions import Recorded
 
 EVENTS_AT_ONCE = 1000
 """Events that are read in one query; SQLite refuses longer lists of their numbers at some length."""
@@ -101,67 +93,25 @@ def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 
 def latest_recorded(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, landing_zone: str, partitions: Sequence[str] | None = None
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    landing_zone: str,
+    tags: RecordTags,
+    partitions: Sequence[str] | None = None,
 ) -> dict[str, Recorded]:
-    """The latest recorded version of partitions of an asset, all of them by default."""
-    return _of_landing_zone(latest_tags(instance, asset, partitions), landing_zone)
+    """Return the latest recorded version of partitions of an asset, all of them by default."""
+    latest = latest_tags(instance, asset, partitions)
+    recorded = {partition: tags.recorded(of_record, landing_zone) for partition, of_record in latest.items()}
+    return {partition: each for partition, each in recorded.items() if each is not None}
 
 
 def latest_recorded_unpartitioned(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, landing_zone: str
+    instance: dg.DagsterInstance, asset: dg.AssetKey, landing_zone: str, tags: RecordTags
 ) -> Recorded | None:
-    """The same for an asset without partitions; `None` if there is nothing."""
+    """Return the latest recorded version of an asset without partitions; `None` if there is none."""
     event = instance.get_latest_materialization_event(asset)
     materialization = event.asset_materialization if event else None
-    tags = {"": materialization.tags or {}} if materialization else {}
-    return _of_landing_zone(tags, landing_zone).get("")
-
-
-def _of_landing_zone(tags: Mapping[str, Mapping[str, str]], landing_zone: str) -> dict[str, Recorded]:
-    zone = short_hash(landing_zone)
-    return {
-        partition: _recorded(of_partition)
-        for partition, of_partition in tags.items()
-        if DATA_VERSION in of_partition and of_partition.get(LANDING_ZONE) == zone
-    }
-
-
-def _recorded(tags: Mapping[str, str]) -> Recorded:
-    day = tags.get(SOURCE_DATE)
-    return Recorded(
-        version=tags[DATA_VERSION],
-        source_date=date.fromisoformat(day) if day else None,
-        stats=_shape(tags.get(ROW_COUNT), tags.get(COLUMNS)),
-        before=_shape(tags.get(ROW_COUNT_BEFORE), tags.get(COLUMNS_BEFORE)),
-        made_from=tags.get(MADE_FROM),
-    )
-
-
-def _shape(rows: str | None, columns: str | None) -> TableStats:
-    return TableStats(int(rows) if rows else None, columns)
-
-
-def tags_of(
-    version: str,
-    landing_zone: str,
-    *,
-    source_date: date | None = None,
-    stats: TableStats = NO_STATS,
-    before: TableStats = NO_STATS,
-    made_from: str | None = None,
-) -> dict[str, str]:
-    """The tags of a materialization; see `Recorded`."""
-    tags = {
-        DATA_VERSION: version,
-        LANDING_ZONE: short_hash(landing_zone),
-        SOURCE_DATE: source_date,
-        ROW_COUNT: stats.rows,
-        COLUMNS: stats.columns,
-        ROW_COUNT_BEFORE: before.rows,
-        COLUMNS_BEFORE: before.columns,
-        MADE_FROM: made_from,
-    }
-    return {name: str(value) for name, value in tags.items() if value is not None}
+    return tags.recorded(materialization.tags or {}, landing_zone) if materialization else None
 
 
 def metadata_of(

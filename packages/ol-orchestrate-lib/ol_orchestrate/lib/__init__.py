@@ -5,6 +5,7 @@
 - `archive_files.py`: archives in any format; `archives.py`: gzip, and the errors of archives; `tar.py`,
   `tar_headers.py`, `zip_archives.py`: a format each; `openpgp.py`: what is encrypted as a whole;
 - `openedx`: course exports and course structures; `openedx_api`: the API of a deployment;
+- `record_tags.py`: the tags of materializations;
 - `course_partition.py`: a course on a site; `course_content_keys.py`: keys of the outputs made from courses;
 - `spool.py`, `record_spool.py`: bytes and records that wait, on disk once they are many;
 - `errors.py`: the errors that pipelines raise; `http_status.py`: which responses are transient; `retrying.py`: retries;

@@ -45,7 +45,8 @@ class Output:
     """An output of a code location: an asset, and all objects of it.
 
     Attributes:
-        asset: The asset's name, with which the keys of its objects begin.
+        asset: The asset's name, with which the keys of its objects begin; its last part alone where the rest of the
+            name is a location's own.
         row: One row of it, or one object where it has no rows.
         columns: In the order of the objects; empty where it has no rows.
         format: Of the objects.

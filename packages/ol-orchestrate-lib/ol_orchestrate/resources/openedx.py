@@ -91,7 +91,7 @@ class OpenEdxApiClient(_OpenEdxResource):
 class OpenEdxApiClientFactory(_OpenEdxResource):
     """The API of a deployment by name: from environment variables where they are set, else from Vault."""
 
-    deployment: str = Field(description="Name of the deployment, such as edxorg or mitxonline.")
+    deployment: str = Field(description="Name of the deployment, such as mitxonline.")
     secret_path: str | None = Field(
         default="secret-data/pipelines/edx/{deployment}/edx-oauth-client",
         description="Path in Vault, if it is there; `{deployment}` is replaced. For its fields see "

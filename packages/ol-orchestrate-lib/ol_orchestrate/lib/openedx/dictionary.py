@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ol_orchestrate.lib.course_content_keys import processed_data_asset
 from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
 
 _STRUCTURE: Final = "course structure"
@@ -20,7 +19,7 @@ _COURSE_KEY: Final = "course_id string Course key, `course-v1:{org}+{number}+{ru
 def _output(
     name: str, row: str, columns: str = "", *, source: str = _OLX, key: str = "", form: Format = Format.JSON_LINES
 ) -> Output:
-    return Output(processed_data_asset(name), row, columns_of(columns, source), form, tuple(key.split()))
+    return Output(name, row, columns_of(columns, source), form, tuple(key.split()))
 
 
 STRUCTURE_OUTPUTS: Final = (

@@ -42,7 +42,7 @@ class Vault(Strict, dg.ConfigurableResource[None]):
         """Return the fields of a secret.
 
         Args:
-            path: The path as on the command line, such as `secret-data/pipelines/edx/edxorg/edx-oauth-client`.
+            path: The path as on the command line, such as `secret-data/pipelines/edx/mitxonline/edx-oauth-client`.
 
         Raises:
             AccessRefusedError: The login is refused or impossible, or does not permit reading this secret.
