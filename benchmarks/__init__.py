@@ -1,4 +1,4 @@
-"""How fast and how large it is, as ratios to a reference that runs beside it: `python -m benchmarks --help`.
+"""Measures speed and memory as ratios to a reference that runs beside the product: `python -m benchmarks --help`.
 
 A module for each benchmark: `archive.py`, `tracking_log.py`, `course_xml.py`, `sensors.py`, `loading.py`,
 `small_objects.py`, `hostile.py`. `measure.py` measures; `__main__.py` is the command.

@@ -92,7 +92,7 @@ def _unpack_with_tarfile(folder: Path) -> None:
 
 
 def _csv_loop(folder: Path) -> None:
-    """What one would write first: `csv` in and out, a hash for each row."""
+    """Do it in the simplest way: `csv` in and out, a hash for each row."""
     csv.field_size_limit(sys.maxsize)
     for entry in tar_entries(gunzip(open_store(f"file://{folder}").read(NAME))):
         if not entry.name.endswith(".sql"):

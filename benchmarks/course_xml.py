@@ -1,4 +1,4 @@
-"""How fast a course's OLX export is read, next to only reading the members of its tar, and in how much memory."""
+"""Measures time and memory of reading a course's OLX export, next to only reading the members of its tar."""
 
 from __future__ import annotations
 

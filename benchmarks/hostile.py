@@ -1,4 +1,4 @@
-"""How fast tables and logs end that are made of nothing but line ends, quotes or bad lines."""
+"""Measures the time until tables and logs of nothing but line ends, quotes or bad lines end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a piece of work took: time, processor time, and the memory of all processes that took part."""
+"""Measures time, processor time, and the memory of all processes that took part in a piece of work."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Measurement:
     cpu_seconds: float = 0.0
     """User and system time of this process and of its children that have ended."""
     peak_bytes: int = 0
-    """Of this process and all below it together; pages that several of them map are shared out among them. 0 where
+    """Memory of this process and all below it; pages that several of them map are shared out among them. 0 where
     there is no `/proc`."""
     peak_rss: int = 0
     """The same, with such pages counted for each of them, as those do who add up what `ps` shows."""
     load: float = 0.0
-    """How many processes wanted a processor in the last minute."""
+    """Number of processes that wanted a processor in the last minute."""
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def measured(*, own: bool = True) -> Iterator[Measurement]:
     """Measure the work inside the `with` block; children count for `cpu_seconds` only if they end in it.
 
     Args:
-        own: Whether this process takes part in the work, so that its memory counts.
+        own: True if this process takes part in the work, so that its memory counts.
     """
     measurement = Measurement()
     done = threading.Event()

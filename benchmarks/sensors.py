@@ -1,4 +1,4 @@
-"""What a tick of a sensor takes, as a code server evaluates it, on SQLite."""
+"""Measures ticks of sensors, as a code server evaluates them, on SQLite."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BYTES = 4096
-"""Of an object: most tables of a course are as small."""
+"""Size of an object: most tables of a course are as small."""
 
 KEYS = ("testing", "testing-secret")
 REGION = "us-east-1"

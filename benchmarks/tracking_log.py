@@ -1,4 +1,4 @@
-"""How fast a day of tracking events is normalized, and in how much memory."""
+"""Measures time and memory of normalizing a day of tracking events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of one kind that somebody else puts into a bucket, one partition each."""
+"""External assets for files of one kind that edX puts into a bucket, one partition each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUEST = f"{SOURCE}/request"
 
 
 class NamedFile(NamedTuple):
-    """A file that somebody says what it is."""
+    """The partition key and the date that a user gives to a file."""
 
     partition: str
     day: date
@@ -44,9 +44,9 @@ class SourceFiles:
         location: The location they are in.
         name: The asset's name in pure code.
         partitions: Name of the dynamic partitions; their keys are the file names.
-        subject: Of the asset's group.
-        description: Of the asset.
-        names: How the files are named.
+        subject: Subject of the asset's group.
+        description: Description of the asset.
+        names: The naming scheme of the files.
     """
 
     location: LocationNames
@@ -85,15 +85,15 @@ class SourceFiles:
         request: str | None = None,
         named: NamedFile | None = None,
     ) -> dg.AssetMaterialization:
-        """The materialization of a file that is there.
+        """Return the materialization of a file in the bucket.
 
         Args:
-            url: Its own.
-            size: In bytes.
-            created: When this version was written.
-            version: As in `SourceInfo.version`.
+            url: URL of the file.
+            size: Bytes of the file.
+            created: Time when this version was written.
+            version: The version as in `SourceInfo.version`.
             request: The key of the run that its arrival asks for.
-            named: What it is, where its name does not tell.
+            named: Its key and date, if its name does not tell them.
         """
         tags = {DATA_VERSION: version}
         if request is not None:
@@ -108,16 +108,16 @@ class SourceFiles:
         )
 
     def recorded(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> dict[str, str]:
-        """The latest recorded version of each of these partitions that has one, in one query."""
+        """Return the latest recorded version of each of these partitions that has one, in one query."""
         return latest_versions(instance, self.key(), partitions)
 
     def asking(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> set[str]:
-        """Those of these partitions whose latest record asks for a run; a query, and one more for each thousand."""
+        """Return the partitions whose latest record asks for a run: one query, and one more for each thousand of them."""
         tags = latest_tags(instance, self.key(), partitions)
-        return {partition for partition, of_record in tags.items() if REQUEST in of_record}
+        return {partition for partition, record_tags in tags.items() if REQUEST in record_tags}
 
     def date_of(self, instance: dg.DagsterInstance, partition: str) -> date | None:
-        """The date of a file: in its name, or else as it was recorded; `None` if neither tells."""
+        """Return the date of a file: in its name, or else as it was recorded; `None` if neither tells it."""
         day = self.names.date_in(partition)
         if day is None:
             recorded = (
@@ -127,12 +127,12 @@ class SourceFiles:
         return day
 
     def register(self, instance: dg.DagsterInstance, info: SourceInfo, named: NamedFile | None = None) -> str:
-        """Make a file that is there known to Dagster, unless it is; return its partition key.
+        """Record a file in Dagster, unless it is recorded; return its partition key.
 
         Args:
-            instance: Where to.
-            info: What its store says of it.
-            named: What it is, where its name does not tell.
+            instance: The instance that records it.
+            info: The store's description of the file.
+            named: Its key and date, if its name does not tell them.
         """
         arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version, named=named)
         key = str(arrived.partition)

@@ -133,7 +133,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
     problem = str(log.problem) if log.problem else None
     current_observer().report(LogResult(log.report, outcome, rejects, problem))
     if recorded is not None:
-        # Not as the asset's output, which would stand for all days of the run.
+        # The asset's output would stand for all days of the run, so this is an event of its own.
         yield dg.AssetMaterialization(
             context.asset_key, partition=raw.name, metadata=recorded.metadata, tags=recorded.tags
         )

@@ -156,7 +156,7 @@ def settings_for(landing_zone: str | None) -> Settings:
 
 
 def source_access(settings: Settings) -> StoreAccess:
-    """How to get at files that a call names; Dagster's resources find a service account in Vault as well."""
+    """Return the access to files that the user names; Dagster's resources find a service account in Vault as well."""
     return StoreAccess(unsigned=settings.archive_is_public, aws_profile=settings.archive_profile)
 
 

@@ -192,7 +192,7 @@ def _read(
         problem = error
     ingestion.finish()
     progress(ingestion.progress(source))
-    # Where nobody has said anything about e-mail, edX ships an empty package of preferences.
+    # edX ships an empty package of preferences if no learner has chosen any.
     may_be_empty = "/email-opt-in-" in source.info.url
     if problem is None and not ingestion.report.members and not may_be_empty:
         problem = TruncatedArchiveError(f"{source.info.url}: the archive is empty")

@@ -42,7 +42,7 @@ class EscapedRecords(NamedTuple):
         rows: Their fields as they are written, with TABs between.
         others: The places of those that have to be looked at one by one, and are no rows yet.
         unfit: Those with another number of fields, by their places: how many TABs end a field in each.
-        misfits: How many lines these have.
+        misfits: Number of lines of these records.
         loose: About the lines, if no field of a line starts with a quote.
     """
 
