@@ -1,4 +1,4 @@
-"""Kills the archive job at random moments, runs it again, and compares with a run that nobody disturbed.
+"""Kills the archive job at random moments, runs it again, and compares with an undisturbed run.
 
 `python -m edxorg_tests.kill_safety --points 200`. Every run is a fork of a process that has loaded everything, so that
 the moments fall into the run itself and not into seconds of imports.

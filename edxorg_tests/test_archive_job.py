@@ -91,7 +91,7 @@ def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
 
-def test_what_landed_is_recorded_with_all_that_one_asks(location: Location) -> None:
+def test_delivered_members_are_recorded_with_their_metadata(location: Location) -> None:
     write_archive(location.archives / "mitx-2024-01-31.tar.gz", MEMBERS)
     result = location.run("mitx-2024-01-31.tar.gz")
     assert result.success

@@ -1,4 +1,4 @@
-"""The checks of an archive on a real instance, and how people see all checks."""
+"""The checks of an archive on a real instance, and all checks in the UI."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_archive_as_it_should_be_passes_them_all(location: Location) -> None:
     assert all(each.passed for each in found.values())
 
 
-def test_each_warns_of_what_it_is_for(location: Location) -> None:
+def test_each_check_warns_of_its_subject(location: Location) -> None:
     teams, roles, emptied = table_name("teams"), table_name("student_roles"), table_name("wiki_article")
     nine_rows = b"id\tname\n" + b"1\tx\n" * 9
     write_archive(
@@ -112,7 +112,7 @@ def test_a_table_that_stays_small_is_told_of_once(location: Location) -> None:
     ]
 
 
-def test_people_see_them_on_the_raw_assets() -> None:
+def test_users_see_the_checks_on_the_raw_assets() -> None:
     defs = build_definitions(Settings())
 
     graph = defs.resolve_asset_graph()

@@ -144,9 +144,7 @@ def test_in_a_home_of_an_earlier_version_archives_wait_for_each_other_from_now_o
     assert configuration_after_a_command(tmp_path, monkeypatch, configuration) == CONFIGURATION
 
 
-def test_the_configuration_of_a_home_that_somebody_has_edited_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edited_configuration_of_a_home_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edited = "telemetry:\n  enabled: false\nretention:\n  schedule:\n    purge_after_days: 90\n"
     assert configuration_after_a_command(tmp_path, monkeypatch, edited) == edited
 

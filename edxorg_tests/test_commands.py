@@ -90,7 +90,7 @@ def test_a_setting_that_cannot_be_used_is_a_mistake(
     assert "dev, ci, qa, production" in err
 
 
-def test_without_a_command_it_says_which_there_are(edxorg: Shell) -> None:
+def test_the_command_alone_lists_its_subcommands(edxorg: Shell) -> None:
     code, _, err = edxorg()
     assert code == 2
     assert err.startswith("Usage: edxorg")
@@ -113,7 +113,7 @@ def test_two_good_archives_and_a_broken_one_for_programs(edxorg: Shell, archive:
     assert len(landed(lake)) == 2
 
 
-def test_for_people_it_says_what_landed_and_where(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+def test_ingest_prints_what_landed_and_where(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
     code, out, _ = edxorg("ingest", "archive", archive, "--landing-zone", tmp_path / "lake")
     assert code == 0
     assert "2 members = 2 delivered + 0 unchanged" in out

@@ -1,4 +1,4 @@
-"""The commands for the export of one course, as people call them."""
+"""The commands for the export of one course, as a user calls them."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def load(folder: Path, *, warnings: str = "error", **variables: str) -> dict[str
     return counted
 
 
-def test_what_there_is_with_nothing_configured(tmp_path: Path) -> None:
+def test_definitions_with_nothing_configured(tmp_path: Path) -> None:
     counted = load(tmp_path)
     assert (counted["assets"], counted["jobs"], counted["sensors"], counted["schedules"]) == (9, 3, 1, 1)
     assert counted["resources"] == [

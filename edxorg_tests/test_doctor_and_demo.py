@@ -1,4 +1,4 @@
-"""`edxorg doctor` with settings of all kinds, and `edxorg demo`, as people call them."""
+"""`edxorg doctor` with settings of all kinds, and `edxorg demo`, as a user calls them."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class TestGoodMembers:
         assert first["extracted_source_platform"] == "edxorg_edge"
         assert len(first["row_hash"]) == 64
 
-    def test_a_table_that_nobody_has_heard_of(self, archive: Path, lake: Path) -> None:
+    def test_an_unknown_table_is_delivered(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name("brand_new_table"): TABLE})
         result = ingest(archive, lake)
         assert next(iter(landed(lake))).startswith("edxorg/raw_data/db_table/brand_new_table/prod/")
@@ -173,7 +173,7 @@ class TestGoodMembers:
         assert result.report.rows_delivered == 40_002
         assert {len(rows(content)) for content in landed(lake).values()} == {2, 40_000}
 
-    def test_what_does_not_land_is_counted_and_said(self, archive: Path, lake: Path) -> None:
+    def test_members_that_do_not_land_are_counted_and_listed(self, archive: Path, lake: Path) -> None:
         write_archive(
             archive,
             {
@@ -280,32 +280,32 @@ class TestWhatIsNotConvertedAgain:
         again = ingest(archive, lake, {"edxorg/raw_data/db_table/auth_user": known}, dialect=dialect)
         return again.report.tables["auth_user"].rows
 
-    def test_the_same_bytes(self, archive: Path, lake: Path) -> None:
+    def test_a_table_of_the_same_bytes_is_not_converted_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE})
         assert self.counted(archive, lake, ingest(archive, lake)) == 999
 
-    def test_the_same_bytes_in_a_stream(self, archive: Path, lake: Path) -> None:
+    def test_a_streamed_table_of_the_same_bytes_is_not_converted_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda\n" * 300_000})
         assert self.counted(archive, lake, ingest(archive, lake)) == 999
 
-    def test_other_bytes_are(self, archive: Path, lake: Path) -> None:
+    def test_a_table_of_other_bytes_is_converted(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE})
         first = ingest(archive, lake)
         write_archive(archive, {table_name(): TABLE + b"3\tBarbara\n"})
         assert self.counted(archive, lake, first) == 3
 
-    def test_so_are_the_same_with_other_options(self, archive: Path, lake: Path) -> None:
+    def test_the_same_bytes_are_converted_again_with_other_options(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE})
         first = ingest(archive, lake)
         assert self.counted(archive, lake, first, dialect={"auth_user": Dialect.QUOTED}) == 2
 
-    def test_so_is_a_table_with_rejects(self, archive: Path, lake: Path) -> None:
+    def test_a_table_with_rejects_is_converted_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE + b"3\tBarbara\tLiskov\n"})
         first = ingest(archive, lake)
         assert [each.made_from for each in first.results] == [None]
         assert self.counted(archive, lake, first) == 2
 
-    def test_so_is_a_table_too_large_to_be_held(self, archive: Path, lake: Path) -> None:
+    def test_a_table_too_large_to_be_held_is_converted_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda Lovelace\n" * 600_000})
         assert self.counted(archive, lake, ingest(archive, lake)) == 600_000
 
@@ -414,7 +414,7 @@ class TestBrokenArchives:
         ],
         ids=["nothing", "no gzip", "no tar", "no members"],
     )
-    def test_what_is_no_archive(self, archive: Path, lake: Path, data: bytes, message: str) -> None:
+    def test_a_file_that_is_no_archive_is_refused(self, archive: Path, lake: Path, data: bytes, message: str) -> None:
         result = self.broken(archive, lake, data)
         assert message in str(result.problem)
         assert (result.results, landed(lake)) == ([], {})
@@ -451,7 +451,7 @@ class TestBrokenArchives:
 
 
 class TestBrokenStores:
-    def test_a_source_that_changes_while_it_is_read(self, archive: Path, lake: Path) -> None:
+    def test_a_source_that_changes_while_it_is_read_is_refused(self, archive: Path, lake: Path) -> None:
         write_archive(
             archive, {table_name(f"t{n}"): TABLE + b"3\t%s\n" % os.urandom(3000).hex().encode() for n in range(300)}
         )
@@ -582,7 +582,7 @@ def bound_by_permissions() -> list[str]:
 
 
 def own_mounts() -> list[str]:
-    """How to start a process that can mount a small disk, which nobody else sees, and which is gone with it."""
+    """How to start a process that can mount a small disk that no other process sees, and which is gone with it."""
     prefix = ["unshare", "--map-root-user", "--mount"]
     tried = ["sh", "-c", "mount -t tmpfs tmpfs /mnt"]
     if shutil.which("unshare") is None or subprocess.run([*prefix, *tried], check=False).returncode:  # noqa: S603

@@ -353,7 +353,7 @@ def test_folders_stand_in_for_buckets(tmp_path: Path) -> None:
     assert (tmp_path / "lake/edxorg-program-credentials/2024/a.csv").read_bytes() == b"1"
 
 
-def test_a_profile_that_nobody_set_up_is_named(tmp_path: Path) -> None:
+def test_a_missing_profile_is_named(tmp_path: Path) -> None:
     settings = Settings(program_reports_destination_url=f"file://{tmp_path}/lake")
     result = sync_edxorg_program_reports(settings).execute_in_process(
         raise_on_error=False,

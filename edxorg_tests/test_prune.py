@@ -104,7 +104,7 @@ def test_only_superseded_versions_go_and_only_old_ones(
     assert set(landed(tmp_path)) == model.expected(keep)
 
 
-def test_it_says_what_it_frees(
+def test_prune_says_what_it_frees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = Model(tmp_path)

@@ -1,4 +1,4 @@
-"""`edxorg query` over landing zones of all kinds, as people call it."""
+"""`edxorg query` over landing zones of all kinds, as a user calls it."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class TestNewFiles:
         assert daemon.tick() == []
         assert len(daemon.recorded()) == 1
 
-    def test_each_sensor_has_its_own_files_and_names_only_those_of_nobody(self, daemon: Daemon) -> None:
+    def test_each_sensor_has_its_own_files_and_reports_only_files_of_no_sensor(self, daemon: Daemon) -> None:
         log = "mitx-edx-events-2024-01-31.log.gz"
         for name in (archive(1), log, "internal-2013-01-01.zip", "mitx-2024-02-31.tar.gz", "sub/README"):
             daemon.source.write(name, b"1")
@@ -271,7 +271,7 @@ class TestFilesThatFailed:
         daemon.source.write(archive(1), b"22")
         assert daemon.tick() == [archive(1)]
 
-    def test_a_run_that_somebody_canceled_is_left_alone(self, daemon: Daemon) -> None:
+    def test_a_canceled_run_is_left_alone(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")
         daemon.tick()
         daemon.end(CANCELED)
@@ -298,13 +298,13 @@ class TestFilesThatFailed:
 
 
 class TestTicksThatAreCutShort:
-    def test_before_anything_was_recorded(self, daemon: Daemon) -> None:
+    def test_a_tick_cut_short_before_its_records_loses_nothing(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")
         daemon.evaluate(ARCHIVES)
         assert daemon.tick() == [archive(1)]
 
     @pytest.mark.parametrize("earlier", [False, True])
-    def test_between_the_records_and_the_runs(self, daemon: Daemon, *, earlier: bool) -> None:
+    def test_a_tick_cut_short_between_records_and_runs_loses_nothing(self, daemon: Daemon, *, earlier: bool) -> None:
         if earlier:
             daemon.source.write(archive(1), b"0")
             daemon.tick()
@@ -315,7 +315,7 @@ class TestTicksThatAreCutShort:
         assert daemon.tick() == []
         assert len(daemon.recorded()) == 1 + earlier
 
-    def test_in_the_middle_of_the_runs(self, daemon: Daemon) -> None:
+    def test_a_tick_cut_short_among_its_runs_loses_nothing(self, daemon: Daemon) -> None:
         for day in (1, 2):
             daemon.source.write(archive(day), b"1")
         answer = daemon.evaluate(ARCHIVES)

@@ -142,7 +142,7 @@ def succeeded(location: Location) -> dict[str | None, bool]:
 
 
 class TestOfTheAsset:
-    def test_it_is_a_run_a_day(self, location: Location, tmp_path: Path) -> None:
+    def test_a_backfill_is_a_run_a_day(self, location: Location, tmp_path: Path) -> None:
         days = write_days(location)
         assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
         assert succeeded(location) == dict.fromkeys(days, True)

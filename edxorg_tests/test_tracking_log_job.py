@@ -120,7 +120,7 @@ def failed_for_good(location: Location, result: dg.ExecuteInProcessResult) -> bo
 
 
 class TestWhatLands:
-    def test_it_is_recorded_with_all_that_one_asks(self, location: Location) -> None:
+    def test_a_log_is_recorded_with_its_metadata(self, location: Location) -> None:
         location.write(EVENTS[0], b"", b"Jan  1 00:00:00 host " + EVENTS[1], b"no event")
         assert location.run(LOG).success
         assert location.rows() == [
@@ -212,7 +212,7 @@ class TestWhatLands:
         assert bad.metadata["by reason"].value == {"no_json_object": 1, "unreadable_time": 1}
         assert bad.metadata["rejects"].value == f"file://{location.lake}/{REJECTS}"
 
-    def test_without_a_materialization_it_is_found_by_its_name(self, location: Location) -> None:
+    def test_a_log_without_a_materialization_is_found_by_its_name(self, location: Location) -> None:
         location.write(*EVENTS)
         location.instance.add_dynamic_partitions("edxorg_tracking_log", [LOG])
         job = build_definitions(location.settings).resolve_job_def("refresh_edxorg_tracking_logs")
@@ -245,7 +245,7 @@ class TestLogsThatAreNotRight:
         assert times(location.lake) == written
         assert len(location.versions()) == len(location.checked()) == 1
 
-    def test_without_a_good_line_its_rejects_land_and_it_fails(self, location: Location) -> None:
+    def test_a_log_without_a_good_line_fails_and_its_rejects_land(self, location: Location) -> None:
         location.write(b"bad", b"worse", b"")
         result = location.run(LOG)
         assert "none of its 3 lines holds an event" in reason(result)
@@ -255,7 +255,7 @@ class TestLogsThatAreNotRight:
         assert location.recorded() == []
         assert [each.passed for each in location.checked()] == [False]
 
-    def test_one_that_is_gone_says_so(self, location: Location) -> None:
+    def test_a_log_that_is_gone_says_so(self, location: Location) -> None:
         location.instance.add_dynamic_partitions("edxorg_tracking_log", [LOG])
         job = build_definitions(location.settings).resolve_job_def("refresh_edxorg_tracking_logs")
         result = job.execute_in_process(instance=location.instance, partition_key=LOG, raise_on_error=False)
@@ -290,7 +290,7 @@ class TestLogsThatAreNotRight:
         assert times(location.lake) == written
         assert len(location.versions()) == 1
 
-    def test_one_that_changes_while_it_is_read_is_read_again(
+    def test_a_log_that_changes_while_it_is_read_is_read_again(
         self, location: Location, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lines = [b'{"name": "%b"}' % hashlib.sha512(b"%d" % n).hexdigest().encode() for n in range(60_000)]

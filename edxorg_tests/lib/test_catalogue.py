@@ -75,7 +75,7 @@ def course_tables(pages: Iterable[Page[Course]]) -> tuple[list[dict[str, Any]], 
 
 
 class Expected:
-    """What the tables have to hold, written out from their description by somebody who does not know the code."""
+    """What the tables have to hold, written out from their description without looking at the code."""
 
     @staticmethod
     def image(image: Response | None) -> Response | None:
@@ -423,7 +423,7 @@ def serve_answers(answers: dict[str, Response]) -> ThreadingHTTPServer:
 
 @pytest.mark.skipif(not REAL_ANSWERS.exists(), reason="the answers of edX are not here")
 class TestRealAnswers:
-    """Answers that edX gave to other people; those of the courses lack the fields of later years."""
+    """Answers that edX gave to other clients; those of the courses lack the fields of later years."""
 
     def _tables(self, path: str, results: list[Response], listing: Any) -> list[list[Response]]:  # noqa: ANN401 - of either record
         pages: dict[str, Response] = {

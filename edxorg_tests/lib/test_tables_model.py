@@ -285,12 +285,12 @@ def test_rows_rejects_and_counts_are_those_of_the_model(data: bytes, places: lis
 
 
 @given(soups(), st.sampled_from([Dialect.PLAIN, Dialect.ESCAPED, Dialect.QUOTED]))
-def test_so_they_are_with_a_forced_reading(data: bytes, dialect: Dialect) -> None:
+def test_rows_rejects_and_counts_with_a_forced_dialect_are_those_of_the_model(data: bytes, dialect: Dialect) -> None:
     assert_as_the_model(data, [data], dialect)
 
 
 @given(soups(), st.integers(1, 40))
-def test_it_does_not_matter_how_much_is_looked_at_together(data: bytes, chunk: int) -> None:
+def test_the_size_of_chunks_does_not_matter(data: bytes, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "CHUNK", chunk)
         assert_as_the_model(data, [data])

@@ -1,4 +1,4 @@
-"""Tables in each dialect that edX has used, through the converter, and back through the readers that people use."""
+"""Tables in each dialect that edX has used, through the converter, and back through readers that users have."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_realistic_rows_come_out_as_they_are_or_not_at_all(
 
 @pytest.mark.parametrize(("write", "expected"), WRITERS[:3])
 @given(table=real_tables())
-def test_with_escapes_undone_they_are_what_was_in_the_database(
+def test_realistic_rows_with_escapes_undone_are_those_of_the_database(
     write: Writer,
     expected: ValueWriter,  # noqa: ARG001 - the other test's
     table: list[list[Value]],
@@ -218,9 +218,7 @@ def test_every_character_comes_through_every_dialect(write: Writer, expected: Va
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, *Dialect]), st.sampled_from(Escapes))
-def test_no_bytes_make_it_fail_otherwise_than_with_a_problem(
-    data: bytes, dialect: Dialect | None, escapes: Escapes
-) -> None:
+def test_any_bytes_fail_only_with_a_problem(data: bytes, dialect: Dialect | None, escapes: Escapes) -> None:
     converted = convert(data, dialect=dialect, escapes=escapes)  # which counts
     assert converted.problem or converted.output or not converted.report.records_in
     if converted.output:
@@ -228,6 +226,6 @@ def test_no_bytes_make_it_fail_otherwise_than_with_a_problem(
 
 
 @given(st.lists(st.sampled_from(["a\t", "b\n", "\r\n", '"', "\\", "é", "\t"]).map(str.encode), max_size=40))
-def test_nor_do_bytes_that_look_more_like_a_table(crumbs: list[bytes]) -> None:
+def test_bytes_that_look_more_like_a_table_fail_only_with_a_problem(crumbs: list[bytes]) -> None:
     converted = convert(b"a\tb\n" + b"".join(crumbs))
     assert converted.problem or converted.output or not converted.report.records_in

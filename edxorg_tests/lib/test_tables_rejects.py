@@ -47,27 +47,27 @@ class TestNeighbors:
         got = convert(table(b"1\ta\tx", b"2\ta\tb\tx", b"cut", b"3\tb\tc\tx", b"4\tc\tx"))
         assert [row[0] for row in got.rows] == ["1", "4"]
 
-    def test_one_row_may_be_the_neighbour_of_two(self) -> None:
+    def test_one_row_may_be_the_neighbor_of_two_short_lines(self) -> None:
         got = convert(table(b"1\ta\tx", b"cut", b"2\tb\tx", b"cut", b"3\tc\tx"))
         assert got.report.rejected == {"too_few_fields": 2, "neighbour": 3}
 
-    def test_there_may_be_none(self) -> None:
+    def test_short_lines_may_have_no_neighbors(self) -> None:
         assert convert(table(b"cut")).reasons == [(2, "too_few_fields")]
 
     @pytest.mark.parametrize("chunk", [1, 5, 6, 7, 13])
-    def test_they_are_found_in_what_was_looked_at_before(self, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_neighbors_are_found_in_the_chunk_before(self, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
         data = table(b"0\ta\tx", b"1\ta\tx", b"cut", b"here", b"2\tb\tx", b"3\td\tx")
         monkeypatch.setattr(cutting, "CHUNK", chunk)
         assert [row[0] for row in convert(data).rows] == ["0", "3"]
 
 
 class TestRejects:
-    def test_tell_the_first_line_the_reason_and_the_bytes(self) -> None:
+    def test_a_reject_tells_the_first_line_the_reason_and_the_bytes(self) -> None:
         got = convert(table(b"1\ta\tx", b"2\tb\\\nb\\\nb\ty", b"3\t{}\x01\xe2\x80\xa8\r\tc\td", b"4\te\\\tf\tx"))
         assert got.report.dialect is Dialect.ESCAPED
         assert got.rejects == [{"line": 6, "reason": "too_many_fields", "raw": "3\t{}\x01\u2028\r\tc\td"}]
 
-    def test_bytes_that_are_no_utf_8_are_in_base64(self) -> None:
+    def test_rejected_bytes_that_are_no_utf_8_are_in_base64(self) -> None:
         record = b"2\t\xff\xe9\tx"
         got = convert(table(b"1\ta\tx", record, b"3\t\xc3\xa9\tx"))
         assert set(got.rejects[0]) == {"line", "reason", "raw_base64"}
@@ -75,16 +75,16 @@ class TestRejects:
         assert [row[1] for row in got.rows] == ["a", "é"]
 
     @pytest.mark.parametrize("bad", [b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xc3"])
-    def test_so_is_what_only_looks_like_utf_8(self, bad: bytes) -> None:
+    def test_rejected_bytes_that_only_look_like_utf_8_are_in_base64(self, bad: bytes) -> None:
         assert convert(table(b"1\ta\tx", b"2\t" + bad + b"\tx")).reasons == [(3, "invalid_utf8")]
 
     @pytest.mark.parametrize("filling", [b"x", "é".encode(), b"\x01", b"\xff", b'"'])
-    def test_long_ones_are_whole(self, filling: bytes) -> None:
+    def test_long_rejects_are_whole(self, filling: bytes) -> None:
         record = b"1\t" + filling * 500_000
         got = convert(table(record))
         assert raw(got.rejects[0]) == record
 
-    def test_are_there_even_if_nothing_else_is(self) -> None:
+    def test_rejects_land_even_if_nothing_else_does(self) -> None:
         got = convert(table(b"1", b"2"))
         assert got.problem is not None
         assert "2 too_few_fields" in got.problem
@@ -242,52 +242,52 @@ class TestOversized:
             }
         ]
 
-    def test_the_line_before_it_may_end_in_a_backslash(self) -> None:
+    def test_the_line_before_an_oversized_one_may_end_in_a_backslash(self) -> None:
         got = convert(table(b"1\ta\tx", b"2\tb\tx\\", b"y" * 500, b"3\tb\tx"), dialect=Dialect.PLAIN)
         assert [row[0] + row[2] for row in got.rows] == ["1x", "2x\\", "3x"]
         assert got.oversized == [b"y" * 500]
 
-    def test_one_at_the_limit_is_a_row(self) -> None:
+    def test_a_record_at_the_limit_is_a_row(self) -> None:
         assert convert(table(b"2\t" + b"y" * 96 + b"\tz")).report.rows_out == 1
 
-    def test_it_may_be_the_last_and_have_no_line_end(self) -> None:
+    def test_an_oversized_record_may_be_the_last_and_have_no_line_end(self) -> None:
         assert convert(table(b"1\ta\tx") + b"y" * 300).oversized == [b"y" * 300]
 
     @pytest.mark.parametrize("size", [150, 400])
-    def test_a_quoted_record_is_set_aside_to_its_end(self, size: int) -> None:
+    def test_an_oversized_quoted_record_is_set_aside_to_its_end(self, size: int) -> None:
         record = b'2\t"' + (b"yyyy\n3\tlooks\tso\n" * size)[:size] + b'"\tz'
         got = convert(table(b'1\t"a""b"\tx', record, b'4\t"c\nd"\tx'), dialect=Dialect.QUOTED)
         assert got.oversized == [record]
         assert [row[:2] for row in got.rows] == [["1", 'a"b'], ["4", "c\nd"]]
 
-    def test_so_is_one_with_a_long_line_inside(self) -> None:
+    def test_an_oversized_quoted_record_may_have_a_long_line_inside(self) -> None:
         record = b'2\t"short\n' + b"y" * 500 + b"\n" + b"z" * 500 + b'\nend"\tz'
         got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.QUOTED)
         assert got.oversized == [record]
         assert [row[0] for row in got.rows] == ["1", "4"]
 
-    def test_so_is_an_escaped_one(self) -> None:
+    def test_an_oversized_escaped_record_is_set_aside_to_its_end(self) -> None:
         record = b"2\t" + b"yyyy\\\n3\tlooks\tso\\\n" * 50 + b"\tz"
         got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.ESCAPED)
         assert got.oversized == [record]
         assert [row[0] for row in got.rows] == ["1", "4"]
 
-    def test_two_of_them_are_two(self) -> None:
+    def test_two_oversized_records_are_two_objects(self) -> None:
         records = [b'2\t"' + filling * 99 + b'"\tz' for filling in (b"y\n", b"z\n")]
         got = convert(table(*records, b"4\tb\tx"), dialect=Dialect.QUOTED)
         assert got.oversized == records
         assert [line for line, _ in got.reasons] == [2, 102]
 
-    def test_in_plain_the_same_lines_are_records(self) -> None:
+    def test_lines_that_are_oversized_when_quoted_are_records_in_plain(self) -> None:
         got = convert(table(b'1\ta\t"b', *[b"2\tc\td"] * 50, b'3\te\tf"'), dialect=Dialect.PLAIN)
         assert got.report.rows_out == 52
 
-    def test_the_log_shows_the_start_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_rejects_show_the_start_of_an_oversized_record(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(output, "RECORD_HEAD", 10)
         got = convert(table(b"1\t" + "é".encode() * 200, b"1234567" + "é".encode() * 200))
         assert [reject["raw"] for reject in got.rejects] == ["1\téééé", "1234567é"]
 
-    def test_too_many_of_them_fail_the_table(self) -> None:
+    def test_too_many_oversized_records_fail_the_table(self) -> None:
         got = convert(table(b"1\ta\tx", *[b"y" * 200] * 70))
         assert got.problem is not None
         assert "6 of them were not kept whole" in got.problem
@@ -295,7 +295,7 @@ class TestOversized:
 
 
 class TestLargeRows:
-    def test_are_delivered_and_counted(self) -> None:
+    def test_large_rows_are_delivered_and_counted(self) -> None:
         sizes = [1_500_000, 1_999_000, 2_000_000, 5_000_000]
         lines = [b'2\t{"' + b"y" * size + b'": 1}\tx' for size in sizes]
         got = convert(table(*lines, b"3\tb\tx"))
@@ -303,7 +303,7 @@ class TestLargeRows:
         assert [row[1] for row in got.rows] == [line.split(b"\t")[1].decode() for line in lines] + ["b"]
         assert got.hashes[:4] == [hashlib.sha256(line).hexdigest() for line in lines]
 
-    def test_are_held_back_like_others(self) -> None:
+    def test_large_rows_are_held_back_like_others(self) -> None:
         line = b"2\t" + b"y" * 3_000_000 + b"\tx"
         assert convert(table(b"1\ta\tx", line, b"cut", line)).reasons == [
             *((4, "too_few_fields"), (3, "neighbour"), (5, "neighbour"))

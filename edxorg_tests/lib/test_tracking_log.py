@@ -107,7 +107,7 @@ class TestValues:
         assert rows(log) == [{"a": "1", "b": None}, {"a": "2", "b": "[1,\t2]"}, {"a": "3", "b": None}]
         assert log.report.blank == 2
 
-    def test_no_line_end_at_the_end(self, normalize: Normalize) -> None:
+    def test_the_last_line_of_a_log_needs_no_line_end(self, normalize: Normalize) -> None:
         assert rows(normalize(packed=gzip.compress(b'{"a": "1"}\n{"a": "2"}'))) == [{"a": "1"}, {"a": "2"}]
 
     def test_lines_of_several_megabytes(self, normalize: Normalize) -> None:
@@ -330,7 +330,7 @@ class TestLateKeys:
         assert rows(log)[300] == {"a": "x", "b": None, "late": "1", "later": None}
         assert rows(log)[601] == {"a": None, "b": None, "late": None, "later": "[1]"}
 
-    def test_they_are_appended_wherever_the_unpacked_pieces_end(self) -> None:
+    def test_late_keys_are_appended_wherever_the_unpacked_pieces_end(self) -> None:
         member = GzipMember()
         member.write(b'{"ab":"}"}\n' * 200_000)
         completed = b"".join(with_late_keys(member.finish(), ["late"], 1))

@@ -1,4 +1,4 @@
-"""Normalized logs, sampled and real, as the readers that people use see them."""
+"""Normalized logs, sampled and real, as the readers that users have see them."""
 
 from __future__ import annotations
 

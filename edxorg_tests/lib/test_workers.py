@@ -81,7 +81,7 @@ def heaps(_state: int) -> str | None:
 
 
 @pytest.mark.parametrize(("set_to", "used"), [(None, "1"), ("3", "3")])
-def test_a_worker_has_one_heap_unless_somebody_wants_more(
+def test_a_worker_has_one_heap_unless_the_environment_says_otherwise(
     set_to: str | None, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)

@@ -279,7 +279,7 @@ def test_some_problems_stand_inline(plain: Written) -> None:
     assert any(b"<problem url_name=" in content and b"<textline/>" not in content for content in files)
 
 
-def test_nobody_can_be_written_to(plain: Written) -> None:
+def test_no_address_can_be_written_to(plain: Written) -> None:
     hosts = {
         address.partition("@")[2] for _, course in courses(plain) for address in course.column("auth_user", "email")
     }
