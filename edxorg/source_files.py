@@ -112,7 +112,7 @@ class SourceFiles:
         return latest_versions(instance, self.key(), partitions)
 
     def asking(self, instance: dg.DagsterInstance, partitions: Sequence[str]) -> set[str]:
-        """Return the partitions whose latest record asks for a run: one query, and one more for each thousand of them."""
+        """Return the partitions whose latest record asks for a run: one query, and one more for each thousand."""
         tags = latest_tags(instance, self.key(), partitions)
         return {partition for partition, record_tags in tags.items() if REQUEST in record_tags}
 

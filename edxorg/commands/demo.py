@@ -41,7 +41,7 @@ SELECT block_title AS problem, count(*) AS learners, round(avg(grade::DOUBLE / m
 FROM courseware_studentmodule JOIN course_blocks ON block_id = module_id
 WHERE block_type = 'problem' AND grade <> 'NULL' GROUP BY block_id, block_title ORDER BY score LIMIT 5""",
 }
-"""What is worth asking, in SQL."""
+"""Sample questions in SQL."""
 
 COURSES_SHOWN = 2
 """Number of courses whose content is unpacked here; the others wait for Dagster's automation, or a backfill."""

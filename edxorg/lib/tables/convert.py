@@ -33,7 +33,7 @@ WINDOW_LINES: Final = 1 << 17
 """Lines after which it is chosen, too: they are as good evidence, and 8 MiB of line ends alone would take minutes."""
 
 MAX_REJECTS: Final = ((8_000, 8_000), (9, 100_000), (1, 1_000_000))
-"""How many rejected records there may be for each row, and how many whatever the rows; each takes some 60 bytes. Thus a
+"""Limits of rejected records: so many for each row, and so many whatever the rows; each takes some 60 bytes. Thus a
 table ends early if none of its first 8,000 records is good. If every tenth is good it is read to its end, unless it is
 very large, and if half of them are, whatever its size."""
 

@@ -37,13 +37,13 @@ class EscapedRecords(NamedTuple):
     """Records, in their order.
 
     Attributes:
-        starts: The first line of each, and the number of lines.
+        starts: The first line of each, and at the end the number of lines.
         raw: Their bytes without the LF at their end.
         rows: Their fields as they are written, with TABs between.
-        others: The places of those that have to be looked at one by one, and are no rows yet.
-        unfit: Those with another number of fields, by their places: how many TABs end a field in each.
+        others: The places of records that have to be read one by one, and are no rows yet.
+        unfit: The number of TABs that end a field in each record with another number of fields, by its place.
         misfits: Number of lines of these records.
-        loose: About the lines, if no field of a line starts with a quote.
+        loose: Counts of the lines, if no field of a line starts with a quote.
     """
 
     starts: Sequence[int]
