@@ -22,6 +22,7 @@ The story:
 The writers:
 
 - `files.py`: all files of a university; `archive.py`: a weekly archive; `package.py`: its members;
+  `encryption.py`: files as OpenPGP messages;
 - `tables.py`: tables and their columns; `table_rows.py`, `assessment_rows.py`: their rows; `dialects.py`: how values
   are written;
 - `forum.py`: a forum; `olx.py`: the export of a course; `course_xml.py`: an export of any size;
