@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,11 @@ from edxorg.commands import ingest, sample
 from edxorg.commands.main import COMMANDS
 from edxorg.lib import object_keys
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, EMAIL_OPT_IN, FORUM, FORUM_POSTS
+from edxorg.lib.tables import RejectReason
+from edxorg.lib.tracking_log.rejects import LineRejectReason
+
+if TYPE_CHECKING:
+    from enum import StrEnum
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
@@ -44,3 +50,12 @@ def test_the_page_of_commands_has_all_commands_and_no_others() -> None:
     for name, group in (("ingest", ingest.command), ("sample", sample.command)):
         shown = re.findall(rf"`(?:edxorg {name} )?([\w-]+)", rows)
         assert [command for command in group.commands if command not in shown] == []
+
+
+@pytest.mark.parametrize(("page", "reasons"), [("tables.md", RejectReason), ("tracking-logs.md", LineRejectReason)])
+def test_a_page_by_example_explains_every_reason_of_rejects(page: str, reasons: type[StrEnum]) -> None:
+    rows = [
+        line for line in (REFERENCE.parent / page).read_text(encoding="utf-8").splitlines() if line.startswith("| `")
+    ]
+    explained = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert {reason.value for reason in reasons} <= explained
