@@ -38,7 +38,7 @@ ROWS = {
     COURSE_METADATA: "courses",
     COURSE_RUN_METADATA: "course_runs",
 }
-"""What the rows of each table are, in the plural: the name of their number in the metadata."""
+"""The name of the number of rows in each table's metadata."""
 
 
 def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:

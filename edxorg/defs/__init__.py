@@ -1,1 +1,1 @@
-"""What `dg scaffold defs` adds to the location."""
+"""Definitions that `dg scaffold defs` adds to the location."""

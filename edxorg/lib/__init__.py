@@ -1,6 +1,6 @@
 """The work itself: plain functions and types that know nothing of Dagster.
 
-- `archive`: from an archive to objects, with an account of every member;
+- `archive`: from an archive to objects, with a report of every member;
 - `tables`: from a table dump to rows;
 - `tracking_log`: from a tracking log to events with one set of keys;
 - `forum.py`: from a forum to rows;
@@ -8,7 +8,7 @@
 - `program_reports.py`: copies of program reports;
 - `settings`: everything that differs between partners, environments and machines;
 - `lake`: the landing zone as readers see it;
-- `dictionary`: all outputs and their columns, for people;
+- `dictionary`: descriptions of all outputs and their columns;
 - `private_keys.py`: the keys for encrypted files;
 - `members.py`: from the name of a member to what it is;
 - `object_keys.py`: names of assets and keys of objects;

@@ -304,7 +304,7 @@ _COLUMNS: Final[dict[str, tuple[type | None, Callable[[Any], Any]]]] = {
     "visible": (bool, _boolean),
     "comment_count": (int, _integer),
 }
-"""Of each column, the type that most values have, and what converts the others."""
+"""For each column, the type of most values, and the function that converts the others."""
 
 _VOTES: Final = {
     "votes_up_count": "up_count",

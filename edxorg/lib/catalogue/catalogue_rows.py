@@ -26,7 +26,7 @@ class CatalogueTable:
         name: Last part of the asset key.
         row: Model of a row, without `retrieved_at`.
         key: Columns that identify a row, and that the rows are sorted by.
-        stamped: Whether `retrieved_at` is the last column.
+        stamped: True if `retrieved_at` is the last column.
     """
 
     name: str
@@ -100,7 +100,7 @@ class SubjectValue(BaseModel):
 
 
 class StaffValue(BaseModel):
-    """Somebody who teaches."""
+    """A teacher."""
 
     first_name: str | None
     last_name: str | None

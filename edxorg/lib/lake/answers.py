@@ -1,4 +1,4 @@
-"""The rows of a query, in the formats that people take away."""
+"""Writes the rows of a query in the formats that users ask for."""
 
 from __future__ import annotations
 

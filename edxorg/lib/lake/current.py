@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def place_of(key: str) -> str:
-    """What all versions of one thing share: their folder; a tracking log has only one, under its own name."""
+    """Return the place of an object: the folder of its versions; a tracking log has only one, under its own name."""
     folder, _, _ = key.rpartition("/")
     return key if folder == TRACKING_LOGS else folder
 

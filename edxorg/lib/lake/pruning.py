@@ -1,4 +1,4 @@
-"""Superseded versions that nobody needs any more, and their removal."""
+"""Finds superseded versions that are no longer needed, and deletes them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _remove(store: ObjectStore, folder: str, objects: Sequence[StoredObject]) ->
 
 
 def _superseded(objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
-    """Those that are older than another version of the same; of two that are as new, nobody knows."""
+    """Yield the objects that are older than another version of their place; of two that are as new, neither is."""
     versions: dict[tuple[str, str], list[StoredObject]] = {}
     for each in objects:
         if named := _VERSION.fullmatch(each.key):

@@ -26,10 +26,10 @@ _EXTENSIONS: Final = {
     Format.JSON_LINES: ".json",
     Format.GZIPPED_JSON_LINES: ".gz",
 }
-"""Of the objects of outputs that have rows."""
+"""File extensions of the objects of outputs that have rows."""
 
 _OUTPUTS: Final = {output.view or output.name: output for output in DICTIONARY.values() if output.format in _EXTENSIONS}
-"""Those by the names of their views."""
+"""The outputs that have rows, by the names of their views."""
 
 _JSON_TYPES: Final = {
     "integer": "BIGINT",
@@ -45,16 +45,16 @@ _LONGEST: Final = 64 << 20
 """Bytes of a line that a view can read; DuckDB keeps several such buffers."""
 
 _LONG: Final = 2 << 20
-"""What it reads by default, of tables."""
+"""Bytes of a table's line that a view can read by default."""
 
 _LONG_JSON: Final = 16 << 20
-"""The same of JSON."""
+"""The same for a line of JSON."""
 
 _HEAD: Final = 64 << 10
-"""Bytes in which the first line of a table is."""
+"""Bytes that hold the first line of any table."""
 
 _NO_TEXT: Final = "\x01 no such text \x01"
-"""Stands for NULL: nothing does, since `NULL` and empty are the values that edX wrote."""
+"""The text that stands for NULL: it occurs nowhere, since `NULL` and empty are the values that edX wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class View:
     """An output in SQL.
 
     Attributes:
-        name: Of the view.
-        output: What it shows.
-        objects: The current ones.
+        name: Name of the view.
+        output: The output that it shows.
+        objects: The current objects of the output.
     """
 
     name: str
@@ -83,12 +83,12 @@ class View:
 
 
 def find_view(store: ObjectStore, name: str, *, site: str | None = None) -> View | None:
-    """The view with a name, over a landing zone; `None` where there is no such output, nor such a table.
+    """Find the view with a name over a landing zone; `None` if there is no such output or table.
 
     Args:
         store: The landing zone.
-        name: Of the view. Tables that the dictionary does not know have views too.
-        site: Only what is of this site, as far as an object's key tells the site.
+        name: Name of the view. Tables that the dictionary does not know have views too.
+        site: Take only objects of this site, as far as their keys tell the site.
     """
     if name in _OUTPUTS:
         return _view(_OUTPUTS[name], store.list(f"{_OUTPUTS[name].asset}/"), site)
@@ -217,7 +217,7 @@ def _type(output: Output, kind: str) -> str:
 
 
 def _path(url: str, key: str) -> str:
-    """As DuckDB names it; it takes what looks like a pattern for one."""
+    """Return an object's path for DuckDB, with characters of patterns escaped."""
     path = join_url(url, key).removeprefix("file://")
     return "".join(f"[{character}]" if character in "*?[" else character for character in path)
 

@@ -1,4 +1,4 @@
-"""What the data dictionary says of an output, as Dagster's pages show it."""
+"""Describes an output in the Dagster UI as the data dictionary does."""
 
 from __future__ import annotations
 

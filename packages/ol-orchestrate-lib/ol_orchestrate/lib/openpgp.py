@@ -289,7 +289,7 @@ def _gnupg(home: str, arguments: list[str], passphrase: str | None) -> Iterator[
     """Run GnuPG; it is killed where it has not ended with the block."""
     command = ["gpg", "--homedir", home, "--no-options", "--batch", "--no-tty", "--quiet", "--status-fd", "2"]
     command += ["--trust-model", "always", "--no-auto-check-trustdb", "--pinentry-mode", "loopback"]
-    # Without a passphrase an empty one is given: nobody is there to be asked.
+    # Without a passphrase an empty one is given, since no user can be asked.
     reading, writing = os.pipe()
     try:
         os.write(writing, (passphrase or "").encode())
@@ -333,5 +333,5 @@ def _check(process: _Process) -> None:
     if "GOODMDC" in said:
         raise OpenPgpError("something follows the message, or it is more than one")
     if any(value.split()[0] == "0" for value in process.values("DECRYPTION_INFO")):
-        raise OpenPgpError("the message has no integrity protection, so nobody can tell that it is unchanged")
+        raise OpenPgpError("the message has no integrity protection, so a change of it would go unnoticed")
     raise OpenPgpError("the message is damaged or breaks off")

@@ -40,7 +40,7 @@ CREDENTIAL_PARAMETER = (
     r"(?:sig|auth(?:orization)?|hmac|jwt|pwd|awsaccesskeyid|googleaccessid"
     r"|[\w-]*(?:signature|credentials?|token|secret|passw(?:or)?d|api[_-]?key|access[_-]?key))"
 )
-"""Names of parameters in the query of a URL that give access to whoever has the URL."""
+"""Names of parameters in the query of a URL that give access to every holder of the URL."""
 
 _LOOKS_SECRET = (
     # A user before a host; the second form is for a password with slashes, which is no port.
