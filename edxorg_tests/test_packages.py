@@ -273,6 +273,34 @@ class TestCommands:
         assert code == 2
         assert "EDXORG_GPG_KEY_FILE" in err
 
+    def test_list_shows_what_is_at_the_source_and_has_not_come_in(
+        self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = tmp_path / "source"
+        monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"file://{source}")
+        monkeypatch.setenv("EDXORG_ARCHIVE_NAME", "delftx-{date}.zip email-opt-in-delftx-{date}.zip")
+        members = encrypted([(table_name(), TABLE)], gnupg)
+        came_in = write_zip(source / "delftx-2024-01-24.zip", members)
+        write_zip(source / "delftx-2024-01-31.zip", members)
+        write_zip(source / "email-opt-in" / "email-opt-in-delftx-2024-01-31.zip", {})
+        log = source / "prod" / "2024" / "delftx-prod-events-2024-01-31.log.gz.gpg"
+        log.parent.mkdir(parents=True)
+        log.write_bytes(b"1")
+        assert edxorg("ingest", "archive", came_in)[0] == 0
+        code, out, err = edxorg("list", "--json")
+        assert code == 0, err
+        listed = [json.loads(line) for line in out.splitlines()]
+        assert [(each["kind"], each["name"], each["state"] == "done") for each in listed] == [
+            ("archive", "delftx-2024-01-24.zip", True),
+            ("archive", "delftx-2024-01-31.zip", False),
+            ("email", "email-opt-in-delftx-2024-01-31.zip", False),
+            ("log", log.name, False),
+        ]
+        assert listed[3]["url"] == f"file://{log}"
+        _, out, _ = edxorg("list", "archive", "email", "--since", "2024-01-25", "--missing", "--json")
+        assert [json.loads(line)["name"] for line in out.splitlines()] == [each["name"] for each in listed[1:3]]
+        assert "email-opt-in-delftx" in edxorg("list", "email")[1]
+
     def test_doctor_opens_a_message_with_each_key(self, edxorg: Shell) -> None:
         _, out, _ = edxorg("doctor")
         assert "✓ private keys" in out

@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "Write sample inputs of any size.",
     "ingest": "Bring files into the landing zone.",
     "inspect": "Look at a file without writing anything.",
+    "list": "Show the files at the source, and what has not come in.",
     "query": "Ask what landed, in SQL.",
     "prune": "Delete superseded versions.",
     "doctor": "Check the settings and the connections.",

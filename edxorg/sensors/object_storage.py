@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from edxorg.source_files import SourceFiles
-    from ol_orchestrate.lib.stores import StoredObject
+    from ol_orchestrate.lib.stores import ObjectStore, StoredObject
 
 ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
@@ -81,6 +81,30 @@ def source_files_sensor(
         return result or dg.SensorResult(skip_reason=seen)
 
     return sensor
+
+
+class FoundFile(NamedTuple):
+    """A file at its source.
+
+    Attributes:
+        name: The partition's key.
+        day: The date in it.
+        stored: The object in its store.
+        need: What the sensor would do about it.
+    """
+
+    name: str
+    day: date
+    stored: StoredObject
+    need: RunDecision
+
+
+def files_at(
+    instance: dg.DagsterInstance, files: SourceFiles, job_name: str, store: ObjectStore, other_names: FileNames
+) -> list[FoundFile]:
+    """Return the files in a folder and below, the oldest first, and what has become of them."""
+    listing = _SourceListing.of(store.list(), files.names, other_names)
+    return _Tick(instance, files, job_name, store.url, listing).found()
 
 
 @dataclass(slots=True)
@@ -141,17 +165,9 @@ class _Tick:
 
     def result(self) -> tuple[str, dg.SensorResult | None]:
         """Return a summary for operators, and the requests and records; `None` instead of these if there are none."""
-        in_order = sorted(self.listing.files, key=lambda name: (self.listing.files[name][0], name))
-        recorded = self.files.recorded(self.instance, in_order)
         runs = self._latest_runs()
-        never_launched = self._never_launched(recorded, runs)
-        needs = {
-            name: decide_run(
-                self._version(name), recorded.get(name), runs.get(name), never_launched=name in never_launched
-            )
-            for name in in_order
-        }
-        chosen = [name for name in in_order if needs[name] in NEEDS_A_RUN][:RUNS_A_TICK]
+        needs = self.needs(runs)
+        chosen = [name for name, need in needs.items() if need in NEEDS_A_RUN][:RUNS_A_TICK]
         summary = self._summary(needs, len(chosen))
         if not chosen:
             return summary, None
@@ -165,6 +181,24 @@ class _Tick:
             asset_events=[self._arrival(name, requests[name].run_key) for name in arrivals],
             dynamic_partitions_requests=[partitions.build_add_request(missing)] if missing else [],
         )
+
+    def needs(self, runs: Mapping[str, LatestRun]) -> dict[str, RunDecision]:
+        """Return the need of each file, the oldest first."""
+        in_order = sorted(self.listing.files, key=lambda name: (self.listing.files[name][0], name))
+        recorded = self.files.recorded(self.instance, in_order)
+        never_launched = self._never_launched(recorded, runs)
+        return {
+            name: decide_run(
+                self._version(name), recorded.get(name), runs.get(name), never_launched=name in never_launched
+            )
+            for name in in_order
+        }
+
+    def found(self) -> list[FoundFile]:
+        """Return the files with their needs, the oldest first."""
+        return [
+            FoundFile(name, *self.listing.files[name], need) for name, need in self.needs(self._latest_runs()).items()
+        ]
 
     def _request(self, name: str, decision: RunDecision, run: LatestRun | None) -> dg.RunRequest:
         # The previous run is in the key, so that no outcome blocks the next attempt, and a version can come back.

@@ -58,6 +58,11 @@ class RunDecision(Enum):
     RETRIES_EXHAUSTED = f"failed {ATTEMPTS} times, given up until it changes"
     FAILED_PERMANENTLY = "failed permanently, left until it changes"
 
+    @property
+    def is_in(self) -> bool:
+        """True if the file has come in."""
+        return self is RunDecision.DONE
+
 
 NEEDS_A_RUN = frozenset({RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDecision.RETRY})
 
