@@ -99,7 +99,7 @@ def test_after_a_kill_the_command_works_again_at_once_and_the_killed_run_has_fai
         assert ended.status is dg.DagsterRunStatus.FAILURE
         assert COMMAND in ended.tags
         messages = [entry.dagster_event.message for entry in instance.all_logs(run.run_id) if entry.dagster_event]
-        assert any("command that ran this was killed" in (message or "") for message in messages)
+        assert any("command of this run was killed" in (message or "") for message in messages)
         left = instance.get_run_by_id(of_the_user.run_id)
         assert left is not None
         assert left.status is dg.DagsterRunStatus.STARTED

@@ -137,7 +137,7 @@ def _add_to_zip(archive: zipfile.ZipFile, member: PackageMember, recipient: Reci
     info = zipfile.ZipInfo(member.name, (2024, 1, 1, 0, 0, 0))
     info.compress_type = zipfile.ZIP_DEFLATED
     if recipient is not None:
-        # What is encrypted cannot be packed any more.
+        # Encrypted bytes cannot be compressed any more.
         info.filename, info.compress_type = f"{member.name}.gpg", zipfile.ZIP_STORED
     with archive.open(info, "w", force_zip64=member.size > _LARGE) as file:
         if recipient is None:

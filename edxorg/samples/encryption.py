@@ -16,7 +16,7 @@ class EncryptionError(Exception):
 
 
 class Recipient:
-    """Somebody whose public key is in a file; a context manager."""
+    """A recipient whose public key is in a file; a context manager."""
 
     def __init__(self, key_file: Path) -> None:
         self._key_file = key_file
