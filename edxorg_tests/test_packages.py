@@ -273,6 +273,18 @@ class TestCommands:
         assert code == 2
         assert "EDXORG_GPG_KEY_FILE" in err
 
+    def test_courses_are_left_out_on_request_and_a_full_run_delivers_them(self, edxorg: Shell, tmp_path: Path) -> None:
+        names = [table_name(course=f"MITx-{number}-1T2024") for number in ("1.00x", "6.00x", "8.01x")]
+        archive = write_zip(tmp_path / "delftx-2024-01-31.zip", [(name, TABLE) for name in names])
+        (tmp_path / "courses").write_text("course-v1:MITx+1.00x+1T2024\nMITx-6.*\n")
+        _, out, err = edxorg("ingest", "archive", archive, "--courses", tmp_path / "courses", "--json")
+        report = json.loads(out)
+        assert (report["members"], report["delivered"], report["left_out"]) == (3, 2, 1), err
+        assert not any("8.01x" in key for key in landed(tmp_path / "lake"))
+        _, out, _ = edxorg("ingest", "archive", archive, "--json")
+        report = json.loads(out)
+        assert (report["delivered"], report["unchanged"], report["left_out"]) == (1, 2, 0)
+
     def test_list_shows_what_is_at_the_source_and_has_not_come_in(
         self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 import click
@@ -26,6 +27,11 @@ date_option = click.option(
     "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The date of a file whose name does not tell it."
 )
 name_option = click.option("--name", help="The name to record such a file under.")
+courses_option = click.option(
+    "--courses",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the courses to deliver, a name or pattern a line; the others are left out.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON, one object a file.")
 
 
@@ -41,10 +47,17 @@ def command() -> None:
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
 @date_option
 @name_option
+@courses_option
 @landing_zone_option
 @json_option
 def archive(
-    urls: tuple[str, ...], day: datetime | None, name: str | None, landing_zone: str | None, *, as_json: bool
+    *,
+    urls: tuple[str, ...],
+    day: datetime | None,
+    name: str | None,
+    courses: Path | None,
+    landing_zone: str | None,
+    as_json: bool,
 ) -> None:
     """Deliver archives of course exports.
 
@@ -52,7 +65,7 @@ def archive(
     path of this machine. A single one may have any name, with --date and --name. Members that are in the landing zone
     already are neither written nor recorded again.
     """
-    settings = runs.settings_for(landing_zone)
+    settings = runs.settings_for(landing_zone, courses)
     sources = runs.named_source_urls(urls, settings.archive_name, day, name)
 
     from edxorg.assets.edxorg_archive import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without

@@ -150,9 +150,14 @@ def _refuse_twice(sources: list[SourceUrl]) -> None:
         raise click.UsageError(f"{', '.join(sorted(twice))}: files of one name are one partition; name one of them")
 
 
-def settings_for(landing_zone: str | None) -> Settings:
-    """Return the settings, with another landing zone if one is given."""
-    return Settings() if landing_zone is None else Settings(landing_zone_url=as_url(landing_zone))
+def settings_for(landing_zone: str | None, courses: Path | None = None) -> Settings:
+    """Return the settings, with another landing zone and a file of courses if these are given."""
+    given: dict[str, Any] = {}
+    if landing_zone is not None:
+        given["landing_zone_url"] = as_url(landing_zone)
+    if courses is not None:
+        given["courses"] = courses.read_text()
+    return Settings(**given)
 
 
 def source_access(settings: Settings) -> StoreAccess:

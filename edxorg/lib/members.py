@@ -11,10 +11,14 @@ import re
 import tarfile
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST_PATH: Final = 4096
 """Characters. No file system gives longer paths."""
@@ -80,6 +84,11 @@ class CourseName(NamedTuple):
             message = f"{course_id!r} is no course: expected an organization, a number and a run, joined by hyphens"
             raise ValueError(message)
         return cls(parts[0], "-".join(parts[1:-1]), parts[-1], ccx, ambiguous=len(parts) > _PARTS)
+
+
+def is_selected(course_id: str, patterns: Sequence[str]) -> bool:
+    """Return True if a course id is one of those patterns, or matches one; without patterns all are selected."""
+    return not patterns or any(fnmatchcase(course_id, pattern) for pattern in patterns)
 
 
 def course_columns(course: CoursePartition) -> dict[str, str]:

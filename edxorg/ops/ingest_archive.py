@@ -1,6 +1,7 @@
 """The op that turns an archive of course exports into objects and materializations."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -65,7 +66,9 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
             if not isinstance(archive, StorePath):
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
-            options = _options(context, source.info, archives, config.model_dump())
+            options = replace(
+                _options(context, source.info, archives, config.model_dump()), courses=settings.courses.split()
+            )
             yield from _process(context, source, options, archives, settings)
 
     return process_edxorg_archive

@@ -30,6 +30,7 @@ class MemberOutcome(StrEnum):
     UNRECOGNISED = "unrecognised"
     IGNORED = "ignored"
     FAILED = "failed"
+    LEFT_OUT = "left out on request"
 
 
 _LANDED = {MemberOutcome.DELIVERED, MemberOutcome.UNCHANGED}
@@ -197,7 +198,8 @@ class IngestReport:
 
     def sum_of_outcomes(self) -> str:
         """Write out the sum of all outcomes, which must equal the number of members."""
-        parts = " + ".join(f"{self.outcomes[outcome]:,} {outcome}" for outcome in MemberOutcome)
+        shown = [each for each in MemberOutcome if each is not MemberOutcome.LEFT_OUT or self.outcomes[each]]
+        parts = " + ".join(f"{self.outcomes[outcome]:,} {outcome}" for outcome in shown)
         total = sum(self.outcomes.values())
         sign = "=" if total == self.members else "≠"
         return f"{self.members:,} members {sign} {parts}"

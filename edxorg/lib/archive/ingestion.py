@@ -23,7 +23,7 @@ from edxorg.lib.archive.member_writer import (
 )
 from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
-from edxorg.lib.members import Member, MemberKind, identify
+from edxorg.lib.members import Member, MemberKind, identify, is_selected
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
-    from datetime import date
 
     from edxorg.lib.archive.reconciling import Records
     from ol_orchestrate.lib.archives import ArchiveEntry
@@ -153,7 +152,7 @@ def ingest_archive(
                 MemberWriter, options, store, workers=workers, descriptors=store.descriptors if store else ()
             ) as pool,
         ):
-            ingestion = _Ingestion(pool, options.archive_date, records, to_record, to_settle, ring)
+            ingestion = _Ingestion(pool, options, records, to_record, to_settle, ring)
             problem = _read(source, ring, ingestion, progress)
         if ingestion.has_unwritable:
             reconciler.keep_mark()
@@ -205,7 +204,7 @@ class _Ingestion:
     def __init__(
         self,
         pool: WorkerPool,
-        archive_date: date | None,
+        options: IngestOptions,
         records: Records,
         to_record: PendingRecords,
         to_settle: PendingRecords,
@@ -214,7 +213,8 @@ class _Ingestion:
         self.report = IngestReport()
         self.last = ""
         self._pool = pool
-        self._archive_date = archive_date
+        self._archive_date = options.archive_date
+        self._courses = options.courses
         self._records = records
         self._to_record = to_record
         self._to_settle = to_settle
@@ -235,6 +235,9 @@ class _Ingestion:
         member = identify(entry.name, entry=entry.type)
         self.last = member.label
         self.report.note(member)
+        if member.course and not is_selected(member.course.course_id, self._courses):
+            self.report.outcomes[MemberOutcome.LEFT_OUT] += 1
+            return
         places = [place for output in outputs_of(member) if (place := _place_of(output))]
         if not places:
             self.report.add_unread(member, entry.size)

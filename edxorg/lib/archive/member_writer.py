@@ -78,6 +78,7 @@ class IngestOptions:
         row_hash: Tells which fields the tables' row hash is made of.
         dialect: Dialects to be forced, by table name or by the path of a member; both can have wildcards.
         mark: The mark that the run leaves while it is not over.
+        courses: Course ids to deliver, or patterns of them; all if there are none.
     """
 
     landing_zone: str | None
@@ -88,6 +89,7 @@ class IngestOptions:
     row_hash: RowHash = RowHash.RECORD
     dialect: Mapping[str, Dialect] = field(default_factory=dict)
     mark: RunMark = field(default_factory=RunMark)
+    courses: Sequence[str] = ()
 
     def table_options(self, member: Member) -> TableOptions:
         """Return the options by which a table is read and written."""

@@ -87,6 +87,12 @@ def _file_names(names: Any) -> FileNames:  # noqa: ANN401 - pydantic's
     raise ValueError("it has to be a pattern such as delftx-{date}.zip, or a list of them")
 
 
+def _courses(text: str) -> str:
+    """Spell course keys as in names of files."""
+    names = re.split(r"[,\s]+", text.strip())
+    return " ".join(re.sub("[+/]", "-", name.removeprefix("course-v1:")) for name in names)
+
+
 def _none_if_empty(value: Any) -> Any:  # noqa: ANN401 - pydantic's
     return None if value == "" else value
 
@@ -100,6 +106,7 @@ OptionalUrl = Annotated[
     WithJsonSchema({"type": ["string", "null"], "pattern": "^((s3|gs|file)://|$)"}),
 ]
 OptionalText = Annotated[str | None, Optional]
+Courses = Annotated[str, AfterValidator(_courses)]
 Names = Annotated[
     FileNames,
     BeforeValidator(_file_names),
@@ -223,6 +230,11 @@ class Settings(BaseSettings):
     )
     owner: Annotated[str | None, AfterValidator(_owner), Optional] = Field(
         default=None, description="Owner of all assets: an e-mail address, or team:name"
+    )
+    courses: Courses = Field(
+        default="",
+        description="The courses to deliver from archives, all by default: names as in file names, course keys, or "
+        "patterns such as `MITx-6.00x-*`, with spaces between them",
     )
     escapes: Escapes = Field(default=Escapes.KEEP, description="Tables' backslash escapes")
     row_hash: RowHash = Field(
