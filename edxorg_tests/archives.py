@@ -58,7 +58,7 @@ def members_of(path: Path) -> list[tuple[str, bytes]]:
 
 
 def landed(landing_zone: Path) -> dict[str, bytes]:
-    """Object keys and contents; hidden files, and files in hidden folders, are none."""
+    """Object keys and contents; hidden files, files in hidden folders, and reports of archives are left out."""
     return {
         key: path.read_bytes()
         for path in sorted(landing_zone.rglob("*"))
@@ -67,7 +67,7 @@ def landed(landing_zone: Path) -> dict[str, bytes]:
 
 
 def is_hidden(key: str) -> bool:
-    return "/." in f"/{key}"
+    return "/." in f"/{key}" or key.startswith("edxorg/reports/")
 
 
 def times(landing_zone: Path) -> dict[str, int]:

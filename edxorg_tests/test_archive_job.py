@@ -226,7 +226,7 @@ def test_from_cloud_storage_to_s3(
     result = location.run(archive.name)
     assert result.success
     assert metadata_of(result)["checked_by"] == "crc32c"
-    assert sum(1 for _ in open_store(f"s3://{s3_bucket}/lake").list()) == 5
+    assert sum(1 for _ in open_store(f"s3://{s3_bucket}/lake").list()) == 6, "with the report"
     assert metadata_of(location.run(archive.name))["unchanged"] == 4
 
 

@@ -1,8 +1,8 @@
 """The `edxorg` command.
 
 - `main.py`: the command, its subcommands and its exit codes;
-- `ingest.py`, `inspect.py`, `sample.py`, `demo.py`, `doctor.py`, `list.py`, `query.py`,
-  `prune.py`: a module for each command;
+- `ingest.py`, `inspect.py`, `sample.py`, `demo.py`, `doctor.py`, `list.py`, `query.py`, `report.py`, `prune.py`: a
+  module for each command;
 - `console.py`: progress bars, tables and errors;
 - `course_xml.py`: the export of one course, for `ingest` and `inspect`;
 - `runs.py`: runs the location's jobs in the command's process;

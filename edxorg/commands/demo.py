@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edxorg.commands import console, homes, runs
+from edxorg.lib.object_keys import archive_report_key
 from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import DefaultSettings
-from ol_orchestrate.lib.stores import StoreAccess, open_store
+from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -162,13 +163,15 @@ class _Demo:
 
 
 def _show_where(folder: Path, settings: Settings) -> None:
+    report = join_url(settings.landing_zone_url, archive_report_key(ARCHIVES[-1]))
     home, inputs, lake = folder / "dagster_home", settings.archive_url, settings.landing_zone_url
     console.heading("What landed", f"is in {folder / 'landing-zone'}")
+    console.out.print(f"The report of the last archive, for a browser: {report}\n", soft_wrap=True, highlight=False)
     console.out.print("See the runs, the assets and their metadata in the Dagster UI, at http://localhost:3000:\n")
     console.out.print(
         f"  DAGSTER_HOME={shlex.quote(str(home))} EDXORG_ARCHIVE_URL={shlex.quote(inputs)} \\\n"
         f"  EDXORG_LANDING_ZONE_URL={shlex.quote(lake)} \\\n"
-        "  uv run dagster dev -m edxorg.definitions\n",
+        "  uv run dg dev\n",
         soft_wrap=True,
         highlight=False,
         markup=False,

@@ -22,6 +22,7 @@ COMMANDS = {
     "inspect": "Look at a file without writing anything.",
     "list": "Show the files at the source, and what has not come in.",
     "query": "Ask what landed, in SQL.",
+    "report": "Write the report of an archive again.",
     "prune": "Delete superseded versions.",
     "doctor": "Check the settings and the connections.",
 }

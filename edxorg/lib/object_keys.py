@@ -137,6 +137,11 @@ def oversized_line_key(log: str, sha256: str) -> str:
     return f"{oversized_lines_folder(log)}{sha256}.record.gz"
 
 
+def archive_report_key(archive: str) -> str:
+    """Return the object key of the report of an archive, by the archive's file name."""
+    return f"edxorg/reports/{archive}.html"
+
+
 def api_data_asset(output: str) -> str:
     """Return the asset of an output of the edX catalogue."""
     return f"edxorg/api_data/{output}"

@@ -3,6 +3,7 @@
 - `ingest_archive.py`: delivers an archive;
 - `program_reports.py`: copies program reports;
 - `run_records.py`: reads the records of archive runs;
+- `archive_reports.py`: records and writes the reports of archives;
 - `checks.py`: evaluates the asset checks of archives and logs;
 - `reporting.py`: reports progress to the log and to the command.
 """

@@ -19,6 +19,7 @@ from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Dialect, Escapes, RowHash
+from edxorg.ops.archive_reports import ArchiveReports
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from edxorg.ops.run_records import RunRecords
@@ -33,6 +34,8 @@ from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.location_names import LocationNames
+
+ArchiveEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation | dg.Output[None]]
 
 
 def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
@@ -58,9 +61,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
-    def process_edxorg_archive(
-        context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath
-    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
+    def process_edxorg_archive(context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath) -> ArchiveEvents:
         """Deliver an archive's members to the landing zone, and record new versions."""
         with as_dagster_failure(context, location.permanent_failure):
             if not isinstance(archive, StorePath):
@@ -101,7 +102,7 @@ def _process(
     options: IngestOptions,
     archives: SourceFiles,
     settings: Settings,
-) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]]:
+) -> ArchiveEvents:
     url = options.landing_zone
     if url is None:
         raise ValueError("the job needs a landing zone")
@@ -130,9 +131,15 @@ def _process(
         for asset, of_asset in by_asset.items():
             yield from record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
         ingested.finish(by_asset)
+    metadata = report_metadata(ingested.report, source.info, store.upload_check)
     if not ingested.is_refused:
         yield from archive_evaluations(archives.key(), context.partition_key, ingested.report)
-    yield dg.Output(None, metadata=report_metadata(ingested.report, source.info, store.upload_check))
+        reports = ArchiveReports(context.instance, archives)
+        shown, observation = reports.tell(context.partition_key, ingested.report, source.info, store)
+        metadata |= shown
+        if observation is not None:
+            yield observation
+    yield dg.Output(None, metadata=metadata)
     if ingested.problem is not None or ingested.report.failed:
         raise failure(ingested.report, ingested.problem, is_refused=ingested.is_refused)
 

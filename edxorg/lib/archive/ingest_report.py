@@ -13,6 +13,7 @@ from ol_orchestrate.lib.versions import NO_STATS, TableStats
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ol_orchestrate.lib.course_partition import CoursePartition
     from ol_orchestrate.lib.errors import PipelineError
 
 LISTED = 200
@@ -100,6 +101,8 @@ class IngestReport:
     rows_delivered: int = 0
     rows_rejected: Counter[str] = field(default_factory=Counter)
     tables: dict[str, TableCounts] = field(default_factory=dict)
+    courses: dict[str, CourseCounts] = field(default_factory=dict)
+    """By partition, also those that nothing is delivered of."""
     listed: dict[MemberOutcome, list[tuple[str, int, str]]] = field(default_factory=dict)
     """Path, size in the archive and reason of the members that an operator must look at."""
     ambiguous: dict[str, None] = field(default_factory=dict)
@@ -144,6 +147,8 @@ class IngestReport:
             self.failed_for_now += result.is_transient
             self._list(MemberOutcome.FAILED, result.member, size, result.problem or "")
         self._table(result).add(result)
+        if is_member and result.member.course is not None and result.outcome in _LANDED:
+            self._course(result.member.course).add(result, 1)
         if is_new and result.rejected:
             self.new_with_rejects.add(f"{result.member.label}: {sum(result.rejected.values()):,}")
         if result.outcome in {MemberOutcome.DELIVERED, MemberOutcome.UNCHANGED, MemberOutcome.EMPTY}:
@@ -163,6 +168,8 @@ class IngestReport:
         else:
             self.failed_outputs += outcome is MemberOutcome.FAILED
         self._table(result).change(result, outcome)
+        if is_member and result.member.course is not None and result.outcome in _LANDED and outcome not in _LANDED:
+            self._course(result.member.course).add(result, -1)
         if is_member and result.outcome is MemberOutcome.DELIVERED:
             self.rows_delivered -= result.stats.rows or 0
         if problem is not None:
@@ -172,6 +179,9 @@ class IngestReport:
     def _table(self, result: MemberResult) -> TableCounts:
         name = result.member.table or result.member.kind.value
         return self.tables.setdefault(name, TableCounts())
+
+    def _course(self, course: CoursePartition) -> CourseCounts:
+        return self.courses.setdefault(course.key(), CourseCounts())
 
     def _compare(self, result: MemberResult) -> None:
         before, now = result.before, result.stats
@@ -183,6 +193,8 @@ class IngestReport:
     def note(self, member: Member) -> None:
         """Count a member when its name is read."""
         self.members += 1
+        if member.course is not None:
+            self._course(member.course).members += 1
         if member.ambiguous and member.course is not None:
             self.ambiguous[member.course.course_id] = None
 
@@ -220,6 +232,20 @@ class IngestReport:
             "tables": {name: table.as_json() for name, table in sorted(self.tables.items())},
             "problem": self.problem,
         }
+
+
+@dataclass(slots=True)
+class CourseCounts:
+    """The counts of one course: its members, and the rows and bytes that it has in the landing zone."""
+
+    members: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+    def add(self, result: MemberResult, times: int) -> None:
+        """Count an object that landed; with -1, take it out again."""
+        self.rows += times * (result.stats.rows or 0)
+        self.bytes += times * result.size
 
 
 @dataclass

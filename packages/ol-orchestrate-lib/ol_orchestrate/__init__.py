@@ -6,6 +6,7 @@
 - `landing`: from an output to its object and its record;
 - `failures.py`: errors as Dagster's failures; `failed_partitions.py`: the asset check of failed partitions;
 - `automation.py`: conditions under which assets run by themselves; `described.py`: descriptions and columns of assets;
+- `console_links.py`: links from the Dagster UI to objects;
 - `location_names.py`: names of a location's definitions; `asset_keys.py`: from names to asset keys;
 - `testing`: servers for tests.
 """

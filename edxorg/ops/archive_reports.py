@@ -1,0 +1,93 @@
+"""The reports of archives: their summaries as observations of the raw archives, and pages in the landing zone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from edxorg.lib.archive.ingest_report import MemberOutcome
+from edxorg.lib.archive_report import ArchiveSummary, page, summarize, text
+from edxorg.lib.object_keys import archive_report_key
+from ol_orchestrate.console_links import console_link
+from ol_orchestrate.lib.stores import join_url
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from edxorg.lib.archive.ingest_report import IngestReport
+    from edxorg.source_files import SourceFiles
+    from ol_orchestrate.lib.stores import ObjectStore, SourceInfo
+
+SUMMARY = "summary"
+"""Metadata that a report is written from again."""
+
+
+class ArchiveReports:
+    """All that is recorded of the archives of a location."""
+
+    def __init__(self, instance: dg.DagsterInstance, archives: SourceFiles) -> None:
+        self._instance = instance
+        self._archives = archives
+
+    def latest(self) -> str | None:
+        """Return the name of the last archive, by date, that has a report."""
+        dates = self._dated()
+        return max(dates, key=dates.__getitem__, default=None)
+
+    def of(self, archive: str) -> ArchiveSummary | None:
+        """Return the latest summary of an archive."""
+        wanted = dg.AssetRecordsFilter(asset_key=self._archives.key(), asset_partitions=[archive])
+        for record in self._instance.fetch_observations(wanted, limit=10).records:
+            observation = record.asset_observation
+            if observation is not None and SUMMARY in observation.metadata:
+                return ArchiveSummary.model_validate(observation.metadata[SUMMARY].value)
+        return None
+
+    def before(self, archive: str) -> ArchiveSummary | None:
+        """Return the summary of the archive before, by date."""
+        day = self._archives.names.date_in(archive)
+        if day is None:
+            return None
+        dates = {name: each for name, each in self._dated().items() if each < day}
+        return self.of(max(dates, key=dates.__getitem__)) if dates else None
+
+    def tell(
+        self, archive: str, report: IngestReport, source: SourceInfo, store: ObjectStore
+    ) -> tuple[dict[str, object], dg.AssetObservation | None]:
+        """Write the report of an archive that was read.
+
+        Returns:
+            The metadata that its run shows, and what is to be recorded: nothing if the run has found all as it was, and
+            this version of the archive has its report.
+        """
+        known = self.of(archive) if not report.outcomes[MemberOutcome.DELIVERED] and not report.failed else None
+        if known is not None and known.version == source.version:
+            return _shown(known, store), None
+        summary = summarize(report, archive, source, before=self.before(archive))
+        write_page(summary, store)
+        shown = _shown(summary, store)
+        numbers = summary.archive.model_dump(exclude={"archive"})
+        counts = {outcome.name.lower(): report.outcomes[outcome] for outcome in MemberOutcome}
+        metadata = {**shown, **numbers, **counts, SUMMARY: dg.MetadataValue.json(summary.model_dump())}
+        return shown, dg.AssetObservation(self._archives.key(), partition=archive, metadata=metadata)
+
+    def _dated(self) -> dict[str, date]:
+        """The dates of the archives that were observed, by their names."""
+        observed = self._instance.event_log_storage.get_latest_storage_id_by_partition(
+            self._archives.key(), dg.DagsterEventType.ASSET_OBSERVATION
+        )
+        dates = {name: self._archives.names.date_in(name) for name in observed}
+        return {name: each for name, each in dates.items() if each is not None}
+
+
+def write_page(summary: ArchiveSummary, store: ObjectStore) -> str:
+    """Write the page of a report into a landing zone, and return its URL."""
+    key = archive_report_key(summary.archive.archive)
+    store.write(key, page(summary).encode())
+    return join_url(store.url, key)
+
+
+def _shown(summary: ArchiveSummary, store: ObjectStore) -> dict[str, object]:
+    url = join_url(store.url, archive_report_key(summary.archive.archive))
+    return {"report": dg.MetadataValue.md(text(summary)), "whole report": console_link(url)}
