@@ -136,3 +136,34 @@ def test_a_check_run_by_hand_names_the_job_to_run() -> None:
     (event,) = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data is not None
     assert "run it for the partition" in (event.step_failure_data.user_failure_data.description or "")
+
+
+def test_checks_run_by_hand_leave_what_was_found() -> None:
+    files = raw_tracking_logs(Settings())
+    job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
+    defs = dg.Definitions(
+        assets=[files.asset()],
+        asset_checks=[raw_log_checks(files)],
+        jobs=[job],
+        resources={"gcs_input": dg.mem_io_manager},
+    )
+    check = dg.AssetCheckKey(files.key(), "rejected_lines")
+    with dg.instance_for_test() as instance:
+        found = dg.AssetCheckEvaluation(
+            check.asset_key,
+            check.name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            partition="a",
+            metadata={"found": 7},
+        )
+        instance.add_dynamic_partitions(files.partitions, ["a"])
+        instance.report_runless_asset_event(dg.AssetMaterialization(files.key(), partition="a"))
+        instance.report_runless_asset_event(found)
+        for _ in range(2):
+            assert defs.resolve_job_def("checks").execute_in_process(instance=instance).success
+        (latest,) = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).values()
+    assert latest.evaluation is not None
+    assert (latest.evaluation.passed, latest.evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert latest.evaluation.metadata["found"].value == 7
+    assert latest.evaluation.metadata["found in"].value == "a"

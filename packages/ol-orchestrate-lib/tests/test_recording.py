@@ -58,7 +58,10 @@ def check_recording(instance: dg.DagsterInstance, *, one_by_one: bool = False) -
             some = PARTITIONS[3:5]
             assert latest_tags(instance, asset, some) == {partition: tags[partition] for partition in some}
     assert set(instance.all_asset_keys()) == set(ASSETS)
-    assert len(instance.fetch_materializations(ASSETS[0], limit=1000).records) == 2 * len(PARTITIONS)
+    records_of_asset = instance.fetch_materializations(ASSETS[0], limit=1000).records
+    assert len(records_of_asset) == 2 * len(PARTITIONS)
+    milliseconds = {round(each.timestamp * 1000) for each in records_of_asset}
+    assert len(milliseconds) == 2 * len(PARTITIONS), "the UI shows one event for each time"
 
 
 @pytest.mark.parametrize("other_way", ["_read_tags_of_events", "_stored_tags"])

@@ -116,7 +116,7 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
             level=logging.DEBUG,
             user_message="",
             run_id=context.run_id,
-            timestamp=now,
+            timestamp=now - number / 1000,
             step_key=step_key,
             job_name=context.job_name,
             dagster_event=DagsterEvent(
@@ -127,7 +127,8 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
                 event_specific_data=StepMaterializationData(materialization, []),
             ),
         )
-        for materialization in batch
+        # The UI shows one event for each time of an asset, in milliseconds.
+        for number, materialization in zip(range(len(batch) - 1, -1, -1), batch, strict=True)
     ]
     storage = context.instance.event_log_storage
     if isinstance(storage, SqliteEventLogStorage):
