@@ -55,6 +55,14 @@ def hostile(megabytes: int) -> None:
     import_module("benchmarks.hostile").run(megabytes)
 
 
+@main.command()
+@click.option("--courses", default=20, show_default=True)
+@click.option("--megabytes", default=2_000, show_default=True)
+def package(courses: int, megabytes: int) -> None:
+    """Packages as edX ships them, against gpg and unzip."""
+    import_module("benchmarks.package").run(courses, megabytes)
+
+
 @main.command("small-objects")
 @click.option("--objects", default=3000, show_default=True)
 def small_objects(objects: int) -> None:

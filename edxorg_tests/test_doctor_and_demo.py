@@ -178,6 +178,7 @@ def test_the_demo_shows_everything_without_any_credentials(user: User, tmp_path:
         "edxorg/api_data/course_run_metadata",
         "edxorg-program-credentials/2024-01-31",
     }
+    assert "Archive mitx-2024-01-31.tar.gz.gpg" in printed
     assert "http://localhost:3000" in printed
     assert "│ verified │" in printed
     assert "The hardest problems" in printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from edxorg.source_files import SourceFiles
 
 ARCHIVES = ("mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz")
-"""Archives of two weeks; most members of the second are unchanged."""
+"""Archives of two weeks; most members of the second are unchanged. It is encrypted where GnuPG is installed."""
 
+ARCHIVE_NAME = "mitx-{date}.tar.gz mitx-{date}.tar.gz.gpg"
+PRIVATE_KEY = "private-key.asc"
 LOG = "mitx-edx-events-2024-01-30.log.gz"
 COURSES = 10
 QUESTIONS = {
@@ -62,12 +65,15 @@ def command(folder: Path) -> None:
     folder = folder.absolute()
     settings = DefaultSettings(
         archive_url=f"file://{folder}/inputs",
+        archive_name=ARCHIVE_NAME,
+        gpg_key_file=str(folder / PRIVATE_KEY),
         landing_zone_url=f"file://{folder}/landing-zone",
         program_reports_url=f"file://{folder}/inputs/reports",
         program_reports_destination_url=f"file://{folder}/landing-zone/edxorg-program-credentials",
     )
     with console.writing_to(folder):
         _make_inputs(folder / "inputs")
+        _encrypt(folder / "inputs" / ARCHIVES[1], folder / PRIVATE_KEY)
     with console.err.status("Starting Dagster …"):
         from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - seconds
 
@@ -91,6 +97,19 @@ def _make_inputs(inputs: Path) -> None:
     console.heading("Sample inputs", f"two weeks of an invented university; they are in {inputs}")
 
 
+def _encrypt(archive: Path, private_key: Path) -> None:
+    """Encrypt an archive as edX does it for its partners, if GnuPG is installed."""
+    from edxorg.samples.encryption import Recipient, make_keys  # noqa: PLC0415
+
+    if shutil.which("gpg") is None:
+        return
+    public_key = private_key.with_name("public-key.asc")
+    make_keys(private_key, public_key)
+    with archive.open("rb") as file, Recipient(public_key) as recipient, recipient.encrypt(file) as message:
+        archive.with_name(f"{archive.name}.gpg").write_bytes(message.read())
+    archive.unlink()
+
+
 def _university() -> University:
     from edxorg.samples.hazards import ORDINARY_LOG_HAZARDS  # noqa: PLC0415
     from edxorg.samples.university import University  # noqa: PLC0415
@@ -111,8 +130,10 @@ class _Demo:
         from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415
 
         archives, logs = raw_data_archives(self.settings), raw_tracking_logs(self.settings)
-        for name in ARCHIVES:
-            console.heading(f"Archive {name}", "tables, course structures, course XML and forums of each course")
+        inputs = self.settings.archive_url.removeprefix("file://")
+        for name in sorted(path.name for path in Path(inputs).glob("mitx-*.tar.gz*")):
+            how = ", as an OpenPGP message" if name.endswith(".gpg") else ""
+            console.heading(f"Archive {name}", f"tables, structures, XML and forums of each course{how}")
             yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_report)
         console.heading(f"Tracking log {LOG}", "the events of one day")
         yield from self._file(LOG, logs, "refresh_edxorg_tracking_logs", console.show_log)
@@ -170,6 +191,8 @@ def _show_where(folder: Path, settings: Settings) -> None:
     console.out.print("See the runs, the assets and their metadata in the Dagster UI, at http://localhost:3000:\n")
     console.out.print(
         f"  DAGSTER_HOME={shlex.quote(str(home))} EDXORG_ARCHIVE_URL={shlex.quote(inputs)} \\\n"
+        f"  EDXORG_ARCHIVE_NAME={shlex.quote(ARCHIVE_NAME)} \\\n"
+        f"  EDXORG_GPG_KEY_FILE={shlex.quote(str(folder / PRIVATE_KEY))} \\\n"
         f"  EDXORG_LANDING_ZONE_URL={shlex.quote(lake)} \\\n"
         "  uv run dg dev\n",
         soft_wrap=True,
