@@ -6,6 +6,7 @@ import io
 import stat
 import struct
 import tarfile
+import time
 import zipfile
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -126,6 +127,23 @@ def test_members_come_from_a_bucket_in_the_order_of_the_directory(
 def test_directory_larger_than_the_last_bytes_is_fetched_by_itself(reader: Callable[[bytes], VerifiedReader]) -> None:
     members = {f"{number}-{'x' * 200}": b"%d" % number for number in range(600)}
     assert content_of(reader(zipped(members))) == members
+
+
+def test_a_hundred_thousand_members_are_read_in_seconds(reader: Callable[[bytes], VerifiedReader]) -> None:
+    bodies, directory = bytearray(), bytearray()
+    for number in range(100_000):
+        name, fields = b"%06d" % number, bytes(16)
+        directory += (
+            b"PK\1\2" + bytes(4) + fields + bytes(4) + b"\6" + bytes(13) + struct.pack("<L", len(bodies)) + name
+        )
+        bodies += b"PK\3\4" + fields + bytes(6) + b"\6" + bytes(3) + name
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(directory), len(bodies), 0)
+    large_end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 100_000, 100_000, len(directory), len(bodies))
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(directory) + len(bodies), 1)
+    started = time.perf_counter()
+    contents = content_of(reader(bytes(bodies + directory) + large_end + locator + end))
+    assert time.perf_counter() - started < 20
+    assert (len(contents), set(contents.values())) == (100_000, {b""})
 
 
 def test_folders_and_links_are_told_apart_from_files(reader: Callable[[bytes], VerifiedReader]) -> None:

@@ -332,6 +332,7 @@ def _check(process: _Process) -> None:
         raise OpenPgpError(f"the message is for {shown}, and there is no private key for it")
     if "GOODMDC" in said:
         raise OpenPgpError("something follows the message, or it is more than one")
-    if any(value.split()[0] == "0" for value in process.values("DECRYPTION_INFO")):
+    # The first field is the method of an MDC, the third one, of GnuPG 2.3 and later, that of an AEAD.
+    if any(set(value.split()[0::2]) == {"0"} for value in process.values("DECRYPTION_INFO")):
         raise OpenPgpError("the message has no integrity protection, so a change of it would go unnoticed")
     raise OpenPgpError("the message is damaged or breaks off")
