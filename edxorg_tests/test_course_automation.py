@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 STRUCTURE = asset_key("flattened_course_structure")
 OTHER = "MITx-7.00x-1T2020|edge"
 XML_BLOCKS = asset_key("course_xml_blocks")
-CHECKED = ["course_structure", "course_xml", "raw_tracking_logs"]
+CHECKED = ["course_structure", "course_xml", "raw_data_archive", "raw_tracking_logs"]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

@@ -18,11 +18,12 @@ from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.lib.settings.reference import yaml_example, yaml_schema
 from edxorg.location import location_names
 from edxorg.ops.checks import raw_archive_checks, raw_log_checks
+from edxorg.ops.ingest_archive import ARCHIVE_STEP
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
 from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
-from ol_orchestrate.failed_partitions import failed_partitions_check
+from ol_orchestrate.failed_partitions import PartitionedJob, failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
 from ol_orchestrate.lib.openedx import RatioLimit
@@ -138,7 +139,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[
             raw_archive_checks(archives),
             raw_log_checks(logs),
-            failed_partitions_check([structure_rows, course_run, normalized_log]),
+            failed_partitions_check(
+                [structure_rows, course_run, normalized_log],
+                [
+                    PartitionedJob(
+                        archive_job.name, location.of(ARCHIVE_STEP), archives.key(), archives.partitions_def()
+                    )
+                ],
+            ),
         ],
         jobs=[archive_job, logs_job, reports_job],
         sensors=[

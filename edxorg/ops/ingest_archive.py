@@ -35,6 +35,9 @@ from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.location_names import LocationNames
 
+ARCHIVE_STEP = "process_edxorg_archive"
+"""The name of the op, and of its step in the location of that name."""
+
 ArchiveEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation | dg.Output[None]]
 
 
@@ -55,7 +58,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
         """True lets this archive replace versions of later ones."""
 
     @dg.op(
-        name=location.of("process_edxorg_archive"),
+        name=location.of(ARCHIVE_STEP),
         out=dg.Out(dg.Nothing),
         pool=location.of("edxorg_archive"),
         required_resource_keys={LANDING_ZONE},

@@ -14,15 +14,36 @@ CHECK = "no_failed_partitions"
 RUNS_AT_ONCE = 500
 
 
+NOT_WELL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
 class FailedPartition(NamedTuple):
-    """A partition and the run that failed for it."""
+    """A partition and the run that failed for it, or was canceled; `None` if there has never been one."""
 
     partition: str
-    run_id: str
+    run_id: str | None
 
 
-def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetChecksDefinition:
-    """Define one check for each definition, as a warning that blocks nothing; it runs hourly once automation is on.
+class PartitionedJob(NamedTuple):
+    """A job that has a run for each partition of an external asset.
+
+    Attributes:
+        name: The name of the job.
+        step: The step that tells why a run failed.
+        asset: The asset.
+        partitions: Its partitions.
+    """
+
+    name: str
+    step: str
+    asset: dg.AssetKey
+    partitions: dg.PartitionsDefinition
+
+
+def failed_partitions_check(
+    assets: Sequence[dg.AssetsDefinition], jobs: Sequence[PartitionedJob] = ()
+) -> dg.AssetChecksDefinition:
+    """Define a check for each definition and job: a warning that blocks nothing, and runs hourly once automation is on.
 
     The check is attached to the upstream asset, since no run materializes that one. On the asset itself every run
     would evaluate it, and skip it just when the asset fails.
@@ -40,18 +61,31 @@ def failed_partitions_check(assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
         )
         for upstream, definition in definitions.items()
     ]
+    by_asset = {job.asset: job for job in jobs}
+    specs += [
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=asset,
+            description=f"Lists the partitions whose latest run of {job.name} failed or was canceled, or never came.",
+            automation_condition=hourly,
+        )
+        for asset, job in by_asset.items()
+    ]
 
     @dg.multi_asset_check(name="list_failed_partitions", specs=specs, can_subset=True)
     def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         for key in sorted(context.selected_asset_check_keys):
-            definition = definitions[key.asset_key]
-            failed = failed_partitions(context.instance, definition)
+            if job := by_asset.get(key.asset_key):
+                failed, step = failed_partitions_of_job(context.instance, job), job.step
+            else:
+                definition = definitions[key.asset_key]
+                failed, step = failed_partitions(context.instance, definition), definition.op.name
             yield dg.AssetCheckResult(
                 check_name=CHECK,
                 asset_key=key.asset_key,
                 passed=not failed,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata=_metadata(context.instance, failed, definition.op.name),
+                metadata=_metadata(context.instance, failed, step),
             )
 
     return list_failed_partitions
@@ -75,6 +109,16 @@ def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinit
     return [FailedPartition(key, run_id) for key, run_id in latest.items() if run_id in failed_runs]
 
 
+def failed_partitions_of_job(instance: dg.DagsterInstance, job: PartitionedJob) -> list[FailedPartition]:
+    """Return the existing partitions whose latest run of a job failed, was canceled, or never came, by key."""
+    latest = {run.partition: run for run in instance.get_run_partition_data(dg.RunsFilter(job_name=job.name))}
+    return [
+        FailedPartition(partition, run.run_id if run else None)
+        for partition in sorted(job.partitions.get_partition_keys(dynamic_partitions_store=instance))
+        if (run := latest.get(partition)) is None or run.status in NOT_WELL
+    ]
+
+
 def _first_asset(definition: dg.AssetsDefinition) -> dg.AssetKey:
     return next(iter(definition.specs)).key
 
@@ -88,7 +132,7 @@ def _failed_runs(run_ids: set[str], instance: dg.DagsterInstance) -> set[str]:
     ids = sorted(run_ids)
     failed: set[str] = set()
     for start in range(0, len(ids), RUNS_AT_ONCE):
-        filters = dg.RunsFilter(run_ids=ids[start : start + RUNS_AT_ONCE], statuses=[dg.DagsterRunStatus.FAILURE])
+        filters = dg.RunsFilter(run_ids=ids[start : start + RUNS_AT_ONCE], statuses=NOT_WELL)
         failed.update(run.run_id for run in instance.get_runs(filters))
     return failed
 
@@ -107,12 +151,14 @@ def _reasons(instance: dg.DagsterInstance, failed: Sequence[FailedPartition], st
     shown = failed[:SHOWN]  # each of them is a query
     return markdown.table(
         {"partition": str, "why": str, "run": str},
-        ((each.partition, " ".join(_reason(instance, each.run_id, step).split()), each.run_id) for each in shown),
+        ((each.partition, " ".join(_reason(instance, each.run_id, step).split()), each.run_id or "") for each in shown),
         total=len(failed),
     )
 
 
-def _reason(instance: dg.DagsterInstance, run_id: str, step: str) -> str:
+def _reason(instance: dg.DagsterInstance, run_id: str | None, step: str) -> str:
+    if run_id is None:
+        return "There has been no run: start one, or switch the sensor on"
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         if entry.dagster_event is not None and entry.step_key == step:
             data = entry.dagster_event.step_failure_data
