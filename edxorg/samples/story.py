@@ -220,7 +220,7 @@ def _sessions(
             start = earliest + start % times.HOUR
         if start >= end:
             return
-        on_first_day = start < first + times.DAY
+        on_first_day = days >= LATEST_DELAY and start < first + times.DAY
         offline = learner.mobile and (number % 2 == 1 or on_first_day) and retired is None
         # Those of the first day arrive within two weeks, so that the logs of a short story have one that is as late.
         delay = LATEST_DELAY - 1 if on_first_day else 1 + start % LATEST_DELAY
