@@ -229,6 +229,8 @@ class TestCommands:
         assert code == 0, err
         [content] = landed(tmp_path / "lake").values()
         assert json.loads(gzip.decompress(content)) == {"time": "2024-01-31 00:00:00.000000"}
+        code, out, err = edxorg("query", "SELECT time FROM tracking_logs", "--format", "csv")
+        assert (code, out.split()[:2]) == (0, ["time", "2024-01-31"]), err
 
     def test_nothing_of_a_broken_log_lands(self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG) -> None:
         log = tmp_path / "delftx-edge-events-2024-01-31.log.gz.gpg"

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import ObjectStore, StoredObject
 
 _EXTENSIONS: Final = {
-    Format.TSV: ".tsv",
-    Format.CSV: ".csv",
-    Format.JSON_LINES: ".json",
-    Format.GZIPPED_JSON_LINES: ".gz",
+    Format.TSV: (".tsv",),
+    Format.CSV: (".csv",),
+    Format.JSON_LINES: (".json",),
+    # A log that came encrypted keeps its name, and is in clear.
+    Format.GZIPPED_JSON_LINES: (".gz", ".gz.gpg"),
 }
 """File extensions of the objects of outputs that have rows."""
 
@@ -115,8 +116,8 @@ def view_names_in(sql: str) -> list[str]:
 
 
 def _view(output: Output, objects: Iterable[StoredObject], site: str | None) -> View:
-    extension = _EXTENSIONS[output.format]
-    current = newest(each for each in objects if each.key.endswith(extension)).values()
+    extensions = _EXTENSIONS[output.format]
+    current = newest(each for each in objects if each.key.endswith(extensions)).values()
     shown = (each for each in current if site is None or _site_of(each.key, output) in {site, None})
     return View(output.view or output.name, output, tuple(sorted(shown, key=lambda each: each.key)))
 
