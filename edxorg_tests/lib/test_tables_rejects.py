@@ -340,6 +340,7 @@ table.close()
             r"""b'"a"\t"b"\n1\t"' """, r"b'yz\n' * 100_000", 30, r"""b'"\n1\t2\n'""", [2, 1], id="a long quoted record"
         ),
         pytest.param(r"b'a\tb\n'", r"""b'1\t{"a": "b"}\n' * 50_000""", 20, "b''", [1_000_000] * 2, id="rows"),
+        pytest.param(r"b'a\tb\n'", r"b'\\\n' * 140_000", 1, "b''", [131_073, 0], id="rejects of a backslash"),
     ],
 )
 def test_memory_does_not_grow_with_the_table(start: str, unit: str, times: int, end: str, counts: list[int]) -> None:

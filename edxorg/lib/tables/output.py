@@ -120,11 +120,10 @@ class RejectLog:
             records: The first line of each, counted from 1, which is the header, and its bytes without line end.
         """
         value = reason.value
-        texts: list[bytes] = []
-        size = 0
+        texts = bytearray()  # a list would keep orjson's buffers, 4 KB for each text
         for line, record in records:
             if len(record) > _SLICE:
-                self._begin().write(b"".join(texts))
+                self._begin().write(bytes(texts))
                 texts.clear()
                 self._write(line, reason, record, b"")
                 continue
@@ -133,13 +132,11 @@ class RejectLog:
                 told = {"line": line, "reason": value, "raw": record.decode()}
             except UnicodeDecodeError:
                 told = {"line": line, "reason": value, "raw_base64": b64encode(record).decode()}
-            texts.append(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
-            size += len(record)
-            if size > _SLICE:
-                self._begin().write(b"".join(texts))
+            texts += orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+            if len(texts) > _SLICE:
+                self._begin().write(bytes(texts))
                 texts.clear()
-                size = 0
-        self._begin().write(b"".join(texts))
+        self._begin().write(bytes(texts))
 
     def add_oversized(self, line: int, record: Spool) -> None:
         """Set a record aside as an object of its own; the log gets its start and its name."""
