@@ -97,6 +97,17 @@ def test_the_command_alone_lists_its_subcommands(edxorg: Shell) -> None:
     assert "inspect" in err
 
 
+def test_the_problem_of_a_log_is_told_once(edxorg: Shell, tmp_path: Path) -> None:
+    log = tmp_path / "mitx-edx-events-2024-01-31.log.gz"
+    log.write_bytes(gzip.compress(b"no event\n"))
+    code, out, err = edxorg("ingest", "tracking-log", log, "--landing-zone", tmp_path / "lake")
+    assert code == 1
+    assert err.count("Error: ") == 1
+    told = err.removeprefix("Error: ").strip()
+    assert told
+    assert told not in out
+
+
 def test_two_good_archives_and_a_broken_one_for_programs(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
     same = shutil.copy(archive, archive.with_name("mitx-2024-02-07.tar.gz"))
     broken = archive.with_name("mitx-2024-02-14.tar.gz")

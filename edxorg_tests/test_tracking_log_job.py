@@ -209,7 +209,7 @@ class TestWhatLands:
         assert (good.passed, bad.passed) == (True, False)
         assert (bad.partition, bad.severity) == (LOG, dg.AssetCheckSeverity.WARN)
         assert bad.metadata["found"].value == 2
-        assert bad.metadata["by reason"].value == {"no_json_object": 1, "unreadable_time": 1}
+        assert "| no_json_object | 1 |" in str(bad.metadata["by reason"].value)
         assert bad.metadata["rejects"].value == f"file://{location.lake}/{REJECTS}"
 
     def test_a_log_without_a_materialization_is_found_by_its_name(self, location: Location) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
@@ -146,7 +147,9 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
             if len(sources) > 1:
                 console.out.print(f"\n{source.url}", style="bold", markup=False, highlight=False, soft_wrap=True)
             if bar.result:
-                kind.show(bar.result)
+                # A reason tells the problem below.
+                report: Any = bar.result
+                kind.show(replace(report, problem=None) if reasons else report)
             for reason in reasons:
                 click.echo(f"Error: {reason}", err=True)
     if not as_json:

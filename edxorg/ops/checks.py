@@ -12,7 +12,8 @@ import dagster as dg
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, NamedItems
 from edxorg.lib.tracking_log import LogReport
 from edxorg.source_files import SourceFiles
-from ol_orchestrate.lib.shortening import first_and_more
+from ol_orchestrate.lib import markdown
+from ol_orchestrate.lib.shortening import SHOWN
 
 
 class CheckText(NamedTuple):
@@ -96,7 +97,8 @@ def log_evaluation(
     raw_log: dg.AssetKey, partition: str, report: LogReport, rejects: str | None
 ) -> dg.AssetCheckEvaluation:
     """Evaluate the check of a tracking log; `rejects` is the URL of its rejects, if there are any."""
-    metadata: dict[str, Any] = {"by reason": dict(report.rejected), "sum": report.sum_of_lines()}
+    reasons = {str(reason): count for reason, count in report.rejected.items()}
+    metadata: dict[str, Any] = {"by reason": _counts("reason", reasons), "sum": report.sum_of_lines()}
     if rejects is not None:
         metadata["rejects"] = rejects
     return _evaluation(REJECTED_LINES, raw_log, partition, report.rejected_lines, metadata)
@@ -111,25 +113,41 @@ def archive_evaluations(
         return _evaluation(check, raw_archive, partition, found, metadata)
 
     by_table = {name: counts.rejected.total() for name, counts in report.tables.items() if counts.rejected}
-    rejected = {"by reason": dict(report.rows_rejected), "by table": by_table, "new": _names(report.new_with_rejects)}
+    rejected = {
+        "by reason": _counts("reason", report.rows_rejected),
+        "by table": _counts("table", by_table),
+        "new": _names("table", report.new_with_rejects),
+    }
     yield evaluated(REJECTED_ROWS, report.rows_rejected.total(), rejected)
     missing, unclear = (
         report.outcomes[outcome] for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.UNRECOGNISED)
     )
     yield evaluated(MISSING_TABLES, missing, {"members": _members(report, MemberOutcome.MISSING_AT_SOURCE)})
-    ambiguous = {"ambiguous courses": first_and_more(report.ambiguous)}
+    ambiguous = {"ambiguous courses": _list("course", list(report.ambiguous), len(report.ambiguous))}
     unclear += len(report.ambiguous)
     yield evaluated(UNCLEAR_MEMBERS, unclear, {"members": _members(report, MemberOutcome.UNRECOGNISED), **ambiguous})
-    yield evaluated(SHRUNKEN_TABLES, report.shrunken.total, {"tables": _names(report.shrunken)})
-    yield evaluated(CHANGED_COLUMNS, report.other_columns.total, {"tables": _names(report.other_columns)})
+    yield evaluated(SHRUNKEN_TABLES, report.shrunken.total, {"tables": _names("table", report.shrunken)})
+    yield evaluated(CHANGED_COLUMNS, report.other_columns.total, {"tables": _names("table", report.other_columns)})
 
 
-def _members(report: IngestReport, outcome: MemberOutcome) -> list[str]:
-    return first_and_more([path for path, _, _ in report.listed.get(outcome, ())], total=report.outcomes[outcome])
+def _members(report: IngestReport, outcome: MemberOutcome) -> dg.MetadataValue[Any] | None:
+    return _list("member", [path for path, _, _ in report.listed.get(outcome, ())], report.outcomes[outcome])
 
 
-def _names(listing: NamedItems) -> list[str]:
-    return first_and_more(listing.first, total=listing.total)
+def _names(title: str, listing: NamedItems) -> dg.MetadataValue[Any] | None:
+    return _list(title, listing.first, listing.total)
+
+
+def _list(title: str, items: Sequence[str], total: int) -> dg.MetadataValue[Any] | None:
+    if not total:
+        return None
+    return dg.MetadataValue.md(markdown.table({title: str}, [(item,) for item in items[:SHOWN]], total=total))
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any] | None:
+    if not counts:
+        return None
+    return dg.MetadataValue.md(markdown.table({title: str, "found": int}, sorted(counts.items())))
 
 
 def _evaluation(
@@ -141,5 +159,5 @@ def _evaluation(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
         partition=partition,
-        metadata={"found": found, **metadata},
+        metadata={"found": found, **{name: value for name, value in metadata.items() if value is not None}},
     )

@@ -220,15 +220,19 @@ def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str)
             name = f"list of {outcome}"
             metadata[name] = dg.MetadataValue.md(_not_delivered(listed, report.outcomes[outcome]))
     if report.ambiguous:
-        metadata["ambiguous courses"] = first_and_more(report.ambiguous)
+        metadata["ambiguous courses"] = _listed("course", list(report.ambiguous), len(report.ambiguous))
     if report.claimed_twice.total:
         twice = report.claimed_twice
-        metadata["members with one name"] = first_and_more(twice.first, total=twice.total)
+        metadata["members with one name"] = _listed("member", twice.first, twice.total)
     if report.tables:
         metadata["what landed"] = dg.MetadataValue.md(_landed(report))
     if report.problem:
         metadata["problem"] = report.problem
     return metadata
+
+
+def _listed(title: str, items: Sequence[str], total: int) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.md(markdown.table({title: str}, [(item,) for item in items[:SHOWN]], total=total))
 
 
 def _not_delivered(listed: list[tuple[str, int, str]], total: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ol_orchestrate.console_links import console_link
 from ol_orchestrate.lib.record_tags import DATA_VERSION
 from ol_orchestrate.lib.stores import join_url
 
@@ -123,5 +124,12 @@ def metadata_of(
     **more: Any,  # noqa: ANN401 - metadata
 ) -> dict[str, Any]:
     """The metadata that every materialization of an object has; what is `None` among the rest is left out."""
-    metadata = {"path": join_url(landing_zone, key), "object_key": key, "size": size, "dagster/row_count": row_count}
+    url = join_url(landing_zone, key)
+    metadata = {
+        "path": url,
+        "object_key": key,
+        "console": None if url.startswith("file:") else console_link(url),
+        "size": size,
+        "dagster/row_count": row_count,
+    }
     return {name: value for name, value in (metadata | more).items() if value is not None}
