@@ -163,6 +163,16 @@ class TestEncrypted:
         assert problem in why
         assert {key.split("/")[3] for key in landed(tmp_path / "lake")} == {"auth_user"}
 
+    def test_a_message_is_read_to_its_end_where_its_table_is_given_up_before(
+        self, tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys]
+    ) -> None:
+        content = b"\0no header\n" + bytes(10 << 20)  # more than is held before it is converted
+        message = gnupg.message(content, ADA, "--compress-algo", "none")[:-30]
+        archive = write_zip(tmp_path / "a.zip", {f"{table_name()}.gpg": message})
+        ingested, _ = ingest(archive, tmp_path / "lake", keys)
+        [(_, _, why)] = ingested.report.listed[MemberOutcome.FAILED]
+        assert "damaged or breaks off" in why
+
     def test_without_a_key_encrypted_members_fail_and_others_are_delivered(self, tmp_path: Path, gnupg: GnuPG) -> None:
         members = [*encrypted([(table_name("teams"), TABLE)], gnupg), (table_name(), TABLE)]
         ingested, _ = ingest(write_zip(tmp_path / "a.zip", members), tmp_path / "lake")
