@@ -16,7 +16,7 @@ from ol_orchestrate.lib.record_tags import DATA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from edxorg.lib.settings import FileNames
     from ol_orchestrate.lib.stores import SourceInfo
@@ -47,6 +47,7 @@ class SourceFiles:
         subject: Subject of the asset's group.
         description: Description of the asset.
         names: The naming scheme of the files.
+        max_age: The age at which the last file counts as stale; `None` for any.
     """
 
     location: LocationNames
@@ -55,6 +56,7 @@ class SourceFiles:
     subject: str
     description: str
     names: FileNames
+    max_age: timedelta | None = None
 
     def partitions_def(self) -> dg.DynamicPartitionsDefinition:
         """The partitions."""
@@ -72,6 +74,7 @@ class SourceFiles:
             description=self.description,
             kinds={"file"},
             partitions_def=self.partitions_def(),
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=self.max_age) if self.max_age else None,
         )
         return dg.AssetsDefinition(specs=[spec.with_io_manager_key(SOURCE_BUCKET)])
 

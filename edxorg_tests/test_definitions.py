@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 
@@ -191,6 +192,17 @@ def test_each_asset_shows_what_it_is_whose_it_is_and_its_columns() -> None:
         schema = spec.metadata.get("dagster/column_schema")
         shown = schema.columns if schema else ()
         assert [column.name for column in shown] == [column.name for column in columns], name
+
+
+@pytest.mark.parametrize(("environment", "days"), [("dev", [None, None]), ("qa", [timedelta(8), timedelta(3)])])
+def test_the_last_archive_and_the_last_log_count_as_stale_at_some_age(
+    environment: str, days: list[timedelta | None]
+) -> None:
+    location = build_definitions(Settings(environment=environment, tracking_log_max_age_days=3))
+    policies = {spec.key.path[-1]: spec.freshness_policy for spec in location.resolve_all_asset_specs()}
+    found = [policies.pop(name) for name in ("raw_data_archive", "raw_tracking_logs")]
+    assert found == [each and dg.FreshnessPolicy.time_window(fail_window=each) for each in days]
+    assert set(policies.values()) == {None}
 
 
 def test_what_an_archive_becomes_is_shown_below_it() -> None:

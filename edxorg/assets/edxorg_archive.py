@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, FORUM, FORUM_POSTS, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.lib.settings import Environment
 from edxorg.location import EDXORG, location_names
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
@@ -36,6 +38,7 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
             f"for each course, one `tar.gz` a week. Files named like `{settings.archive_name.example}`."
         ),
         names=settings.archive_name,
+        max_age=_max_age(settings, settings.archive_max_age_days),
     )
 
 
@@ -52,7 +55,12 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
             f"Files named like `{settings.tracking_log_name.example}`."
         ),
         names=settings.tracking_log_name,
+        max_age=_max_age(settings, settings.tracking_log_max_age_days),
     )
+
+
+def _max_age(settings: Settings, days: int) -> timedelta | None:
+    return None if settings.environment is Environment.DEV else timedelta(days=days)
 
 
 def archive_members(location: LocationNames = EDXORG) -> dg.AssetsDefinition:

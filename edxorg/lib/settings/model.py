@@ -247,6 +247,12 @@ class Settings(BaseSettings):
         description="How many times larger than itself a course's export may be when it is unpacked; a larger one is "
         "refused as a bomb",
     )
+    archive_max_age_days: Annotated[int, Field(ge=1)] = Field(
+        default=8, description="Days after which the last archive counts as stale in the UI; never in `dev`"
+    )
+    tracking_log_max_age_days: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="Days after which the last tracking log counts as stale in the UI; never in `dev`"
+    )
     workers: Annotated[int | None, Field(ge=1, le=64), Optional] = Field(
         default=None,
         description="Worker processes of a run; by default as many as the container has processors, four at most",
