@@ -10,6 +10,7 @@ import dagster as dg
 
 from edxorg.lib.object_keys import SOURCE
 from ol_orchestrate.io_managers.filepath import recorded_path
+from ol_orchestrate.landing.batch import others_wait
 from ol_orchestrate.landing.records import latest_tags, latest_versions
 from ol_orchestrate.landing_zone import SOURCE_BUCKET
 from ol_orchestrate.lib.record_tags import DATA_VERSION
@@ -139,8 +140,9 @@ class SourceFiles:
         """
         arrived = self.arrived(info.url, size=info.size, created=info.created, version=info.version, named=named)
         key = str(arrived.partition)
-        if not instance.has_dynamic_partition(self.partitions, key):  # alone, not among all keys: there may be 100,000
-            instance.add_dynamic_partitions(self.partitions, [key])
+        with others_wait(instance):
+            if not instance.has_dynamic_partition(self.partitions, key):  # not among all keys: there may be 100,000
+                instance.add_dynamic_partitions(self.partitions, [key])
         known = recorded_path(instance, self.key(), key) == info.url
         tags = latest_tags(instance, self.key(), [key]).get(key, {}) if known else {}
         if any(tags.get(name) != value for name, value in (arrived.tags or {}).items()):

@@ -44,10 +44,12 @@ def add_partitions(
     name = partitions.name
     if name is None:
         raise ValueError("only dynamic partitions with a name take new keys")
-    there = set(instance.get_dynamic_partitions(name))
-    missing = [key for key in dict.fromkeys(keys) if key not in there]
-    for start in range(0, len(missing), PARTITIONS_AT_ONCE):
-        instance.add_dynamic_partitions(name, missing[start : start + PARTITIONS_AT_ONCE])
+    # On SQLite, Dagster fails if another process adds one of them at the same moment.
+    with others_wait(instance):
+        known = set(instance.get_dynamic_partitions(name))
+        missing = [key for key in dict.fromkeys(keys) if key not in known]
+        for start in range(0, len(missing), PARTITIONS_AT_ONCE):
+            instance.add_dynamic_partitions(name, missing[start : start + PARTITIONS_AT_ONCE])
     return len(missing)
 
 
@@ -58,12 +60,13 @@ def record(
 ) -> Iterator[dg.AssetMaterialization]:
     """Record results as materializations of one asset, in batches.
 
-        All belong to one asset, because a batch updates the asset's own row only for its last event.
+    All belong to one asset, because a batch updates the asset's own row only for its last event.
 
     Args:
-            results: The results that are to be recorded, as far as is known now.
-            to_record: Makes the materializations of a batch's results that are still to be recorded. Until they are
-                stored, no other run of the instance records anything.
+        context: The op's context.
+        results: The results that are to be recorded, as far as is known now.
+        to_record: Makes the materializations of a batch's results that are still to be recorded. Until they are
+            stored, no other run of the instance records anything.
 
     Yields:
         The events that the op has to yield itself: none, unless this Dagster stores events in another way.
@@ -83,7 +86,7 @@ def record(
 
 @contextmanager
 def others_wait(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Have all other runs that record wait, in Dagster's own databases; a process that dies frees the lock."""
+    """Have all other processes that record or register wait; a process that dies frees the lock."""
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage  # noqa: PLC0415
     from sqlalchemy import text  # noqa: PLC0415
 
