@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hvac
@@ -17,8 +19,6 @@ from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.archives import landed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ol_orchestrate.testing.servers import GCSServer, OpenBaoServer, S3Server
 
 CANARY = "canary"
@@ -181,6 +181,8 @@ def test_the_demo_shows_everything_without_any_credentials(user: User, tmp_path:
     assert "Archive mitx-2024-01-31.tar.gz.gpg" in printed
     assert "http://localhost:3000" in printed
     assert "│ verified │" in printed
+    (report,) = re.findall(r"for a browser: (\S+)", printed)
+    assert "11," in Path(report).read_text()
     assert "The hardest problems" in printed
     check_columns(landed(tmp_path / "demo" / "landing-zone"))
     assert "delivered unchanged empty" in printed, "the numbers' columns are whole on a narrow screen, too"

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edxorg.commands import console, homes, runs
-from edxorg.lib.object_keys import archive_report_key
 from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import DefaultSettings
-from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store
+from ol_orchestrate.lib.stores import StoreAccess, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -184,7 +183,7 @@ class _Demo:
 
 
 def _show_where(folder: Path, settings: Settings) -> None:
-    report = join_url(settings.landing_zone_url, archive_report_key(ARCHIVES[-1]))
+    report = max((folder / "landing-zone" / "edxorg" / "reports").glob("*.html"), default="none was written")
     home, inputs, lake = folder / "dagster_home", settings.archive_url, settings.landing_zone_url
     console.heading("What landed", f"is in {folder / 'landing-zone'}")
     console.out.print(f"The report of the last archive, for a browser: {report}\n", soft_wrap=True, highlight=False)

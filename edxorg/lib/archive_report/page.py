@@ -71,7 +71,7 @@ def _body(summary: ArchiveSummary) -> Iterator[str]:
     if not found:
         yield "<p>Nothing.</p>\n"
     yield "<h2>Tables</h2>\n"
-    yield _table(["", *_NUMBERS, "rows; the mark is the archive before"], _table_rows(summary))
+    yield _table(["", *_NUMBERS, "rows, and before"], _table_rows(summary))
     yield f"<h2>Courses</h2>\n<details><summary>All {len(summary.courses):,}</summary>"
     yield _table(["", "members", "rows", "MB"], _course_rows(summary))
     yield "</details>\n"
