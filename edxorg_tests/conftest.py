@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg_tests.shell import Shell
+from edxorg_tests.support.shell import Shell
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from itertools import chain
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
@@ -22,9 +22,11 @@ from edxorg.definitions import defs
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
 from edxorg.samples.tables import TABLES
+from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 
-ROOT = Path(__file__).parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOGLE_SECRET = "secret-data/pipelines/edx/org/gcp-oauth-client"  # noqa: S105 - where it is, not what
 

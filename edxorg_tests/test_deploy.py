@@ -35,6 +35,7 @@ from sqlalchemy import make_url
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
+from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from dagster._core.remote_representation.code_location import CodeLocation
 
-ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 LOOPBACK = "127.0.0.1"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edxorg.lib.archive.ingestion import PARTS_AT_ONCE
-from edxorg_tests.archives import table_name, write_archive
-from edxorg_tests.course_files import course_xml
+from edxorg_tests.support.archives import table_name, write_archive
+from edxorg_tests.support.course_files import course_xml
 from ol_orchestrate.lib.openedx.export_files import MAX_DOCUMENTS_BYTES
 from ol_orchestrate.lib.openedx.safe_xml import MAX_MARKUP
 from ol_orchestrate.testing.scripted import ScriptedS3, serving
@@ -50,7 +50,7 @@ RUN_ASSETS = """
 import sys
 from pathlib import Path
 import dagster as dg
-from edxorg_tests.course_files import Lake
+from edxorg_tests.support.course_files import Lake
 with dg.instance_for_test(temp_dir=sys.argv[1]) as instance:
     lake = Lake(Path(sys.argv[1]), instance)
     lake.bring("edxorg/raw_data/course_structure", Path(sys.argv[2]).read_bytes())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from edxorg_tests.shell import Shell
+    from edxorg_tests.support.shell import Shell
 
 OF_MIT = ("mit", "simeon", "ol-data", "secret-data")
 

@@ -18,13 +18,13 @@ import pytest
 
 from edxorg.components import EdxorgLocation
 from edxorg.samples.catalogue_server import serve_sample_catalogue
-from edxorg_tests.archives import TABLE, table_name, write_archive
+from edxorg_tests.support.archives import TABLE, table_name, write_archive
+from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from ol_orchestrate.testing.servers import S3Server
 
-ROOT = Path(__file__).parents[1]
 COURSE = "DelftX-CTB3365x-1T2024"
 ARCHIVE, LOG = "delftx-2024-01-31.tar.gz", "delftx-edge-events-2024-01-31.log.gz"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg_tests.archives import TABLE, landed, table_name, write_archive
+from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.stores import StoreAccess, open_store
 from ol_orchestrate.lib.stores.gcs import GCSStore
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, serving
@@ -14,7 +14,7 @@ from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, servi
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edxorg_tests.shell import Shell
+    from edxorg_tests.support.shell import Shell
     from ol_orchestrate.testing.servers import GCSServer, S3Server
 
 NAME = "mitx-2024-01-31.tar.gz"

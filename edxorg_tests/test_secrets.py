@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from edxorg_tests.shell import Shell
+    from edxorg_tests.support.shell import Shell
 
 NAMES = (
     *("VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "VAULT_JWT", "VAULT_AUTH_GITHUB_TOKEN"),

@@ -29,7 +29,7 @@ from upath import UPath  # noqa: TC002 - Dagster reads the annotation
 
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg_tests.archives import ARCHIVE, TABLE, landed, table_name, write_archive
+from edxorg_tests.support.archives import ARCHIVE, TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.stores import gcs
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS
 

@@ -13,7 +13,7 @@ from edxorg.lib.workers import WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edxorg_tests.tracking_logs import Normalize
+    from edxorg_tests.support.tracking_logs import Normalize
 
 
 @pytest.fixture(scope="module")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import gzip
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from edxorg.lib.tables import Dialect, Escapes, RowHash, TableOptions, convert_table
 from edxorg.lib.tables.model import COLUMNS_ADDED
-from edxorg_tests.tables import ADDED, COURSE
+from edxorg_tests.support.repository import ROOT
+from edxorg_tests.support.tables import ADDED, COURSE
 
 if TYPE_CHECKING:
-    from edxorg_tests.tracking_logs import Normalize
+    from edxorg_tests.support.tracking_logs import Normalize
     from ol_orchestrate.lib.spool import Spool
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 SYMBOLS = {"→": b"\t", "␍": b"\r", "␀": b"\0", "▒": b"\xff"}
 """What the pages write in place of bytes that do not show."""

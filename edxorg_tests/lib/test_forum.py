@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ import pytest
 from edxorg.lib import forum
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.forum import PostsWriter
+from edxorg_tests.support.repository import ROOT
 
-REAL = Path(__file__).parents[3] / "shared/data/edx-package/edX-DemoX-Demo_Course-acceptance.mongo"
+REAL = ROOT.parent / "shared/data/edx-package/edX-DemoX-Demo_Course-acceptance.mongo"
 
 THREAD: dict[str, Any] = {"_id": "a1", "_type": "CommentThread"}
 

@@ -7,7 +7,6 @@ import tarfile
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -23,10 +22,11 @@ from edxorg.lib.members import (
     course_columns,
     identify,
 )
+from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
 FALL = "MITx-6.00x-2012_Fall"
-REAL_PACKAGE = Path(__file__).parents[3] / "shared/data/edx-package"
+REAL_PACKAGE = ROOT.parent / "shared/data/edx-package"
 MD5 = "0123456789abcdef0123456789abcdef"
 
 

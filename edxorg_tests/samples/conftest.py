@@ -11,7 +11,7 @@ import pytest
 from edxorg.samples.files import write_university
 from edxorg.samples.hazards import HAZARDS
 from edxorg.samples.university import University
-from edxorg_tests.samples.plain_readers import PlainArchive, read_archive, read_log
+from edxorg_tests.support.plain_readers import PlainArchive, read_archive, read_log
 
 if TYPE_CHECKING:
     from pathlib import Path

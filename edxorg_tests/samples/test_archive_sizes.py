@@ -15,7 +15,7 @@ from isal import igzip
 
 from edxorg.samples.archive import scale_for, write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
-from edxorg_tests.samples.plain_readers import PlainArchive, read_archive
+from edxorg_tests.support.plain_readers import PlainArchive, read_archive
 
 if TYPE_CHECKING:
     from pathlib import Path

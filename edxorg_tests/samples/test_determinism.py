@@ -18,7 +18,7 @@ from edxorg.samples.university import University
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edxorg_tests.shell import Shell
+    from edxorg_tests.support.shell import Shell
 
 SMALL = "University(seed={seed}, courses=5, learners=30, days=8, hazards=frozenset(HAZARDS))"
 SCRIPT = f"""

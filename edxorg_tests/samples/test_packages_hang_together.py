@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edxorg_tests.samples.conftest import Written
-    from edxorg_tests.samples.plain_readers import PlainCourse
+    from edxorg_tests.support.plain_readers import PlainCourse
 
 REFERENCES = (
     # table, column, table that has it, column there

@@ -14,7 +14,7 @@ import pytest
 
 from edxorg.samples.catalogue import Catalogue
 from edxorg.samples.university import University
-from edxorg_tests.samples.plain_readers import PlainArchive, usage_keys_in
+from edxorg_tests.support.plain_readers import PlainArchive, usage_keys_in
 
 if TYPE_CHECKING:
     from edxorg_tests.samples.conftest import Written

@@ -21,8 +21,8 @@ from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.tracking_log import normalize_log
 from edxorg.lib.workers import WorkerPool
 from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
-from edxorg_tests.archives import landed, times
-from edxorg_tests.tracking_logs import rows
+from edxorg_tests.support.archives import landed, times
+from edxorg_tests.support.tracking_logs import rows
 from ol_orchestrate.lib.openedx import read_course, read_course_structure
 from ol_orchestrate.lib.stores import open_store
 

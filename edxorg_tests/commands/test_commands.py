@@ -1,0 +1,387 @@
+"""The command line: what a mistake is told, what programs get, what is left behind."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import click
+import dagster as dg
+import pytest
+
+from edxorg.commands import homes, runs
+from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
+from ol_orchestrate.asset_keys import asset_key
+from ol_orchestrate.landing.records import latest_tags
+from ol_orchestrate.lib.errors import MissingObjectError
+from ol_orchestrate.lib.redaction import remember_secrets
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edxorg_tests.support.shell import Shell
+
+NAME = "mitx-2024-01-31.tar.gz"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "archives" / NAME, {table_name(): TABLE, table_name("teams"): TABLE})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "No such command 'nothing'"),
+        (["ingest", "archive"], "Missing argument 'URL...'"),
+        (
+            ["ingest", "archive", "week.tar.gz"],
+            "'week.tar.gz' is not named like mitx-2024-01-31.tar.gz: say what it is",
+        ),
+        (["ingest", "archive", "x.gz", "--date", "31.1.2024"], "does not match the format '%Y-%m-%d'"),
+        (
+            ["ingest", "archive", "x.gz", "--name", "week.gz"],
+            "'week.gz' is not named like mitx-2024-01-31.tar.gz: give",
+        ),
+        (["ingest", "archive", "x.gz", "--date", "2024-01-30", "--name", NAME], "--date 2024-01-30 is not that of"),
+        (["ingest", "archive", "x.gz", "--date", "2024-01-31", "--name", "a/b"], "has a slash"),
+        (["ingest", "archive", "x.gz", "--date", "2024-01-31", "--name", "../b"], "is refused as an object key"),
+        (["ingest", "archive", "x.gz", "y.gz", "--date", "2024-01-31"], "are for one file"),
+        (["ingest", "tracking-log", NAME], "is not named like mitx-edx-events-2024-01-31.log.gz"),
+        (["ingest", "archive", f"/nowhere/{NAME}"], f"file:///nowhere/{NAME}: there is no such object"),
+        (["ingest", "archive", f"a/{NAME}", f"b/{NAME}"], "files of one name are one partition"),
+        (["ingest", "archive", f"ftp://x/{NAME}"], "expected s3://bucket/prefix, gs://bucket/prefix or file:///folder"),
+        (["ingest", "archive", NAME, "--landing-zone", "s3:/bucket"], "'s3:/bucket' is no URL of a store"),
+        (["inspect", "/nowhere/x.tar.gz"], "there is no such object"),
+        (["inspect", "/"], "'/' is a folder: name a file in it"),
+        (["sample", "archive", "--out", "/proc/x"], "choose a path that can be written to"),
+        (["sample", "archive", "--out", "x", "--size", "much"], "'much' is no size: write for example 20MB"),
+        (["demo", "--dir", "/proc/x"], "choose a path that can be written to"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_a_mistake_is_told_in_one_line(edxorg: Shell, arguments: list[str], message: str) -> None:
+    code, out, err = edxorg(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "see edxorg" in err
+
+
+def test_a_file_in_the_root_folder_is_found() -> None:
+    (source,) = runs.source_urls(("/nowhere.tar.gz",), None)
+    assert source.url == "file:///nowhere.tar.gz"
+    with pytest.raises(MissingObjectError, match=r"^file:///nowhere\.tar\.gz: there is no such object"):
+        open_store(source.folder).read(source.name)
+
+
+def test_a_setting_that_cannot_be_used_is_a_mistake(
+    edxorg: Shell, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_ENVIRONMENT", "staging")
+    code, _, err = edxorg("ingest", "archive", archive)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "dev, ci, qa, production" in err
+
+
+def test_the_command_alone_lists_its_subcommands(edxorg: Shell) -> None:
+    code, _, err = edxorg()
+    assert code == 2
+    assert err.startswith("Usage: edxorg")
+    assert "inspect" in err
+
+
+def test_the_problem_of_a_log_is_told_once(edxorg: Shell, tmp_path: Path) -> None:
+    log = tmp_path / "mitx-edx-events-2024-01-31.log.gz"
+    log.write_bytes(gzip.compress(b"no event\n"))
+    code, out, err = edxorg("ingest", "tracking-log", log, "--landing-zone", tmp_path / "lake")
+    assert code == 1
+    assert err.count("Error: ") == 1
+    told = err.removeprefix("Error: ").strip()
+    assert told
+    assert told not in out
+
+
+def test_two_good_archives_and_a_broken_one_for_programs(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+    same = shutil.copy(archive, archive.with_name("mitx-2024-02-07.tar.gz"))
+    broken = archive.with_name("mitx-2024-02-14.tar.gz")
+    broken.write_bytes(archive.read_bytes()[:-20])
+    lake = tmp_path / "lake"
+    code, out, err = edxorg("ingest", "archive", archive, same, broken, "--landing-zone", lake, "--json")
+    assert (code, err) == (1, "")
+    first, again, failed = map(json.loads, out.splitlines())
+    assert (first["url"], first["succeeded"], first["delivered"], first["rows"]) == (f"file://{archive}", True, 2, 4)
+    assert (again["succeeded"], again["unchanged"]) == (True, 2)
+    assert not failed["succeeded"]
+    assert "breaks off" in failed["problem"]
+    assert broken.name in failed["reasons"][0]
+    assert len(landed(lake)) == 2
+
+
+def test_ingest_prints_what_landed_and_where(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+    code, out, _ = edxorg("ingest", "archive", archive, "--landing-zone", tmp_path / "lake")
+    assert code == 0
+    assert "2 members = 2 delivered + 0 unchanged" in out
+    assert f"Landing zone: file://{tmp_path}/lake" in out
+
+
+def test_inspect_counts_and_writes_nothing(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code, out, _ = edxorg("inspect", archive, "--json")
+    assert (code, json.loads(out)["rows"]) == (0, 4)
+    archive.write_bytes(archive.read_bytes()[:-20])
+    code, out, _ = edxorg("inspect", archive)
+    assert code == 1
+    assert "the gzip data breaks off" in out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def packed_tar(name: str = "x.sql") -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    return file.getvalue()
+
+
+def zip_archive() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.sql", TABLE)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", [NAME, "mitx-edx-events-2024-01-31.log.gz", "course.xml.tar.gz", "anything"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "the file is empty"),
+        (b"a\tb\n1\t\xc3\xa9\n", "this is no gzip file, but text"),
+        (bytes(range(256)), "this is no gzip file, but binary data of no known kind"),
+        (zip_archive(), "this is no gzip file, but a zip archive"),
+        (gzip.decompress(packed_tar()), "this is no gzip file, but an uncompressed tar"),
+    ],
+)
+def test_inspect_names_a_file_of_another_format(
+    edxorg: Shell, tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = edxorg("inspect", tmp_path / name, "--json")
+    if name == "anything" and what.endswith(("zip archive", "tar")):
+        assert code == 0  # an archive in a format that its name does not tell
+        return
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"file://{tmp_path}/{name}: {what}. Name one of the formats that are read" in err
+
+
+@pytest.mark.parametrize("content", [b"\x85\x02\x0c\x03" + bytes(range(200)), b"-----BEGIN PGP MESSAGE-----\n"])
+@pytest.mark.parametrize("name", [NAME, "mitx-edx-events-2024-01-31.log.gz"])
+def test_inspect_of_an_encrypted_file_without_a_key_says_in_one_line_that_it_is_encrypted(
+    edxorg: Shell, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = edxorg("inspect", tmp_path / name, "--json")
+    assert (code != 0, out, err.count("\n")) == (True, "", 1)
+    assert "OpenPGP message" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        (NAME, gzip.compress(b"{}\n" * 1000), "this is no tar archive, but text"),
+        (NAME, gzip.compress(b""), "this is no tar archive, but empty"),
+        (NAME, gzip.compress(packed_tar()), "this is no tar archive, but gzip"),
+        ("mitx-edx-events-2024-01-31.log.gz", packed_tar(), "this is no log, but a gzip of an uncompressed tar"),
+        (
+            "mitx-edx-events-2024-01-31.log.gz",
+            gzip.compress(zip_archive()),
+            "this is no log, but a gzip of a zip archive",
+        ),
+        ("mitx-edx-events-2024-01-31.log.gz", gzip.compress(packed_tar()), "this is no log, but a gzip of gzip"),
+    ],
+)
+def test_inspect_names_other_content_of_a_gzip(
+    edxorg: Shell, tmp_path: Path, name: str, content: bytes, what: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = edxorg("inspect", tmp_path / name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"file://{tmp_path}/{name}: {what}. " in err
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_inspect_asks_for_a_file_in_a_folder(edxorg: Shell, tmp_path: Path, form: str) -> None:
+    code, out, err = edxorg("inspect", form.format(tmp_path))
+    assert (code, out) == (2, "")
+    assert "is a folder: name a file in it" in err
+
+
+def test_doctor_says_what_to_do_about_each_that_fails(
+    edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "archives").mkdir()
+    monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"file://{tmp_path}/archives")
+    code, out, _ = edxorg("doctor")
+    assert code == 1
+    assert f"✓ archives and logs file://{tmp_path}/archives: it can be listed, and is empty" in out
+    assert "✓ landing zone" in out
+    assert "✗ program reports" in out
+    assert "profile (edxorg) could not be found. Correct AWS_PROFILE, or ~/.aws/config" in out
+    assert "✗ edX API" in out
+    assert "VAULT_ADDR" in out
+    assert "EDXORG_API_CLIENT_SECRET" in out
+
+
+def test_a_home_of_dagster_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    # What a kill leaves at the worst moment: Dagster takes the file for a database that has all its tables.
+    left = tmp_path / ".home.unfinished" / "history" / "runs" / "index.db"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    for _ in range(2):
+        with homes.dagster_instance(tmp_path / "home") as instance:
+            instance.add_dynamic_partitions("files", [NAME])
+            assert instance.get_dynamic_partitions("files") == [NAME]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert instance.get_dynamic_partitions("files") == [NAME]
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_home_one_is_made_that_only_its_user_can_look_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(tmp_path)
+    with homes.dagster_instance() as instance:
+        instance.event_log_storage.initialize_concurrency_limit_to_default("edxorg_archive")
+        assert [pool.limit for pool in instance.event_log_storage.get_pool_limits()] == [1]
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / ".edxorg", tmp_path / ".edxorg/dagster_home")] == [
+        0o700,
+        0o700,
+    ]
+
+
+ADDRESSES = ["https://user:hidden@h.example/", "S3://AKIA:hidden@bucket/", "gs://bucket/a?X-Goog-Signature=hidden&/"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest", "archive", "{}" + NAME],
+        ["ingest", "archive", NAME, "--landing-zone", "{}"],
+        ["ingest", "tracking-log", "{}mitx-edx-events-2024-01-31.log.gz"],
+        ["ingest", "course-xml", "{}course.tar.gz", "--json"],
+        ["inspect", "{}" + NAME],
+        ["inspect", NAME, "{}"],
+        ["{}"],
+    ],
+    ids=" ".join,
+)
+def test_a_credential_in_an_address_is_a_mistake_and_is_not_repeated(
+    edxorg: Shell, arguments: list[str], address: str
+) -> None:
+    code, out, err = edxorg(*(argument.replace("{}", address) for argument in arguments))
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert "hidden" not in out + err
+
+
+@pytest.mark.parametrize("variable", ["EDXORG_ARCHIVE_URL", "VAULT_ADDR", "AWS_ENDPOINT_URL", "EDXORG_API_TOKEN_URL"])
+def test_a_credential_in_an_address_of_the_environment_is_a_mistake_and_is_not_repeated(
+    edxorg: Shell, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "https://user:hidden@h.example")
+    for arguments in (["doctor"], ["inspect", NAME]):
+        code, out, err = edxorg(*arguments)
+        assert code == 2
+        assert err.startswith(f"Error: {variable}: the address 'https://…@h.example'")
+        assert "hidden" not in out + err
+    for address in ("https://h.example:hidden/p", "https://h.example/p;sig=hidden", "s3://AKIA%3Ahidden%40bucket/p"):
+        monkeypatch.setenv(variable, address)
+        code, out, err = edxorg("doctor")
+        assert code == 2
+        assert err.startswith(f"Error: {variable}: the address ")
+        assert "hidden" not in out + err
+
+
+def test_what_a_command_prints_holds_no_secret_that_was_read(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = "canary-0123456789"
+    remember_secrets(canary)
+
+    def fails(*_: object) -> None:
+        print("printed", canary)  # noqa: T201
+        raise RuntimeError(f"echo of {canary}")
+
+    monkeypatch.setattr(runs, "settings_for", fails)
+    code, out, err = edxorg("inspect", NAME)
+    assert (code, out) == (1, "printed …\n")
+    assert "RuntimeError: echo of …" in err
+    assert canary not in err
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        " s3://key:canary/1@bucket/a.tar.gz",
+        "'s3://key:canary@bucket/a.tar.gz'",
+        "s3:key:canary@bucket/a.tar.gz",
+        "//user:canary@host/a.tar.gz",
+        "user:canary@host/a.tar.gz",
+        "https://host:canary/a.tar.gz",
+        "https://host/a.tar.gz;sig=canary",
+        "s3://key%3Acanary%40bucket/a.tar.gz",
+        "key%3Acanary%40bucket/a.tar.gz",
+    ],
+)
+def test_a_path_that_was_meant_for_a_url_with_a_password_is_refused(place: str) -> None:
+    with pytest.raises(click.UsageError, match="is refused") as raised:
+        runs.as_url(place)
+    assert "canary" not in raised.value.message
+
+
+@pytest.mark.parametrize("place", ["data/a@b.tar.gz", "a b:c.tar.gz", "/x/z@w/12:30.tar.gz", "@home/a.tar.gz"])
+def test_a_path_with_odd_characters_is_a_path(place: str) -> None:
+    assert runs.as_url(place).endswith(place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "partition"),
+    [
+        (["--date", "2024-01-31"], "delftx-2024-01-31.zip"),
+        (["--date", "2024-01-31", "--name", "first week"], "first week"),
+        (["--name", "delftx-2024-01-31.zip"], "delftx-2024-01-31.zip"),
+    ],
+)
+def test_a_file_of_any_name_is_ingested_if_date_and_name_say_what_it_is(
+    arguments: list[str], partition: str, edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDXORG_ARCHIVE_NAME", "delftx-{date}.zip")
+    file = write_archive(tmp_path / "export (1).bin", {table_name(): TABLE})
+    code, out, _ = edxorg("ingest", "archive", file, *arguments, "--landing-zone", tmp_path / "lake", "--json")
+    assert (code, json.loads(out)["delivered"]) == (0, 1)
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions("edxorg_archive") == [partition]
+        (record,) = latest_tags(instance, asset_key("edxorg/raw_data/db_table/auth_user")).values()
+        assert record["edxorg/archive_date"] == "2024-01-31"
+
+
+def test_where_patterns_leave_a_name_open_it_has_to_be_given(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDXORG_TRACKING_LOG_NAME", "x-{site}-{date}.log.gz")
+    code, _, err = edxorg("ingest", "tracking-log", "a.log", "--date", "2024-01-31")
+    assert (code, "give --name, too" in err) == (2, True)
+
+
+def test_a_file_of_settings_counts_for_commands(edxorg: Shell, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("archive_name: delftx-{date}.zip")
+    code, _, err = edxorg("--settings", tmp_path / "s.yaml", "ingest", "archive", NAME)
+    assert (code, "is not named like delftx-2024-01-31.zip" in err) == (2, True)
+    code, _, err = edxorg("--settings", "/nowhere.yaml", "ingest", "archive", NAME)
+    assert (code, err) == (2, "Error: EDXORG_SETTINGS: /nowhere.yaml cannot be read: No such file or directory\n")

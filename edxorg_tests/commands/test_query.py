@@ -1,0 +1,194 @@
+"""`edxorg query` over landing zones of all kinds, as a user calls it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from edxorg.commands.main import main
+from edxorg.lib.dictionary import DICTIONARY
+from edxorg_tests.support.tables import convert as converted
+from edxorg_tests.support.tables import csv_minimal, exporter, mysqlpipe
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ol_orchestrate.lib.stores import ObjectStore
+    from ol_orchestrate.testing.servers import GCSServer, S3Server
+
+TABLES = "edxorg/raw_data/db_table"
+ENROLLMENTS = f"{TABLES}/student_courseenrollment"
+
+
+class Lake:
+    """A landing zone, and the command over it."""
+
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.url = url
+        self.store: ObjectStore = open_store(url)
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def write(self, key: str, text: str) -> None:
+        data = text.encode()
+        self.store.write(key, gzip.compress(data) if key.endswith(".gz") else data)
+
+    def __call__(self, *arguments: str) -> tuple[int, str]:
+        """Exit code, and all that is printed."""
+        self._monkeypatch.setattr(sys, "argv", ["edxorg", "query", "--landing-zone", self.url, *arguments])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        assert isinstance(code, int)
+        printed = self._capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return code, printed.out + printed.err
+
+    def rows(self, sql: str, *arguments: str) -> list[dict[str, Any]]:
+        code, printed = self(sql, "--format", "json", *arguments)
+        assert code == 0, printed
+        found: list[dict[str, Any]] = json.loads(printed)
+        return found
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lake:
+    return Lake(f"file://{tmp_path}/the lake's [folder]", monkeypatch, capsys)
+
+
+@pytest.fixture(params=["folder", "s3", "gcs"])
+def any_lake(
+    request: pytest.FixtureRequest, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Lake:
+    if request.param == "folder":
+        return lake
+    server: S3Server | GCSServer = request.getfixturevalue("moto_server" if request.param == "s3" else "gcs_server")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    scheme, bucket = ("s3", "s3_bucket") if request.param == "s3" else ("gs", "gcs_bucket")
+    return Lake(f"{scheme}://{request.getfixturevalue(bucket)}/lake", monkeypatch, capsys)
+
+
+def test_the_current_version_of_each_course_is_shown(any_lake: Lake) -> None:
+    update, revert = (f"{ENROLLMENTS}/prod/MITx-{number}-1T2024" for number in (1, 2))
+    any_lake.write(f"{update}/a.tsv", "id\tmode\n1\taudit\n")
+    any_lake.write(f"{revert}/b.tsv", "id\tmode\n2\taudit\n3\taudit\n")
+    any_lake.write(f"{ENROLLMENTS}/edge/MITx-1-1T2024/c.tsv", "id\tmode\n4\thonor\n")
+    any_lake.write("edxorg/raw_data/tracking_logs/normalized_a.log.gz", '{"username":"x","event":"{\\"a\\":1}"}\n')
+    any_lake.write("edxorg/raw_data/tracking_logs/normalized_b.log.gz", '{"username":null,"other":"y"}\n')
+    any_lake.write(
+        "edxorg/processed_data/course_blocks/MITx-1-1T2024|prod/d.json", '{"block_id":"b","block_index":7}\n'
+    )
+    time.sleep(1.1)  # moto's clock has seconds
+    any_lake.write(f"{update}/e.tsv", "id\tmode\n1\tverified\n")
+    any_lake.write(f"{revert}/f.tsv", "id\tmode\n2\tverified\n")
+    time.sleep(1.1)
+    any_lake.write(f"{revert}/b.tsv", "id\tmode\n2\taudit\n3\taudit\n")
+    modes = "SELECT id, mode FROM student_courseenrollment ORDER BY id"
+    assert [(row["id"], row["mode"]) for row in any_lake.rows(modes)] == [
+        ("1", "verified"),
+        ("2", "audit"),
+        ("3", "audit"),
+        ("4", "honor"),
+    ]
+    assert [row["id"] for row in any_lake.rows(modes, "--site", "edge")] == ["4"]
+    logs = any_lake.rows("SELECT username, event->>'a' AS a FROM tracking_logs ORDER BY username")
+    assert logs == [{"username": "x", "a": "1"}, {"username": None, "a": None}]
+    assert any_lake.rows("SELECT block_index + 1 AS next FROM course_blocks") == [{"next": 8}]
+
+
+@pytest.mark.parametrize("write", [exporter, mysqlpipe, csv_minimal])
+def test_values_are_those_that_landed(lake: Lake, write: Callable[[list[list[str | None]]], bytes]) -> None:
+    odd = ["\t", "\n", "\r\n", '"', '""', "\\", "\\N", "NULL", "", " ", "\x00", "\x1b[31m", "é\u2028", ",", "#", "'"]
+    table: list[list[str | None]] = [["id", "meta", "bio"]]
+    table += [[str(number), f"x{odd[number]}y", odd[-number]] for number in range(len(odd))]
+    output = converted(write(table)).output
+    assert output is not None
+    lake.store.write(f"{TABLES}/auth_userprofile/prod/MITx-1-1T2024/a.tsv", output)
+    expected = list(csv.DictReader(io.StringIO(output.decode(), newline=""), delimiter="\t"))
+    found = lake.rows("SELECT * FROM auth_userprofile")
+    assert sorted(found, key=lambda row: row["row_hash"]) == sorted(expected, key=lambda row: row["row_hash"])
+    assert len(found) > 5
+
+
+def test_courses_whose_tables_have_other_columns_are_shown_together(lake: Lake) -> None:
+    lake.write(f"{TABLES}/teams/prod/MITx-1-1T2024/a.tsv", "id\tname\n1\ta\n")
+    lake.write(f"{TABLES}/teams/prod/MITx-2-1T2024/b.tsv", "name\tid\tId\n" + f"{'b' * 3_000_000}\t2\t9\n")
+    found = lake.rows("SELECT id, length(name) AS length, Id_1 AS other FROM teams ORDER BY id")
+    assert found == [{"id": "1", "length": 1, "other": None}, {"id": "2", "length": 3_000_000, "other": "9"}]
+
+
+def test_a_table_that_is_not_in_the_dictionary_has_a_view_and_an_output_without_objects_has_no_rows(lake: Lake) -> None:
+    lake.write(f"{TABLES}/brand_new/prod/MITx-1-1T2024/a.tsv", "id\n1\n")
+    assert lake.rows("SELECT b.id FROM brand_new b LEFT JOIN teams t ON t.id = b.id") == [{"id": "1"}]
+    code, printed = lake("--list")
+    assert code == 0
+    assert "brand_new" in printed
+    for output in DICTIONARY.values():
+        assert (output.view or output.name) in printed or output.format.value in {"JSON", "tar.gz"}
+    assert "account" in printed
+
+
+def test_views_serve_in_other_tools(lake: Lake, tmp_path: Path) -> None:
+    lake.write(f"{ENROLLMENTS}/prod/MITx-1-1T2024/a.tsv", "id\tmode\n1\taudit\n")
+    code, statements = lake("--sql")
+    assert code == 0
+    assert lake("--save", str(tmp_path / "lake.duckdb"))[0] == 0
+    with duckdb.connect() as made, duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as saved:
+        made.execute(statements)
+        for connection in (made, saved):
+            assert connection.execute("SELECT * FROM student_courseenrollment").fetchall() == [("1", "audit")]
+            assert connection.execute("SELECT count(*) FROM course_blocks").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_an_answer_goes_to_a_file_in_the_format_of_its_name(lake: Lake, tmp_path: Path, form: str) -> None:
+    out = tmp_path / f"answer's.{form}"
+    sql = "SELECT 1 AS n, 'a,\"b' AS text, NULL AS nothing -- the end"
+    assert lake(sql, "--out", str(out)) == (0, "")
+    read = {"csv": "read_csv", "json": "read_json", "parquet": "read_parquet"}[form]
+    answer = f"SELECT * FROM {read}(?)"  # noqa: S608 - a function's name
+    assert duckdb.execute(answer, [str(out)]).fetchall() == [(1, 'a,"b', None)]
+    code, _ = lake("SELECT error('halfway')", "--out", str(out))
+    assert code == 1
+    assert len(duckdb.execute(answer, [str(out)]).fetchall()) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+
+
+def test_an_answer_without_rows_is_an_empty_array(lake: Lake) -> None:
+    assert lake.rows("SELECT * FROM teams") == []
+
+
+def test_a_table_on_a_terminal_obeys_no_escape_in_the_data(lake: Lake) -> None:
+    code, printed = lake("SELECT chr(27) || '[31m' AS red")
+    assert code == 0
+    assert "\x1b" not in printed
+    assert "[31m" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "--list"),
+        (["SELECT 1", "--list"], "--list"),
+        (["SELECT 1", "--format", "parquet"], "--out"),
+        (["SELEC 1"], "SELEC"),
+        (["SELECT * FROM nowhere"], "--list"),
+        (["SELECT nothing FROM teams"], "nothing"),
+    ],
+)
+def test_a_mistake_is_told_as_one(lake: Lake, arguments: list[str], word: str) -> None:
+    code, printed = lake(*arguments)
+    assert code == 2
+    assert word in printed

@@ -1,0 +1,187 @@
+"""Backfills of tracking logs by the code of Dagster's daemon; its runs happen in this process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.backfill import execute_backfill_iteration
+
+from edxorg_tests.jobs.test_tracking_log_job import ASSET, EVENTS, LOG, OTHER_LOGS, TRUNCATED, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Dagster's own, where it describes a location to its daemon.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Property `ScheduleDefinition.environment_vars`:DeprecationWarning",
+    "ignore:Function `AssetSelection.sources`:DeprecationWarning",
+)
+
+JOB = "refresh_edxorg_tracking_logs"
+CODE = """
+import dagster as dg
+from dagster import BackfillPolicy
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.settings import Settings
+defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}))
+"""
+TWO_DAYS_A_RUN = """
+defs = dg.Definitions(
+    assets=[
+        each.with_attributes(backfill_policy=BackfillPolicy.multi_run(2))
+        if isinstance(each, dg.AssetsDefinition) and dg.AssetKey(["edxorg", "raw_data", "tracking_logs"]) in each.keys
+        else each
+        for each in defs.assets
+    ],
+    resources=defs.resources,
+    executor=defs.executor,
+)
+"""
+IN_THIS_PROCESS = {
+    "run_launcher": {
+        "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+        "class": "SyncInMemoryRunLauncher",
+    },
+    "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"},
+}
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> Iterator[Location]:
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides=IN_THIS_PROCESS) as instance:
+        yield Location(tmp_path, instance)
+
+
+class Daemon:
+    """Takes a backfill from its request to its end."""
+
+    def __init__(self, location: Location, folder: Path, more: str = "") -> None:
+        self._instance = location.instance
+        file = folder / "location.py"
+        file.write_text(
+            CODE.format(archives=location.settings.archive_url, lake=location.settings.landing_zone_url) + more
+        )
+        origin = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(file), attribute="defs")
+        self._workspace = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin, location_name="edxorg"))
+
+    def of_assets(self, *days: str) -> BulkActionStatus:
+        """As from the page of the asset, or `dg launch --assets`."""
+        with WorkspaceProcessContext(self._instance, self._workspace) as process:
+            backfill = PartitionBackfill.from_asset_partitions(
+                backfill_id="assets",
+                asset_graph=process.create_request_context().asset_graph,
+                partition_names=days,
+                asset_selection=[ASSET],
+                backfill_timestamp=time.time(),
+                tags={},
+                dynamic_partitions_store=self._instance,
+                all_partitions=False,
+                title=None,
+                description=None,
+                run_config=None,
+            )
+            return self._run(process, backfill)
+
+    def of_job(self, *days: str) -> BulkActionStatus:
+        """As from the page of the job, or `dagster job backfill`."""
+        with WorkspaceProcessContext(self._instance, self._workspace) as process:
+            repository = next(
+                iter(process.create_request_context().get_code_location("edxorg").get_repositories().values())
+            )
+            (partition_set,) = (each for each in repository.get_partition_sets() if each.job_name == JOB)
+            backfill = PartitionBackfill(
+                backfill_id="job",
+                status=BulkActionStatus.REQUESTED,
+                from_failure=False,
+                tags={},
+                backfill_timestamp=time.time(),
+                partition_set_origin=partition_set.get_remote_origin(),
+                partition_names=days,
+            )
+            return self._run(process, backfill)
+
+    def _run(self, process: WorkspaceProcessContext, backfill: PartitionBackfill) -> BulkActionStatus:
+        self._instance.add_backfill(backfill)
+        for _ in range(10):
+            errors = list(execute_backfill_iteration(process, logging.getLogger("daemon")))
+            assert not any(errors), errors
+            for queued in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])):
+                self._instance.launch_run(queued.run_id, process.create_request_context())
+            found = self._instance.get_backfill(backfill.backfill_id)
+            assert found is not None
+            if found.status not in (BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED):
+                return found.status
+        raise AssertionError(f"{backfill.backfill_id} is not over")
+
+
+def write_days(location: Location) -> tuple[str, str, str]:
+    days = (LOG, *OTHER_LOGS)
+    for number, day in enumerate(days, 1):
+        location.write(*EVENTS * number, name=day)
+    location.instance.add_dynamic_partitions("edxorg_tracking_log", list(days))
+    return LOG, OTHER_LOGS[0], OTHER_LOGS[1]
+
+
+def succeeded(location: Location) -> dict[str | None, bool]:
+    """The runs, by partition."""
+    return {
+        run.tags.get("dagster/partition") or run.tags["dagster/asset_partition_range_end"]: run.is_success
+        for run in location.instance.get_runs()
+    }
+
+
+class TestOfTheAsset:
+    def test_a_backfill_is_a_run_a_day(self, location: Location, tmp_path: Path) -> None:
+        days = write_days(location)
+        assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
+        assert succeeded(location) == dict.fromkeys(days, True)
+        assert [len(location.versions(day)) for day in days] == [1, 1, 1]
+
+    @pytest.mark.parametrize("runs", ["a day", "two days"])
+    def test_a_broken_day_fails_alone(self, runs: str, location: Location, tmp_path: Path) -> None:
+        days = write_days(location)
+        location.write(name=days[0], packed=TRUNCATED)
+        daemon = Daemon(location, tmp_path, TWO_DAYS_A_RUN if runs == "two days" else "")
+        assert daemon.of_assets(*days) == BulkActionStatus.COMPLETED_FAILED
+        assert succeeded(location) == (
+            {days[1]: False, days[2]: True} if runs == "two days" else {days[0]: False, days[1]: True, days[2]: True}
+        )
+        assert [len(location.versions(day)) for day in days] == [0, 1, 1]
+        (failed,) = (run for run in location.instance.get_runs() if not run.is_success)
+        assert failed.tags["edxorg/permanent_failure"] == "true"
+
+
+class TestOfTheJob:
+    def test_days_that_are_unchanged_are_a_success(self, location: Location, tmp_path: Path) -> None:
+        days = write_days(location)
+        assert location.run(days[1]).success
+        assert Daemon(location, tmp_path).of_job(*days) == BulkActionStatus.COMPLETED_SUCCESS
+        assert [len(location.versions(day)) for day in days] == [1, 1, 1]
+
+    def test_a_broken_day_fails_alone(self, location: Location, tmp_path: Path) -> None:
+        days = write_days(location)
+        location.write(name=days[0], packed=TRUNCATED)
+        assert Daemon(location, tmp_path).of_job(*days) == BulkActionStatus.COMPLETED_FAILED
+        assert [len(location.versions(day)) for day in days] == [0, 1, 1]
+
+
+def test_dagster_takes_an_unchanged_day_for_a_failed_one_in_a_backfill_of_the_asset(
+    location: Location, tmp_path: Path
+) -> None:
+    days = write_days(location)
+    assert location.run(days[1]).success
+    # As the README says. If this changes, its sentence can go.
+    assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_FAILED
+    assert set(succeeded(location).values()) == {True}
+    assert [len(location.versions(day)) for day in days] == [1, 1, 1]

@@ -1,0 +1,364 @@
+"""What is set aside, and what is too large to be looked at whole."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edxorg.lib.tables import Dialect, convert_table, cutting, grammar, output, routing
+from edxorg.lib.tables import convert as tables_convert
+from edxorg_tests.support.repository import ROOT
+from edxorg_tests.support.tables import COURSE, convert, raw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import SupportsIndex
+
+REAL_TABLES = sorted((ROOT.parent / "shared/data/edx-package").glob("*.sql"))
+GOOD = b"1\ta\tx\n"
+
+
+def table(*lines: bytes) -> bytes:
+    return b"id\ttext\tlast\n" + b"".join(line + b"\n" for line in lines)
+
+
+class TestNeighbors:
+    def test_lines_that_add_up_to_one_record_are_that_record(self) -> None:
+        got = convert(table(b"1\ta\tx", b"2\tb", b"c\tx", b"3\td\tx"))
+        assert got.reasons == [(3, "too_few_fields"), (4, "too_few_fields")]
+        assert [row[0] for row in got.rows] == ["1", "3"]
+
+    def test_if_the_first_or_last_field_was_cut_one_of_the_rows_beside_it_is_broken(self) -> None:
+        got = convert(table(b"0\ta\tx", b"1\ta\tx", b"cut", b"2\tb\tx", b"3\td\tx"))
+        assert got.reasons == [(4, "too_few_fields"), (3, "neighbour"), (5, "neighbour")]
+        assert [raw(reject) for reject in got.rejects] == [b"cut", b"1\ta\tx", b"2\tb\tx"]
+        assert [row[0] for row in got.rows] == ["0", "3"]
+
+    def test_an_empty_line_is_a_line_with_too_few_fields(self) -> None:
+        assert convert(table(b"1\ta\tx", b"", b"2\tb\tx", b"3\tb\tx")).reasons == [
+            *((3, "too_few_fields"), (2, "neighbour"), (4, "neighbour"))
+        ]
+
+    def test_only_rows_right_beside_count(self) -> None:
+        got = convert(table(b"1\ta\tx", b"2\ta\tb\tx", b"cut", b"3\tb\tc\tx", b"4\tc\tx"))
+        assert [row[0] for row in got.rows] == ["1", "4"]
+
+    def test_one_row_may_be_the_neighbor_of_two_short_lines(self) -> None:
+        got = convert(table(b"1\ta\tx", b"cut", b"2\tb\tx", b"cut", b"3\tc\tx"))
+        assert got.report.rejected == {"too_few_fields": 2, "neighbour": 3}
+
+    def test_short_lines_may_have_no_neighbors(self) -> None:
+        assert convert(table(b"cut")).reasons == [(2, "too_few_fields")]
+
+    @pytest.mark.parametrize("chunk", [1, 5, 6, 7, 13])
+    def test_neighbors_are_found_in_the_chunk_before(self, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = table(b"0\ta\tx", b"1\ta\tx", b"cut", b"here", b"2\tb\tx", b"3\td\tx")
+        monkeypatch.setattr(cutting, "CHUNK", chunk)
+        assert [row[0] for row in convert(data).rows] == ["0", "3"]
+
+
+class TestRejects:
+    def test_a_reject_tells_the_first_line_the_reason_and_the_bytes(self) -> None:
+        got = convert(table(b"1\ta\tx", b"2\tb\\\nb\\\nb\ty", b"3\t{}\x01\xe2\x80\xa8\r\tc\td", b"4\te\\\tf\tx"))
+        assert got.report.dialect is Dialect.ESCAPED
+        assert got.rejects == [{"line": 6, "reason": "too_many_fields", "raw": "3\t{}\x01\u2028\r\tc\td"}]
+
+    def test_rejected_bytes_that_are_no_utf_8_are_in_base64(self) -> None:
+        record = b"2\t\xff\xe9\tx"
+        got = convert(table(b"1\ta\tx", record, b"3\t\xc3\xa9\tx"))
+        assert set(got.rejects[0]) == {"line", "reason", "raw_base64"}
+        assert (got.reasons, raw(got.rejects[0])) == ([(3, "invalid_utf8")], record)
+        assert [row[1] for row in got.rows] == ["a", "é"]
+
+    @pytest.mark.parametrize("bad", [b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xc3"])
+    def test_rejected_bytes_that_only_look_like_utf_8_are_in_base64(self, bad: bytes) -> None:
+        assert convert(table(b"1\ta\tx", b"2\t" + bad + b"\tx")).reasons == [(3, "invalid_utf8")]
+
+    @pytest.mark.parametrize("filling", [b"x", "é".encode(), b"\x01", b"\xff", b'"'])
+    def test_long_rejects_are_whole(self, filling: bytes) -> None:
+        record = b"1\t" + filling * 500_000
+        got = convert(table(record))
+        assert raw(got.rejects[0]) == record
+
+    def test_rejects_land_even_if_nothing_else_does(self) -> None:
+        got = convert(table(b"1", b"2"))
+        assert got.problem is not None
+        assert "2 too_few_fields" in got.problem
+        assert (got.output, len(got.rejects)) == (None, 2)
+
+
+class TestTooMany:
+    @pytest.fixture(autouse=True)
+    def few_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables_convert, "MAX_REJECTS", ((9, 100), (1, 1000)))
+        monkeypatch.setattr(tables_convert, "WINDOW", 50)
+        monkeypatch.setattr(cutting, "CHUNK", 50)
+
+    def test_reading_ends_where_a_disk_would_be_filled(self) -> None:
+        got = convert(table(b"1\ta\tx", *[b""] * 100_000))
+        assert got.report.records_in == sum(got.report.rejected.values()) < 200
+        assert "records had been set aside (" in (got.problem or "")
+        assert len(got.rejects) == got.report.records_in
+        assert got.rows == []
+
+    def test_a_table_with_more_good_records_is_read_to_its_end(self) -> None:
+        got = convert(table(*[b"1\ta\tx", b"1\ta\tx", b"1\ta\tx\ty"] * 1000))
+        assert got.problem is None
+        assert (len(got.rows), len(got.rejects)) == (2000, 1000)
+
+    def test_a_table_of_which_every_fifth_record_is_good_is_read_until_there_are_many_more_rejects(self) -> None:
+        fifth = [b"1\ta\tx", *[b"1\ta\tx\ty"] * 4]
+        whole = convert(table(*fifth * 240))
+        assert whole.problem is None
+        assert (len(whole.rows), len(whole.rejects)) == (240, 960)
+        ended = convert(table(*fifth * 2000))
+        assert "records had been set aside (1,0" in (ended.problem or "")
+        assert (ended.output, ended.report.records_in) == (None, ended.report.rows_out + len(ended.rejects))
+
+
+def test_a_small_table_without_one_good_row_ends_early() -> None:
+    bad = [b"x"] * 60_000
+    got = convert([table(*bad)])
+    assert "records had been set aside" in (got.problem or "")
+    assert 8_000 < got.report.records_in < 12_000
+    assert got.report.rejected.total() == got.report.records_in
+
+
+def test_a_small_table_with_a_good_row_is_read_to_its_end() -> None:
+    got = convert([table(b"1\ta\tb", *[b"1\t2\t3\t4"] * 7_900, b"2\ta\tb", *[b"1\t2\t3\t4"] * 7_900)])
+    assert (got.problem, got.report.rows_out, got.report.rejected.total()) == (None, 2, 15_800)
+
+
+class TestTooShort:
+    @pytest.mark.parametrize(("header", "row"), [(b"id", b"x"), (b"id\ttext", b'1\t"a""b'), (b"id\ttext", b'""\t""')])
+    def test_a_table_of_very_short_rows_ends_early(
+        self, header: bytes, row: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tables_convert, "MAX_SHORT_RECORDS", 1_000)
+        monkeypatch.setattr(tables_convert, "WINDOW_LINES", 500)
+        monkeypatch.setattr(cutting, "CHUNK", 1 << 10)
+        got = convert(b"\n".join([header, *[row] * 10_000, b""]))
+        assert "records have less than 12 bytes on average" in (got.problem or "")
+        assert 1_000 < got.report.records_in < 2_000
+        assert (got.output, got.rejects) == (None, [])
+
+    def test_many_rows_of_three_numbers_are_delivered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables_convert, "MAX_SHORT_RECORDS", 1_000)
+        got = convert(b"\n".join([b"id\ta\tb", *(b"%d\t%d\t7" % (100_000 + n, 10_000 + n) for n in range(3_000)), b""]))
+        assert got.problem is None
+        assert len(got.rows) == 3_000
+
+
+class TestHostile:
+    """Hundreds of megabytes of nothing end after some hundred thousand records, and work grows with them only."""
+
+    @pytest.mark.parametrize(
+        "unit",
+        [
+            *(b"\n", b"x\n", b"\r\n", b"\\\n", b"\t\n", b'"\n', b'""\n', b'1\t"a""b\n', b"\0\n", b"\xff\n"),
+            b'1\t"a""b"\tc\n' + b"x\n" * 20,
+        ],
+    )
+    def test_a_table_of_bad_lines_ends_early(self, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tables_convert, "MAX_REJECTS", ((9, 5_000), (1, 50_000)))
+        monkeypatch.setattr(tables_convert, "WINDOW_LINES", 3_000)
+        monkeypatch.setattr(cutting, "CHUNK", 8 << 10)
+        megabyte = unit * ((1 << 20) // len(unit))
+        read = 0
+
+        def blocks() -> Iterator[bytes]:
+            nonlocal read
+            yield b"id\ttext\tlast\n"
+            for read in range(1, 201):  # noqa: B007 - how many were asked for
+                yield megabyte
+
+        converted = convert_table(blocks(), course=COURSE)
+        report = converted.report
+        converted.close()
+        assert read <= 3
+        assert "records had been set aside" in (converted.problem or "")
+        assert converted.rows is None
+        assert 5_000 < report.rejected.total() < 20_000
+        assert report.records_in == report.rows_out + report.rejected.total()
+
+    def test_half_of_the_rows_of_five_megabytes_may_be_bad(self) -> None:
+        got = convert(table(*[b"1\ta%b\tx" % (b"a" * 40), b"2\tb%b\tx\ty" % (b"b" * 40)] * 55_000))
+        assert got.problem is None
+        assert (got.report.rows_out, got.report.rejected.total()) == (55_000, 55_000)
+
+    @pytest.mark.parametrize("line", [b'1\t"a""b', b'"', b'"x'])
+    def test_lines_with_an_open_quote_are_looked_at_once(self, line: bytes) -> None:
+        lines = CountingList([line] * 2_000)
+        for start in range(len(lines)):
+            grammar.quoted_span(lines, start, crlf=False)
+        assert lines.looked_at <= 2 * len(lines)
+
+
+class CountingList(list[bytes]):
+    """Lines that count how often they are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, place: SupportsIndex) -> bytes:  # type: ignore[override] # no slices here
+        self.looked_at += 1
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in super().__iter__():
+            self.looked_at += 1
+            yield line
+
+
+class TestOversized:
+    """With a limit of 100 bytes instead of 16 MiB."""
+
+    @pytest.fixture(autouse=True, params=[30, 1 << 18])
+    def limit(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cutting, "CHUNK", request.param)
+        for module in (cutting, routing):
+            monkeypatch.setattr(module, "RECORD_LIMIT", 100)
+
+    @pytest.mark.parametrize("size", [101, 250, 10_000])
+    @pytest.mark.parametrize("crlf", [False, True])
+    def test_a_line_over_the_limit_is_an_object_of_its_own(self, size: int, crlf: bool) -> None:  # noqa: FBT001
+        line_end = b"\r\n" if crlf else b"\n"
+        record = b"2\t" + b"y" * (size - 4) + b"\tz"
+        got = convert(line_end.join([b"id\ttext\tlast", b"1\ta\tx", record, b"3\tb\tx", b""]))
+        assert [row[0] for row in got.rows] == ["1", "3"]
+        sha256 = hashlib.sha256(record).hexdigest()
+        assert got.oversized == [record]
+        assert got.rejects == [
+            {
+                "line": 3,
+                "reason": "oversized",
+                "raw": record.decode(),
+                "length": size,
+                "sha256": sha256,
+                "record": f"{sha256}.record",
+            }
+        ]
+
+    def test_the_line_before_an_oversized_one_may_end_in_a_backslash(self) -> None:
+        got = convert(table(b"1\ta\tx", b"2\tb\tx\\", b"y" * 500, b"3\tb\tx"), dialect=Dialect.PLAIN)
+        assert [row[0] + row[2] for row in got.rows] == ["1x", "2x\\", "3x"]
+        assert got.oversized == [b"y" * 500]
+
+    def test_a_record_at_the_limit_is_a_row(self) -> None:
+        assert convert(table(b"2\t" + b"y" * 96 + b"\tz")).report.rows_out == 1
+
+    def test_an_oversized_record_may_be_the_last_and_have_no_line_end(self) -> None:
+        assert convert(table(b"1\ta\tx") + b"y" * 300).oversized == [b"y" * 300]
+
+    @pytest.mark.parametrize("size", [150, 400])
+    def test_an_oversized_quoted_record_is_set_aside_to_its_end(self, size: int) -> None:
+        record = b'2\t"' + (b"yyyy\n3\tlooks\tso\n" * size)[:size] + b'"\tz'
+        got = convert(table(b'1\t"a""b"\tx', record, b'4\t"c\nd"\tx'), dialect=Dialect.QUOTED)
+        assert got.oversized == [record]
+        assert [row[:2] for row in got.rows] == [["1", 'a"b'], ["4", "c\nd"]]
+
+    def test_an_oversized_quoted_record_may_have_a_long_line_inside(self) -> None:
+        record = b'2\t"short\n' + b"y" * 500 + b"\n" + b"z" * 500 + b'\nend"\tz'
+        got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.QUOTED)
+        assert got.oversized == [record]
+        assert [row[0] for row in got.rows] == ["1", "4"]
+
+    def test_an_oversized_escaped_record_is_set_aside_to_its_end(self) -> None:
+        record = b"2\t" + b"yyyy\\\n3\tlooks\tso\\\n" * 50 + b"\tz"
+        got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.ESCAPED)
+        assert got.oversized == [record]
+        assert [row[0] for row in got.rows] == ["1", "4"]
+
+    def test_two_oversized_records_are_two_objects(self) -> None:
+        records = [b'2\t"' + filling * 99 + b'"\tz' for filling in (b"y\n", b"z\n")]
+        got = convert(table(*records, b"4\tb\tx"), dialect=Dialect.QUOTED)
+        assert got.oversized == records
+        assert [line for line, _ in got.reasons] == [2, 102]
+
+    def test_lines_that_are_oversized_when_quoted_are_records_in_plain(self) -> None:
+        got = convert(table(b'1\ta\t"b', *[b"2\tc\td"] * 50, b'3\te\tf"'), dialect=Dialect.PLAIN)
+        assert got.report.rows_out == 52
+
+    def test_the_rejects_show_the_start_of_an_oversized_record(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(output, "RECORD_HEAD", 10)
+        got = convert(table(b"1\t" + "é".encode() * 200, b"1234567" + "é".encode() * 200))
+        assert [reject["raw"] for reject in got.rejects] == ["1\téééé", "1234567é"]
+
+    def test_too_many_oversized_records_fail_the_table(self) -> None:
+        got = convert(table(b"1\ta\tx", *[b"y" * 200] * 70))
+        assert got.problem is not None
+        assert "6 of them were not kept whole" in got.problem
+        assert (len(got.oversized), len(got.rejects)) == (64, 70)
+
+
+class TestLargeRows:
+    def test_large_rows_are_delivered_and_counted(self) -> None:
+        sizes = [1_500_000, 1_999_000, 2_000_000, 5_000_000]
+        lines = [b'2\t{"' + b"y" * size + b'": 1}\tx' for size in sizes]
+        got = convert(table(*lines, b"3\tb\tx"))
+        assert got.report.large_rows == 2
+        assert [row[1] for row in got.rows] == [line.split(b"\t")[1].decode() for line in lines] + ["b"]
+        assert got.hashes[:4] == [hashlib.sha256(line).hexdigest() for line in lines]
+
+    def test_large_rows_are_held_back_like_others(self) -> None:
+        line = b"2\t" + b"y" * 3_000_000 + b"\tx"
+        assert convert(table(b"1\ta\tx", line, b"cut", line)).reasons == [
+            *((4, "too_few_fields"), (3, "neighbour"), (5, "neighbour"))
+        ]
+
+
+MEASURE = """
+import resource, sys
+from edxorg.lib.tables import CourseColumns, convert_table
+start, unit, times, end = map(eval, sys.argv[1:])
+def blocks():
+    yield start
+    for _ in range(times):
+        yield unit
+    yield end
+course = CourseColumns("a", "b", "c", "d", "e")
+convert_table([b"a\\tb\\n1\\t2\\n"], course=course).close()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+table = convert_table(blocks(), course=course)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) >> 10, table.report.records_in, table.report.rows_out)
+table.close()
+"""
+"""Prints MiB more than before, and counts; the arguments are expressions."""
+
+
+@pytest.mark.parametrize(
+    ("start", "unit", "times", "end", "counts"),
+    [
+        pytest.param(r"b'a\tb\n'", "b'x' * (1 << 20)", 100, r"b'\n1\t2\n'", [2, 1], id="a line of 100 MiB"),
+        pytest.param(r"b'a\tb\n'", "b'x' * (1 << 20)", 100, "b''", [1, 0], id="no line end"),
+        pytest.param(r"b'a\n\"\n'", r"b'short line 1\n' * 100_000", 20, "b''", [2_000_001] * 2, id="short lines"),
+        pytest.param(
+            r"""b'"a"\t"b"\n1\t"' """, r"b'yz\n' * 100_000", 30, r"""b'"\n1\t2\n'""", [2, 1], id="a long quoted record"
+        ),
+        pytest.param(r"b'a\tb\n'", r"""b'1\t{"a": "b"}\n' * 50_000""", 20, "b''", [1_000_000] * 2, id="rows"),
+        pytest.param(r"b'a\tb\n'", r"b'\\\n' * 140_000", 1, "b''", [131_073, 0], id="rejects of a backslash"),
+    ],
+)
+def test_memory_does_not_grow_with_the_table(start: str, unit: str, times: int, end: str, counts: list[int]) -> None:
+    printed = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", MEASURE, start, unit, str(times), end], capture_output=True, text=True, check=True
+    ).stdout
+    more, *found = map(int, printed.split())
+    assert found == counts
+    assert more < 60
+
+
+@pytest.mark.parametrize("path", REAL_TABLES or [pytest.param(None, marks=pytest.mark.skip("no shared data here"))])
+def test_real_tables_come_out_as_an_independent_reader_has_them(path: Path) -> None:
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    got = convert(path.read_bytes())
+    assert got.problem is None
+    assert got.rejects == []
+    assert got.report.columns == tuple(lines[0].decode().split("\t"))
+    assert got.rows == [line.decode().split("\t") for line in lines[1:]]
+    assert got.hashes == [hashlib.sha256(line).hexdigest() for line in lines[1:]]

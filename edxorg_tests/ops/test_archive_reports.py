@@ -1,0 +1,205 @@
+"""The report of an archive: what is recorded, what it says, and how it is written again."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from edxorg.assets.edxorg_archive import raw_data_archives
+from edxorg.commands.main import main
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
+from edxorg.lib.archive_report import page, summarize, text
+from edxorg.lib.members import identify
+from edxorg.lib.settings import Settings
+from edxorg.ops.archive_reports import ArchiveReports
+from edxorg_tests.support.archives import table_name, write_archive
+from ol_orchestrate.lib.stores import SourceInfo, open_store
+from ol_orchestrate.lib.versions import TableStats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST, SECOND = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz"
+
+RAW_ARCHIVE = dg.AssetKey(["edxorg", "raw_data_archive"])
+
+
+def rows(count: int) -> bytes:
+    return b"id\tname\n" + b"".join(b"%d\tsecret-name\n" % number for number in range(count))
+
+
+class Run:
+    """The archive job over folders, with the instance of a command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = Settings(archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake")
+
+    def __call__(
+        self, instance: dg.DagsterInstance, name: str, members: dict[str, bytes] | None = None
+    ) -> dict[str, Any]:
+        if members is not None:
+            write_archive(self.folder / "archives" / name, members)
+        info = open_store(self.settings.archive_url).read(name).info
+        raw_data_archives(self.settings).register(instance, info)
+        job = build_definitions(self.settings).resolve_job_def("retrieve_edxorg_raw_data")
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        result = job.execute_in_process(instance=instance, partition_key=name, raise_on_error=False, run_config=quiet)
+        (event,) = [each for each in result.all_events if each.event_type_value == "STEP_OUTPUT"]
+        return {name: value.value for name, value in event.step_output_data.metadata.items()}
+
+
+def observations(instance: dg.DagsterInstance) -> list[dg.AssetObservation]:
+    records = instance.fetch_observations(RAW_ARCHIVE, limit=10).records
+    return [each.asset_observation for each in records if each.asset_observation]
+
+
+class Checked(HTMLParser):
+    """Refuses what a page must not have, and keeps its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in {"script", "link", "img", "iframe", "object", "a"}
+        assert not {"src", "href", "srcset", "onload"} & {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def shown(html: str) -> str:
+    checked = Checked()
+    checked.feed(html)
+    assert "url(" not in html
+    assert "@import" not in html
+    return " ".join(checked.words)
+
+
+def test_the_numbers_of_two_weeks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, zone = Run(tmp_path), tmp_path / "lake" / "edxorg" / "reports"
+    first = {
+        table_name(course="MITx-1-1T2024"): rows(9),
+        table_name("teams", course="MITx-1-1T2024"): rows(5),
+        table_name(course="MITx-2-1T2024"): rows(3),
+    }
+    second = {
+        table_name(course="MITx-1-1T2024"): rows(4) + b"broken\n",
+        table_name("teams", course="MITx-1-1T2024"): rows(5),
+        table_name(course="MITx-3-1T2024"): rows(2),
+        f"{table_name('auth_userprofile', course='MITx-3-1T2024')}.failed": b"Traceback",
+        "odd.csv": b"1",
+    }
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run(instance, FIRST, first)
+        metadata = run(instance, SECOND, second)
+        of_second, of_first = observations(instance)
+        assert run(instance, SECOND)["report"] == metadata["report"]
+        assert len(observations(instance)) == 2, "nothing is told twice"
+    numbers: dict[str, Any] = {name: value.value for name, value in of_second.metadata.items()}
+    assert of_first.metadata["rows"].value == 17
+    assert (numbers["rows"], numbers["courses"], numbers["members"], numbers["rejected"]) == (10, 2, 5, 2)
+    assert (numbers["delivered"], numbers["unchanged"], numbers["missing_at_source"], numbers["unrecognised"]) == (
+        2,
+        1,
+        1,
+        1,
+    )
+    assert "| rows | 10 | 17 | -7 |" in numbers["report"]
+    assert metadata["report"] == numbers["report"]
+    assert metadata["whole report"] == numbers["whole report"] == f"{zone}/{SECOND}.html"
+    html = (zone / f"{SECOND}.html").read_text()
+    words = shown(html)
+    for word in ("MITx-2-1T2024|prod", "MITx-3-1T2024|prod", "9 rows before, 3 now", "odd.csv", "too_few_fields"):
+        assert word in words, word
+    assert "secret-name" not in html
+    assert numbers["rows"] == sum(table["rows"] for table in numbers["summary"]["tables"].values())
+    assert numbers["rows"] == sum(course["rows"] for course in numbers["summary"]["courses"].values())
+    (zone / f"{SECOND}.html").unlink()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    for arguments in (["--landing-zone", f"{tmp_path}/lake"], [SECOND, "--out", str(tmp_path / "again.html")]):
+        monkeypatch.setattr(sys, "argv", ["edxorg", "report", *arguments])
+        main()
+    assert (zone / f"{SECOND}.html").read_text() == (tmp_path / "again.html").read_text() == html
+    assert f"{SECOND}.html" in capsys.readouterr().out
+
+
+def test_nothing_is_told_of_a_damaged_archive(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        archive = write_archive(tmp_path / "archives" / FIRST, {table_name(): rows(3)})
+        data = bytearray(archive.read_bytes())
+        data[-6] ^= 1
+        archive.write_bytes(data)
+        raw_data_archives(run.settings).register(instance, open_store(run.settings.archive_url).read(FIRST).info)
+        job = build_definitions(run.settings).resolve_job_def("retrieve_edxorg_raw_data")
+        assert not job.execute_in_process(instance=instance, partition_key=FIRST, raise_on_error=False).success
+        assert observations(instance) == []
+        assert ArchiveReports(instance, raw_data_archives(run.settings)).latest() is None
+    assert not (tmp_path / "lake" / "edxorg" / "reports").exists()
+
+
+def test_sums_stay_right_when_members_are_counted_anew() -> None:
+    report = IngestReport()
+    results = []
+    for number in range(3):
+        member = identify(table_name(course=f"MITx-{number}-1T2024"))
+        report.note(member)
+        results.append(MemberResult(member, MemberOutcome.DELIVERED, size=10, stats=TableStats(number, "c")))
+        report.add(results[-1], 100, is_new=True)
+    report.change(results[2], MemberOutcome.SUPERSEDED)
+    report.change(results[1], MemberOutcome.UNCHANGED)
+    totals = summarize(report, FIRST, info()).archive
+    assert (totals.rows, totals.bytes, totals.courses) == (1, 20, 3)
+    assert totals.rows == sum(table.rows for table in report.tables.values())
+
+
+def info() -> SourceInfo:
+    return SourceInfo("s3://x/y", 1, "v", datetime(2024, 1, 1, tzinfo=UTC), None)
+
+
+def test_names_in_an_archive_are_no_markup() -> None:
+    report = IngestReport(problem="<script>alert(1)</script>")
+    for name in ("<script>alert(2)</script>|![x](http://evil)", "`a`.csv"):
+        member = identify(name)
+        report.note(member)
+        report.add_unread(member, 1)
+    summary = summarize(report, "<b>.tar.gz", info())
+    words = shown(page(summary))
+    assert "<script>alert(1)</script>" in words
+    assert "<script>alert(2)</script>" in words
+    assert "](http" not in text(summary)
+
+
+def test_a_year_of_archives_is_plotted_and_no_more() -> None:
+    summary = None
+    for week in range(60):
+        report = IngestReport(members=week)
+        summary = summarize(report, f"mitx-{week}.tar.gz", info(), before=summary)
+    assert summary is not None
+    assert [each.members for each in summary.weeks] == list(range(8, 60))
+    assert len(re.findall("<rect", page(summary))) == 5 * 52
+
+
+def test_an_archive_without_a_report_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["edxorg", "report"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "edxorg ingest archive" in capsys.readouterr().err
