@@ -238,7 +238,6 @@ def test_the_check_lists_failed_partitions_and_why(lake: Lake) -> None:
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN
     assert found.metadata["failed_partitions"].value == 2
-    assert found.metadata["partitions"].value == bad
     reasons = str(found.metadata["reasons"].value)
     assert reasons.count("is an empty object: a structure without blocks") == 2
     assert "MITx-bad0-1T2020&#124;prod" in reasons
@@ -283,7 +282,7 @@ def test_a_log_that_failed_is_listed_too(lake: Lake) -> None:
         instance=lake.instance, partition_key=partition, raise_on_error=False, run_config=QUIET
     ).success
     results = check_results(lake)
-    assert results["raw_tracking_logs"].metadata["partitions"].value == [partition]
+    assert f"| {partition} |" in str(results["raw_tracking_logs"].metadata["reasons"].value)
     assert results["course_xml"].passed
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from ol_orchestrate.landing.records import latest_runs_without_record
 from ol_orchestrate.lib import markdown
-from ol_orchestrate.lib.shortening import SHOWN, first_and_more
+from ol_orchestrate.lib.shortening import SHOWN
 
 CHECK = "no_failed_partitions"
 
@@ -142,7 +142,6 @@ def _metadata(
 ) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {"failed_partitions": dg.MetadataValue.int(len(failed))}
     if failed:
-        metadata["partitions"] = dg.MetadataValue.json(first_and_more([each.partition for each in failed]))
         metadata["reasons"] = dg.MetadataValue.md(_reasons(instance, failed, step))
     return metadata
 

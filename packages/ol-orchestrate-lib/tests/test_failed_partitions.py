@@ -42,8 +42,9 @@ def test_partitions_of_a_job_that_failed_or_never_ran_are_listed_with_reasons() 
         instance.report_run_canceled(canceled)
         evaluation = found(instance)
         assert not evaluation.passed
-        assert evaluation.metadata["partitions"].value == ["bad", "canceled", "never"]
         reasons = str(evaluation.metadata["reasons"].value)
+        listed = [line.split(" | ")[0] for line in reasons.splitlines()[2:]]
+        assert listed == ["| bad", "| canceled", "| never"]
         assert "bad is broken" in reasons
         assert "There has been no run" in reasons
         instance.delete_dynamic_partition("files", "never")
