@@ -33,6 +33,9 @@ from ol_orchestrate.lib.vault import AuthMethod
 COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
 
 
+_NAME = r"[A-Za-z][A-Za-z0-9_]{0,49}"
+_INSTITUTION = r"[A-Za-z0-9_-]{1,50}"
+_OWNER = r"team:[\w.-]+|[^@\s]+@[^@\s]+"
 _PATTERN = {"type": "string", "pattern": r"\{date\}|\(\?P<date>"}
 
 
@@ -62,19 +65,19 @@ def _address(address: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,49}", name):
-        raise ValueError(f"{name!r} cannot lead the names of jobs and assets: use letters, digits and underscores")
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(f"{name!r} cannot lead the names of jobs and assets: use letters, digits and underscores, a letter first")
     return name
 
 
 def _institution(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,50}", name):
+    if not re.fullmatch(_INSTITUTION, name):
         raise ValueError(f"{name!r} is no name of an institution: use letters, digits, hyphens and underscores")
     return name
 
 
 def _owner(owner: str | None) -> str | None:
-    if owner is not None and not re.fullmatch(r"team:[\w.-]+|[^@\s]+@[^@\s]+", owner):
+    if owner is not None and not re.fullmatch(_OWNER, owner):
         raise ValueError(f"{owner!r} is no owner: write an e-mail address, or team:name")
     return owner
 
@@ -95,6 +98,10 @@ def _courses(text: str) -> str:
 
 def _none_if_empty(value: Any) -> Any:  # noqa: ANN401 - pydantic's
     return None if value == "" else value
+
+
+def _text_like(pattern: str, *other_types: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["string", *other_types], "pattern": f"^({pattern})$"})
 
 
 Optional = BeforeValidator(_none_if_empty)
@@ -164,7 +171,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="EDXORG_", hide_input_in_errors=True)
     outside: ClassVar[tuple[type[SettingsFile | Variables], ...]] = (SettingsFile, Variables)
 
-    institution: Annotated[str, AfterValidator(_institution)] = Field(
+    institution: Annotated[str, AfterValidator(_institution), _text_like(_INSTITUTION)] = Field(
         default="mit",
         description="Whose defaults apply: `mit`, or a name of your own, for which nothing of MIT's does",
     )
@@ -173,7 +180,7 @@ class Settings(BaseSettings):
         description="The environment that Dagster runs in",
         json_schema_extra={"variable": "DAGSTER_ENVIRONMENT"},
     )
-    name: Annotated[str, AfterValidator(_identifier)] = Field(
+    name: Annotated[str, AfterValidator(_identifier), _text_like(_NAME)] = Field(
         default="edxorg",
         description="What asset keys, partition sets, pools, jobs and sensors begin with; another one for each "
         "location of a Dagster instance",
@@ -228,7 +235,7 @@ class Settings(BaseSettings):
     api_requests_per_hour: int = Field(
         default=190, ge=1, description="Requests to the edX API, which allows 200 an hour"
     )
-    owner: Annotated[str | None, AfterValidator(_owner), Optional] = Field(
+    owner: Annotated[str | None, AfterValidator(_owner), Optional, _text_like(f"{_OWNER}|", "null")] = Field(
         default=None, description="Owner of all assets: an e-mail address, or team:name"
     )
     courses: Courses = Field(

@@ -101,10 +101,13 @@ def yaml_example(component: str, *, institution: str) -> str:
 
     Args:
         component: The type of the component.
-        institution: Its name.
+        institution: Its name, as in the names of its files.
     """
-    name = re.sub(r"\W", "_", institution)
-    defaults = DefaultSettings(institution=name, name=name)
+    institution = re.sub(r"[^A-Za-z0-9_-]", "_", institution)
+    name = institution.replace("-", "_")
+    if not name[0].isalpha():
+        name = f"edxorg_{name}"
+    defaults = DefaultSettings(institution=institution, name=name)
     lines = [f"type: {component}\n\nattributes:\n"]
     above: tuple[str, ...] = ()
     for each in settings_of(Settings):

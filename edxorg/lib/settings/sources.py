@@ -275,7 +275,7 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
         if name.startswith(_PREFIX) and name not in read and not _OF_KUBERNETES.fullmatch(name)
     )
     if unknown:
-        told = "; ".join(f"{name} is no setting{_nearest(name, known)}" for name in unknown)
+        told = "; ".join(f"{name} is no setting{_nearest(name, sorted(read))}" for name in unknown)
         raise SettingsError(f"{told} (there are {', '.join(known)})")
 
 

@@ -248,6 +248,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ("EDXORG_LANDING_ZONE", "EDXORG_LANDING_ZONE_URL"),
         ("EDXORG_API_CLIENT_SECRETS", "EDXORG_API_CLIENT_SECRET"),
         ("EDXORG_SETTING", "EDXORG_SETTINGS"),
+        ("EDXORG_VAULT_ADRESS", "EDXORG_VAULT_ADDRESS"),
     ],
 )
 def test_a_variable_that_is_none_is_named_with_the_nearest(name: str, nearest: str) -> None:
@@ -356,12 +357,13 @@ def test_the_pages_of_settings_are_written_from_the_fields() -> None:
     assert (ROOT / ".env.example").read_text() == reference.example()
 
 
-def test_a_scaffolded_file_has_each_setting_with_its_default(here: Path) -> None:
-    text = reference.yaml_example("edxorg.components.EdxorgLocation", institution="delft-x")
+@pytest.mark.parametrize(("institution", "name"), [("delft-x", "delft_x"), ("3mx", "edxorg_3mx")])
+def test_a_scaffolded_file_has_each_setting_with_its_default(here: Path, institution: str, name: str) -> None:
+    text = reference.yaml_example("edxorg.components.EdxorgLocation", institution=institution)
     uncommented = re.sub(r"^  # (?=( *)[a-z_]+:( |$))", "  ", text, flags=re.MULTILINE)
     (here / "defs.yaml").write_text(uncommented)
     found = settings(EDXORG_SETTINGS=str(here / "defs.yaml"))
-    assert found == Settings(institution="delft_x", name="delft_x")
+    assert found == Settings(institution=institution, name=name)
     assert {place for _, _, place in Given.shown(found)} == {str(here / "defs.yaml")}
     assert len(list(Given.shown(found))) == len(list(settings_of(Settings)))
 
@@ -379,6 +381,8 @@ def test_a_scaffolded_file_has_each_setting_with_its_default(here: Path) -> None
             ["escapes", "landing_zone_url", "workers"],
         ),
         ({"vault": {"auth_method": "ldap"}}, ["vault"]),
+        ({"name": "delft/x", "institution": "a/b", "owner": "nobody"}, ["institution", "name", "owner"]),
+        ({"name": "{{ env.N }}", "institution": "delft-x", "owner": None}, []),
     ],
 )
 def test_the_schema_finds_mistakes_in_a_file_before_dagster_loads_it(
