@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +85,11 @@ class Project:
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
+
+
+def test_the_page_for_partners_makes_a_project_with_the_version_that_is_tested() -> None:
+    text = (ROOT / "docs/partners.md").read_text(encoding="utf-8")
+    assert re.findall(r"create-dagster@(\S+) project", text) == [version("create-dagster")]
 
 
 @pytest.mark.once
