@@ -66,7 +66,9 @@ def _address(address: str) -> str:
 
 def _identifier(name: str) -> str:
     if not re.fullmatch(_NAME, name):
-        raise ValueError(f"{name!r} cannot lead the names of jobs and assets: use letters, digits and underscores, a letter first")
+        raise ValueError(
+            f"{name!r} cannot lead the names of jobs and assets: use letters, digits and underscores, a letter first"
+        )
     return name
 
 
