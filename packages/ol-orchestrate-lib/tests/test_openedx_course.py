@@ -345,7 +345,7 @@ class TestOddExports:
             ("course", "MITx-6.00x-1T2016", "1T2016", False),
             ("course", "MITx-6.00x-2012_Fall-A-ccx-2", "2012_Fall-A", False),
             ("course", "MITx-7.00x-1T2016", "1T2016", True),
-            ("course", None, "course", False),
+            ("course", None, "course", True),
             ("2024", "MITx-6.00x-2024", "2024", False),
             ("2024", "MITx-6.00x-2024-ccx-12", "2024", False),
             ("2024", "MITx-6.00x-2023", "2024", True),

@@ -150,9 +150,12 @@ def _run(prefix: str, url_name: str, course_id: str | None, entry: str, problems
         url_name: The run by the export's content.
         course_id: The course id by the export's name; that of a CCX ends in `-ccx-{n}`.
         entry: The file that names the course.
-        problems: Receives a problem if the name disagrees with the content.
+        problems: Receives a problem if the name disagrees with the content, or neither tells the run.
     """
     if course_id is None:
+        if url_name == _ANY_RUN:
+            what = f"its run is `{_ANY_RUN}`, as in all exports of Studio until 2018; they land in one place"
+            problems.add(entry, what, "Give the export a name that tells its run")
         return url_name
     named = _CCX.sub("", course_id)
     agrees = named.startswith(prefix) and (url_name == _ANY_RUN or named == prefix + url_name)
