@@ -228,6 +228,7 @@ def test_a_final_answer_of_cloud_storage_is_asked_for_once(
     with serving(lambda _: gcs_error(status)) as server, pytest.raises(PipelineError) as caught:
         OPERATIONS[operation](gcs_at(server))
     assert not caught.value.is_transient
+    assert "AWS_" not in str(caught.value)
     assert len([request for request in server.requests if not is_about_the_bucket(request)]) == 1
 
 

@@ -36,13 +36,19 @@ class Variables:
     Attributes:
         address: The variables for the address of the store.
         certificates: The variables for the trusted certificates.
+        without_reason: What else can be wrong if the store refuses a request and gives no reason.
     """
 
     address: str
     certificates: str
+    without_reason: str = ""
 
 
-AWS = Variables("AWS_REGION and AWS_ENDPOINT_URL", "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE")
+AWS = Variables(
+    "AWS_REGION and AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE",
+    ", and whether AWS_SESSION_TOKEN has expired",
+)
 GOOGLE = Variables("STORAGE_EMULATOR_HOST and the proxy variables", "REQUESTS_CA_BUNDLE or SSL_CERT_FILE")
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
@@ -83,7 +89,7 @@ _REDIRECTED = "Set {address} to the place of the bucket"
 
 _STATUS_REMEDIES = {
     # S3 gives no reason in the response to a HEAD.
-    400: "Check {address}, and whether AWS_SESSION_TOKEN has expired",
+    400: "Check {address}{without_reason}",
     401: "Check the credentials, and that they permit this",
     403: "Check the credentials, and that they permit this",
     404: "Create the bucket, or correct its name",
@@ -118,7 +124,7 @@ def error_of_response(
         remedy = _CHECKSUMS
     else:
         remedy = _REMEDIES.get(code) or _STATUS_REMEDIES.get(status, "Check {address}").format(
-            address=variables.address
+            address=variables.address, without_reason=variables.without_reason
         )
     reason = ": ".join(
         part for part in (" ".join(["the store answered", str(status), code]).strip(), redact(message)[:200]) if part
