@@ -26,13 +26,15 @@ def _quotas(root: Path) -> Iterator[float]:
     for _, controllers, path in groups:
         if controllers and "cpu" not in controllers.split(","):
             continue
-        mount = root / "sys/fs/cgroup" / controllers
-        folder = mount / path.lstrip("/")
-        # A container may see its own group as the mount's root, and yet read its path on the host.
-        for each in (folder, *folder.parents):
-            yield from _quota_of(each)
-            if each == mount:
-                break
+        # Systems that call the group `cpuacct,cpu` may have mounted it as `cpu,cpuacct`; `cpu` leads to it on all.
+        for name in {controllers, controllers and "cpu"}:
+            mount = root / "sys/fs/cgroup" / name
+            folder = mount / path.lstrip("/")
+            # A container may see its own group as the mount's root, and yet read its path on the host.
+            for each in (folder, *folder.parents):
+                yield from _quota_of(each)
+                if each == mount:
+                    break
 
 
 def _quota_of(group: Path) -> Iterator[float]:

@@ -28,6 +28,11 @@ QUOTA, PERIOD = "sys/fs/cgroup/cpu,cpuacct/{}cpu.cfs_quota_us", "sys/fs/cgroup/c
         (V1, {QUOTA.format(""): "100000", PERIOD.format(""): "100000"}, 1),
         (V1, {QUOTA.format(""): "-1", PERIOD.format(""): "100000"}, 8),
         (V1, {QUOTA.format(""): "200000"}, 8),
+        (
+            "4:cpuacct,cpu:/a\n",
+            {f"sys/fs/cgroup/cpu/a/cpu.cfs_{name}_us": value for name, value in (("quota", "3"), ("period", "1"))},
+            3,
+        ),
         (None, {}, 8),
     ],
 )
