@@ -252,7 +252,8 @@ def _reason(mistake: Mapping[str, Any]) -> str:
         case "bool_parsing" | "bool_type":
             return f"{mistake['input']!r} does not fit: it can be true or false"
         case "string_type":
-            return f"it has to be a text, not {mistake['input']!r}"
+            empty = "it has no value: write one, or set the variable that its {{ env.… }} names"
+            return empty if mistake["input"] is None else f"it has to be a text, not {mistake['input']!r}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"it has attributes of its own, such as address, and is not {mistake['input']!r}"
         case "value_error":

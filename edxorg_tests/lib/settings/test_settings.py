@@ -186,6 +186,11 @@ def test_what_is_wrong_in_a_file_is_named_in_one_line(here: Path, content: str |
     assert "\n" not in str(caught.value)
 
 
+def test_an_attribute_without_a_value_says_which_variable_to_set() -> None:
+    with pytest.raises(SettingsError, match=r"^landing_zone_url: it has no value: .* set the variable"):
+        Settings(landing_zone_url=None)  # as Dagster renders a template of a variable that is unset
+
+
 @pytest.mark.parametrize("attribute", ["archve_url", "landing_zone"])
 def test_a_misspelt_attribute_is_named_with_the_nearest(attribute: str) -> None:
     nearest = {"archve_url": "archive_url", "landing_zone": "landing_zone_url"}[attribute]
