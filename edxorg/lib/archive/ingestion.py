@@ -28,7 +28,13 @@ from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import WorkerPool
 from ol_orchestrate.lib.archive_files import archive_entries
-from ol_orchestrate.lib.archives import ArchiveError, DamagedArchiveError, EntryError, TruncatedArchiveError
+from ol_orchestrate.lib.archives import (
+    ArchiveError,
+    ContradictedEntryError,
+    DamagedArchiveError,
+    EntryError,
+    TruncatedArchiveError,
+)
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
@@ -235,12 +241,10 @@ class _Ingestion:
         member = identify(entry.name, entry=entry.type)
         self.last = member.label
         self.report.note(member)
-        if member.course and not is_selected(member.course.course_id, self._courses):
-            self.report.outcomes[MemberOutcome.LEFT_OUT] += 1
-            return
+        is_left_out = member.course is not None and not is_selected(member.course.course_id, self._courses)
         places = [place for output in outputs_of(member) if (place := _place_of(output))]
-        if not places:
-            self.report.add_unread(member, entry.size)
+        if is_left_out or not places:
+            self._pass_over(entry, member, is_left_out=is_left_out)
             return
         if places[0] in self._claimed:
             self._claimed_twice.update(places)
@@ -260,6 +264,21 @@ class _Ingestion:
         else:
             self._send_stream(entry, member, recorded)
         self._take_in(wait=False)
+
+    def _pass_over(self, entry: ArchiveEntry, member: Member, *, is_left_out: bool) -> None:
+        """Count a member that its name keeps out, unless the archive contradicts itself about that name."""
+        try:
+            next(entry.blocks, b"")
+        except ContradictedEntryError as error:
+            self._sizes[member.path] = entry.size
+            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
+            return
+        except EntryError:
+            pass  # nobody wants its content
+        if is_left_out:
+            self.report.outcomes[MemberOutcome.LEFT_OUT] += 1
+        else:
+            self.report.add_unread(member, entry.size)
 
     def finish(self) -> None:
         """Wait for all that was sent."""

@@ -45,13 +45,12 @@ ADA, EVE = "ada@example.org", "eve@example.org"
 
 
 def ingest(
-    archive: Path, landing_zone: Path, keys: Callable[[], PrivateKeys] = no_keys
+    archive: Path, landing_zone: Path, keys: Callable[[], PrivateKeys] = no_keys, courses: tuple[str, ...] = ()
 ) -> tuple[Ingested, list[MemberResult]]:
     source = open_store(f"file://{archive.parent}").read(archive.name)
+    options = IngestOptions(f"file://{landing_zone}", courses=courses)
     with PendingRecords() as to_record:
-        ingested = ingest_archive(
-            source, IngestOptions(f"file://{landing_zone}"), NothingRecorded(), to_record, keys=keys, workers=1
-        )
+        ingested = ingest_archive(source, options, NothingRecorded(), to_record, keys=keys, workers=1)
         results = list(chain(*to_record.by_asset().values()))
         ingested.finish([])
     return ingested, results
@@ -97,6 +96,19 @@ def test_nothing_of_a_member_with_a_wrong_checksum_lands_and_others_do(broken: b
     [(path, _, problem)] = ingested.report.listed[MemberOutcome.FAILED]
     assert (path, "CRC-32" in problem) == (table_name("teams"), True)
     assert ingested.report.outcomes == {"delivered": 1, "failed": 1, "unrecognised": 1}
+
+
+@pytest.mark.parametrize("courses", [(), ("MITx-6.00x-*",)], ids=["unrecognised", "left-out"])
+def test_a_member_that_only_the_directory_of_a_zip_calls_otherwise_fails(
+    courses: tuple[str, ...], tmp_path: Path
+) -> None:
+    archive = write_zip(tmp_path / "a.zip", [(table_name("teams"), TABLE), (table_name(), TABLE)])
+    data = bytearray(archive.read_bytes())
+    name = data.index(table_name("teams").encode(), data.index(b"PK\1\2"))
+    data[name + (len("MITx-") if courses else len(table_name("teams")) - 1)] ^= 1
+    archive.write_bytes(data)
+    ingested, _ = ingest(archive, tmp_path / "lake", courses=courses)
+    assert ingested.report.outcomes == {"delivered": 1, "failed": 1}
 
 
 def test_names_that_lead_out_of_a_zip_are_set_aside(tmp_path: Path) -> None:

@@ -113,6 +113,10 @@ class EntryError(BadInputError):
     """An entry that cannot be read; those after it can."""
 
 
+class ContradictedEntryError(EntryError):
+    """An entry that the archive describes in two ways, so that even its name may be wrong."""
+
+
 class TruncatedArchiveError(ArchiveError):
     """An archive whose bytes end too early; the bytes before are sound, and its complete entries can be used."""
 

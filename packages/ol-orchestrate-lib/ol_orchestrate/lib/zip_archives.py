@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from isal import isal_zlib
 
-from ol_orchestrate.lib.archives import BLOCK, ArchiveEntry, DamagedArchiveError, EntryError, TruncatedArchiveError
+from ol_orchestrate.lib.archives import (
+    BLOCK,
+    ArchiveEntry,
+    ContradictedEntryError,
+    DamagedArchiveError,
+    EntryError,
+    TruncatedArchiveError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,7 +289,7 @@ def _content(file: _File, member: _Member, end: int, limits: ZipLimits) -> Itera
 
 
 def _compare(member: _Member, header: bytes, name: bytes, extra: bytes) -> None:
-    """Raise `EntryError` if a member's own header says anything else than the directory."""
+    """Raise `ContradictedEntryError` if a member's own header says anything else than the directory."""
     _, _, flags, method, _, _, checksum, packed, size, _, _ = _HEADER.unpack(header)
     size, packed = _large(extra, size, packed)
     said = {"name": name, "method": method, "encryption": flags & _ENCRYPTED}
@@ -291,7 +298,7 @@ def _compare(member: _Member, header: bytes, name: bytes, extra: bytes) -> None:
         said |= {"checksum": checksum, "packed size": packed, "size": size}
         meant |= {"checksum": member.checksum, "packed size": member.packed, "size": member.size}
     if different := [what for what in said if said[what] != meant[what]]:
-        raise EntryError(f"its own header has another {different[0]} than the zip's directory")
+        raise ContradictedEntryError(f"its own header has another {different[0]} than the zip's directory")
 
 
 def _deflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
