@@ -109,7 +109,13 @@ def values() -> Iterator[tuple[str, str]]:
     for setting in settings_of(Settings):
         last = setting.path[-1]
         numbers = {"catalogue_number", "api_requests_per_hour", "course_xml_max_ratio", "workers"}
-        other = "7" if last in numbers else f"s3://other/{last}" if last.endswith("url") else "other"
+        other = (
+            "7"
+            if last in numbers or last.endswith("_days")
+            else f"s3://other/{last}"
+            if last.endswith("url")
+            else "other"
+        )
         for variable in setting.variables:
             yield variable, special.get(last, other)
 
