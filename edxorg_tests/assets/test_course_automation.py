@@ -24,6 +24,7 @@ from edxorg_tests.support.course_files import (
     flatten_edxorg_course_structure,
     structure,
 )
+from edxorg_tests.support.location import QUIET
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.failed_partitions import CHECK, failed_partitions
 from ol_orchestrate.lib.openedx import JsonLines
@@ -38,7 +39,6 @@ STRUCTURE = asset_key("flattened_course_structure")
 OTHER = "MITx-7.00x-1T2020|edge"
 XML_BLOCKS = asset_key("course_xml_blocks")
 CHECKED = ["course_structure", "course_xml", "raw_data_archive", "raw_tracking_logs"]
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Daemon:

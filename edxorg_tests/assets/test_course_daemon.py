@@ -19,14 +19,11 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.asset_daemon import AssetDaemon
 from dagster._daemon.backfill import execute_backfill_iteration
 
-from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.components.edxorg_location import build_definitions
-from edxorg.lib.settings import Settings
 from edxorg_tests.support.archives import write_archive
 from edxorg_tests.support.course_files import course_xml, flatten_edxorg_course_structure, structure
+from edxorg_tests.support.location import ArchiveLocation
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.failed_partitions import failed_partitions
-from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,17 +50,14 @@ from edxorg.lib.settings import Settings
 
 defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}))
 """
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 FLATTEN, EXTRACT = "flattened_course_structure", "course_metadata"
 
 
-class Location:
+class LocationWithDaemons(ArchiveLocation):
     """The location on an instance with daemons."""
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance, workspace: WorkspaceProcessContext) -> None:
-        self._archives = folder / "archives"
-        self.instance = instance
-        self._settings = settings_in(folder)
+        super().__init__(folder, instance)
         self._workspace = workspace
         self._daemon = AssetDaemon(settings={}, pre_sensor_interval_seconds=30)
         (loaded,) = workspace.create_request_context().code_locations
@@ -72,11 +66,8 @@ class Location:
 
     def ingest(self, name: str, members: dict[str, bytes]) -> None:
         """Deliver an archive by its job."""
-        write_archive(self._archives / name, members)
-        info = open_store(self._settings.archive_url).read(name).info
-        raw_data_archives(self._settings).register(self.instance, info)
-        job = build_definitions(self._settings).resolve_job_def("retrieve_edxorg_raw_data")
-        assert job.execute_in_process(instance=self.instance, partition_key=name, run_config=QUIET).success
+        write_archive(self.archives / name, members)
+        assert self.run(name).success
 
     def ticks(self, number: int) -> Counter[tuple[str, str]]:
         """Let the daemons tick; return how often they ran which asset for which course."""
@@ -99,22 +90,17 @@ class Location:
         return sum(not backfill.status.value.startswith("COMPLETED") for backfill in self.instance.get_backfills())
 
 
-def settings_in(folder: Path) -> Settings:
-    return Settings(archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake")
-
-
 @pytest.fixture
-def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Location]:
-    settings = settings_in(tmp_path)
+def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocationWithDaemons]:
     file = tmp_path / "location.py"
-    file.write_text(LOCATION.format(archives=settings.archive_url, lake=settings.landing_zone_url))
+    file.write_text(LOCATION.format(archives=f"file://{tmp_path}/archives", lake=f"file://{tmp_path}/lake"))
     monkeypatch.setattr("dagster._daemon.asset_daemon.is_under_min_interval", lambda *_, **__: False)
     origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(file)), location_name="edxorg")
     with (
         dg.instance_for_test(temp_dir=str(tmp_path), overrides=IN_THIS_PROCESS) as instance,
         create_test_daemon_workspace_context(InProcessWorkspaceLoadTarget(origin), instance) as workspace,
     ):
-        yield Location(tmp_path, instance, workspace)
+        yield LocationWithDaemons(tmp_path, instance, workspace)
 
 
 def members(courses: Iterable[str], **changed: bytes) -> dict[str, bytes]:
@@ -127,7 +113,7 @@ def members(courses: Iterable[str], **changed: bytes) -> dict[str, bytes]:
     return found
 
 
-def test_each_course_runs_once_for_each_change(location: Location) -> None:
+def test_each_course_runs_once_for_each_change(location: LocationWithDaemons) -> None:
     courses = "abcd"
     assert location.ticks(1) == {}
     location.ingest("mitx-2024-01-03.tar.gz", members(courses))

@@ -15,6 +15,7 @@ from edxorg.lib.catalogue import COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_C
 from edxorg.lib.settings import Settings
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.support.archives import landed, times
+from edxorg_tests.support.location import Location
 from ol_orchestrate.failures import FailureRetries
 
 if TYPE_CHECKING:
@@ -30,22 +31,18 @@ COURSES = {"course_metadata", "course_run_metadata"}
 ALL_ONCE = dict.fromkeys(PROGRAMS | COURSES, 1)
 
 
-class Location:
-    """The location over a folder, with an instance of its own."""
+class CatalogueLocation(Location):
+    """The location, as the catalogue's job needs it."""
 
-    def __init__(self, folder: Path, instance: dg.DagsterInstance, settings: Settings) -> None:
-        self.instance = instance
-        self.lake = folder / "lake"
-        self.settings = settings.model_copy(update={"landing_zone_url": f"file://{self.lake}"})
-        self.defs = build_definitions(self.settings)
+    @property
+    def defs(self) -> dg.Definitions:
+        return build_definitions(self.settings)
 
     def run(self) -> dg.ExecuteInProcessResult:
-        return self.defs.resolve_job_def(JOB).execute_in_process(instance=self.instance, raise_on_error=False)
+        return self.run_job(JOB)
 
     def recorded(self, output: str) -> list[dg.AssetMaterialization]:
-        """From the latest to the first."""
-        records = self.instance.fetch_materializations(key_of(output), limit=100).records
-        return [each.asset_materialization for each in records if each.asset_materialization]
+        return self.materializations(key_of(output))
 
     def times_recorded(self) -> dict[str, int]:
         counts = {table.name: len(self.recorded(table.name)) for table in OUTPUTS}
@@ -90,10 +87,10 @@ def catalogue(served: SampleCatalogue, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def location(tmp_path: Path, catalogue: SampleCatalogue) -> Iterator[Location]:
+def location(tmp_path: Path, catalogue: SampleCatalogue) -> Iterator[CatalogueLocation]:
     del catalogue  # its address is in the environment
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Location(tmp_path, instance, Settings())
+        yield CatalogueLocation(tmp_path, instance)
 
 
 @pytest.fixture
@@ -102,7 +99,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FailureRetries, "calculate_delay", lambda *_: 0)
 
 
-def test_everything_lands_whole(location: Location, catalogue: SampleCatalogue) -> None:
+def test_everything_lands_whole(location: CatalogueLocation, catalogue: SampleCatalogue) -> None:
     started = datetime.now(UTC).replace(microsecond=0)
     assert location.run().success
     assert location.times_recorded() == ALL_ONCE
@@ -130,7 +127,7 @@ def test_everything_lands_whole(location: Location, catalogue: SampleCatalogue) 
     }
 
 
-def test_numbers_to_plot_are_recorded(location: Location, catalogue: SampleCatalogue) -> None:
+def test_numbers_to_plot_are_recorded(location: CatalogueLocation, catalogue: SampleCatalogue) -> None:
     location.run()
     runs = sum(len(course["course_runs"]) for course in catalogue.courses)
     pairs = sum(len(program["courses"]) for program in catalogue.programs)
@@ -145,7 +142,7 @@ def test_numbers_to_plot_are_recorded(location: Location, catalogue: SampleCatal
 
 def test_columns_show_before_the_first_run(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        graph = Location(tmp_path, instance, Settings()).defs.resolve_asset_graph()
+        graph = CatalogueLocation(tmp_path, instance).defs.resolve_asset_graph()
     for table in OUTPUTS:
         asset = graph.get(key_of(table.name))
         columns = asset.metadata["dagster/column_schema"].columns
@@ -156,7 +153,7 @@ def test_columns_show_before_the_first_run(tmp_path: Path) -> None:
         assert asset.group_name == "edxorg_catalogue"
 
 
-def test_an_unchanged_catalogue_is_neither_written_nor_recorded(location: Location) -> None:
+def test_an_unchanged_catalogue_is_neither_written_nor_recorded(location: CatalogueLocation) -> None:
     location.run()
     written = times(location.lake)
     again = location.run()
@@ -165,7 +162,9 @@ def test_an_unchanged_catalogue_is_neither_written_nor_recorded(location: Locati
     assert location.times_recorded() == ALL_ONCE
 
 
-def test_a_changed_course_is_a_new_version_of_the_courses_alone(location: Location, catalogue: SampleCatalogue) -> None:
+def test_a_changed_course_is_a_new_version_of_the_courses_alone(
+    location: CatalogueLocation, catalogue: SampleCatalogue
+) -> None:
     location.run()
     written = times(location.lake)
     catalogue.courses[3]["title"] = "Changed"
@@ -185,7 +184,9 @@ class ExpectedChecksum(list[dict[str, Any]]):
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_listing_that_lacks_a_record_replaces_nothing(location: Location, catalogue: SampleCatalogue) -> None:
+def test_a_listing_that_lacks_a_record_replaces_nothing(
+    location: CatalogueLocation, catalogue: SampleCatalogue
+) -> None:
     location.run()
     before = landed(location.lake)
     catalogue.courses = ExpectedChecksum(copy.deepcopy(catalogue.courses))
@@ -210,7 +211,7 @@ def test_a_listing_that_lacks_a_record_replaces_nothing(location: Location, cata
     ],
 )
 def test_if_one_listing_fails_the_other_lands(
-    location: Location, catalogue: SampleCatalogue, broken: str, failing: str, rest: set[str]
+    location: CatalogueLocation, catalogue: SampleCatalogue, broken: str, failing: str, rest: set[str]
 ) -> None:
     for record in getattr(catalogue, broken)[:1]:
         record.pop("key", None)
@@ -225,8 +226,8 @@ def test_if_one_listing_fails_the_other_lands(
     assert run.tags["edxorg/permanent_failure"] == "true"
 
 
-def test_the_number_of_the_catalogue_is_a_setting(location: Location) -> None:
-    another = Location(location.lake.parent, location.instance, Settings(catalogue_number=11))
+def test_the_number_of_the_catalogue_is_a_setting(location: CatalogueLocation) -> None:
+    another = CatalogueLocation(location.lake.parent, location.instance, Settings(catalogue_number=11))
     result = another.run()
     assert "/api/v1/catalogs/11/courses/" in failures(result)["edxorg_mitx_course_metadata"]
     assert another.times_recorded() == dict.fromkeys(PROGRAMS, 1)
@@ -234,7 +235,7 @@ def test_the_number_of_the_catalogue_is_a_setting(location: Location) -> None:
 
 @pytest.mark.parametrize("accepted", [True, False], ids=["accepted", "refused"])
 def test_the_client_is_nowhere_to_be_read(
-    location: Location,
+    location: CatalogueLocation,
     catalogue: SampleCatalogue,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -262,7 +263,7 @@ def test_the_client_is_nowhere_to_be_read(
     assert not [path for path in files if b"canary" in path.read_bytes()]
 
 
-def test_the_schedule_asks_for_one_run_of_both_listings(location: Location) -> None:
+def test_the_schedule_asks_for_one_run_of_both_listings(location: CatalogueLocation) -> None:
     schedule = location.defs.resolve_schedule_def("edxorg_api_daily_schedule")
     five_o_clock = datetime(2024, 5, 6, 5, tzinfo=UTC)
     with dg.build_schedule_context(

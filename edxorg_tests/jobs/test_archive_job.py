@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.archive.ingest_report import IngestReport
 from edxorg.lib.archive.ingestion import _Ingestion
 from edxorg.lib.members import Member, MemberKind
 from edxorg.lib.settings import Settings
 from edxorg.ops.ingest_archive import report_metadata
 from edxorg_tests.support.archives import POST, TABLE, landed, table_name, times, write_archive
+from edxorg_tests.support.location import ArchiveLocation
 from ol_orchestrate.lib.stores import SourceInfo, open_store
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from ol_orchestrate.testing.servers import GCSServer, S3Server
 
 COURSE = "MITx-6.00x-2012_Fall"
-AUTH_USER = dg.AssetKey(["edxorg", "raw_data", "db_table", "auth_user"])
 MEMBERS = {
     table_name(): TABLE,
     table_name("not_in_the_dictionary", site="edge"): TABLE,
@@ -36,54 +34,10 @@ MEMBERS = {
 }
 
 
-class Location:
-    """The location over folders, with an instance of its own."""
-
-    def __init__(self, folder: Path, instance: dg.DagsterInstance, settings: Settings) -> None:
-        self.instance = instance
-        self.settings = settings
-        self.archives = folder / "archives"
-        self.lake = folder / "lake"
-
-    def run(self, name: str, **config: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - run config
-        files = raw_data_archives(self.settings)
-        files.register(self.instance, open_store(self.settings.archive_url).read(name).info)
-        job = build_definitions(self.settings).resolve_job_def("retrieve_edxorg_raw_data")
-        return job.execute_in_process(
-            instance=self.instance,
-            partition_key=name,
-            raise_on_error=False,
-            run_config={
-                "ops": {"process_edxorg_archive": {"config": config}},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-        )
-
-    def recorded(self, asset: dg.AssetKey = AUTH_USER) -> list[dg.AssetMaterialization]:
-        records = self.instance.fetch_materializations(asset, limit=100).records
-        return [each.asset_materialization for each in records if each.asset_materialization]
-
-    def everything_recorded(self) -> dict[tuple[str, str], str]:
-        """The latest version of each partition of each asset that landed."""
-        latest = {}
-        for key in self.instance.all_asset_keys():
-            if key.path[1] in {"raw_data", "processed_data"}:
-                tags = self.instance.event_log_storage.get_latest_tags_by_partition(
-                    key, dg.DagsterEventType.ASSET_MATERIALIZATION, tag_keys=["dagster/data_version"]
-                )
-                for partition, of_partition in tags.items():
-                    latest[key.to_user_string(), partition] = of_partition["dagster/data_version"]
-        return latest
-
-
 @pytest.fixture
-def location(tmp_path: Path) -> Iterator[Location]:
-    settings = Settings(
-        archive_url=f"file://{tmp_path}/archives",
-        landing_zone_url=f"file://{tmp_path}/lake",
-    )
+def location(tmp_path: Path) -> Iterator[ArchiveLocation]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Location(tmp_path, instance, settings)
+        yield ArchiveLocation(tmp_path, instance)
 
 
 def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
@@ -91,7 +45,7 @@ def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
 
-def test_delivered_members_are_recorded_with_their_metadata(location: Location) -> None:
+def test_delivered_members_are_recorded_with_their_metadata(location: ArchiveLocation) -> None:
     write_archive(location.archives / "mitx-2024-01-31.tar.gz", MEMBERS)
     result = location.run("mitx-2024-01-31.tar.gz")
     assert result.success
@@ -116,7 +70,7 @@ def test_delivered_members_are_recorded_with_their_metadata(location: Location) 
     assert len(recorded_versions) == len(landed(location.lake)) == 5
 
 
-def test_email_preferences_are_recorded_by_organization(location: Location) -> None:
+def test_email_preferences_are_recorded_by_organization(location: ArchiveLocation) -> None:
     name = "mitx-2024-01-31.tar.gz"
     write_archive(location.archives / name, {"MITx-email_opt_in-prod-analytics.csv": b"user_id\n1\n"})
     assert location.run(name).success
@@ -125,7 +79,7 @@ def test_email_preferences_are_recorded_by_organization(location: Location) -> N
     assert metadata_of(location.run(name))["unchanged"] == 1
 
 
-def test_the_run_shows_the_sum(location: Location) -> None:
+def test_the_run_shows_the_sum(location: ArchiveLocation) -> None:
     write_archive(location.archives / "mitx-2024-01-31.tar.gz", {**MEMBERS, "odd.csv": b"1", "._odd": b"2"})
     found = metadata_of(location.run("mitx-2024-01-31.tar.gz"))
     assert found["sum"].startswith("7 members = 4 delivered + 0 unchanged + 0 superseded + 1 empty")
@@ -144,7 +98,7 @@ def test_names_in_an_archive_are_no_markup_in_what_the_run_shows() -> None:
     ]
 
 
-def test_the_same_archive_again_writes_and_records_nothing(location: Location) -> None:
+def test_the_same_archive_again_writes_and_records_nothing(location: ArchiveLocation) -> None:
     write_archive(location.archives / "mitx-2024-01-31.tar.gz", MEMBERS)
     location.run("mitx-2024-01-31.tar.gz")
     written = times(location.lake)
@@ -155,7 +109,7 @@ def test_the_same_archive_again_writes_and_records_nothing(location: Location) -
     assert metadata_of(result)["unchanged"] == 4
 
 
-def test_versions_over_the_weeks(location: Location) -> None:
+def test_versions_over_the_weeks(location: ArchiveLocation) -> None:
     other = TABLE + b"3\tBarbara\n"
     for day, content in (("2024-01-01", TABLE), ("2024-01-08", other), ("2024-01-15", TABLE), ("2024-01-22", TABLE)):
         write_archive(location.archives / f"mitx-{day}.tar.gz", {table_name(): content})
@@ -173,7 +127,7 @@ def test_versions_over_the_weeks(location: Location) -> None:
     assert len(location.recorded()) == 4
 
 
-def test_a_broken_member_fails_alone_and_the_run_names_it(location: Location) -> None:
+def test_a_broken_member_fails_alone_and_the_run_names_it(location: ArchiveLocation) -> None:
     write_archive(location.archives / "mitx-2024-01-31.tar.gz", {**MEMBERS, table_name("bad"): b"id\tid\n1\t2\n"})
     result = location.run("mitx-2024-01-31.tar.gz")
     assert not result.success
@@ -189,20 +143,18 @@ def test_a_broken_member_fails_alone_and_the_run_names_it(location: Location) ->
     assert metadata_of(result)["failed"] == 1
 
 
-def test_a_partition_without_a_materialization_is_found_by_its_name(location: Location) -> None:
+def test_a_partition_without_a_materialization_is_found_by_its_name(location: ArchiveLocation) -> None:
     name = "mitx-2024-01-31.tar.gz"
     write_archive(location.archives / name, MEMBERS)
     location.instance.add_dynamic_partitions("edxorg_archive", [name])
-    job = build_definitions(location.settings).resolve_job_def("retrieve_edxorg_raw_data")
-    assert job.execute_in_process(instance=location.instance, partition_key=name).success
+    assert location.run_job("retrieve_edxorg_raw_data", name).success
     assert len(location.recorded()) == 1
 
 
-def test_an_archive_that_is_gone_says_so_in_one_line(location: Location) -> None:
+def test_an_archive_that_is_gone_says_so_in_one_line(location: ArchiveLocation) -> None:
     name = "mitx-2024-01-31.tar.gz"
     location.instance.add_dynamic_partitions("edxorg_archive", [name])
-    job = build_definitions(location.settings).resolve_job_def("retrieve_edxorg_raw_data")
-    result = job.execute_in_process(instance=location.instance, partition_key=name, raise_on_error=False)
+    result = location.run_job("retrieve_edxorg_raw_data", name)
     assert not result.success
     (failure,) = result.get_step_failure_events()
     assert failure.step_failure_data.user_failure_data is not None
@@ -210,7 +162,7 @@ def test_an_archive_that_is_gone_says_so_in_one_line(location: Location) -> None
 
 
 def test_from_cloud_storage_to_s3(
-    location: Location,
+    location: ArchiveLocation,
     gcs_server: GCSServer,
     gcs_bucket: str,
     moto_server: S3Server,
@@ -230,7 +182,7 @@ def test_from_cloud_storage_to_s3(
     assert metadata_of(location.run(archive.name))["unchanged"] == 4
 
 
-def test_nothing_of_a_damaged_archive_is_recorded_or_left(location: Location) -> None:
+def test_nothing_of_a_damaged_archive_is_recorded_or_left(location: ArchiveLocation) -> None:
     name = "mitx-2024-01-31.tar.gz"
     data = bytearray(write_archive(location.archives / name, MEMBERS).read_bytes())
     data[-6] ^= 1
@@ -247,7 +199,9 @@ def test_nothing_of_a_damaged_archive_is_recorded_or_left(location: Location) ->
     assert landed(location.lake) == {}
 
 
-def test_of_two_archives_at_once_the_newer_one_is_current(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_archives_at_once_the_newer_one_is_current(
+    location: ArchiveLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     older, newer = "mitx-2024-01-03.tar.gz", "mitx-2024-01-10.tar.gz"
     write_archive(location.archives / older, {table_name(): TABLE, table_name("teams"): TABLE})
     write_archive(location.archives / newer, {table_name(): TABLE + b"3\tBarbara\n", table_name("groups"): TABLE})

@@ -23,6 +23,7 @@ from edxorg.lib import program_reports
 from edxorg.lib.program_reports import Needed, batches, needs_copy
 from edxorg.lib.settings import Settings
 from edxorg.ops.program_reports import LazyS3Resource, run_config_for
+from edxorg_tests.support.location import QUIET
 from ol_orchestrate.lib import retrying
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, open_store
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from ol_orchestrate.testing.servers import S3Server
 
 PREFIX = "reports_v2/MITx"
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def nothing(method: str, key: str) -> None:

@@ -16,7 +16,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
-from edxorg_tests.jobs.test_tracking_log_job import ASSET, EVENTS, LOG, OTHER_LOGS, TRUNCATED, Location
+from edxorg_tests.support.location import EVENTS, LOG, NORMALIZED_LOGS, OTHER_LOGS, TRUNCATED, LogLocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,15 +58,15 @@ IN_THIS_PROCESS = {
 
 
 @pytest.fixture
-def location(tmp_path: Path) -> Iterator[Location]:
+def location(tmp_path: Path) -> Iterator[LogLocation]:
     with dg.instance_for_test(temp_dir=str(tmp_path), overrides=IN_THIS_PROCESS) as instance:
-        yield Location(tmp_path, instance)
+        yield LogLocation(tmp_path, instance)
 
 
 class Daemon:
     """Takes a backfill from its request to its end."""
 
-    def __init__(self, location: Location, folder: Path, more: str = "") -> None:
+    def __init__(self, location: LogLocation, folder: Path, more: str = "") -> None:
         self._instance = location.instance
         file = folder / "location.py"
         file.write_text(
@@ -82,7 +82,7 @@ class Daemon:
                 backfill_id="assets",
                 asset_graph=process.create_request_context().asset_graph,
                 partition_names=days,
-                asset_selection=[ASSET],
+                asset_selection=[NORMALIZED_LOGS],
                 backfill_timestamp=time.time(),
                 tags={},
                 dynamic_partitions_store=self._instance,
@@ -125,7 +125,7 @@ class Daemon:
         raise AssertionError(f"{backfill.backfill_id} is not over")
 
 
-def write_days(location: Location) -> tuple[str, str, str]:
+def write_days(location: LogLocation) -> tuple[str, str, str]:
     days = (LOG, *OTHER_LOGS)
     for number, day in enumerate(days, 1):
         location.write(*EVENTS * number, name=day)
@@ -133,7 +133,7 @@ def write_days(location: Location) -> tuple[str, str, str]:
     return LOG, OTHER_LOGS[0], OTHER_LOGS[1]
 
 
-def succeeded(location: Location) -> dict[str | None, bool]:
+def succeeded(location: LogLocation) -> dict[str | None, bool]:
     """The runs, by partition."""
     return {
         run.tags.get("dagster/partition") or run.tags["dagster/asset_partition_range_end"]: run.is_success
@@ -142,14 +142,14 @@ def succeeded(location: Location) -> dict[str | None, bool]:
 
 
 class TestOfTheAsset:
-    def test_a_backfill_is_a_run_a_day(self, location: Location, tmp_path: Path) -> None:
+    def test_a_backfill_is_a_run_a_day(self, location: LogLocation, tmp_path: Path) -> None:
         days = write_days(location)
         assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
         assert succeeded(location) == dict.fromkeys(days, True)
         assert [len(location.versions(day)) for day in days] == [1, 1, 1]
 
     @pytest.mark.parametrize("runs", ["a day", "two days"])
-    def test_a_broken_day_fails_alone(self, runs: str, location: Location, tmp_path: Path) -> None:
+    def test_a_broken_day_fails_alone(self, runs: str, location: LogLocation, tmp_path: Path) -> None:
         days = write_days(location)
         location.write(name=days[0], packed=TRUNCATED)
         daemon = Daemon(location, tmp_path, TWO_DAYS_A_RUN if runs == "two days" else "")
@@ -163,13 +163,13 @@ class TestOfTheAsset:
 
 
 class TestOfTheJob:
-    def test_days_that_are_unchanged_are_a_success(self, location: Location, tmp_path: Path) -> None:
+    def test_days_that_are_unchanged_are_a_success(self, location: LogLocation, tmp_path: Path) -> None:
         days = write_days(location)
         assert location.run(days[1]).success
         assert Daemon(location, tmp_path).of_job(*days) == BulkActionStatus.COMPLETED_SUCCESS
         assert [len(location.versions(day)) for day in days] == [1, 1, 1]
 
-    def test_a_broken_day_fails_alone(self, location: Location, tmp_path: Path) -> None:
+    def test_a_broken_day_fails_alone(self, location: LogLocation, tmp_path: Path) -> None:
         days = write_days(location)
         location.write(name=days[0], packed=TRUNCATED)
         assert Daemon(location, tmp_path).of_job(*days) == BulkActionStatus.COMPLETED_FAILED
@@ -177,7 +177,7 @@ class TestOfTheJob:
 
 
 def test_dagster_takes_an_unchanged_day_for_a_failed_one_in_a_backfill_of_the_asset(
-    location: Location, tmp_path: Path
+    location: LogLocation, tmp_path: Path
 ) -> None:
     days = write_days(location)
     assert location.run(days[1]).success

@@ -9,22 +9,29 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
 
 from edxorg.assets import tracking_logs
-from edxorg.assets.edxorg_archive import raw_tracking_logs
-from edxorg.commands.main import main
 from edxorg.components.edxorg_location import build_definitions
-from edxorg.lib.object_keys import RAW_TRACKING_LOGS, TRACKING_LOGS
 from edxorg.lib.progress import Progress, RunObserver, observed_by
 from edxorg.lib.settings import Settings
 from edxorg.samples.tracking_log import write_sample_log
 from edxorg_tests.support.archives import landed, times
+from edxorg_tests.support.location import (
+    EVENTS,
+    LOG,
+    NORMALIZED,
+    NORMALIZED_LOGS,
+    OTHER_LOGS,
+    REJECTS,
+    TRUNCATED,
+    LogLocation,
+    log_location_in,
+)
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import VerifiedReader, open_store
 from ol_orchestrate.lib.stores.checksums import ExpectedChecksum
@@ -34,77 +41,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from edxorg_tests.support.shell import Shell
     from ol_orchestrate.testing.servers import GCSServer, S3Server
 
-LOG = "mitx-edx-events-2024-05-06.log.gz"
-OTHER_LOGS = ("mitx-edx-events-2024-05-07.log.gz", "mitx-edx-events-2024-05-08.log.gz")
-NORMALIZED = f"edxorg/raw_data/tracking_logs/normalized_{LOG}"
-REJECTS = f"edxorg/rejects/tracking_logs/{LOG}.ndjson.gz"
-ASSET = dg.AssetKey(TRACKING_LOGS.split("/"))
-CHECK = dg.AssetCheckKey(dg.AssetKey(RAW_TRACKING_LOGS.split("/")), "rejected_lines")
-EVENTS = [b'{"name": "a", "time": "2024-05-06T01:02:03+00:00"}', b'{"name": "b", "page": null}']
 OVERSIZED = b'{"name": "' + b"x" * (17 << 20) + b'"}'
 
 
-class Location:
-    """The location over folders, with an instance of its own."""
-
-    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
-        self.instance = instance
-        self.settings = Settings(archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake")
-        self.archives = folder / "archives"
-        self.lake = folder / "lake"
-        self.archives.mkdir(parents=True, exist_ok=True)
-
-    def write(self, *lines: bytes, name: str = LOG, packed: bytes | None = None) -> None:
-        """Publish a log."""
-        content = gzip.compress(b"\n".join([*lines, b""]), mtime=0) if packed is None else packed
-        (self.archives / name).write_bytes(content)
-
-    def run(self, *names: str) -> dg.ExecuteInProcessResult:
-        """Run the job for one log, or, in one run, for all from the first to the last."""
-        files = raw_tracking_logs(self.settings)
-        for name in names:
-            files.register(self.instance, open_store(self.settings.archive_url).read(name).info)
-        ends = {"dagster/asset_partition_range_start": names[0], "dagster/asset_partition_range_end": names[-1]}
-        return (
-            build_definitions(self.settings)
-            .resolve_job_def("refresh_edxorg_tracking_logs")
-            .execute_in_process(
-                instance=self.instance,
-                partition_key=names[0] if len(names) == 1 else None,
-                tags=ends if len(names) > 1 else None,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
-        )
-
-    def recorded(self, name: str = LOG) -> list[dg.AssetMaterialization]:
-        """What is recorded of a log, the latest first."""
-        records = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=ASSET, asset_partitions=[name]), limit=100
-        ).records
-        return [each.asset_materialization for each in records if each.asset_materialization]
-
-    def versions(self, name: str = LOG) -> list[str]:
-        return [(each.tags or {})["dagster/data_version"] for each in self.recorded(name)]
-
-    def rows(self) -> list[dict[str, str | None]]:
-        return [json.loads(line) for line in gzip.decompress(landed(self.lake)[NORMALIZED]).splitlines()]
-
-    def rejects(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in gzip.decompress(landed(self.lake)[REJECTS]).splitlines()]
-
-    def checked(self) -> list[dg.AssetCheckEvaluation]:
-        """The evaluations of the check, the latest first."""
-        history = self.instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=100)
-        return [each.evaluation for each in history if each.evaluation]
-
-
 @pytest.fixture
-def location(tmp_path: Path) -> Iterator[Location]:
+def location(tmp_path: Path) -> Iterator[LogLocation]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Location(tmp_path, instance)
+        yield LogLocation(tmp_path, instance)
 
 
 def reason(result: dg.ExecuteInProcessResult) -> str:
@@ -115,13 +61,13 @@ def reason(result: dg.ExecuteInProcessResult) -> str:
     return failure.description or ""
 
 
-def failed_for_good(location: Location, result: dg.ExecuteInProcessResult) -> bool:
+def failed_for_good(location: LogLocation, result: dg.ExecuteInProcessResult) -> bool:
     run = location.instance.get_run_by_id(result.run_id)
     return run is not None and run.tags.get("edxorg/permanent_failure") == "true"
 
 
 class TestWhatLands:
-    def test_a_log_is_recorded_with_its_metadata(self, location: Location) -> None:
+    def test_a_log_is_recorded_with_its_metadata(self, location: LogLocation) -> None:
         location.write(EVENTS[0], b"", b"Jan  1 00:00:00 host " + EVENTS[1], b"no event")
         assert location.run(LOG).success
         assert location.rows() == [
@@ -148,7 +94,7 @@ class TestWhatLands:
         assert stored is not None
         assert stored.metadata["version"] == location.versions()[0]
 
-    def test_unchanged_it_is_neither_written_nor_recorded_again(self, location: Location) -> None:
+    def test_unchanged_it_is_neither_written_nor_recorded_again(self, location: LogLocation) -> None:
         location.write(*EVENTS, b"no event")
         location.run(LOG)
         written = times(location.lake)
@@ -160,7 +106,7 @@ class TestWhatLands:
         assert times(location.lake) == written
         assert len(location.versions()) == 1
 
-    def test_published_again_with_other_content_it_is_replaced(self, location: Location) -> None:
+    def test_published_again_with_other_content_it_is_replaced(self, location: LogLocation) -> None:
         for lines in (EVENTS, EVENTS[:1], EVENTS):
             location.write(*lines)
             assert location.run(LOG).success
@@ -169,7 +115,7 @@ class TestWhatLands:
         assert first == third != second
         assert set(landed(location.lake)) == {NORMALIZED}
 
-    def test_an_object_that_is_gone_comes_back(self, location: Location) -> None:
+    def test_an_object_that_is_gone_comes_back(self, location: LogLocation) -> None:
         location.write(*EVENTS, b"no event")
         location.run(LOG)
         before = landed(location.lake)
@@ -178,7 +124,7 @@ class TestWhatLands:
         assert location.run(LOG).success
         assert landed(location.lake) == before
 
-    def test_rejects_are_those_of_the_latest_version(self, location: Location) -> None:
+    def test_rejects_are_those_of_the_latest_version(self, location: LogLocation) -> None:
         location.write(*EVENTS, b"bad", OVERSIZED)
         assert location.run(LOG).success
         (record,) = set(landed(location.lake)) - {NORMALIZED, REJECTS}
@@ -194,14 +140,14 @@ class TestWhatLands:
         assert set(landed(location.lake)) == {NORMALIZED}
         assert len(location.versions()) == 1, "the events were the same all the time"
 
-    def test_the_rejects_of_a_log_whose_name_begins_alike_stay(self, location: Location) -> None:
+    def test_the_rejects_of_a_log_whose_name_begins_alike_stay(self, location: LogLocation) -> None:
         other = f"edxorg/rejects/tracking_logs/{LOG}.ndjson.gz.more/object"
         open_store(location.settings.landing_zone_url).write(other, b"1")
         location.write(*EVENTS)
         assert location.run(LOG).success
         assert set(landed(location.lake)) == {NORMALIZED, other}
 
-    def test_lines_that_were_rejected_are_a_warning_on_the_raw_log(self, location: Location) -> None:
+    def test_lines_that_were_rejected_are_a_warning_on_the_raw_log(self, location: LogLocation) -> None:
         location.write(*EVENTS, b"bad", b'{"time": "x"}')
         location.run(LOG)
         location.write(*EVENTS)
@@ -213,15 +159,11 @@ class TestWhatLands:
         assert "| no_json_object | 1 |" in str(bad.metadata["by reason"].value)
         assert bad.metadata["rejects"].value == f"file://{location.lake}/{REJECTS}"
 
-    def test_a_log_without_a_materialization_is_found_by_its_name(self, location: Location) -> None:
+    def test_a_log_without_a_materialization_is_found_by_its_name(self, location: LogLocation) -> None:
         location.write(*EVENTS)
         location.instance.add_dynamic_partitions("edxorg_tracking_log", [LOG])
-        job = build_definitions(location.settings).resolve_job_def("refresh_edxorg_tracking_logs")
-        assert job.execute_in_process(instance=location.instance, partition_key=LOG).success
+        assert location.run_job("refresh_edxorg_tracking_logs", LOG).success
         assert len(location.recorded()) == 1
-
-
-TRUNCATED = gzip.compress(b"\n".join(EVENTS * 100))[:-9]
 
 
 class TestLogsThatAreNotRight:
@@ -234,7 +176,7 @@ class TestLogsThatAreNotRight:
         ],
         ids=["not gzip", "empty file", "truncated"],
     )
-    def test_a_broken_one_replaces_nothing(self, packed: bytes, message: str, location: Location) -> None:
+    def test_a_broken_one_replaces_nothing(self, packed: bytes, message: str, location: LogLocation) -> None:
         location.write(*EVENTS, b"bad")
         location.run(LOG)
         written = times(location.lake)
@@ -246,7 +188,7 @@ class TestLogsThatAreNotRight:
         assert times(location.lake) == written
         assert len(location.versions()) == len(location.checked()) == 1
 
-    def test_a_log_without_a_good_line_fails_and_its_rejects_land(self, location: Location) -> None:
+    def test_a_log_without_a_good_line_fails_and_its_rejects_land(self, location: LogLocation) -> None:
         location.write(b"bad", b"worse", b"")
         result = location.run(LOG)
         assert "none of its 3 lines holds an event" in reason(result)
@@ -256,21 +198,19 @@ class TestLogsThatAreNotRight:
         assert location.recorded() == []
         assert [each.passed for each in location.checked()] == [False]
 
-    def test_a_log_that_is_gone_says_so(self, location: Location) -> None:
+    def test_a_log_that_is_gone_says_so(self, location: LogLocation) -> None:
         location.instance.add_dynamic_partitions("edxorg_tracking_log", [LOG])
-        job = build_definitions(location.settings).resolve_job_def("refresh_edxorg_tracking_logs")
-        result = job.execute_in_process(instance=location.instance, partition_key=LOG, raise_on_error=False)
+        result = location.run_job("refresh_edxorg_tracking_logs", LOG)
         assert f"{location.archives}/{LOG}" in reason(result)
 
-    def test_a_partition_with_another_name_says_so(self, location: Location) -> None:
+    def test_a_partition_with_another_name_says_so(self, location: LogLocation) -> None:
         location.instance.add_dynamic_partitions("edxorg_tracking_log", ["../up"])
-        job = build_definitions(location.settings).resolve_job_def("refresh_edxorg_tracking_logs")
-        result = job.execute_in_process(instance=location.instance, partition_key="../up", raise_on_error=False)
+        result = location.run_job("refresh_edxorg_tracking_logs", "../up")
         assert "is not named like mitx-edx-events-2024-01-31.log.gz" in reason(result)
 
     @pytest.mark.parametrize("packed", [None, b"plain text, for whatever reason\n"], ids=["readable", "not gzip"])
     def test_bytes_that_the_store_did_not_announce_touch_nothing(
-        self, packed: bytes | None, location: Location, monkeypatch: pytest.MonkeyPatch
+        self, packed: bytes | None, location: LogLocation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         location.write(*EVENTS)
         location.run(LOG)
@@ -292,7 +232,7 @@ class TestLogsThatAreNotRight:
         assert len(location.versions()) == 1
 
     def test_a_log_that_changes_while_it_is_read_is_read_again(
-        self, location: Location, monkeypatch: pytest.MonkeyPatch
+        self, location: LogLocation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lines = [b'{"name": "%b"}' % hashlib.sha512(b"%d" % n).hexdigest().encode() for n in range(60_000)]
         location.write(packed=gzip.compress(b"\n".join(lines), 1))
@@ -315,7 +255,7 @@ class TestLogsThatAreNotRight:
         assert len(location.versions()) == 1
 
 
-def write_days(location: Location) -> Sequence[str]:
+def write_days(location: LogLocation) -> Sequence[str]:
     """Three logs of which the second is broken."""
     location.write(*EVENTS)
     location.write(name=OTHER_LOGS[0], packed=TRUNCATED)
@@ -324,7 +264,7 @@ def write_days(location: Location) -> Sequence[str]:
 
 
 class TestSeveralDays:
-    def test_a_bad_one_does_not_stop_the_others(self, location: Location) -> None:
+    def test_a_bad_one_does_not_stop_the_others(self, location: LogLocation) -> None:
         days = write_days(location)
         result = location.run(*days)
         assert reason(result).startswith("1 of 3 logs failed; the others were delivered\n")
@@ -336,7 +276,7 @@ class TestSeveralDays:
         assert location.run(*days).success
         assert [len(location.versions(day)) for day in days] == [1, 1, 1]
 
-    def test_the_asset_can_be_materialized_over_a_range(self, location: Location) -> None:
+    def test_the_asset_can_be_materialized_over_a_range(self, location: LogLocation) -> None:
         days = [LOG, OTHER_LOGS[0]]
         location.instance.add_dynamic_partitions("edxorg_tracking_log", days)
         for day in days:
@@ -344,7 +284,7 @@ class TestSeveralDays:
         defs = build_definitions(location.settings)
         result = dg.materialize(
             [each for each in defs.assets or [] if isinstance(each, dg.AssetsDefinition)],
-            selection=[ASSET],
+            selection=[NORMALIZED_LOGS],
             instance=location.instance,
             resources=defs.resources,
             tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]},
@@ -356,23 +296,13 @@ class TestSeveralDays:
 RUN = """
 import sys
 from pathlib import Path
-from edxorg_tests.jobs.test_tracking_log_job import LOG, location_in
-with location_in(Path(sys.argv[1])) as location:
+from edxorg_tests.support.location import LOG, log_location_in
+with log_location_in(Path(sys.argv[1])) as location:
     # Dagster's own databases: killed while it makes those, it cannot read them afterwards.
     location.instance.get_runs(limit=1), location.instance.all_asset_keys(), location.instance.all_instigator_state()
     print("ready", flush=True)
     sys.exit(not location.run(LOG).success)
 """
-
-
-@contextmanager
-def location_in(folder: Path) -> Iterator[Location]:
-    """The location in a folder that processes share."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield Location(folder, instance)
 
 
 def start_run(folder: Path) -> subprocess.Popen[bytes]:
@@ -389,14 +319,14 @@ def start_run(folder: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def state(location: Location) -> tuple[dict[str, bytes], str]:
+def state(location: LogLocation) -> tuple[dict[str, bytes], str]:
     """Everything that landed, and the latest version."""
     return landed(location.lake), location.versions()[0]
 
 
 def state_after_run(folder: Path) -> tuple[dict[str, bytes], str]:
     """Run the job here."""
-    with location_in(folder) as location:
+    with log_location_in(folder) as location:
         assert location.run(LOG).success
         return state(location)
 
@@ -434,18 +364,18 @@ def test_two_runs_at_the_same_time_both_end_well(
     undisturbed: tuple[Path, tuple[dict[str, bytes], str]], tmp_path: Path
 ) -> None:
     copy_log(undisturbed, tmp_path)
-    with location_in(tmp_path) as location:
+    with log_location_in(tmp_path) as location:
         location.versions()  # makes Dagster's tables, which two processes cannot do at the same time
     other = start_run(tmp_path)
     assert state_after_run(tmp_path) == undisturbed[1]
     assert other.wait() == 0
-    with location_in(tmp_path) as location:
+    with log_location_in(tmp_path) as location:
         assert state(location) == undisturbed[1]
 
 
 @pytest.mark.parametrize("lake", ["s3", "gs"])
 def test_from_cloud_storage_to_a_bucket(
-    location: Location,
+    location: LogLocation,
     lake: str,
     gcs_server: GCSServer,
     gcs_bucket: str,
@@ -475,15 +405,10 @@ def test_from_cloud_storage_to_a_bucket(
 
 class TestCommands:
     @pytest.fixture(autouse=True)
-    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
 
-    @pytest.fixture
-    def edxorg(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-        return Command(monkeypatch, capsys)
-
-    def test_from_sample_to_lake(self, edxorg: Command, tmp_path: Path) -> None:
+    def test_from_sample_to_lake(self, edxorg: Shell, tmp_path: Path) -> None:
         assert edxorg("sample", "tracking-log", "--out", LOG, "--size", "300KB", "--seed", "1")[0] == 0
         first = (tmp_path / LOG).read_bytes()
         assert 250_000 < len(gzip.decompress(first)) < 350_000
@@ -505,7 +430,7 @@ class TestCommands:
         assert code == 0
         assert "273 lines = 270 normalized + 2 rejected + 1 blank; unchanged" in output
 
-    def test_a_log_that_fails_is_one_line_and_exit_code_1(self, edxorg: Command, tmp_path: Path) -> None:
+    def test_a_log_that_fails_is_one_line_and_exit_code_1(self, edxorg: Shell, tmp_path: Path) -> None:
         (tmp_path / LOG).write_bytes(b"this is plain text\n")
         (tmp_path / OTHER_LOGS[0]).write_bytes(gzip.compress(b"bad"))
         code, output, error = edxorg("ingest", "tracking-log", LOG, OTHER_LOGS[0], "--landing-zone", "lake")
@@ -528,28 +453,9 @@ class TestCommands:
         ],
     )
     def test_a_mistake_is_one_line_and_exit_code_2(
-        self, edxorg: Command, arguments: tuple[str, ...], message: str
+        self, edxorg: Shell, arguments: tuple[str, ...], message: str
     ) -> None:
         code, _, error = edxorg("ingest", "tracking-log", *arguments, "--landing-zone", "lake")
         assert code == 2
         assert len(error.splitlines()) == 1
         assert message in error
-
-
-class Command:
-    """The command, in this process: exit code, output, errors."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["edxorg", *arguments])
-        self._capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = self._capsys.readouterr()
-        return code, captured.out, captured.err

@@ -13,14 +13,13 @@ import pytest
 
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.commands.main import main
-from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive_report import page, summarize, text
 from edxorg.lib.members import identify
-from edxorg.lib.settings import Settings
 from edxorg.ops.archive_reports import ArchiveReports
 from edxorg_tests.support.archives import table_name, write_archive
-from ol_orchestrate.lib.stores import SourceInfo, open_store
+from edxorg_tests.support.location import ArchiveLocation
+from ol_orchestrate.lib.stores import SourceInfo
 from ol_orchestrate.lib.versions import TableStats
 
 if TYPE_CHECKING:
@@ -40,18 +39,13 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = Settings(archive_url=f"file://{folder}/archives", landing_zone_url=f"file://{folder}/lake")
 
     def __call__(
         self, instance: dg.DagsterInstance, name: str, members: dict[str, bytes] | None = None
     ) -> dict[str, Any]:
         if members is not None:
             write_archive(self.folder / "archives" / name, members)
-        info = open_store(self.settings.archive_url).read(name).info
-        raw_data_archives(self.settings).register(instance, info)
-        job = build_definitions(self.settings).resolve_job_def("retrieve_edxorg_raw_data")
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        result = job.execute_in_process(instance=instance, partition_key=name, raise_on_error=False, run_config=quiet)
+        result = ArchiveLocation(self.folder, instance).run(name)
         (event,) = [each for each in result.all_events if each.event_type_value == "STEP_OUTPUT"]
         return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
@@ -138,17 +132,15 @@ def test_the_numbers_of_two_weeks(
 
 
 def test_nothing_is_told_of_a_damaged_archive(tmp_path: Path) -> None:
-    run = Run(tmp_path)
     with dg.DagsterInstance.ephemeral() as instance:
         archive = write_archive(tmp_path / "archives" / FIRST, {table_name(): rows(3)})
         data = bytearray(archive.read_bytes())
         data[-6] ^= 1
         archive.write_bytes(data)
-        raw_data_archives(run.settings).register(instance, open_store(run.settings.archive_url).read(FIRST).info)
-        job = build_definitions(run.settings).resolve_job_def("retrieve_edxorg_raw_data")
-        assert not job.execute_in_process(instance=instance, partition_key=FIRST, raise_on_error=False).success
+        location = ArchiveLocation(tmp_path, instance)
+        assert not location.run(FIRST).success
         assert observations(instance) == []
-        assert ArchiveReports(instance, raw_data_archives(run.settings)).latest() is None
+        assert ArchiveReports(instance, raw_data_archives(location.settings)).latest() is None
     assert not (tmp_path / "lake" / "edxorg" / "reports").exists()
 
 

@@ -11,8 +11,8 @@ from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.ops.checks import raw_log_checks
-from edxorg_tests.jobs.test_archive_job import Location
 from edxorg_tests.support.archives import TABLE, table_name, write_archive
+from edxorg_tests.support.location import ArchiveLocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +24,12 @@ ARCHIVE_CHECKS = {"rejected_rows", "missing_tables", "unclear_members", "shrunke
 
 
 @pytest.fixture
-def location(tmp_path: Path) -> Iterator[Location]:
-    settings = Settings(archive_url=f"file://{tmp_path}/archives", landing_zone_url=f"file://{tmp_path}/lake")
+def location(tmp_path: Path) -> Iterator[ArchiveLocation]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Location(tmp_path, instance, settings)
+        yield ArchiveLocation(tmp_path, instance)
 
 
-def evaluations(location: Location, partition: str) -> dict[str, dg.AssetCheckEvaluation]:
+def evaluations(location: ArchiveLocation, partition: str) -> dict[str, dg.AssetCheckEvaluation]:
     """The latest ones of a partition."""
     found: dict[str, dg.AssetCheckEvaluation] = {}
     for name in ARCHIVE_CHECKS:
@@ -46,7 +45,7 @@ def metadata(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
     return {name: value.value for name, value in evaluation.metadata.items()}
 
 
-def test_an_archive_as_it_should_be_passes_them_all(location: Location) -> None:
+def test_an_archive_as_it_should_be_passes_them_all(location: ArchiveLocation) -> None:
     write_archive(location.archives / FIRST, {table_name(): TABLE})
     assert location.run(FIRST).success
     found = evaluations(location, FIRST)
@@ -59,7 +58,7 @@ def cells(table: str) -> list[str]:
     return [line.removeprefix("| ").removesuffix(" |") for line in table.splitlines()[2:]]
 
 
-def test_each_check_warns_of_its_subject(location: Location) -> None:
+def test_each_check_warns_of_its_subject(location: ArchiveLocation) -> None:
     teams, roles, emptied = table_name("teams"), table_name("student_roles"), table_name("wiki_article")
     nine_rows = b"id\tname\n" + b"1\tx\n" * 9
     write_archive(
@@ -103,7 +102,7 @@ def test_each_check_warns_of_its_subject(location: Location) -> None:
         assert again[check] == told[check], "a run that is repeated, by a retry too, takes nothing back"
 
 
-def test_a_table_that_stays_small_is_told_of_once(location: Location) -> None:
+def test_a_table_that_stays_small_is_told_of_once(location: ArchiveLocation) -> None:
     tables = {table_name(): b"id\tname\n" + b"1\tx\n" * 9}, {table_name(): TABLE}, {table_name(): TABLE}
     for name, members in zip((FIRST, SECOND, THIRD), tables, strict=True):
         write_archive(location.archives / name, members)

@@ -14,6 +14,7 @@ from edxorg.assets.edxorg_archive import archive_members, course_exports
 from edxorg.lib.object_keys import COURSE_KEYS
 from edxorg.location import EDXORG
 from edxorg_tests.support.archives import tar_bytes
+from edxorg_tests.support.location import QUIET
 from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courserun_metadata
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.landing.records import metadata_of
@@ -107,7 +108,7 @@ class Lake:
             instance=self.instance,
             partition_key=partition,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
         )
 
     def flatten(self, partition: str = PARTITION) -> dg.ExecuteInProcessResult:

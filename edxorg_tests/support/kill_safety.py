@@ -24,9 +24,9 @@ import dagster as dg
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import RUN_MARKS
 from edxorg.lib.settings import Settings
-from edxorg_tests.jobs.test_archive_job import Location
 from edxorg_tests.support import archives
 from edxorg_tests.support.archives import TABLE, table_name, write_archive
+from edxorg_tests.support.location import QUIET, ArchiveLocation
 from ol_orchestrate.partitions.edxorg import course_and_source_partitions
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 COURSES = 12
 WEEKS = ("mitx-2024-01-03.tar.gz", "mitx-2024-01-10.tar.gz", "mitx-2024-01-17.tar.gz")
 """The second brings other versions of half of the members, the third brings the first ones back."""
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 SECONDS_TO_END = 10
 """How long the workers of a killed run may take to notice that it is gone."""
@@ -116,7 +114,7 @@ class Trial:
             instance.add_dynamic_partitions("edxorg_archive", [WEEKS[week]])
             result = self._job.execute_in_process(instance=instance, partition_key=WEEKS[week], run_config=QUIET)
             assert result.success
-            recorded = Location(self.root, instance, self._settings).everything_recorded()
+            recorded = ArchiveLocation(self.root, instance).everything_recorded()
             partitions = sorted(instance.get_dynamic_partitions(course_and_source_partitions.name or ""))
         written = times(self.lake)
         by_folder = {
