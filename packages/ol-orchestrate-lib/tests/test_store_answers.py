@@ -352,9 +352,10 @@ def test_without_checksums_a_damaged_upload_is_noticed_and_taken_away(
 ) -> None:
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     script = ChecksumlessS3(damage=lambda body: b"?" + body[1:])
-    with serving(script) as server, pytest.raises(ServiceError, match="did not come back"):
+    with serving(script) as server, pytest.raises(PermanentServiceError, match="did not come back"):
         s3_at(server).write("key", os.urandom(size))
     assert script.store.objects == {}
+    assert len([each for each in server.requests if each.method == "PUT"]) == (1 if size < 1 << 20 else 4)
 
 
 def test_a_profile_can_switch_checksums_off(

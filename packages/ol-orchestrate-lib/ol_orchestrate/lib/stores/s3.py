@@ -15,8 +15,8 @@ from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     BadInputError,
     MissingObjectError,
+    PermanentServiceError,
     PipelineError,
-    ServiceError,
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
@@ -342,7 +342,7 @@ class S3Store(CloudStore):
         """Make sure that S3 has the bytes that were sent to it without a checksum.
 
         Raises:
-            ServiceError: It has others.
+            PermanentServiceError: It has others: its answer to a bad digest is final, too.
         """
         start = content.tell()
         if (written["e_tag"] or "").strip('"') == expected_e_tag(content, part):
@@ -356,7 +356,10 @@ class S3Store(CloudStore):
             if not content.read(1):
                 return
         self.delete(key)
-        raise ServiceError(f"{join_url(self.url, key)}: what was written did not come back as it was sent. Run again")
+        raise PermanentServiceError(
+            f"{join_url(self.url, key)}: what was written did not come back as it was sent, and was deleted. Check "
+            "the store, and what is between it and this machine"
+        )
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
