@@ -45,6 +45,9 @@ SECONDS_TO_STOP = 5.0
 MAX_WORKERS = 4
 """Limit on any machine: each takes some 50 MB, and a large machine's container may have little memory."""
 
+MAX_WORKERS_WITH_GCS = 2
+"""The same where they write to Google Cloud Storage: its client takes some 40 MB more in each. Four took 657 MB."""
+
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 """glibc gives each thread a heap, which keeps freed memory: half as much memory again, and no time saved."""
 
@@ -186,6 +189,7 @@ class WorkerPool:
         setup: Callable[..., Any],
         *args: object,
         workers: int | None = None,
+        most: int = MAX_WORKERS,
         descriptors: tuple[int, ...] = (),
     ) -> None:
         """Start the processes.
@@ -193,11 +197,12 @@ class WorkerPool:
         Args:
             setup: Makes a worker's state from `args`.
             args: Arguments of `setup`.
-            workers: By default one for each processor that this process may use, up to `MAX_WORKERS`.
+            workers: By default one for each processor that this process may use, up to `most`.
+            most: Limit where `workers` is not given.
             descriptors: Open files that `args` refer to.
         """
         self._changed = threading.Condition()
-        count = workers or min(available_processors(), MAX_WORKERS)
+        count = workers or min(available_processors(), most)
         self._workers = [_Worker(setup, args, self._changed, descriptors) for _ in range(count)]
 
     @overload

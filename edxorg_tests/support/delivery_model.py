@@ -111,9 +111,10 @@ class InThisProcess(WorkerPool):
         setup: Callable[..., Any],
         *args: object,
         workers: int | None = None,
+        most: int = 1,
         descriptors: tuple[int, ...] = (),
     ) -> None:
-        del workers, descriptors
+        del workers, most, descriptors
         self._state = setup(*args)
 
     def submit(self, function: Callable[..., Any], /, *args: object, **_: object) -> Future[Any]:

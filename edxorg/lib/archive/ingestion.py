@@ -26,7 +26,7 @@ from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.members import Member, MemberKind, identify, is_selected
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
-from edxorg.lib.workers import WorkerPool
+from edxorg.lib.workers import MAX_WORKERS, MAX_WORKERS_WITH_GCS, WorkerPool
 from ol_orchestrate.lib.archive_files import archive_entries
 from ol_orchestrate.lib.archives import (
     ArchiveError,
@@ -155,7 +155,12 @@ def ingest_archive(
             _landing_zone(options) as store,
             LazyKeyRing(keys) as ring,
             pool_class(
-                MemberWriter, options, store, workers=workers, descriptors=store.descriptors if store else ()
+                MemberWriter,
+                options,
+                store,
+                workers=workers,
+                most=MAX_WORKERS_WITH_GCS if store and store.url.startswith("gs://") else MAX_WORKERS,
+                descriptors=store.descriptors if store else (),
             ) as pool,
         ):
             ingestion = _Ingestion(pool, options, records, to_record, to_settle, ring)

@@ -264,7 +264,8 @@ class Settings(BaseSettings):
     )
     workers: Annotated[int | None, Field(ge=1, le=64), Optional] = Field(
         default=None,
-        description="Worker processes of a run; by default as many as the container has processors, four at most",
+        description="Worker processes of a run; by default as many as the container has processors, four at most, "
+        "two for an archive to gs://",
     )
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever the fields take

@@ -15,7 +15,7 @@ from datetime import date
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -25,6 +25,7 @@ from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.tables import Dialect
+from edxorg.lib.workers import MAX_WORKERS, MAX_WORKERS_WITH_GCS, WorkerPool
 from edxorg_tests.support.archives import ARCHIVE, POST, TABLE, landed, table_name, tar_bytes, times, write_archive
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.archives import ArchiveError
@@ -36,7 +37,7 @@ from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, servi
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ol_orchestrate.testing.servers import S3Server
+    from ol_orchestrate.testing.servers import GCSServer, S3Server
 
 TODAY = date(2024, 1, 31)
 
@@ -608,3 +609,31 @@ def test_two_ingestions_at_once_end_in_the_same_objects(archive: Path, lake: Pat
     # Each may have kept its mark, as the other was at work; the next run takes them away.
     both_landed = {key: content for key, content in landed(lake).items() if not key.startswith("edxorg/unfinished/")}
     assert both_landed == landed(tmp_path / "alone")
+
+
+@pytest.mark.parametrize(("scheme", "limit"), [("s3", MAX_WORKERS), ("gs", MAX_WORKERS_WITH_GCS)])
+def test_google_cloud_storage_is_written_to_by_fewer_workers(
+    scheme: str,
+    limit: int,
+    s3_bucket: str,
+    gcs_bucket: str,
+    moto_server: S3Server,
+    gcs_server: GCSServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {**moto_server.environment, **gcs_server.environment}.items():
+        monkeypatch.setenv(name, value)
+    limits = []
+
+    class Pool(WorkerPool):
+        def __init__(self, *args: Any, most: int, **named: Any) -> None:  # noqa: ANN401 - whatever a pool takes
+            limits.append(most)
+            super().__init__(*args, **named | {"workers": 1})
+
+    write_archive(tmp_path / ARCHIVE, {table_name(): TABLE})
+    zone = f"{scheme}://{s3_bucket if scheme == 's3' else gcs_bucket}"
+    source = open_store(f"file://{tmp_path}").read(ARCHIVE)
+    with PendingRecords() as to_record:
+        ingest_archive(source, IngestOptions(zone), NothingRecorded(), to_record, pool_class=Pool)
+    assert limits == [limit]
