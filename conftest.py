@@ -1,8 +1,10 @@
 """Servers for the tests of both packages, and no waiting for what tests need not wait for."""
 
+import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -16,6 +18,20 @@ pytest_plugins = ["ol_orchestrate.testing.servers", "ol_orchestrate.testing.open
 # An example may take longer on a busy machine.
 settings.register_profile("edxorg", deadline=None)
 settings.load_profile("edxorg")
+
+REAL_DATA = Path(os.environ.get("EDXORG_REAL_DATA") or Path(__file__).parent.parent / "shared/data")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Finds a file or folder of real data, which no repository may hold; where it is not, the test is skipped."""
+
+    def find(name: str) -> Path:
+        if not (path := REAL_DATA / name).exists():
+            pytest.skip(f"{path} is not there; EDXORG_REAL_DATA names the folder of real data")
+        return path
+
+    return find
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ import pytest
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.catalogue import courses_of
 from edxorg.lib.settings import Settings
-from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.errors import AccessRefusedError
 from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi
 from ol_orchestrate.testing.certificates import certify_loopback
@@ -28,8 +27,6 @@ from ol_orchestrate.testing.certificates import certify_loopback
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-
-FIELD_SERVER = ROOT.parent / "shared/data/field/fakediscovery.py"
 
 SECRET = "canary+of/the=secret"  # noqa: S105 - of a server that lives for one test
 TOKEN = "canary-of-the-token"  # noqa: S105
@@ -129,16 +126,17 @@ def test_a_catalogue_behind_a_proxy_that_ends_tls_is_read_whole_over_tls(
         assert [urlsplit(path).query for path in api.asked] == ["", "limit=2&offset=2"]
 
 
-def test_the_field_server_behind_a_proxy_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not FIELD_SERVER.exists():
-        pytest.skip("the field inputs are not here")
+def test_the_field_server_behind_a_proxy_is_read_whole(
+    real_data: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_of_the_field = real_data("field/fakediscovery.py")
     certificate = tmp_path / "certificate.pem"
     certify_loopback(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, str(FIELD_SERVER), str(port), "http-next", str(certificate), str(certificate)]
+    command = [sys.executable, str(server_of_the_field), str(port), "http-next", str(certificate), str(certificate)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:  # noqa: S603 - our own field input
         try:
             wait_for(port)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edxorg.lib import forum
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.forum import PostsWriter
-from edxorg_tests.support.repository import ROOT
 
-REAL = ROOT.parent / "shared/data/edx-package/edX-DemoX-Demo_Course-acceptance.mongo"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 THREAD: dict[str, Any] = {"_id": "a1", "_type": "CommentThread"}
 
@@ -152,9 +153,9 @@ def test_a_line_that_is_too_long_is_set_aside_by_its_start(monkeypatch: pytest.M
     assert (reject["reason"], reject["raw"], reject["length"]) == ("too_long", "x" * 10, 1000)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the shared data are not here")
-def test_a_real_forum_has_a_row_for_each_line() -> None:
-    rows, rejects = convert(*REAL.read_bytes().splitlines(), size=1000)
+def test_a_real_forum_has_a_row_for_each_line(real_data: Callable[[str], Path]) -> None:
+    forum = real_data("edx-package/edX-DemoX-Demo_Course-acceptance.mongo")
+    rows, rejects = convert(*forum.read_bytes().splitlines(), size=1000)
     assert (len(rows), rejects) == (3, [])
     assert [row["depth"] for row in rows] == [0, 0, 1]
     assert rows[0]["created_at"] == "2013-12-13 02:59:58.520000"

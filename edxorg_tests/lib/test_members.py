@@ -7,6 +7,7 @@ import tarfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -22,11 +23,13 @@ from edxorg.lib.members import (
     course_columns,
     identify,
 )
-from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 FALL = "MITx-6.00x-2012_Fall"
-REAL_PACKAGE = ROOT.parent / "shared/data/edx-package"
 MD5 = "0123456789abcdef0123456789abcdef"
 
 
@@ -215,10 +218,9 @@ def test_an_acceptance_environment_is_one_more_value() -> None:
     assert identify(path).kind is MemberKind.UNRECOGNISED
 
 
-@pytest.mark.skipif(not REAL_PACKAGE.is_dir(), reason="needs the real files beside the checkout")
-def test_every_name_in_a_real_package_is_read() -> None:
+def test_every_name_in_a_real_package_is_read(real_data: Callable[[str], Path]) -> None:
     naming = MemberNaming(environments=(("acceptance", Site.PROD),))
-    members = [identify(path.name, naming=naming) for path in REAL_PACKAGE.iterdir()]
+    members = [identify(path.name, naming=naming) for path in real_data("edx-package").iterdir()]
     kinds = Counter(member.kind for member in members)
     assert kinds == {
         MemberKind.TABLE: 12,

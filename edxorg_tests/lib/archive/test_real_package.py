@@ -5,23 +5,17 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-import pytest
-
 from edxorg.lib.archive.ingest_report import MemberOutcome
 from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg_tests.support.archives import ARCHIVE, landed, write_archive
-from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-PACKAGE = ROOT.parent / "shared" / "data" / "edx-package"
-
-pytestmark = pytest.mark.skipif(not PACKAGE.exists(), reason="the real package is not on this machine")
 
 
 def named(name: str, site: str) -> str:
@@ -29,8 +23,8 @@ def named(name: str, site: str) -> str:
     return name.replace("-acceptance.", f"-{site}." if name.endswith(".mongo") else f"-{site}-analytics.")
 
 
-def test_every_row_of_every_table_lands_on_both_sites(tmp_path: Path) -> None:
-    files = {path.name: path.read_bytes() for path in sorted(PACKAGE.iterdir())}
+def test_every_row_of_every_table_lands_on_both_sites(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in sorted(real_data("edx-package").iterdir())}
     members = {named(name, site): content for site in ("prod", "edge") for name, content in files.items()}
     archive = write_archive(tmp_path / ARCHIVE, members)
     lake = tmp_path / "lake"

@@ -28,16 +28,15 @@ from edxorg.lib.catalogue import (
 )
 from edxorg.lib.catalogue.listings import MAX_ROWS
 from edxorg.samples.catalogue_server import CATALOGUE, PAGE_SIZE, SampleCatalogue, serve_sample_catalogue
-from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.errors import BadInputError, SourceChangedError
 from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 STARTED = datetime(2026, 3, 1, 5, 0, 0, 123456, tzinfo=UTC)
 COURSES = courses_of(CATALOGUE)
-REAL_ANSWERS = ROOT.parent / "shared/data/discovery-api"
 
 Response = dict[str, Any]
 
@@ -421,7 +420,6 @@ def serve_answers(answers: dict[str, Response]) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
 
-@pytest.mark.skipif(not REAL_ANSWERS.exists(), reason="the answers of edX are not here")
 class TestRealAnswers:
     """Answers that edX gave to other clients; those of the courses lack the fields of later years."""
 
@@ -445,8 +443,8 @@ class TestRealAnswers:
             thread.join()
             server.server_close()
 
-    def test_programs(self) -> None:
-        programs = json.loads((REAL_ANSWERS / "test_mitx_programs.json").read_text())
+    def test_programs(self, real_data: Callable[[str], Path]) -> None:
+        programs = json.loads(real_data("discovery-api/test_mitx_programs.json").read_text())
         got, courses = self._tables(PROGRAMS.path, programs, PROGRAMS)
         programs.sort(key=lambda program: program["uuid"])
         assert len(got) == 3
@@ -459,8 +457,8 @@ class TestRealAnswers:
         assert same_json(courses, expected)
 
     @pytest.mark.parametrize("name", ["test_mitx_course.json", "test_non_mitx_course.json"])
-    def test_courses(self, name: str) -> None:
-        courses = json.loads((REAL_ANSWERS / name).read_text())["results"]
+    def test_courses(self, name: str, real_data: Callable[[str], Path]) -> None:
+        courses = json.loads(real_data(f"discovery-api/{name}").read_text())["results"]
         by_key = {c["key"]: c for c in courses}
         assert len(by_key) == len(courses)
         got, runs = self._tables(COURSES.path, courses, COURSES)

@@ -32,12 +32,10 @@ from ol_orchestrate.lib.openedx import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ol_orchestrate.lib.dictionary import Column
-
-REAL = ROOT.parent / "shared" / "data"
 
 NO_VALUE = {"", "NULL", "None", "null", "na"}
 
@@ -162,10 +160,9 @@ def test_all_keys_of_a_sample_log_are_described(tmp_path: Path) -> None:
     assert keys <= {column.name for column in TRACKING_LOG.columns}
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real files are not on this machine")
-def test_a_real_package_has_only_columns_that_are_described() -> None:
+def test_a_real_package_has_only_columns_that_are_described(real_data: Callable[[str], Path]) -> None:
     found = 0
-    for path in (REAL / "edx-package").glob("*.sql"):
+    for path in real_data("edx-package").glob("*.sql"):
         table = path.name.split("-")[3]
         header = path.read_bytes().split(b"\n")[0].decode().split("\t")
         assert set(header) <= set(table_columns(table)), table

@@ -6,17 +6,19 @@ import base64
 import gzip
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edxorg.lib.tracking_log import lines
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.late_keys import with_late_keys
-from edxorg_tests.support.repository import ROOT
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
 from ol_orchestrate.lib.errors import BadInputError
 
-FIELD_LOG = ROOT.parent / "shared/data/field/mitx-edx-events-2017-09-21.log.gz"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 class TestValues:
@@ -248,9 +250,10 @@ class TestPrefixes:
         assert [line.length for line in log.oversized] == [102]
         assert log.report.bytes_unpacked == len(b"\n".join(log_lines))
 
-    @pytest.mark.skipif(not FIELD_LOG.exists(), reason="no shared data here")
-    def test_every_event_of_a_real_file_with_a_hole_is_there(self, normalize: Normalize) -> None:
-        log = normalize(packed=FIELD_LOG.read_bytes())
+    def test_every_event_of_a_real_file_with_a_hole_is_there(
+        self, normalize: Normalize, real_data: Callable[[str], Path]
+    ) -> None:
+        log = normalize(packed=real_data("field/mitx-edx-events-2017-09-21.log.gz").read_bytes())
         event = {"username": "u1", "event_type": "page_close", "event": "{}", "time": "2017-09-21 03:55:01.801789"}
         assert rows(log) == [event, event, event]
         assert (log.report.nul_bytes, log.report.rejected_lines, log.report.blank) == (1, 0, 0)
@@ -293,10 +296,10 @@ class TestBrokenFiles:
         assert "20 bytes that are no gzip follow. All lines before are delivered" in str(log.problem)
         assert log.report.bytes_in == len(packed)
 
-    def test_the_real_log_with_other_bytes_after_it_is_delivered_and_fails(self, normalize: Normalize) -> None:
-        path = ROOT.parent / "shared" / "data" / "field" / "mitx-edx-events-2017-09-22.log.gz"
-        if not path.exists():
-            pytest.skip("the field inputs are not there")
+    def test_the_real_log_with_other_bytes_after_it_is_delivered_and_fails(
+        self, normalize: Normalize, real_data: Callable[[str], Path]
+    ) -> None:
+        path = real_data("field/mitx-edx-events-2017-09-22.log.gz")
         log = normalize(packed=path.read_bytes())
         assert (log.whole, log.report.lines_out) == (True, 1)
         assert "ends at byte 106; 3 bytes that are no gzip follow" in str(log.problem)

@@ -1,4 +1,4 @@
-"""Exports as others met them in the field: invented ones here, and those of `shared/data/field` where it is at hand."""
+"""Exports as others met them in the field: invented ones here, and the real ones where they are at hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -14,9 +13,8 @@ import pytest
 from ol_orchestrate.lib.openedx import Course, StaticAssets, course_outputs, read_course
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-FIELD = Path(__file__).parents[3].parent / "shared" / "data" / "field"
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 POINTER = '<course url_name="R1" org="ExX" course="T1"/>'
 STUDIO_POINTER = '<course url_name="course" org="ExX" course="T1"/>'
@@ -114,14 +112,13 @@ def packed(files: Mapping[str, str]) -> bytes:
 
 
 @pytest.fixture(params=["invented", "field"])
-def source(request: pytest.FixtureRequest) -> str:
-    if request.param == "field" and not FIELD.is_dir():
-        pytest.skip("the inputs of the field are not on this machine")
-    return str(request.param)
+def source(request: pytest.FixtureRequest, real_data: Callable[[str], Path]) -> Path | None:
+    """The folder of exports, unless they are invented."""
+    return real_data("field") if request.param == "field" else None
 
 
-def outputs_of(source: str, name: str, course_id: str = "ExX-T1-R1") -> Outputs:
-    data = packed(INVENTED[name]) if source == "invented" else (FIELD / f"{name}.tar.gz").read_bytes()
+def outputs_of(source: Path | None, name: str, course_id: str = "ExX-T1-R1") -> Outputs:
+    data = packed(INVENTED[name]) if source is None else (source / f"{name}.tar.gz").read_bytes()
     with StaticAssets() as assets:
         course = read_course(io.BytesIO(data), course_id=course_id, static_assets=assets)
         files = [file["path"] for file in assets.manifest()["files"]]
@@ -144,7 +141,7 @@ def nothing_but(found: Outputs, *outputs: str) -> bool:
     return empty == expected - set(outputs) and found.files == []
 
 
-def test_blocks_below_groups_of_an_ab_test_are_blocks_of_the_sequential(source: str) -> None:
+def test_blocks_below_groups_of_an_ab_test_are_blocks_of_the_sequential(source: Path | None) -> None:
     found = outputs_of(source, "olx_abtest_group")
     sequential = "c1_sequential_1"
     assert found.blocks("block_type", "block_id", "block_parent") == [
@@ -166,7 +163,7 @@ def test_blocks_below_groups_of_an_ab_test_are_blocks_of_the_sequential(source: 
     assert found.course.missing == ()
 
 
-def test_a_course_xml_that_holds_the_course_is_the_course(source: str) -> None:
+def test_a_course_xml_that_holds_the_course_is_the_course(source: Path | None) -> None:
     found = outputs_of(source, "olx_course_xml_is_the_course")
     assert found.blocks("block_type", "block_id", "block_parent", "block_display_name", "xml_path") == [
         ("course", "R1", None, "Whole course", "course/course.xml"),
@@ -184,7 +181,7 @@ def test_a_course_xml_that_holds_the_course_is_the_course(source: str) -> None:
     assert "not used" in found.course.problems[0].what
 
 
-def test_a_course_xml_with_attributes_is_the_course(source: str) -> None:
+def test_a_course_xml_with_attributes_is_the_course(source: Path | None) -> None:
     found = outputs_of(source, "olx_course_xml_with_attributes")
     assert found.blocks("block_type", "block_id", "block_parent", "block_display_name", "xml_path") == [
         ("course", "R1", None, "Title from course.xml", "course/course.xml"),
@@ -195,7 +192,7 @@ def test_a_course_xml_with_attributes_is_the_course(source: str) -> None:
     assert [problem.path for problem in found.course.problems] == ["course/course/R1.xml"]
 
 
-def test_dates_and_titles_of_the_policy_override_the_xml(source: str) -> None:
+def test_dates_and_titles_of_the_policy_override_the_xml(source: Path | None) -> None:
     found = outputs_of(source, "olx_dates_in_policy")
     assert found.rows["course_metadata"] == metadata(
         title="Title in policy",
@@ -213,7 +210,7 @@ def test_dates_and_titles_of_the_policy_override_the_xml(source: str) -> None:
     assert found.course.problems == ()
 
 
-def test_nan_in_a_policy_is_null_and_the_rest_of_the_policy_is_there(source: str) -> None:
+def test_nan_in_a_policy_is_null_and_the_rest_of_the_policy_is_there(source: Path | None) -> None:
     found = outputs_of(source, "olx_nan_in_policy")
     (policy,) = found.rows["course_policy"]
     assert policy["tabs"] == [{"type": "courseware"}]
@@ -226,7 +223,7 @@ def test_nan_in_a_policy_is_null_and_the_rest_of_the_policy_is_there(source: str
     assert "NaN" in problem.what
 
 
-def test_of_two_definitions_of_an_inline_name_the_first_in_reading_order_counts(source: str) -> None:
+def test_of_two_definitions_of_an_inline_name_the_first_in_reading_order_counts(source: Path | None) -> None:
     found = outputs_of(source, "olx_one_inline_name_in_two_units")
     assert found.blocks("block_id", "block_parent", "xml_path") == [
         ("R1", None, "course/course/R1.xml"),
@@ -253,7 +250,7 @@ def test_of_two_definitions_of_an_inline_name_the_first_in_reading_order_counts(
     ],
 )
 def test_runs_that_are_all_called_course_are_told_apart(
-    source: str, name: str, run: str, title: str, start: str
+    source: Path | None, name: str, run: str, title: str, start: str
 ) -> None:
     found = outputs_of(source, name, f"ExX-T1-{run}")
     assert found.rows["course_metadata"] == metadata(

@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +18,8 @@ from ol_orchestrate.lib.openedx import (
     structure_outputs,
 )
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real exports are not on this machine")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COURSES = {
     "olx/MITxT-8.01.3x-3T2022": ("course-v1:MITxT+8.01.3x+3T2022", 1, 0),
@@ -37,19 +37,20 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def path_of(name: str) -> Path:
-    return DATA / f"{name}.xml.tar.gz"
+@pytest.fixture
+def export(real_data: Callable[[str], Path], name: str) -> Path:
+    return real_data(f"{name}.xml.tar.gz")
 
 
-def files_of(name: str) -> list[PurePosixPath]:
+def files_of(path: Path) -> list[PurePosixPath]:
     """The paths of an export's files below its root folder."""
-    with tarfile.open(path_of(name)) as tar:
+    with tarfile.open(path) as tar:
         paths = [PurePosixPath(member.name) for member in tar if member.isreg()]
     return [PurePosixPath(*path.parts[1:]) for path in paths if not path.name.startswith("._")]
 
 
-def test_each_real_export_gives_its_course(name: str) -> None:
-    with path_of(name).open("rb") as file:
+def test_each_real_export_gives_its_course(name: str, export: Path) -> None:
+    with export.open("rb") as file:
         course = read_course(file)
     assert (course.course_id, len(course.blocks), len(course.videos)) == COURSES[name]
     assert [problem.what for problem in course.problems] == (
@@ -57,12 +58,12 @@ def test_each_real_export_gives_its_course(name: str) -> None:
     )
 
 
-def test_blocks_by_type_agree_with_the_files(name: str) -> None:
-    with path_of(name).open("rb") as file:
+def test_blocks_by_type_agree_with_the_files(export: Path) -> None:
+    with export.open("rb") as file:
         course = read_course(file)
     in_files = Counter(
         path.parts[0]
-        for path in files_of(name)
+        for path in files_of(export)
         if len(path.parts) > 1 and path.suffix == ".xml" and path.parts[0] not in NO_BLOCKS
     )
     own = [block for block in course.blocks if PurePosixPath(block.path).stem == block.key.block_id]
@@ -72,8 +73,8 @@ def test_blocks_by_type_agree_with_the_files(name: str) -> None:
     assert own_files == in_files
 
 
-def test_every_child_is_a_block_or_missing(name: str) -> None:
-    with path_of(name).open("rb") as file:
+def test_every_child_is_a_block_or_missing(export: Path) -> None:
+    with export.open("rb") as file:
         course = read_course(file)
     there = {block.key for block in course.blocks}
     missing = {reference.child for reference in course.missing}
@@ -81,17 +82,17 @@ def test_every_child_is_a_block_or_missing(name: str) -> None:
     assert not there & missing
 
 
-def test_the_bundle_holds_every_file_that_belongs_into_it(name: str) -> None:
-    with StaticAssets() as assets, path_of(name).open("rb") as file:
+def test_the_bundle_holds_every_file_that_belongs_into_it(export: Path) -> None:
+    with StaticAssets() as assets, export.open("rb") as file:
         read_course(file, static_assets=assets)
         paths = [each["path"] for each in assets.manifest()["files"]]
     not_assets = {"assets", "drafts", "policies", "static"}
-    expected = {str(path) for path in files_of(name) if path.suffix != ".xml" and path.parts[0] not in not_assets}
+    expected = {str(path) for path in files_of(export) if path.suffix != ".xml" and path.parts[0] not in not_assets}
     assert set(paths) == expected
 
 
-def test_no_lti_passport_of_the_demo_course_is_in_an_output() -> None:
-    with path_of("olx/openedx-demo-course").open("rb") as file:
+def test_no_lti_passport_of_the_demo_course_is_in_an_output(real_data: Callable[[str], Path]) -> None:
+    with real_data("olx/openedx-demo-course.xml.tar.gz").open("rb") as file:
         course = read_course(file)
     delivered = b"".join(
         line for output in course_outputs(course, source_system="prod").values() for line in output.chunks("now")
@@ -100,8 +101,8 @@ def test_no_lti_passport_of_the_demo_course_is_in_an_output() -> None:
     assert b"jupyter:811a44" not in delivered
 
 
-def test_the_signatories_of_the_kitchen_sink_are_read() -> None:
-    with path_of("olx/oxa-kitchen-sink").open("rb") as file:
+def test_the_signatories_of_the_kitchen_sink_are_read(real_data: Callable[[str], Path]) -> None:
+    with real_data("olx/oxa-kitchen-sink.xml.tar.gz").open("rb") as file:
         outputs = course_outputs(read_course(file), source_system="prod")
     (line,) = outputs["course_certificate_signatory"].chunks("now")
     row = json.loads(line)
@@ -109,8 +110,8 @@ def test_the_signatories_of_the_kitchen_sink_are_read() -> None:
     assert row["course_id"] == "course-v1:Microsoft+KS101+course"
 
 
-def test_a_structure_without_a_course_block_is_read() -> None:
-    with (DATA / "edx-package" / "edX-DemoX-Demo_Course-course_structure-acceptance.json").open("rb") as file:
+def test_a_structure_without_a_course_block_is_read(real_data: Callable[[str], Path]) -> None:
+    with real_data("edx-package/edX-DemoX-Demo_Course-course_structure-acceptance.json").open("rb") as file:
         structure = read_course_structure(file)
     outputs = structure_outputs(structure, course_id="edX-DemoX-Demo_Course", source_system="prod")
     (line,) = outputs["course_blocks"].chunks("now")

@@ -15,7 +15,6 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
@@ -42,8 +41,7 @@ from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, Scrip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-FIELD = Path(__file__).parents[3].parent / "shared" / "data" / "field"
+    from pathlib import Path
 
 DATA = os.urandom(3 << 20)
 
@@ -584,14 +582,12 @@ def test_requests_go_through_the_proxy_but_for_excepted_hosts(
 
 
 @pytest.fixture
-def field_server() -> Iterator[Callable[..., str]]:
+def field_server(real_data: Callable[[str], Path]) -> Iterator[Callable[..., str]]:
     """Starts a server of the field inputs, and gives its address."""
     running: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, *arguments: str, certificate: Path | None = None) -> str:
-        script = FIELD / name
-        if not script.is_file():
-            pytest.skip("the field inputs are not here")
+        script = real_data(f"field/{name}")
         with serving(lambda _: Response()) as free:
             port = free.port
         process = subprocess.Popen(  # noqa: S603 - a server of the test data

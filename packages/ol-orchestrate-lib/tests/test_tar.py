@@ -10,7 +10,6 @@ import tarfile
 import time
 import tracemalloc
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +19,8 @@ from ol_orchestrate.lib.tar import TarLimits, tar_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 CONTENT = b"id\tname\n1\tx\n"
 FIRST = ("first.sql", CONTENT)
@@ -164,9 +163,8 @@ class TestRealArchives:
         content = (tmp_path / "sparse.sql").read_bytes()
         assert read(data, size=1000) == ([("sparse.sql", content), ("after.sql", CONTENT)], "")
 
-    @pytest.mark.skipif(not SHARED.exists(), reason="the real data is not there")
-    def test_the_real_exports_are_read_as_tarfile_reads_them(self) -> None:
-        exports = sorted(SHARED.rglob("*.tar.gz"))
+    def test_the_real_exports_are_read_as_tarfile_reads_them(self, real_data: Callable[[str], Path]) -> None:
+        exports = sorted(real_data(".").rglob("*.tar.gz"))
         exports = [path for path in exports if path.parent.name != "hostile"]
         assert len(exports) > 5
         for path in exports:
@@ -310,9 +308,8 @@ class TestHostileArchives:
         tracemalloc.stop()
         assert peak < 16 << 20
 
-    @pytest.mark.skipif(not SHARED.exists(), reason="the field inputs are not there")
-    def test_hostile_archives_from_the_field_end_in_an_error_in_no_time(self) -> None:
-        paths = sorted((SHARED / "field" / "hostile").glob("*.tar.gz"))
+    def test_hostile_archives_from_the_field_end_in_an_error_in_no_time(self, real_data: Callable[[str], Path]) -> None:
+        paths = sorted(real_data("field/hostile").glob("*.tar.gz"))
         assert len(paths) == 5
         for path in paths:
             names: list[str] = []
