@@ -61,6 +61,8 @@ def _address(address: str) -> str:
         refuse_credentials(address)
     except BadInputError as error:
         raise ValueError(str(error)) from None
+    if not address.startswith(("http://", "https://")):
+        raise ValueError("it has to begin with https:// or http://")
     return address
 
 
@@ -75,7 +77,7 @@ def _identifier(name: str) -> str:
 def _institution(name: str) -> str:
     if not re.fullmatch(_INSTITUTION, name):
         raise ValueError(f"{name!r} is no name of an institution: use letters, digits, hyphens and underscores")
-    return name
+    return name.lower()
 
 
 def _owner(owner: str | None) -> str | None:

@@ -95,6 +95,7 @@ def test_an_empty_variable_switches_a_default_off() -> None:
 def values() -> Iterator[tuple[str, str]]:
     """Something else than the default for each variable."""
     special = {
+        "address": "https://vault.example",
         "institution": "delftx",
         "environment": "qa",
         "archive_name": "x-{date}.zip",
@@ -205,10 +206,20 @@ def test_a_misspelt_attribute_is_named_with_the_nearest(attribute: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["EDXORG_ARCHIVE_URL", "VAULT_ADDR", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"]
+    ("name", "value"),
+    [
+        ("EDXORG_ARCHIVE_URL", "file:///folder"),
+        ("VAULT_ADDR", "https://vault.example"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "key.json"),
+        ("STORAGE_EMULATOR_HOST", "localhost:4443"),
+    ],
 )
-def test_any_sign_of_an_archive_source_counts(name: str) -> None:
-    assert settings(**{name: "file:///folder"}).archive_source_configured
+def test_any_sign_of_an_archive_source_counts(name: str, value: str) -> None:
+    assert settings(**{name: value}).archive_source_configured
+
+
+def test_the_name_of_an_institution_is_read_in_any_case() -> None:
+    assert settings(EDXORG_INSTITUTION="MIT") == settings()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +227,7 @@ def test_any_sign_of_an_archive_source_counts(name: str) -> None:
     [
         ("DAGSTER_ENVIRONMENT", "staging", "dev, ci, qa, production"),
         ("EDXORG_ESCAPES", "undo", "keep, decode"),
+        ("VAULT_ADDR", "ftp://vault", "begin with https://"),
         ("EDXORG_ROW_HASH", "md5", "record, concatenated"),
         ("EDXORG_COURSE_XML_MAX_RATIO", "0", "a whole number, 1 or more"),
         ("EDXORG_COURSE_XML_MAX_RATIO", "200:1", "a whole number, 1 or more"),
