@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.sensor_definition import SensorExecutionData
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin
 from dagster._core.test_utils import create_run_for_test
-from dagster._grpc.impl import get_external_sensor_execution
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlalchemy.engine import Connection, CursorResult, Row
+from sqlalchemy.engine import CursorResult, Row
 
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
-from edxorg.lib import program_reports
 from edxorg.lib.settings import Settings
-from edxorg.ops.program_reports import requested_keys, run_config_for
 from edxorg.sensors import run_decision
-from edxorg.sensors.run_decision import NEEDS_A_RUN, LatestRun, RunDecision, RunOutcome, decide_run
-from ol_orchestrate.lib.stores import ObjectStore, open_store
+from edxorg_tests.support.sensors import (
+    ARCHIVES,
+    CANCELED,
+    DONE,
+    FAILED,
+    JOBS,
+    LOGS,
+    REPORTS,
+    STARTED,
+    Daemon,
+    count_statements,
+)
+from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,113 +35,9 @@ if TYPE_CHECKING:
 
     from ol_orchestrate.testing.servers import GCSServer, S3Server
 
-ARCHIVES = "gcs_edxorg_archive_sensor"
-LOGS = "gcs_edxorg_tracking_log_sensor"
-REPORTS = "edxorg_program_reports_sensor"
-RAW_ARCHIVE = dg.AssetKey(["edxorg", "raw_data_archive"])
-JOBS = {
-    ARCHIVES: "retrieve_edxorg_raw_data",
-    LOGS: "refresh_edxorg_tracking_logs",
-    REPORTS: "sync_edxorg_program_reports",
-}
-DONE, FAILED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
-STARTED, CANCELED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELED
-
 
 def archive(day: int, month: int = 1) -> str:
     return f"mitx-2024-{month:02}-{day:02}.tar.gz"
-
-
-class Daemon:
-    """What Dagster's daemon does with a sensor of this location, without starting the runs."""
-
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
-        self.settings = settings
-        self.instance = instance
-        self.source = open_store(settings.archive_url)
-        self.repository = build_definitions(settings).get_repository_def()
-
-    def evaluate(self, sensor: str) -> SensorExecutionData:
-        answer = get_external_sensor_execution(
-            self.repository,
-            RegisteredCodeLocationOrigin("edxorg"),
-            self.instance.get_ref(),
-            sensor,
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
-        assert isinstance(answer, SensorExecutionData), answer
-        return answer
-
-    def tick(self, sensor: str = ARCHIVES) -> list[str]:
-        """Evaluate, record and launch; return the partitions for which runs were launched, or their numbers."""
-        answer = self.evaluate(sensor)
-        self.record(answer)
-        assert answer.cursor is None  # nothing that could grow, or be lost
-        return self.launch(sensor, answer)
-
-    def record(self, answer: SensorExecutionData) -> None:
-        for event in answer.asset_events:
-            assert isinstance(event, dg.AssetMaterialization)
-            self.instance.report_runless_asset_event(event)
-        for request in answer.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-
-    def launch(self, sensor: str, answer: SensorExecutionData) -> list[str]:
-        launched = []
-        for request in answer.run_requests or []:
-            tags = {**request.tags}
-            if request.run_key is not None:
-                tags["dagster/run_key"] = request.run_key
-                if self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request.run_key})):
-                    continue
-            create_run_for_test(
-                self.instance,
-                job_name=JOBS[sensor],
-                run_config=dict(request.run_config),
-                status=dg.DagsterRunStatus.NOT_STARTED,
-                tags=tags,
-            )
-            launched.append(request.partition_key or "")
-        return launched
-
-    def end(self, status: dg.DagsterRunStatus, **tags: str) -> None:
-        """End all runs that are under way."""
-        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(run_decision.UNFINISHED))):
-            self.instance.add_run_tags(run.run_id, tags)
-            self.become(run.run_id, status)
-
-    def become(self, run_id: str, status: dg.DagsterRunStatus) -> None:
-        events = {
-            DONE: dg.DagsterEventType.RUN_SUCCESS,
-            FAILED: dg.DagsterEventType.RUN_FAILURE,
-            CANCELED: dg.DagsterEventType.RUN_CANCELED,
-            STARTED: dg.DagsterEventType.RUN_START,
-        }
-        run = self.instance.get_run_by_id(run_id)
-        assert run is not None
-        event = dg.DagsterEvent(event_type_value=events[status].value, job_name=run.job_name)
-        self.instance.report_dagster_event(event, run_id)
-
-    def recorded(self) -> list[dg.AssetMaterialization]:
-        records = self.instance.fetch_materializations(RAW_ARCHIVE, limit=1000).records
-        return [each.asset_materialization for each in records if each.asset_materialization]
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """Over folders."""
-    settings = Settings(
-        archive_url=f"file://{tmp_path}/archives",
-        program_reports_url=f"file://{tmp_path}/reports",
-        program_reports_destination_url=f"file://{tmp_path}/copies",
-        archive_source_configured=True,
-    )
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Daemon(settings, instance)
 
 
 class TestNewFiles:
@@ -369,20 +268,6 @@ def count_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def count_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Those that read from SQLite, from now on."""
-    statements: list[str] = []
-    execute = Connection.execute
-
-    def counted(connection: Connection, statement: object, *args: object, **kwargs: object) -> object:
-        if re.match(r"(?s)\s*SELECT", str(statement)) and "alembic" not in str(statement):
-            statements.append(str(statement))
-        return execute(connection, statement, *args, **kwargs)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(Connection, "execute", counted)
-    return statements
-
-
 class TestOtherStores:
     @pytest.fixture
     def cloud(
@@ -434,91 +319,6 @@ class TestOtherStores:
         assert daemon.tick() == [archive(1)]
 
 
-class TestProgramReports:
-    def stores(self, daemon: Daemon) -> tuple[ObjectStore, ObjectStore]:
-        return (
-            open_store(daemon.settings.program_reports_url),
-            open_store(daemon.settings.program_reports_destination_url),
-        )
-
-    def requested(self, daemon: Daemon) -> list[list[str]]:
-        return [requested_keys(request.run_config) for request in daemon.evaluate(REPORTS).run_requests or []]
-
-    def test_what_is_missing_changed_or_lost_is_requested(self, daemon: Daemon, tmp_path: Path) -> None:
-        reports, copies = self.stores(daemon)
-        for name in ("missing.csv", "lost.csv", "longer.csv", "newer.csv", "same.csv"):
-            reports.write(name, b"1")
-            if name not in {"missing.csv", "lost.csv"}:
-                copies.write(name, b"1")
-        reports.write("longer.csv", b"22")
-        os.utime(tmp_path / "reports" / "longer.csv", (0, 0))
-        os.utime(tmp_path / "reports" / "same.csv", (0, 0))
-        os.utime(tmp_path / "copies" / "newer.csv", (0, 0))
-        assert self.requested(daemon) == [["longer.csv", "lost.csv", "missing.csv", "newer.csv"]]
-
-    def test_a_request_under_way_is_not_made_twice_and_a_failed_one_heals(self, daemon: Daemon) -> None:
-        reports, _ = self.stores(daemon)
-        reports.write("a.csv", b"1")
-        assert len(daemon.tick(REPORTS)) == 1
-        reports.write("b.csv", b"1")
-        assert self.requested(daemon) == [["b.csv"]]
-        daemon.end(FAILED)
-        assert self.requested(daemon) == [["a.csv", "b.csv"]]
-        assert len(daemon.tick(REPORTS)) == 1
-
-    def test_a_run_without_keys_is_waited_for(self, daemon: Daemon) -> None:
-        reports, _ = self.stores(daemon)
-        reports.write("a.csv", b"1")
-        create_run_for_test(daemon.instance, job_name=JOBS[REPORTS], status=dg.DagsterRunStatus.NOT_STARTED)
-        assert "without keys" in str(daemon.evaluate(REPORTS).skip_message)
-
-    def test_many_reports_are_many_runs(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(program_reports, "REPORTS_A_RUN", 5)
-        monkeypatch.setattr(program_reports, "BYTES_A_RUN", 20)
-        reports, _ = self.stores(daemon)
-        for number, size in enumerate([1, 1, 1, 1, 1, 1, 15, 15, 50]):
-            reports.write(f"{number}.csv", bytes(size))
-        assert [len(keys) for keys in self.requested(daemon)] == [5, 2, 1, 1]
-
-    def test_at_most_fifty_runs_a_tick_and_the_rest_at_the_next(
-        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(program_reports, "REPORTS_A_RUN", 2)
-        reports, _ = self.stores(daemon)
-        for number in range(110):
-            reports.write(f"{number:03}.csv", b"1")
-        assert [len(daemon.tick(REPORTS)) for _ in range(3)] == [50, 5, 0]
-        asked = [requested_keys(run.run_config) for run in daemon.instance.get_runs()]
-        assert sorted(key for keys in asked for key in keys) == [f"{number:03}.csv" for number in range(110)]
-
-    def test_a_tick_asks_the_instance_a_handful_of_times(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-        reports, _ = self.stores(daemon)
-        for number in range(300):
-            reports.write(f"{number}.csv", b"1")
-        statements = count_statements(monkeypatch)
-        assert len(self.requested(daemon)) == 1
-        assert 1 <= len(statements) <= 3
-
-    def test_nothing_to_do_says_what_was_seen(self, daemon: Daemon) -> None:
-        assert re.match("0 reports in file://.*: 0 need a copy", str(daemon.evaluate(REPORTS).skip_message))
-
-    @given(st.lists(st.text()))
-    def test_keys_go_through_a_runs_config(self, keys: list[str]) -> None:
-        assert requested_keys(run_config_for(keys)) == keys
-
-    def test_a_run_asked_for_by_the_sensor_does_it(self, daemon: Daemon) -> None:
-        reports, copies = self.stores(daemon)
-        reports.write("a.csv", b"1")
-        (request,) = daemon.evaluate(REPORTS).run_requests or []
-        job = self.job(daemon)
-        result = job.execute_in_process(run_config=dict(request.run_config), instance=daemon.instance)
-        assert result.success
-        assert b"".join(copies.read("a.csv")) == b"1"
-
-    def job(self, daemon: Daemon) -> dg.JobDefinition:
-        return build_definitions(daemon.settings).resolve_job_def(JOBS[REPORTS])
-
-
 class TestWhichSensorsThereAre:
     def names(self, **attributes: str) -> set[str]:
         definitions = build_definitions(Settings(**attributes))
@@ -527,30 +327,10 @@ class TestWhichSensorsThereAre:
             assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
         return {sensor.name for sensor in definitions.sensors or []}
 
-    def test_those_of_the_archives_only_where_there_are_archives(self) -> None:
+    def test_sensors_of_archives_exist_only_where_there_is_a_source(self) -> None:
         assert self.names() == {REPORTS}
         assert self.names(archive_url="file:///archives") == {REPORTS, ARCHIVES, LOGS}
         assert self.names(environment="qa") == {REPORTS, ARCHIVES, LOGS}
-
-
-@given(
-    recorded=st.none() | st.sampled_from("ab"),
-    run=st.none() | st.builds(LatestRun, st.just("run"), st.sampled_from(RunOutcome), st.integers(1, 4)),
-    never_launched=st.booleans(),
-)
-def test_needs(*, recorded: str | None, run: LatestRun | None, never_launched: bool) -> None:
-    """A file never runs twice at a time, and is done only if its version was recorded and run."""
-    what = decide_run("a", recorded, run, never_launched=never_launched)
-    if run is not None and run.outcome is RunOutcome.UNDER_WAY:
-        assert what is RunDecision.IN_PROGRESS
-    elif recorded != "a":
-        assert what is RunDecision.NEW_VERSION
-    if what is RunDecision.DONE:
-        assert run is not None
-        assert run.outcome is RunOutcome.SUCCEEDED
-        assert not never_launched
-    if what in NEEDS_A_RUN:
-        assert run is None or run.outcome is not RunOutcome.UNDER_WAY
 
 
 def test_each_sensor_takes_the_names_that_its_patterns_fit_and_none_that_two_do(tmp_path: Path) -> None:
@@ -573,10 +353,3 @@ def test_each_sensor_takes_the_names_that_its_patterns_fit_and_none_that_two_do(
         assert skipped is not None
         assert "'2024-01-31.both' fits both" in skipped
         assert "1 ignored for their names: 'mitx-2024-01-31.tar.gz'" in skipped
-
-
-def test_without_program_reports_their_sensor_says_what_to_set(tmp_path: Path) -> None:
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        daemon = Daemon(Settings(institution="delftx", archive_url=f"file://{tmp_path}"), instance)
-        skipped = daemon.evaluate(REPORTS).skip_message
-    assert "EDXORG_PROGRAM_REPORTS_URL is not set" in str(skipped)
