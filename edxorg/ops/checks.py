@@ -12,6 +12,7 @@ import dagster as dg
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, NamedItems
 from edxorg.lib.tracking_log import LogReport
 from edxorg.source_files import SourceFiles
+from ol_orchestrate.landing.records import latest_evaluation
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.shortening import SHOWN
 
@@ -65,7 +66,7 @@ def _evaluated_by(job: str, files: SourceFiles, checks: Sequence[CheckText]) -> 
     @dg.multi_asset_check(name=f"{'__'.join(files.key().path)}__checks", specs=specs, can_subset=True)
     def tell_again(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation]:
         for check in sorted(context.selected_asset_check_keys):
-            latest = _latest_evaluation(context.instance, check)
+            latest = latest_evaluation(context.instance, check)
             if latest is None:
                 raise dg.Failure(
                     f"The job {files.location.of(job)} evaluates this check: run it for the partition",
@@ -81,16 +82,6 @@ def _evaluated_by(job: str, files: SourceFiles, checks: Sequence[CheckText]) -> 
             )
 
     return tell_again
-
-
-def _latest_evaluation(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
-    """What a job found last, in whatever partition; Dagster has no public way to ask for it."""
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus  # noqa: PLC0415
-
-    found = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
-    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=20, status=found)
-    evaluations = (each.evaluation for each in history)
-    return next((each for each in evaluations if isinstance(each, dg.AssetCheckEvaluation) and each.partition), None)
 
 
 def log_evaluation(

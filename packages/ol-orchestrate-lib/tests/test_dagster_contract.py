@@ -38,6 +38,8 @@ PRIVATE_NAMES = {
     "before_cursor after_cursor",
     f"{EVENT_LOG}:EventLogStorage.get_latest_asset_partition_materialization_attempts_without_materializations": "self "
     "asset_key after_storage_id",
+    f"{EVENT_LOG}:EventLogStorage.get_asset_check_execution_history": "self check_key limit cursor status "
+    "partition_filter",
     "dagster._core.execution.context.compute:OpExecutionContext.get_step_execution_context": "self",
 }
 """Names that `landing/batch.py` and `landing/records.py` use, with their parameters."""

@@ -87,14 +87,18 @@ def record(
 @contextmanager
 def others_wait(instance: dg.DagsterInstance) -> Iterator[None]:
     """Have all other processes that record or register wait; a process that dies frees the lock."""
-    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage  # noqa: PLC0415
+    from dagster._core.storage.event_log import (  # noqa: PLC0415
+        InMemoryEventLogStorage,
+        SqlEventLogStorage,
+        SqliteEventLogStorage,
+    )
     from sqlalchemy import text  # noqa: PLC0415
 
     storage = instance.event_log_storage
     if isinstance(storage, SqliteEventLogStorage):
         with locked(Path(storage.path_for_shard("index")).parent):
             yield
-    elif isinstance(storage, SqlEventLogStorage):
+    elif isinstance(storage, SqlEventLogStorage) and not isinstance(storage, InMemoryEventLogStorage):
         with storage.index_transaction() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_OF_RECORDS})"))

@@ -57,6 +57,16 @@ def latest_versions(instance: dg.DagsterInstance, asset: dg.AssetKey, partitions
     return {partition: tags[DATA_VERSION] for partition, tags in latest.items()}
 
 
+def latest_evaluation(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    """Return the latest evaluation of a check by a job, in whatever partition."""
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus  # noqa: PLC0415
+
+    found = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=20, status=found)
+    evaluations = (each.evaluation for each in history)
+    return next((each for each in evaluations if isinstance(each, dg.AssetCheckEvaluation) and each.partition), None)
+
+
 def latest_runs_without_record(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, str]:
     """Return the latest run of each partition whose latest run has recorded no materialization."""
     attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
