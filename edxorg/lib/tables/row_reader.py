@@ -132,8 +132,9 @@ class RowReader:
         as long.
         """
         quotes_inside, _, quoted, quoted_needlessly, unreadable_quotes, other_quotes, irregular = chunk.by_quoting
-        in_quotes = [index for index, _ in quoted + quoted_needlessly] if self._dialect is Dialect.MIXED else []
-        unsettled = chunk.pairs.separators or (in_quotes and chunk.pairs.others)
+        is_mixed = self._dialect is Dialect.MIXED
+        in_quotes = [index for index, _ in quoted + quoted_needlessly] if is_mixed else []
+        unsettled = chunk.pairs.separators or (is_mixed and chunk.pairs.others)
         if not chunk.is_simple or (self._base is Dialect.ESCAPED and unsettled):
             return chunk.by_quoting.needs_slow_path() + in_quotes, {}
         lines = chunk.lines
@@ -153,7 +154,7 @@ class RowReader:
                 rows[index] = grammar.regular_row(rows[index])
             others = [index for index, span in chunk.spans.items() if span > 0 and index not in chunk.regular]
             plain = irregular
-        elif self._dialect is Dialect.MIXED:
+        elif is_mixed:
             covered = chunk.covered
             ambiguous = {index for index in chunk.regular if not grammar.may_hold_json(lines[index])}
             ambiguous = ambiguous.union(in_quotes) - covered

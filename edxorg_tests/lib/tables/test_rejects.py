@@ -132,6 +132,15 @@ def test_a_small_table_with_a_good_row_is_read_to_its_end() -> None:
     assert (got.problem, got.report.rows_out, got.report.rejected.total()) == (None, 2, 15_800)
 
 
+def test_a_quoted_row_with_an_odd_pair_is_no_escaped_one_in_a_mixed_table() -> None:
+    escaped = [b"%d\ta%b\\\nb\tx" % (number, b"y" * 40) for number in range(8_000)]
+    plain = [b"%d\tplain%b\tx" % (number, b"z" * 40) for number in range(12_000)]
+    in_chunks_of_their_own = [b'9\tx"y\tz', *plain, b'1\t"a\\q"\t"b""c"']
+    got = convert([table(*escaped, *in_chunks_of_their_own, b"2\tb\tx")])
+    assert (got.problem, got.report.dialect, got.report.rejected.total()) == (None, Dialect.MIXED, 0)
+    assert got.report.rows_out == 20_003
+
+
 class TestTooShort:
     @pytest.mark.parametrize(("header", "row"), [(b"id", b"x"), (b"id\ttext", b'1\t"a""b'), (b"id\ttext", b'""\t""')])
     def test_a_table_of_very_short_rows_ends_early(
