@@ -6,17 +6,16 @@ import gzip
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hvac
 import pytest
 
-from edxorg.commands.main import main
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.support.archives import landed
+from edxorg_tests.support.shell import Shell
 
 if TYPE_CHECKING:
     from ol_orchestrate.testing.servers import GCSServer, OpenBaoServer, S3Server
@@ -27,11 +26,11 @@ READ_BY_CLIENTS = ("AWS_", "EDXORG_", "GOOGLE_", "STORAGE_", "VAULT_", "DAGSTER_
 
 
 class User:
-    """Somebody with nothing set up, who calls the command in this process."""
+    """A user with nothing set up, who calls the command in this process."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch = monkeypatch
-        self._capsys = capsys
+        self._shell = Shell(monkeypatch, capsys)
         for name in [name for name in os.environ if name.startswith(READ_BY_CLIENTS)]:
             monkeypatch.delenv(name)
         monkeypatch.chdir(home)
@@ -42,17 +41,7 @@ class User:
             self.monkeypatch.setenv(name, value)
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Exit code, and all that is printed."""
-        self.monkeypatch.setattr(sys, "argv", ["edxorg", *arguments])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        assert isinstance(code, int)
-        printed = self._capsys.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        return code, printed.out + printed.err
+        return self._shell.printed(*arguments)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.commands.main import main
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edxorg_tests.support.shell import Shell
     from ol_orchestrate.testing.servers import S3Server
 
 DAY = 86_400
@@ -38,15 +37,6 @@ ALWAYS_KEPT = (
     f"edxorg/rejects/db_table/auth_user/prod/MITx-1-1T2024/{'b' * 64}.ndjson",
     "edxorg/reports/mitx-2024-01-31.tar.gz.html",
 )
-
-
-def prune(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["edxorg", "prune", *arguments])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @dataclass
@@ -97,60 +87,58 @@ def stored(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_only_superseded_versions_go_and_only_old_ones(
-    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_superseded_versions_go_and_only_old_ones(edxorg: Shell, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - a story
     model, keep = Model(tmp_path), rng.choice([0, 30, 90])
     for number, key in enumerate(ALWAYS_KEPT):
         model.write(key, 300 + number)
     model.live(rng)
     arguments = ["--keep", f"{keep}d", "--landing-zone", str(tmp_path)]
-    assert prune(monkeypatch, *arguments, "--dry-run") == 0
+    assert edxorg("prune", *arguments, "--dry-run")[0] == 0
     assert stored(tmp_path) == set(model.written)
-    assert prune(monkeypatch, *arguments) == 0
+    assert edxorg("prune", *arguments)[0] == 0
     assert stored(tmp_path) == model.expected(keep)
 
 
-def test_prune_says_what_it_frees(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prune_says_what_it_frees(edxorg: Shell, tmp_path: Path) -> None:
     model = Model(tmp_path)
     (place, extension), *_ = PLACES.items()
     for days_ago in (100, 95, 91, 1):
         model.write(f"{place}/{sha256(bytes(days_ago)).hexdigest()}.{extension}", days_ago)
-    assert prune(monkeypatch, "--keep", "92d", "--landing-zone", str(tmp_path), "--dry-run") == 0
-    assert "2 superseded versions would be deleted, 0.0 MB" in capsys.readouterr().out
-    assert prune(monkeypatch, "--keep", "92d", "--landing-zone", str(tmp_path)) == 0
-    printed = capsys.readouterr().out
+    code, printed, _ = edxorg("prune", "--keep", "92d", "--landing-zone", tmp_path, "--dry-run")
+    assert code == 0
+    assert "2 superseded versions would be deleted, 0.0 MB" in printed
+    code, printed, _ = edxorg("prune", "--keep", "92d", "--landing-zone", tmp_path)
+    assert code == 0
     assert "auth_user" in printed
     assert "2 superseded versions deleted" in printed
 
 
-def test_nothing_goes_while_a_run_has_not_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_goes_while_a_run_has_not_finished(edxorg: Shell, tmp_path: Path) -> None:
     model = Model(tmp_path)
     (place, extension), *_ = PLACES.items()
     for days_ago in (100, 1):
         model.write(f"{place}/{sha256(bytes(days_ago)).hexdigest()}.{extension}", days_ago)
     model.write("edxorg/unfinished/some-run.0.json", 0)
-    assert prune(monkeypatch, "--keep", "0d", "--landing-zone", str(tmp_path)) == 1
-    assert "has not finished" in capsys.readouterr().err
+    code, _, errors = edxorg("prune", "--keep", "0d", "--landing-zone", tmp_path)
+    assert code == 1
+    assert "has not finished" in errors
     assert stored(tmp_path) == set(model.written)
 
 
-def test_of_two_versions_as_new_as_each_other_none_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_versions_as_new_as_each_other_none_goes(edxorg: Shell, tmp_path: Path) -> None:
     model = Model(tmp_path)
     (place, extension), *_ = PLACES.items()
     for name in "ab":
         model.write(f"{place}/{name * 64}.{extension}", 9)
         os.utime(tmp_path / f"{place}/{name * 64}.{extension}", (1, 1))
-    assert prune(monkeypatch, "--keep", "0d", "--landing-zone", str(tmp_path)) == 0
+    assert edxorg("prune", "--keep", "0d", "--landing-zone", tmp_path)[0] == 0
     assert stored(tmp_path) == set(model.written)
 
 
-def test_a_bucket_is_pruned_too(moto_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_is_pruned_too(
+    edxorg: Shell, moto_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in moto_server.environment.items():
         monkeypatch.setenv(name, value)
     store = open_store(f"s3://{s3_bucket}/lake")
@@ -158,10 +146,10 @@ def test_a_bucket_is_pruned_too(moto_server: S3Server, s3_bucket: str, monkeypat
     store.write(f"{place}/{'a' * 64}.tsv", b"a")
     time.sleep(1.1)  # the server's clock has seconds
     store.write(f"{place}/{'b' * 64}.tsv", b"b")
-    assert prune(monkeypatch, "--keep", "0d", "--landing-zone", store.url) == 0
+    assert edxorg("prune", "--keep", "0d", "--landing-zone", store.url)[0] == 0
     assert [each.key for each in store.list()] == [f"{place}/{'b' * 64}.tsv"]
 
 
 @pytest.mark.parametrize("keep", ["", "90", "-1d", "d", "1w"])
-def test_a_number_of_days_has_to_be_one(keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert prune(monkeypatch, "--keep", keep) == 2
+def test_a_number_of_days_has_to_be_one(edxorg: Shell, keep: str) -> None:
+    assert edxorg("prune", "--keep", keep)[0] == 2

@@ -6,15 +6,14 @@ import csv
 import gzip
 import io
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
-from edxorg.commands.main import main
 from edxorg.lib.dictionary import DICTIONARY
+from edxorg_tests.support.shell import Shell
 from edxorg_tests.support.tables import convert as converted
 from edxorg_tests.support.tables import csv_minimal, exporter, mysqlpipe
 from ol_orchestrate.lib.stores import open_store
@@ -36,24 +35,14 @@ class Lake:
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.url = url
         self.store: ObjectStore = open_store(url)
-        self._monkeypatch, self._capsys = monkeypatch, capsys
+        self._shell = Shell(monkeypatch, capsys)
 
     def write(self, key: str, text: str) -> None:
         data = text.encode()
         self.store.write(key, gzip.compress(data) if key.endswith(".gz") else data)
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Exit code, and all that is printed."""
-        self._monkeypatch.setattr(sys, "argv", ["edxorg", "query", "--landing-zone", self.url, *arguments])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        assert isinstance(code, int)
-        printed = self._capsys.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        return code, printed.out + printed.err
+        return self._shell.printed("query", "--landing-zone", self.url, *arguments)
 
     def rows(self, sql: str, *arguments: str) -> list[dict[str, Any]]:
         code, printed = self(sql, "--format", "json", *arguments)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pytest
 
 from edxorg.assets.edxorg_archive import raw_data_archives
-from edxorg.commands.main import main
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive_report import page, summarize, text
 from edxorg.lib.members import identify
@@ -24,6 +21,8 @@ from ol_orchestrate.lib.versions import TableStats
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edxorg_tests.support.shell import Shell
 
 FIRST, SECOND = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz"
 
@@ -78,9 +77,7 @@ def shown(html: str) -> str:
     return " ".join(checked.words)
 
 
-def test_the_numbers_of_two_weeks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_numbers_of_two_weeks(edxorg: Shell, tmp_path: Path) -> None:
     run, zone = Run(tmp_path), tmp_path / "lake" / "edxorg" / "reports"
     first = {
         table_name(course="MITx-1-1T2024"): rows(9),
@@ -123,12 +120,11 @@ def test_the_numbers_of_two_weeks(
     assert numbers["rows"] == sum(table["rows"] for table in numbers["summary"]["tables"].values())
     assert numbers["rows"] == sum(course["rows"] for course in numbers["summary"]["courses"].values())
     (zone / f"{SECOND}.html").unlink()
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    for arguments in (["--landing-zone", f"{tmp_path}/lake"], [SECOND, "--out", str(tmp_path / "again.html")]):
-        monkeypatch.setattr(sys, "argv", ["edxorg", "report", *arguments])
-        main()
+    code, out, _ = edxorg("report", "--landing-zone", f"{tmp_path}/lake")
+    assert (code, f"{SECOND}.html" in out) == (0, True)
+    code, _, _ = edxorg("report", SECOND, "--out", tmp_path / "again.html")
+    assert code == 0
     assert (zone / f"{SECOND}.html").read_text() == (tmp_path / "again.html").read_text() == html
-    assert f"{SECOND}.html" in capsys.readouterr().out
 
 
 def test_nothing_is_told_of_a_damaged_archive(tmp_path: Path) -> None:
@@ -186,12 +182,7 @@ def test_a_year_of_archives_is_plotted_and_no_more() -> None:
     assert len(re.findall("<rect", page(summary))) == 5 * 52
 
 
-def test_an_archive_without_a_report_is_a_mistake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(sys, "argv", ["edxorg", "report"])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    assert "edxorg ingest archive" in capsys.readouterr().err
+def test_an_archive_without_a_report_is_a_mistake(edxorg: Shell) -> None:
+    code, _, errors = edxorg("report")
+    assert code == 2
+    assert "edxorg ingest archive" in errors

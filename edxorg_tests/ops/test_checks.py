@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edxorg.source_files import SourceFiles
+
 FIRST, SECOND, THIRD = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz", "mitx-2024-02-07.tar.gz"
 RAW_ARCHIVE = dg.AssetKey(["edxorg", "raw_data_archive"])
 ARCHIVE_CHECKS = {"rejected_rows", "missing_tables", "unclear_members", "shrunken_tables", "changed_columns"}
@@ -124,17 +126,21 @@ def test_users_see_the_checks_on_the_raw_assets() -> None:
     }
 
 
-def test_a_check_run_by_hand_names_the_job_to_run() -> None:
-    files = raw_tracking_logs(Settings())
-    job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
+def checks_run_by_hand(files: SourceFiles) -> dg.JobDefinition:
+    """The job that "Execute all" starts on the page of the raw logs."""
     defs = dg.Definitions(
         assets=[files.asset()],
         asset_checks=[raw_log_checks(files)],
-        jobs=[job],
+        jobs=[dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())],
         resources={"gcs_input": dg.mem_io_manager},
     )
+    return defs.resolve_job_def("checks")
+
+
+def test_a_check_run_by_hand_names_the_job_to_run() -> None:
+    job = checks_run_by_hand(raw_tracking_logs(Settings()))
     with dg.instance_for_test() as instance:
-        result = defs.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
     (event,) = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data is not None
     assert "run it for the partition" in (event.step_failure_data.user_failure_data.description or "")
@@ -142,13 +148,7 @@ def test_a_check_run_by_hand_names_the_job_to_run() -> None:
 
 def test_checks_run_by_hand_leave_what_was_found() -> None:
     files = raw_tracking_logs(Settings())
-    job = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
-    defs = dg.Definitions(
-        assets=[files.asset()],
-        asset_checks=[raw_log_checks(files)],
-        jobs=[job],
-        resources={"gcs_input": dg.mem_io_manager},
-    )
+    job = checks_run_by_hand(files)
     check = dg.AssetCheckKey(files.key(), "rejected_lines")
     with dg.instance_for_test() as instance:
         found = dg.AssetCheckEvaluation(
@@ -163,7 +163,7 @@ def test_checks_run_by_hand_leave_what_was_found() -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization(files.key(), partition="a"))
         instance.report_runless_asset_event(found)
         for _ in range(2):
-            assert defs.resolve_job_def("checks").execute_in_process(instance=instance).success
+            assert job.execute_in_process(instance=instance).success
         (latest,) = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).values()
     assert latest.evaluation is not None
     assert (latest.evaluation.passed, latest.evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)

@@ -29,3 +29,9 @@ class Shell:
         captured = self._capsys.readouterr()
         assert isinstance(code, int)
         return code, captured.out, captured.err
+
+    def printed(self, *arguments: object) -> tuple[int, str]:
+        """Exit code, and all that is printed, which holds no traceback."""
+        code, out, err = self(*arguments)
+        assert "Traceback" not in out + err
+        return code, out + err
