@@ -79,18 +79,16 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
             "the API and the archive bucket, unless their own variables are set",
         )
     if settings.archive_url:
-        yield DoctorCheck(
+        yield _store_check(
             "archives and logs",
             settings.archive_url,
-            lambda: _listing(settings.archive_url, archives.access(settings.archive_url)),
+            _listing,
+            archives.access,
             "the archive job, the tracking logs and their sensors",
         )
     if settings.tracking_log_url:
-        yield DoctorCheck(
-            "tracking logs",
-            settings.tracking_log_url,
-            lambda: _listing(settings.tracking_log_url, archives.access(settings.tracking_log_url)),
-            "the tracking logs and their sensor",
+        yield _store_check(
+            "tracking logs", settings.tracking_log_url, _listing, archives.access, "the tracking logs and their sensor"
         )
     if settings.gpg_key_file or (settings.gpg_secret_path and settings.vault.address):
         yield DoctorCheck(
@@ -99,23 +97,22 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
             lambda: _keys(settings),
             "files that edX encrypts",
         )
-    yield DoctorCheck(
-        "landing zone",
-        settings.landing_zone_url,
-        lambda: _round_trip(settings.landing_zone_url, landing_zone.access(settings.landing_zone_url)),
-        "everything that lands",
+    yield _store_check(
+        "landing zone", settings.landing_zone_url, _round_trip, landing_zone.access, "everything that lands"
     )
     if settings.program_reports_url:
-        yield DoctorCheck(
+        yield _store_check(
             "program reports",
             settings.program_reports_url,
-            lambda: _listing(settings.program_reports_url, StoreAccess(aws_profile=settings.program_reports_profile)),
+            _listing,
+            lambda _: StoreAccess(aws_profile=settings.program_reports_profile),
             "the program reports",
         )
-        yield DoctorCheck(
+        yield _store_check(
             "their destination",
             settings.program_reports_destination_url,
-            lambda: _round_trip(settings.program_reports_destination_url),
+            _round_trip,
+            lambda _: StoreAccess(),
             "the program reports",
         )
     yield DoctorCheck(
@@ -125,6 +122,17 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
         "the catalogue. Without Vault, set EDXORG_API_URL, EDXORG_API_TOKEN_URL, EDXORG_API_CLIENT_ID and "
         "EDXORG_API_CLIENT_SECRET",
     )
+
+
+def _store_check(
+    name: str,
+    url: str,
+    check: Callable[[str, StoreAccess], str],
+    access: Callable[[str], StoreAccess],
+    needed_for: str,
+) -> DoctorCheck:
+    """Check a store; its credentials may be secrets that cannot be read, so they are a part of the check."""
+    return DoctorCheck(name, url, lambda: check(url, access(url)), needed_for)
 
 
 def _fields(secret: dict[str, object]) -> str:
@@ -144,7 +152,7 @@ def _listing(url: str, access: StoreAccess) -> str:
     return "at least one object" if first else "it can be listed, and is empty"
 
 
-def _round_trip(url: str, access: StoreAccess | None = None) -> str:
+def _round_trip(url: str, access: StoreAccess) -> str:
     store = open_store(url, access)
     content = uuid4().hex.encode()
     store.write(PROBE, content)
