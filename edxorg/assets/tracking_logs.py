@@ -23,7 +23,7 @@ from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.land import Artifact, land
-from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, landing_zone, source_bucket
+from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.openpgp import LazyKeyRing
@@ -97,7 +97,8 @@ class _Log:
         return day
 
     def open(self, context: dg.AssetExecutionContext) -> VerifiedReader:
-        path = source_bucket(context).find(context.instance, self.files.key(), self.name)
+        pinned = context.run.tags.get(SOURCE_URL)
+        path = source_bucket(context).find(context.instance, self.files.key(), self.name, pinned=pinned)
         return path.store.read(path.key)
 
 

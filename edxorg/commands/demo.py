@@ -171,9 +171,9 @@ class _Demo:
         return reasons
 
     def _file(self, name: str, files: SourceFiles, job: str, show: Callable[[Any], None]) -> Sequence[str]:
-        partition = runs.register(self.instance, files, runs.SourceUrl(self.settings.archive_url, name), StoreAccess())
+        source = runs.SourceUrl(self.settings.archive_url, name)
         with console.progress_bar(name) as bar, observed_by(bar):
-            reasons = runs.run_job(self.defs.resolve_job_def(job), self.instance, partition)
+            reasons = runs.run_for_file(self.defs.resolve_job_def(job), self.instance, files, source, StoreAccess())
         if bar.result is not None:
             show(bar.result)
         return reasons

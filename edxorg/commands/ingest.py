@@ -136,9 +136,8 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
     failed = False
     with homes.dagster_instance() as instance:
         for source in sources:
-            partition = runs.register(instance, kind.files, source, sources_access(source.folder))
             with console.progress_bar(source.name, quiet=as_json) as bar, observed_by(bar):
-                reasons = runs.run_job(job, instance, partition)
+                reasons = runs.run_for_file(job, instance, kind.files, source, sources_access(source.folder))
             failed |= bool(reasons)
             if as_json:
                 counts = bar.result.as_json() if bar.result else {}

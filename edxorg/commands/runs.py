@@ -15,6 +15,7 @@ import click
 from edxorg.commands.homes import SECONDS_BETWEEN_LOOKS, tags_of_this_command
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
+from ol_orchestrate.landing_zone import SOURCE_URL
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
@@ -165,8 +166,10 @@ def source_access(settings: Settings) -> StoreAccess:
     return StoreAccess(unsigned=settings.archive_is_public, aws_profile=settings.archive_profile)
 
 
-def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, access: StoreAccess) -> str:
-    """Record a file in Dagster, and return its partition key.
+def run_for_file(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, access: StoreAccess
+) -> list[str]:
+    """Record a file in Dagster, and run a job for it; return the reasons of failures.
 
     Raises:
         click.UsageError: There is no such file.
@@ -177,12 +180,19 @@ def register(instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl
         info = open_store(source.folder, access).read(source.name).info
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
-    return files.register(instance, info, NamedFile(*source.named) if source.named else None)
+    partition = files.register(instance, info, NamedFile(*source.named) if source.named else None)
+    return run_job(job, instance, partition, url=info.url)
 
 
-def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None) -> list[str]:
-    """Run a job in this process; return the reasons of failures, one for each step that failed."""
-    run, tags = str(uuid4()), tags_of_this_command()
+def run_job(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None, *, url: str | None = None
+) -> list[str]:
+    """Run a job in this process; return the reasons of failures, one for each step that failed.
+
+    Args:
+        url: The URL that the run is to read, even if another command records another one of the same name meanwhile.
+    """
+    run, tags = str(uuid4()), tags_of_this_command() | ({SOURCE_URL: url} if url else {})
     with _when_there_is_room(instance, run, job.graph.pools, current_observer()):
         return _reasons(
             job.execute_in_process(instance=instance, partition_key=partition, run_id=run, tags=tags, **QUIET)

@@ -14,7 +14,10 @@ import click
 import dagster as dg
 import pytest
 
+from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs
 from edxorg.commands import homes, runs
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.settings import Settings
 from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.asset_keys import asset_key
 from ol_orchestrate.landing.records import latest_tags
@@ -23,11 +26,14 @@ from ol_orchestrate.lib.redaction import remember_secrets
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from edxorg.source_files import SourceFiles
     from edxorg_tests.support.shell import Shell
 
 NAME = "mitx-2024-01-31.tar.gz"
+LOG = "mitx-edx-events-2024-01-31.log.gz"
 
 
 @pytest.fixture
@@ -129,6 +135,35 @@ def test_ingest_prints_what_landed_and_where(edxorg: Shell, archive: Path, tmp_p
     assert code == 0
     assert "2 members = 2 delivered + 0 unchanged" in out
     assert f"Landing zone: file://{tmp_path}/lake" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "files_of"),
+    [
+        (NAME, "retrieve_edxorg_raw_data", raw_data_archives),
+        (LOG, "refresh_edxorg_tracking_logs", raw_tracking_logs),
+    ],
+)
+def test_a_run_reads_its_own_file_though_another_command_has_recorded_one_of_the_same_name(
+    tmp_path: Path, name: str, job: str, files_of: Callable[[Settings], SourceFiles]
+) -> None:
+    lake = tmp_path / "lake"
+    settings = Settings(landing_zone_url=f"file://{lake}")
+    files, urls = files_of(settings), []
+    with homes.dagster_instance(tmp_path / "home") as instance:
+        for folder in ("mine", "theirs"):
+            if name == LOG:
+                (tmp_path / folder).mkdir()
+                (tmp_path / folder / name).write_bytes(gzip.compress(b'{"name": "%b"}\n' % folder.encode()))
+            else:
+                write_archive(tmp_path / folder / name, {table_name(): b"id\tname\n1\t%b\n" % folder.encode()})
+            info = open_store(f"file://{tmp_path / folder}").read(name).info
+            files.register(instance, info)
+            urls.append(info.url)
+        delivering = build_definitions(settings).resolve_job_def(job)
+        assert runs.run_job(delivering, instance, name, url=urls[0]) == []
+    (content,) = (value for key, value in landed(lake).items() if "/raw_data/" in key)
+    assert b"mine" in (gzip.decompress(content) if name == LOG else content)
 
 
 def test_inspect_counts_and_writes_nothing(edxorg: Shell, archive: Path, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LANDING_ZONE = "s3file_io_manager"
 SOURCE_BUCKET = "gcs_input"
 
+SOURCE_URL = "ol_orchestrate/source_url"
+"""Tag of a run that was started for one URL: it reads that one, whatever was recorded of its partition since."""
+
 
 class LandingZone(Protocol):
     """Files below one URL: a folder or a part of a bucket."""
@@ -31,8 +34,10 @@ class LandingZone(Protocol):
     def store(self) -> ObjectStore:
         """Return the store at the URL."""
 
-    def find(self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> StorePath:
-        """Return the path of the object of an asset's latest materialization.
+    def find(
+        self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, *, pinned: str | None = None
+    ) -> StorePath:
+        """Return the path of the object of an asset's latest materialization, or of one that a run is pinned to.
 
         Raises:
             MissingObjectError: None is recorded, or its object is gone.

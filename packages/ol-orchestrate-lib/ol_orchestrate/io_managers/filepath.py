@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 from upath import UPath
 
 from ol_orchestrate.failures import as_dagster_failure
+from ol_orchestrate.landing_zone import SOURCE_URL
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
@@ -18,6 +19,12 @@ from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.resources.secrets.vault import Vault  # noqa: TC001 - pydantic reads the annotation
 from ol_orchestrate.resources.service_account import ServiceAccount
 from ol_orchestrate.resources.strict import Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RECENT = 100
+"""Materializations of a partition that a run's URL is looked for among; it was recorded just before the run."""
 
 
 class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
@@ -120,15 +127,22 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
             if context.has_asset_partitions:
                 # In a job of ops, Dagster gives the input all partitions of the asset, where the run's own is meant.
                 partition = context.partition_key if context.has_partition_key else context.asset_partition_key
-            return self.find(context.instance, context.asset_key, partition)
+            pinned = context.step_context.get_tag(SOURCE_URL)
+            return self.find(context.instance, context.asset_key, partition, pinned=pinned)
 
-    def find(self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> StorePath:
-        """Return the path of the object of an asset's latest materialization.
+    def find(
+        self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, *, pinned: str | None = None
+    ) -> StorePath:
+        """Return the path of the object of an asset's latest materialization, or of one that a run is pinned to.
+
+        Args:
+            pinned: The run's tag `SOURCE_URL`; it counts if it was recorded for this asset and partition.
 
         Raises:
             MissingObjectError: None is recorded, or its object is gone.
         """
-        recorded = recorded_path(instance, asset_key, partition)
+        recorded = pinned if pinned and pinned in _recent_paths(instance, asset_key, partition) else None
+        recorded = recorded or recorded_path(instance, asset_key, partition)
         url = recorded or self.path_without_record(partition)
         of_partition = f" for partition {partition!r}" if partition else ""
         if url is None:
@@ -222,18 +236,22 @@ def _path_of_output(context: dg.InputContext) -> str:
     raise MissingObjectError(f"input {context.name}: the upstream step recorded no file: run that step first")
 
 
+def _recent_paths(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> set[object]:
+    """Return the metadata `path` of the latest materializations."""
+    found = _materializations(instance, asset_key, partition, _RECENT)
+    return {path.value for each in found if (path := each.metadata.get("path")) is not None}
+
+
 def recorded_path(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> str | None:
     """Return the metadata `path` of the latest materialization; `None` if there is no materialization.
 
     Raises:
         BadInputError: The materialization has no such metadata.
     """
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[partition] if partition else None), limit=1
-    ).records
-    if not records or records[0].asset_materialization is None:
+    latest = next(_materializations(instance, asset_key, partition, 1), None)
+    if latest is None:
         return None
-    path = records[0].asset_materialization.metadata.get("path")
+    path = latest.metadata.get("path")
     if path is None or not isinstance(path.value, str):
         of_partition = f" for partition {partition!r}" if partition else ""
         raise BadInputError(
@@ -241,3 +259,13 @@ def recorded_path(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitio
             "materialize it again"
         )
     return path.value
+
+
+def _materializations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, limit: int
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield the materializations, the latest first."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[partition] if partition else None)
+    for record in instance.fetch_materializations(wanted, limit=limit).records:
+        if record.asset_materialization is not None:
+            yield record.asset_materialization
