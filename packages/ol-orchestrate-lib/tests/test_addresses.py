@@ -73,8 +73,8 @@ def test_an_address_with_credentials_is_refused_without_repeating_them(address: 
         "",
     ],
 )
-def test_an_address_without_credentials_passes(address: str) -> None:
-    refuse_credentials(address)
+def test_an_address_without_credentials_is_taken_as_it_is(address: str) -> None:
+    assert FileObjectIOManager(url=address).url == address
 
 
 def test_the_message_of_a_refused_address_begins_with_the_variables_name() -> None:
