@@ -64,7 +64,7 @@ _TRAILER = struct.Struct("<II")
 
 _FIRST_STEP, _LONGEST_STEP = 4 << 10, 256 << 10
 
-_RAW_DEFLATE = -15
+RAW_DEFLATE = -15
 """zlib's number for "no wrapper, and the largest window"."""
 
 _MARKS = {
@@ -83,7 +83,7 @@ _OPENPGP = re.compile(
 )
 _CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
 
-_IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class for an instance
+IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class for an instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,36 @@ class WrongFormatError(DamagedArchiveError):
 
 class TrailingBytesError(DamagedArchiveError):
     """A gzip with other data after it; the unpacked content is right."""
+
+
+class ForwardFile:
+    """A source that is read by number of bytes, whatever its blocks are.
+
+    Args:
+        blocks: The bytes, in blocks of any size, none empty.
+        position: The position of the first of them.
+    """
+
+    def __init__(self, blocks: Iterator[bytes], position: int = 0) -> None:
+        self.position = position
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """Yield the next `size` bytes, or all that is left, in blocks of any size."""
+        while size > 0:
+            if not self._rest:
+                self._rest = memoryview(next(self._blocks, b""))
+                if not self._rest:
+                    return
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            size -= len(piece)
+            self.position += len(piece)
+            yield bytes(piece)
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes, or all that is left."""
+        return b"".join(self.take(size))
 
 
 def kind_of_file(start: bytes) -> str:
@@ -203,7 +233,7 @@ def _trailing_bytes(packed: _PackedBlocks, mark: bytes) -> DamagedArchiveError:
 def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
     _skip_header(packed)
     start, size, checksum = packed.position, 0, 0
-    unpacking = isal_zlib.decompressobj(wbits=_RAW_DEFLATE)
+    unpacking = isal_zlib.decompressobj(wbits=RAW_DEFLATE)
     step = _FIRST_STEP
     while not unpacking.eof:
         # isal copies the bytes after the end of a member, so each step is short at first.
@@ -212,13 +242,11 @@ def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
         if not piece:
             raise packed.broken_off(size if packed.position - start > _TRAILER.size else None, start)
         try:
-            data = unpacking.decompress(piece, BLOCK)
-            while data:
+            for data in inflated(unpacking, piece):
                 size += len(data)
                 checksum = isal_zlib.crc32(data, checksum)
                 yield data
-                data = unpacking.decompress(unpacking.unconsumed_tail, BLOCK) if not unpacking.eof else b""
-        except _IsalError as error:
+        except IsalError as error:
             place = packed.position - len(piece)
             raise DamagedArchiveError(f"the gzip data is damaged ({error}), around byte {place:,}") from None
     packed.give_back(len(unpacking.unused_data))
@@ -231,6 +259,18 @@ def _gunzip_member(packed: _PackedBlocks) -> Iterator[bytes]:
     if len(trailer) < _TRAILER.size:
         # A whole checksum proves the content, so the length is not compared.
         raise packed.broken_off(size if len(trailer) < len(expected) // 2 else None)
+
+
+def inflated(unpacking: isal_zlib.Decompress, packed: bytes | memoryview) -> Iterator[bytes]:
+    """Yield the content of the next packed bytes, in blocks of at most `BLOCK` bytes, none empty.
+
+    Raises:
+        IsalError: The bytes are damaged.
+    """
+    data = unpacking.decompress(packed, BLOCK)
+    while data:
+        yield data
+        data = unpacking.decompress(unpacking.unconsumed_tail, BLOCK) if not unpacking.eof else b""
 
 
 def _skip_header(packed: _PackedBlocks) -> None:

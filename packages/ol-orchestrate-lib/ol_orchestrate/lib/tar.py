@@ -21,6 +21,7 @@ from ol_orchestrate.lib.archives import (
     UNCOMPRESSED_TAR,
     ArchiveEntry,
     DamagedArchiveError,
+    ForwardFile,
     TruncatedArchiveError,
     WrongFormatError,
     kind_of_file,
@@ -66,7 +67,7 @@ def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator
         DamagedArchiveError: It has a damaged header, or other data follows its end.
         TruncatedArchiveError: It breaks off.
     """
-    file = _ForwardFile(iter(blocks))
+    file = _TarFile(iter(blocks))
     headers = _Headers(file, limits)
     while (headed := headers.next_entry()) is not None:
         entry, end = headed
@@ -76,39 +77,19 @@ def tar_entries(blocks: Iterable[bytes], limits: TarLimits = LIMITS) -> Iterator
     file.expect_zeros()
 
 
-class _ForwardFile:
-    """A source that is read by number of bytes, whatever its blocks are."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self.position = 0
-        self._blocks = blocks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int) -> bytes:
-        """Return exactly `size` bytes, or all that is left."""
-        return b"".join(self._take(size))
+class _TarFile(ForwardFile):
+    """The unpacked bytes of a tar."""
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Yield the next `size` bytes, in blocks of any size."""
         end = self.position + size
-        yield from self._take(size)
+        yield from self.take(size)
         if self.position < end:
             raise TruncatedArchiveError(f"the tar data breaks off at byte {self.position:,}, within an entry")
 
     def skip(self, size: int) -> None:
         for _ in self.blocks(size):
             pass
-
-    def _take(self, size: int) -> Iterator[bytes]:
-        while size > 0:
-            if not self._rest:
-                self._rest = memoryview(next(self._blocks, b""))
-                if not self._rest:
-                    return
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(piece)
-            self.position += len(piece)
-            yield bytes(piece)
 
     def expect_zeros(self) -> None:
         """Read to the end, and check that only zero bytes follow."""
@@ -171,7 +152,7 @@ class _Extensions:
 class _Headers:
     """Reads the headers before the data of each entry."""
 
-    def __init__(self, file: _ForwardFile, limits: TarLimits) -> None:
+    def __init__(self, file: _TarFile, limits: TarLimits) -> None:
         self._file = file
         self._limits = limits
         self._global_room = limits.global_bytes
@@ -330,7 +311,7 @@ def _pairs(numbers: list[int]) -> Regions:
     return list(zip(numbers[::2], numbers[1::2], strict=False))
 
 
-def _with_holes(file: _ForwardFile, regions: Regions, size: int) -> Iterator[bytes]:
+def _with_holes(file: _TarFile, regions: Regions, size: int) -> Iterator[bytes]:
     position = 0
     for offset, length in [*regions, (size, 0)]:
         while position < offset:

@@ -15,17 +15,21 @@ import struct
 import tarfile
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from isal import isal_zlib
 
 from ol_orchestrate.lib.archives import (
-    BLOCK,
+    RAW_DEFLATE,
     ArchiveEntry,
     ContradictedEntryError,
     DamagedArchiveError,
     EntryError,
+    ForwardFile,
+    IsalError,
     TruncatedArchiveError,
+    inflated,
 )
 
 if TYPE_CHECKING:
@@ -97,11 +101,6 @@ _ENCRYPTED, _SIZES_FOLLOW, _UTF8, _HIDDEN = 0x1, 0x8, 0x800, 0x2041
 _STORED, _DEFLATED = 0, 8
 _UNIX: Final = 3
 
-_STEP: Final = 256 << 10
-_RAW_DEFLATE: Final = -15
-
-_IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class for an instance
-
 
 class _Member(NamedTuple):
     """What the directory says of a member."""
@@ -169,7 +168,7 @@ class _Directory:
             )
         if position >= first:
             return cls(tail[position - first : place], position, count)
-        return cls(b"".join(_File(source.begin_at(position), b"", position).blocks(position, size)), position, count)
+        return cls(ForwardFile(source.begin_at(position), position).read(size), position, count)
 
     def members(self) -> Iterator[_Member]:
         place = 0
@@ -223,31 +222,18 @@ def _large(extra: bytes, *values: int) -> list[int]:
 class _File:
     """A source that is read by position; what lies before the place that it has reached is fetched again."""
 
-    def __init__(self, source: VerifiedReader, held: bytes, position: int = 0) -> None:
+    def __init__(self, source: VerifiedReader, held: bytes) -> None:
         self._source = source
-        self._rest = memoryview(held)
-        self._position = position
+        self._forward = ForwardFile(filter(None, chain([held], source)))
 
     def blocks(self, position: int, size: int) -> Iterator[bytes]:
         """Yield `size` bytes from a position on, in blocks of any size; fewer at the end of the source."""
-        if position < self._position:
-            yield from _File(self._source.begin_at(position), b"", position).blocks(position, size)
-            return
-        for _ in self._take(position - self._position):
+        file = self._forward
+        if position < file.position:
+            file = ForwardFile(self._source.begin_at(position), position)
+        for _ in file.take(position - file.position):
             pass
-        for piece in self._take(size):
-            yield bytes(piece)
-
-    def _take(self, size: int) -> Iterator[memoryview]:
-        while size > 0:
-            if not self._rest:
-                self._rest = memoryview(next(self._source, b""))
-                if not self._rest:
-                    return
-            piece, self._rest = self._rest[: min(size, _STEP)], self._rest[min(size, _STEP) :]
-            size -= len(piece)
-            self._position += len(piece)
-            yield piece
+        yield from file.take(size)
 
 
 def _failing(problem: str) -> Iterator[bytes]:
@@ -302,16 +288,13 @@ def _compare(member: _Member, header: bytes, name: bytes, extra: bytes) -> None:
 
 
 def _deflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    unpacking = isal_zlib.decompressobj(wbits=_RAW_DEFLATE)
+    unpacking = isal_zlib.decompressobj(wbits=RAW_DEFLATE)
     try:
         for block in blocks:
             if unpacking.eof:
                 raise EntryError("something follows its packed bytes")
-            data = unpacking.decompress(block, BLOCK)
-            while data:
-                yield data
-                data = unpacking.decompress(unpacking.unconsumed_tail, BLOCK) if not unpacking.eof else b""
-    except _IsalError as error:
+            yield from inflated(unpacking, block)
+    except IsalError as error:
         raise EntryError(f"its packed bytes are damaged ({error})") from None
     if not unpacking.eof:
         raise EntryError("its packed bytes break off")
