@@ -72,21 +72,17 @@ def land(
     Raises:
         PipelineError: The store cannot be asked, or not be written to.
     """
-    landing_zone = to.store.url
-    before = _recorded(instance, asset_key, partition, landing_zone, tags)
-    size = made.content.seek(0, os.SEEK_END)
-    made.content.seek(0)
-    decision = write_if_needed(
-        made.version,
-        made.content,
-        to=to,
-        recorded=before,
-        source_date=made.source_date,
-    )
+    before = _recorded(instance, asset_key, partition, to.store.url, tags)
+    decision = write_if_needed(made.version, made.content, to=to, recorded=before, source_date=made.source_date)
     if decision.settle is not None and isinstance(to, VersionedObjects):
         settle(to, decision.settle)
-    if not decision.record:
-        return None
+    return _materialization(asset_key, made, to, tags) if decision.record else None
+
+
+def _materialization(
+    asset_key: dg.AssetKey, made: Artifact, to: VersionedObjects | SingleObject, tags: RecordTags
+) -> dg.MaterializeResult[None]:
+    landing_zone = to.store.url
     columns = [column.name for column in made.schema.columns] if made.schema else None
     return dg.MaterializeResult(
         asset_key=asset_key,
@@ -94,7 +90,7 @@ def land(
         metadata=metadata_of(
             landing_zone,
             to.key if isinstance(to, SingleObject) else to.key_of(made.version),
-            size,
+            made.content.seek(0, os.SEEK_END),
             row_count=made.row_count,
             **{COLUMN_SCHEMA: made.schema},
             **made.metadata,
