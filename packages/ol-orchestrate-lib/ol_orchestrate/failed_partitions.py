@@ -7,6 +7,7 @@ import dagster as dg
 
 from ol_orchestrate.landing.records import latest_runs_without_record
 from ol_orchestrate.lib import markdown
+from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.shortening import SHOWN
 
 CHECK = "no_failed_partitions"
@@ -129,10 +130,9 @@ def _step_succeeded(run_id: str, step: str, instance: dg.DagsterInstance) -> boo
 
 
 def _failed_runs(run_ids: set[str], instance: dg.DagsterInstance) -> set[str]:
-    ids = sorted(run_ids)
     failed: set[str] = set()
-    for start in range(0, len(ids), RUNS_AT_ONCE):
-        filters = dg.RunsFilter(run_ids=ids[start : start + RUNS_AT_ONCE], statuses=NOT_WELL)
+    for some in batched(sorted(run_ids), RUNS_AT_ONCE):
+        filters = dg.RunsFilter(run_ids=some, statuses=NOT_WELL)
         failed.update(run.run_id for run in instance.get_runs(filters))
     return failed
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
+from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.lib.private_folders import locked
 
@@ -48,8 +48,8 @@ def add_partitions(
     with others_wait(instance):
         known = set(instance.get_dynamic_partitions(name))
         missing = [key for key in dict.fromkeys(keys) if key not in known]
-        for start in range(0, len(missing), PARTITIONS_AT_ONCE):
-            instance.add_dynamic_partitions(name, missing[start : start + PARTITIONS_AT_ONCE])
+        for some in batched(missing, PARTITIONS_AT_ONCE):
+            instance.add_dynamic_partitions(name, some)
     return len(missing)
 
 
@@ -71,8 +71,7 @@ def record(
     Yields:
         The events that the op has to yield itself: none, unless this Dagster stores events in another way.
     """
-    rest = iter(results)
-    while some := list(islice(rest, EVENTS_AT_ONCE)):
+    for some in batched(results, EVENTS_AT_ONCE):
         with others_wait(context.instance):
             batch = list(to_record(some))
             try:
@@ -147,8 +146,8 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
 def _store_batch_on_sqlite(storage: SqliteEventLogStorage, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
     """Store events as Dagster does, with both databases opened once; its own batch opens them for each event.
 
-        Each database takes all events or none. The index, from which records are read, is first: if it fails, nothing
-        is written, and the events can be stored in another way. After that they must not be.
+    Each database takes all events or none. The index, from which records are read, is first: if it fails, nothing is
+    written, and the events can be stored in another way. After that they must not be.
 
     Raises:
         HalfRecordedError: The events are recorded, but the run's own log lacks them.

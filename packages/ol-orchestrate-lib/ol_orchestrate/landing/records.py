@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ol_orchestrate.console_links import console_link
+from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.record_tags import DATA_VERSION
 from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ol_orchestrate.lib.record_tags import RecordTags
     from ol_orchestrate.lib.versions import Recorded
@@ -96,11 +97,6 @@ def _read_tags_of_events(
     records = instance.fetch_materializations(wanted, limit=len(numbers)).records
     materializations = [record.asset_materialization for record in records if record.asset_materialization]
     return {each.partition: each.tags or {} for each in materializations if each.partition is not None}
-
-
-def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Slices of at most `size`."""
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def latest_recorded(

@@ -11,5 +11,6 @@
 - `errors.py`: the errors that pipelines raise; `http_status.py`: which responses are transient; `retrying.py`: retries;
 - `vault.py`: a client of Vault; `redaction.py`: texts without secrets; `addresses.py`: addresses without credentials;
 - `private_folders.py`: folders for data of learners;
+- `batching.py`: batches of items;
 - `dictionary.py`: the form of the data dictionary; `markdown.py`, `shortening.py`: texts and lists for people.
 """

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, PipelineError, ServiceError
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores.base import join_url
@@ -65,9 +65,8 @@ def settle_all(places: Iterable[tuple[K, VersionedObjects, str]], threads: int) 
     Yields:
         The places that could not be settled.
     """
-    rest = iter(places)
     with ThreadPoolExecutor(threads, thread_name_prefix="settle") as pool:
-        while some := list(islice(rest, AT_ONCE)):
+        for some in batched(places, AT_ONCE):
             yield from _settle_together([_Place(*each) for each in some], pool.map)
 
 
