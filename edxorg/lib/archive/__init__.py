@@ -1,6 +1,7 @@
 """Delivers the members of an archive to the landing zone, and reports the outcome of each.
 
-- `ingestion.py` reads the archive in order and hands its members to worker processes;
+- `ingestion.py` reads the archive in order, and decides what its members become;
+- `member_sender.py` sends members to worker processes, and takes in their results;
 - `member_writer.py` converts one member in a worker process, decides whether to write it, and writes it;
 - `ingest_report.py` counts the outcomes;
 - `pending.py` keeps on disk the results that are still to be recorded;

@@ -1,26 +1,17 @@
 """Reads an archive in order, and has its members delivered by worker processes.
 
-One process unpacks, which is a fifth of the work. It collects small members into batches and hands large ones over
-block by block, so that it holds no large member whole, and it keeps the report.
+One process unpacks, which is a fifth of the work, and keeps the report; it holds no large member whole.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
-from edxorg.lib.archive.member_writer import (
-    BROKEN_OFF,
-    AllRecorded,
-    IngestOptions,
-    MemberWriter,
-    deliver_batch,
-    deliver_stream,
-    outputs_of,
-)
+from edxorg.lib.archive.member_sender import MemberSender
+from edxorg.lib.archive.member_writer import IngestOptions, MemberWriter, outputs_of
 from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.members import Member, MemberKind, identify, is_selected
@@ -49,21 +40,13 @@ from ol_orchestrate.lib.versions import is_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from edxorg.lib.archive.reconciling import Records
     from ol_orchestrate.lib.archives import ArchiveEntry
-    from ol_orchestrate.lib.openpgp import Decryptor, PrivateKeys
+    from ol_orchestrate.lib.openpgp import PrivateKeys
     from ol_orchestrate.lib.stores import SharedStore, VerifiedReader
     from ol_orchestrate.lib.versions import Recorded
-
-SMALL = 1 << 20
-"""Bytes. A member up to this size is sent whole, with others; a larger one as a stream."""
-
-BATCH_BYTES = 4 << 20
-BATCH_MEMBERS = 64
-"""A batch is sent when it has reached either limit. Each costs about a millisecond, whatever it holds."""
 
 PARTS_AT_ONCE = 4
 """Parts of uploads, 5 MiB each, that all workers together send at one time: 300 MB/s where a part takes 60 ms, which is
@@ -223,21 +206,17 @@ class _Ingestion:
     ) -> None:
         self.report = IngestReport()
         self.last = ""
-        self._pool = pool
         self._archive_date = options.archive_date
         self._courses = options.courses
         self._records = records
         self._to_record = to_record
         self._to_settle = to_settle
         self._ring = ring
+        self._sender = MemberSender(pool, ring, self._account_for)
         self._known: dict[str, Mapping[str, Recorded]] = {}
-        self._batch: list[tuple[Member, AllRecorded, bytes]] = []
-        self._batch_bytes = 0
         self._sizes: dict[str, int] = {}
-        self._broken: dict[str, str] = {}
         self._claimed: set[Place] = set()
         self._claimed_twice: set[Place] = set()
-        self._sent: deque[Future[list[MemberResult]]] = deque()
         self._failures = 0
         self.has_unwritable = False
 
@@ -255,20 +234,15 @@ class _Ingestion:
             self._claimed_twice.update(places)
             self.report.claimed_twice.add(member.label)
         self._claimed.update(places)
+        self._sizes[member.path] = entry.size
         if member.is_encrypted:
             try:
                 self._ring.decryptor()
             except SettingsError as error:
-                self._sizes[member.path] = entry.size
                 self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
                 return
         recorded = [self._versions_of(place.asset).get(place.partition) for place in places]
-        self._sizes[member.path] = entry.size
-        if entry.size <= SMALL:
-            self._collect(entry, member, recorded)
-        else:
-            self._send_stream(entry, member, recorded)
-        self._take_in(wait=False)
+        self._sender.send(entry, member, recorded)
 
     def _pass_over(self, entry: ArchiveEntry, member: Member, *, is_left_out: bool) -> None:
         """Count a member that its name keeps out, unless the archive contradicts itself about that name."""
@@ -287,8 +261,7 @@ class _Ingestion:
 
     def finish(self) -> None:
         """Wait for all that was sent."""
-        self._send_batch()
-        self._take_in(wait=True)
+        self._sender.finish()
 
     def settle(self, reconciler: Reconciler) -> None:
         """Make each version that is recorded, or is to be, the newest object of its place, where it may not be."""
@@ -333,54 +306,8 @@ class _Ingestion:
             self._known[asset] = self._records.latest(asset)
         return self._known[asset]
 
-    def _collect(self, entry: ArchiveEntry, member: Member, recorded: AllRecorded) -> None:
-        try:
-            content = b"".join(entry.blocks)
-        except EntryError as error:
-            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
-            return
-        except (ArchiveError, SourceChangedError):
-            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=BROKEN_OFF))
-            raise
-        self._batch.append((member, recorded, content))
-        self._batch_bytes += len(content)
-        if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_MEMBERS:
-            self._send_batch()
-
-    def _send_batch(self) -> None:
-        if self._batch:
-            decryptor = self._decryptor_for(member for member, _, _ in self._batch)
-            self._sent.append(self._pool.submit(deliver_batch, self._batch, decryptor))
-            self._batch, self._batch_bytes = [], 0
-
-    def _send_stream(self, entry: ArchiveEntry, member: Member, recorded: AllRecorded) -> None:
-        self._send_batch()
-        stream = self._pool.stream(deliver_stream, member, recorded, self._decryptor_for([member]))
-        try:
-            for block in entry.blocks:
-                stream.send(block)
-        except EntryError as error:
-            self._broken[member.path] = str(error)
-            self._sent.append(stream.abort())
-            return
-        except BaseException:
-            self._sent.append(stream.abort())
-            raise
-        self._sent.append(stream.finish())
-
-    def _decryptor_for(self, members: Iterable[Member]) -> Decryptor | None:
-        return self._ring.decryptor() if any(member.is_encrypted for member in members) else None
-
-    def _take_in(self, *, wait: bool) -> None:
-        """Account for the answers that have arrived; with `wait`, for all."""
-        while self._sent and (wait or self._sent[0].done()):
-            for result in self._sent.popleft().result():
-                self._account_for(result)
-
     def _account_for(self, result: MemberResult) -> None:
         member = result.member
-        if problem := self._broken.pop(member.path, None):
-            result = replace(result, problem=problem)
         place = _place_of(member)
         is_new = result.record
         if place and (recorded := self._versions_of(place.asset).get(place.partition)):
