@@ -45,9 +45,6 @@ SECONDS_TO_STOP = 5.0
 MAX_WORKERS = 4
 """Limit on any machine: each takes 50 to 85 MB, and a large machine's container may have little memory."""
 
-MAX_WORKERS_WITH_GCS = 2
-"""The same where they write to Google Cloud Storage, whose client takes more. Four took 657 MB."""
-
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 """glibc gives each thread a heap, which keeps freed memory: half as much memory again, and no time saved."""
 

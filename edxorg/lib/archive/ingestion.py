@@ -17,7 +17,7 @@ from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.members import Member, MemberKind, identify, is_selected
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
-from edxorg.lib.workers import MAX_WORKERS, MAX_WORKERS_WITH_GCS, WorkerPool
+from edxorg.lib.workers import MAX_WORKERS, WorkerPool
 from ol_orchestrate.lib.archive_files import archive_entries
 from ol_orchestrate.lib.archives import (
     ArchiveError,
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 PARTS_AT_ONCE = 4
 """Parts of uploads, 5 MiB each, that all workers together send at one time: 300 MB/s where a part takes 60 ms, which is
 more than they convert. For each part in flight, the next one may be in memory too."""
+
+MAX_WORKERS_WITH_GCS = 2
+"""Instead of `MAX_WORKERS` where they write to Google Cloud Storage, whose client takes more. Four took 657 MB."""
 
 FAILURES_IN_A_ROW = 20
 """The run gives up after so many members in a row that the landing zone refused."""

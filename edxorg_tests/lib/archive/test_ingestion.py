@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
-from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.ingestion import MAX_WORKERS_WITH_GCS, ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.tables import Dialect
-from edxorg.lib.workers import MAX_WORKERS, MAX_WORKERS_WITH_GCS, WorkerPool
+from edxorg.lib.workers import MAX_WORKERS, WorkerPool
 from edxorg_tests.support.archives import ARCHIVE, POST, TABLE, landed, table_name, tar_bytes, times, write_archive
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.archives import ArchiveError
