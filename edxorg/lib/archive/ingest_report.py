@@ -55,7 +55,7 @@ class MemberResult:
         before: The stats of the version that this one replaces, or has replaced.
         rejected: Records set aside, by reason.
         rejects_key: Key of the object with the rejected records.
-        made_from: A hash of a table's bytes and of the options it was converted with; see `member_writer.Source`.
+        made_from: A hash of a table's bytes and of the options it was converted with; see `member_conversion.Source`.
         facts: Further findings of the converter, by name.
     """
 

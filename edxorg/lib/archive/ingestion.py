@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
+from edxorg.lib.archive.member_conversion import outputs_of
 from edxorg.lib.archive.member_sender import MemberSender
-from edxorg.lib.archive.member_writer import IngestOptions, MemberWriter, outputs_of
+from edxorg.lib.archive.member_writer import IngestOptions, MemberWriter
 from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.members import Member, MemberKind, identify, is_selected
