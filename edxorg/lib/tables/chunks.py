@@ -190,9 +190,10 @@ class Chunk:
         return part
 
     def forget(self) -> None:
-        """Give the memory of the lists back; they are made again when they are needed."""
-        for name in ("lines", "by_quoting", "spans", "regular", "covered", "misfits", "pairs", "escaped"):
-            self.__dict__.pop(name, None)
+        """Give the memory of all cached facts back; they are made again when they are needed."""
+        for name, member in vars(Chunk).items():
+            if isinstance(member, cached_property):
+                self.__dict__.pop(name, None)
 
 
 @dataclass(slots=True)
