@@ -12,7 +12,7 @@ from edxorg.lib.tables.model import Dialect, RejectReason
 from edxorg.lib.tables.output import is_utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from edxorg.lib.tables.chunks import Chunk
     from edxorg.lib.tables.detection import DetectedDialect
@@ -51,7 +51,7 @@ class RowReader:
     """Reads chunks as rows."""
 
     def __init__(self, detected: DetectedDialect, *, decode: bool) -> None:
-        """With `decode`, make a second version of each row, with backslash pairs undone if it was not quoted."""
+        """Read in this dialect; `decode` asks for a second version of each row, whose backslash pairs are undone."""
         self._dialect = detected.dialect
         self._base = detected.base
         self._versions = range(2 if decode else 1)
@@ -105,7 +105,7 @@ class RowReader:
         Returns:
             The places of the other lines, in order, and the reasons why further lines become no rows.
         """
-        quotes_inside, _, quoted, quoted_needlessly, *_ = chunk.by_quoting
+        sorting = chunk.by_quoting
         others, rejects = self._write_strange_rows(chunk, rows)
         if len(self._versions) > 1 and self._dialect is not Dialect.QUOTED and b"\\" in chunk.data:
             others += [i for i, line in enumerate(rows) if b"\\" in line]
@@ -115,12 +115,12 @@ class RowReader:
             if chunk.pairs.separators:
                 others += [i for i, line in enumerate(rows) if b"\\\t" in line or line.endswith(b"\\")]
         if self._dialect is Dialect.QUOTED:
-            for index, first in quoted_needlessly:
+            for index, first in sorting.quoted_needlessly:
                 start, content, end = _around(rows[index], first)
                 rows[index] = start + content[1:-1] + end
             return sorted(others), rejects
-        is_mixed = self._dialect is Dialect.MIXED
-        for index, first in quotes_inside if is_mixed else quotes_inside + quoted + quoted_needlessly:
+        quoted = [] if self._dialect is Dialect.MIXED else sorting.quoted + sorting.quoted_needlessly
+        for index, first in sorting.quotes_inside + quoted:
             start, content, end = _around(rows[index], first)
             rows[index] = b'"'.join((start, content.replace(b'"', b'""'), end))
         return sorted(others), rejects
@@ -131,41 +131,26 @@ class RowReader:
         The places are in no order. All lines of a table may be like that, and reading them one by one takes ten times
         as long.
         """
-        quotes_inside, _, quoted, quoted_needlessly, unreadable_quotes, other_quotes, irregular = chunk.by_quoting
         is_mixed = self._dialect is Dialect.MIXED
-        in_quotes = [index for index, _ in quoted + quoted_needlessly] if is_mixed else []
+        sorting = chunk.by_quoting
+        plain = sorting.needs_slow_path()
+        in_quotes = [index for index, _ in sorting.quoted + sorting.quoted_needlessly] if is_mixed else []
         unsettled = chunk.pairs.separators or (is_mixed and chunk.pairs.others)
         if not chunk.is_simple or (self._base is Dialect.ESCAPED and unsettled):
-            return chunk.by_quoting.needs_slow_path() + in_quotes, {}
-        lines = chunk.lines
-        plain = chunk.by_quoting.needs_slow_path()
+            return plain + in_quotes, {}
         others: list[int] = []
         rejects: dict[int, Reject] = {}
         if self._dialect is Dialect.QUOTED:
-            bad = [
-                *unreadable_quotes,
-                *(index for index, _ in quotes_inside),
-                *(i for i in other_quotes if chunk.spans.get(i, OPEN) <= 0),
-            ]
-            tabs = {index: lines[index].count(b"\t") for index in bad}
-            reasons = {count: Reject(RejectReason.QUOTES, count) for count in set(tabs.values())}
-            rejects = {index: reasons[count] for index, count in tabs.items()}
-            for index in chunk.regular:
-                rows[index] = grammar.regular_row(rows[index])
-            others = [index for index, span in chunk.spans.items() if span > 0 and index not in chunk.regular]
-            plain = irregular
+            others, rejects = _write_regular_rows(chunk, rows)
+            plain = sorting.irregular
         elif is_mixed:
-            covered = chunk.covered
-            ambiguous = {index for index in chunk.regular if not grammar.may_hold_json(lines[index])}
-            ambiguous = ambiguous.union(in_quotes) - covered
-            rejects = dict.fromkeys(ambiguous, Reject(RejectReason.AMBIGUOUS, chunk.tabs))
-            others = [index for index, span in chunk.spans.items() if span > 0 and index not in ambiguous]
-            others += covered.intersection(plain + in_quotes)
-            plain = list(set(plain).difference(ambiguous, others))
-        tabs = {index: lines[index].count(b"\t") for index in plain}
-        rejects |= _misfits({index: count for index, count in tabs.items() if count != chunk.tabs}, chunk.tabs)
+            others, rejects = _ambiguous(chunk, plain, in_quotes)
+            plain = list(set(plain).difference(rejects, others))
+        lines, tabs = chunk.lines, chunk.tabs
+        unfit = {index: found for index in plain if (found := lines[index].count(b"\t")) != tabs}
+        rejects |= _misfits(unfit, tabs)
         for index in plain:
-            if index in rejects:
+            if index in unfit:
                 continue
             if grammar.may_hold_json(lines[index]):
                 others.append(index)
@@ -209,6 +194,36 @@ class RowReader:
         return [grammar.row(self.values(record.raw, record.dialect, version)) for version in self._versions]
 
 
+def _write_regular_rows(chunk: Chunk, rows: list[bytes]) -> tuple[list[int], dict[int, Reject]]:
+    """Put rows of *quoted* in the places of regular lines; return the other records, and lines with wrong quotes."""
+    sorting, spans = chunk.by_quoting, chunk.spans
+    for index in chunk.regular:
+        rows[index] = grammar.regular_row(rows[index])
+    others = [index for index, span in spans.items() if span > 0 and index not in chunk.regular]
+    wrong = [
+        *sorting.unreadable_quotes,
+        *(index for index, _ in sorting.quotes_inside),
+        *(index for index in sorting.other_quotes if spans.get(index, OPEN) <= 0),
+    ]
+    return others, _rejects({index: chunk.lines[index].count(b"\t") for index in wrong}, lambda _: RejectReason.QUOTES)
+
+
+def _ambiguous(chunk: Chunk, plain: list[int], in_quotes: list[int]) -> tuple[list[int], dict[int, Reject]]:
+    """Return the places of lines that *mixed* has to read one by one, and the lines that two dialects read differently.
+
+    Args:
+        chunk: The lines.
+        plain: The places of lines that need the slow path.
+        in_quotes: The places of lines with one quoted field.
+    """
+    covered = chunk.covered
+    ambiguous = {index for index in chunk.regular if not grammar.may_hold_json(chunk.lines[index])}
+    ambiguous = ambiguous.union(in_quotes) - covered
+    others = [index for index, span in chunk.spans.items() if span > 0 and index not in ambiguous]
+    others += covered.intersection(plain + in_quotes)
+    return others, dict.fromkeys(ambiguous, Reject(RejectReason.AMBIGUOUS, chunk.tabs))
+
+
 def _by_record(rejects: dict[int, Reject], starts: Sequence[int]) -> dict[int, Reject]:
     """Return the rejects by the place of the record instead of its first line."""
     return {place: rejects[start] for place, start in enumerate(starts) if start in rejects}
@@ -222,8 +237,13 @@ def _not_utf8(batch: Batch, tabs: int) -> dict[int, Reject]:
 def _misfits(found: dict[int, int], tabs: int) -> dict[int, Reject]:
     """Return the reasons why records do not fit, by their places, from the number of TABs that end a field in each."""
     few, many = RejectReason.TOO_FEW_FIELDS, RejectReason.TOO_MANY_FIELDS
-    reasons = {count: Reject(few if count < tabs else many, count) for count in set(found.values())}
-    return {place: reasons[count] for place, count in found.items()}
+    return _rejects(found, lambda count: few if count < tabs else many)
+
+
+def _rejects(found: dict[int, int], reason: Callable[[int], RejectReason]) -> dict[int, Reject]:
+    """Return rejects by their places; `reason` takes a number of TABs. Millions of rejects are a few objects."""
+    rejects = {count: Reject(reason(count), count) for count in set(found.values())}
+    return {place: rejects[count] for place, count in found.items()}
 
 
 def _with_nulls_empty(row: bytes) -> bytes:
