@@ -71,19 +71,19 @@ def write_sample_archive(
 ) -> ArchiveTruth:
     """Write the last package of a university of four weeks, with broken rows and stray members.
 
-       With 120 courses of the usual size it has 5,222 members, about 2 million rows and 600 MB, 100 MB compressed.
+    With 120 courses of the usual size it has 5,222 members, about 2 million rows and 600 MB, 100 MB compressed.
 
     Args:
-           out: The file; there only when it is complete, and replaced if it exists.
-           courses: The number of courses, at least 1.
-           seed: The seed of the university.
-           rows_per_course: Rows of a course's tables, on average.
-           huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
-               it has at least this size.
-    progress: Called after each piece, with the truth so far.
+        out: The file; there only when it is complete, and replaced if it exists.
+        courses: The number of courses, at least 1.
+        seed: The seed of the university.
+        rows_per_course: Rows of a course's tables, on average.
+        huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
+            it has at least this size.
+        progress: Called after each piece, with the truth so far.
 
     Raises:
-           OSError: The file cannot be written.
+        OSError: The file cannot be written.
     """
     package = _sample_package(
         courses=courses, seed=seed, rows_per_course=rows_per_course, huge_table_bytes=huge_table_bytes

@@ -20,7 +20,7 @@ class Module(NamedTuple):
         created, modified: Times of the first and the last use.
         value: The second at which a video was left, the place of a container's child, or the attempts at a problem.
         right: True if a problem was solved.
-    answer: Picks an answer to a problem.
+        answer: Picks an answer to a problem.
     """
 
     block: Block

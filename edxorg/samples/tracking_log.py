@@ -151,12 +151,12 @@ def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], Non
     """Write a log as gzip, the same bytes for the same log.
 
     Args:
-           out: The file; replaced if it exists.
-           log: The day and the site.
-    progress: Called now and then with the truth so far.
+        out: The file; replaced if it exists.
+        log: The day and the site.
+        progress: Called now and then with the truth so far.
 
     Raises:
-           OSError: The file cannot be written.
+        OSError: The file cannot be written.
     """
     truth = LogTruth()
     with out.open("wb") as file:
@@ -175,14 +175,14 @@ def write_sample_log(
     """Write the log of a university of one day: about 1,100 bytes an event, 120 when compressed.
 
     Args:
-           out: The file; replaced if it exists.
-           events: The number of events, at least 1; visitors without an account add the events that learners leave
-               missing.
-           seed: The seed of the university.
-    progress: Called now and then with the truth so far.
+        out: The file; replaced if it exists.
+        events: The number of events, at least 1; visitors without an account add the events that learners leave
+            missing.
+        seed: The seed of the university.
+        progress: Called now and then with the truth so far.
 
     Raises:
-           OSError: The file cannot be written.
+        OSError: The file cannot be written.
     """
     learners = events // _EVENTS_PER_LEARNER
     while True:

@@ -149,11 +149,11 @@ class Collected(NamedTuple):
 def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retrieved_at: datetime) -> Collected:
     """Read all pages and write both tables.
 
-        One page and the keys of all rows are held in memory, and the rows in spools.
+    One page and the keys of all rows are held in memory, and the rows in spools.
 
     Args:
-            listing: The listing that the pages belong to.
-            pages: The pages from first to last, as `OpenEdxApi.pages` yields them.
+        listing: The listing that the pages belong to.
+        pages: The pages from first to last, as `OpenEdxApi.pages` yields them.
         retrieved_at: Start of the run.
 
     Raises:

@@ -58,7 +58,7 @@ def normalize_block(
     Args:
         pieces: Bytes of the lines with their LFs; the last line of a file may lack it.
         first_line: The number of the first line in its file, counted from 1.
-    columns: The keys known so far, in order of first appearance.
+        columns: The keys known so far, in order of first appearance.
     """
     block = b"".join(pieces)
     writer = _BlockWriter(columns)

@@ -17,9 +17,9 @@ def write_rejects(log: NormalizedLog, landing_zone: ObjectStore, name: str) -> s
     """Write the rejects of a log, and delete those of an earlier version; existing objects are not written again.
 
     Args:
-            log: A whole log: the rejects of a part would replace those of all of it.
-            landing_zone: The store.
-            name: The log's file name.
+        log: A whole log: the rejects of a part would replace those of all of it.
+        landing_zone: The store.
+        name: The log's file name.
 
     Returns:
         The key of the rejects; `None` if there are none.

@@ -27,9 +27,9 @@ def with_late_keys(packed: bytes, keys: Sequence[str], width: int) -> Iterator[b
     """Unpack lines, with `null` for each of some keys at their ends.
 
     Args:
-            packed: The gzip member of a block.
-            keys: The keys that its lines lack; there may be none.
-            width: The number of keys that they have.
+        packed: The gzip member of a block.
+        keys: The keys that its lines lack; there may be none.
+        width: The number of keys that they have.
 
     Yields:
         The lines' bytes in pieces, to which no more than `PIECE_BYTES` were added, or the keys of one line.

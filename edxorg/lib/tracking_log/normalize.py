@@ -66,13 +66,13 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
     """Normalize a tracking log.
 
     Args:
-            blocks: The gzip file's own bytes in order, in blocks of any size, as a store streams them.
-            name: The file's name in messages.
-            pool: Does the work on lines; may be shared, since its state is not used.
-            progress: See `Progress`.
+        blocks: The gzip file's own bytes in order, in blocks of any size, as a store streams them.
+        name: The file's name in messages.
+        pool: Does the work on lines; may be shared, since its state is not used.
+        progress: See `Progress`.
 
     Returns:
-            The outputs, to be closed by the caller; `NormalizedLog` tells which a broken file has.
+        The outputs, to be closed by the caller; `NormalizedLog` tells which a broken file has.
 
     Raises:
         PipelineError: A worker died, or `blocks` raised it.
