@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, FORUM, FORUM_POSTS
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, EMAIL_OPT_IN, FORUM, FORUM_POSTS
 from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
 
 _FORUM: Final = "edX Research Guide: Discussion Forums Data"
@@ -61,7 +61,7 @@ ARCHIVE: Final = (
         key=("_id",),
     ),
     Output(
-        "edxorg/raw_data/email_opt_in",
+        EMAIL_OPT_IN,
         "A learner's preference for an organization's e-mail, one for each course.",
         columns_of(
             """
