@@ -6,7 +6,7 @@ from typing import Final
 
 from edxorg.lib.members import MemberKind
 from edxorg.lib.object_keys import raw_data_asset
-from ol_orchestrate.lib.dictionary import ADDED, Column, Format, Output, columns_of
+from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
 
 _GUIDE: Final = "edX Research Guide: User Info and Learner Progress Data"
 _TEAMS: Final = "edX Research Guide: Teams Data"
@@ -26,9 +26,29 @@ ADDED_COLUMNS: Final = columns_of(
 """At the end of each table, whatever its own columns are."""
 
 
+_COMMON: Final = {
+    line.split(None, 1)[0]: line
+    for line in """
+        id                    integer Identifies the row.
+        user_id               integer The account: `id` of auth_user.
+        username              string  Name of the account.
+        course_id             string  Course key.
+        item_id               string  Usage key of the assessment.
+        student_id            string  The learner: `anonymous_user_id` of student_anonymoususerid.
+        student_item_id       integer Learner and assessment: `id` of submissions_studentitem.
+        submission_uuid       string  The answer: `uuid` of submissions_submission.
+        rubric_id             integer The rubric: `id` of assessment_rubric.
+        criterion_id          integer The criterion: `id` of assessment_criterion.
+        assessment_id         integer The assessment: `id` of assessment_assessment.
+        assessmentfeedback_id integer The feedback: `id` of assessment_assessmentfeedback.
+    """.strip().splitlines()
+}
+"""Columns that mean the same in several tables, which list them by name alone."""
+
+
 def table(name: str, row: str, columns: str, *, source: str = _GUIDE, key: str = "id") -> Output:
     """A table, with the columns that each table has at its end."""
-    own: tuple[Column, ...] = columns_of(columns, source)
+    own = columns_of("\n".join(_COMMON.get(line.strip(), line) for line in columns.splitlines()), source)
     asset = raw_data_asset(MemberKind.TABLE, name)
     return Output(asset, row, (*own, *ADDED_COLUMNS), Format.TSV, tuple(key.split()))
 
@@ -67,7 +87,7 @@ TABLES: Final = (
         "What a person has told about themselves, one row for each account.",
         """
         id                        integer   Identifies the profile; `user_profile_id` of student_languageproficiency.
-        user_id                   integer   The account: `id` of auth_user.
+        user_id
         name                      string    Full name, as it is printed on certificates.
         language                  string    Language by an early form; see student_languageproficiency.
         location                  string    Place by an early form.
@@ -90,7 +110,7 @@ TABLES: Final = (
         "The enrollment of a person in a course; leaving it keeps the row.",
         """
         id        integer   Identifies the enrollment.
-        user_id   integer   The account: `id` of auth_user.
+        user_id
         course_id string    Course key, `course-v1:{org}+{number}+{run}` or `{org}/{number}/{run}`.
         created   timestamp When the person first enrolled.
         is_active boolean   0 after unenrolling, or where a purchase was given up.
@@ -101,10 +121,10 @@ TABLES: Final = (
         "student_courseaccessrole",
         "A role that a person has in a course, or in a whole organization.",
         """
-        org       string  Organization.
-        course_id string  Course key; empty where the role is for the organization.
-        user_id   integer The account: `id` of auth_user.
-        role      string  `instructor`, `staff`, `beta_testers`, `limited_staff`, …
+        org       string Organization.
+        course_id string Course key; empty where the role is for the organization.
+        user_id
+        role      string `instructor`, `staff`, `beta_testers`, `limited_staff`, …
         """,
         key="org course_id user_id role",
     ),
@@ -112,11 +132,11 @@ TABLES: Final = (
         "certificates_generatedcertificate",
         "The latest state of a person's certificate of a course, or of not having one.",
         """
-        id            integer   Identifies the row.
-        user_id       integer   The account: `id` of auth_user.
+        id
+        user_id
         download_url  string    Where a PDF of the certificate is; empty for certificates on the web.
         grade         number    Grade when it was computed, from 0 to 1.
-        course_id     string    Course key.
+        course_id
         key           string    Key of the request to make it; unused for certificates on the web.
         distinction   boolean   Unused.
         status        string    `downloadable` for who has one; `notpassing`, `audit_passing`, `unverified`, …
@@ -133,8 +153,8 @@ TABLES: Final = (
         "grades_persistentcoursegrade",
         "A person's grade in a course, as it was last computed.",
         """
-        course_id           string    Course key.
-        user_id             integer   The account: `id` of auth_user.
+        course_id
+        user_id
         grading_policy_hash string    Tells which grading policy held.
         percent_grade       number    Grade from 0 to 1.
         letter_grade        string    Name of the grade, such as `A` or `Pass`; empty below the lowest.
@@ -148,8 +168,8 @@ TABLES: Final = (
         "grades_persistentsubsectiongrade",
         "A person's points in a subsection of a course, as they were last computed.",
         """
-        course_id       string    Course key.
-        user_id         integer   The account: `id` of auth_user.
+        course_id
+        user_id
         usage_key       string    Usage key of the subsection: `block_id` of course_blocks.
         earned_all      number    Points earned in all its problems.
         possible_all    number    Points of all its problems.
@@ -165,7 +185,7 @@ TABLES: Final = (
         "courseware_studentmodule",
         "The state of one block of a course for one person; a row appears when the person first comes to it.",
         """
-        id          integer   Identifies the row.
+        id
         module_type string    Type of the block: `problem`, `video`, `sequential`, `course`, …
         module_id   string    Usage key of the block: `block_id` of course_blocks.
         student_id  integer   The account: `id` of auth_user.
@@ -175,17 +195,17 @@ TABLES: Final = (
         modified    timestamp When the state last changed.
         max_grade   number    Points that could be earned; `NULL` where nothing was graded.
         done        string    `na`; `f` and `i` in early courses. No sign of being finished.
-        course_id   string    Course key.
+        course_id
         """,
     ),
     table(
         "user_id_map",
         "An account and the number that anonymized exports and external graders know it by.",
         """
-        hash_id  string  Number in place of the account's own.
-        user_id  integer The account: `id` of auth_user.
-        username string  Name of the account.
-        id       integer The account, as older packages call the column.
+        hash_id string  Number in place of the account's own.
+        user_id
+        username
+        id      integer The account, as older packages call the column.
         """,
         key="hash_id",
     ),
@@ -193,7 +213,7 @@ TABLES: Final = (
         "student_languageproficiency",
         "A language that a person says to know.",
         """
-        id              integer Identifies the row.
+        id
         user_profile_id integer The profile: `id` of auth_userprofile.
         code            string  Language, mostly two letters by ISO 639-1.
         """,
@@ -202,21 +222,21 @@ TABLES: Final = (
         "student_anonymoususerid",
         "The number by which a course's assessments and forums know a person.",
         """
-        id                integer Identifies the row.
-        user_id           integer The account: `id` of auth_user.
-        anonymous_user_id string  Number in this course: `student_id` of the open response assessments.
-        course_id         string  Course key.
+        id
+        user_id
+        anonymous_user_id string Number in this course: `student_id` of the open response assessments.
+        course_id
         """,
     ),
     table(
         "user_api_usercoursetag",
         "A note of the platform on a person in a course, such as the group of an experiment.",
         """
-        id        integer Identifies the row; not in all packages.
-        user_id   integer The account: `id` of auth_user.
-        key       string  Name of the note; of an experiment, `xblock.partition_service.partition_{n}`.
-        course_id string  Course key.
-        value     string  Its value; of an experiment, the number of the group.
+        id    integer Identifies the row; not in all packages.
+        user_id
+        key   string  Name of the note; of an experiment, `xblock.partition_service.partition_{n}`.
+        course_id
+        value string  Its value; of an experiment, the number of the group.
         """,
         key="user_id course_id key",
     ),
@@ -224,10 +244,10 @@ TABLES: Final = (
         "credit_crediteligibility",
         "A person who may ask for credit for a course.",
         """
-        id        integer   Identifies the row.
+        id
         created   timestamp When the person became eligible.
         modified  timestamp When the row last changed.
-        username  string    Name of the account.
+        username
         deadline  timestamp Until when credit can be asked for.
         course_id string    Course key; or the number of the course among those that give credit.
         """,
@@ -236,10 +256,10 @@ TABLES: Final = (
         "course_groups_cohortmembership",
         "A person's cohort in a course.",
         """
-        user_id    integer The account: `id` of auth_user.
-        course_id  string  Course key.
-        group_type string  `cohort`.
-        name       string  Name of the cohort.
+        user_id
+        course_id
+        group_type string `cohort`.
+        name       string Name of the cohort.
         """,
         key="user_id course_id",
     ),
@@ -247,9 +267,9 @@ TABLES: Final = (
         "django_comment_client_role_users",
         "A role that a person has in a course's discussions.",
         """
-        course_id string  Course key.
-        user_id   integer The account: `id` of auth_user.
-        name      string  `Student`, `Moderator`, `Community TA`, `Administrator`, …
+        course_id
+        user_id
+        name string `Student`, `Moderator`, `Community TA`, `Administrator`, …
         """,
         key="course_id user_id name",
     ),
@@ -260,7 +280,7 @@ TABLES: Final = (
         id                  integer   Identifies the team; `team_id` of teams_membership.
         team_id             string    Name of the team in URLs.
         name                string    Name of the team.
-        course_id           string    Course key.
+        course_id
         topic_id            string    Topic of the course that the team is in.
         date_created        timestamp When it was made.
         description         string    What it says of itself.
@@ -276,8 +296,8 @@ TABLES: Final = (
         "teams_membership",
         "A person in a team.",
         """
-        id               integer   Identifies the row.
-        user_id          integer   The account: `id` of auth_user.
+        id
+        user_id
         team_id          integer   The team: `id` of teams.
         date_joined      timestamp When the person joined.
         last_activity_at timestamp When the person last wrote.
@@ -328,9 +348,9 @@ TABLES: Final = (
         """
         timestamp           timestamp When the state was reached.
         status              string    `submitted`, `approved`, `denied` or `error`.
-        course_id           string    Course key.
+        course_id
         checkpoint_location string    Usage key of the block that asked for the photographs.
-        user_id             integer   The account: `id` of auth_user.
+        user_id
         """,
         key="timestamp user_id checkpoint_location",
     ),
