@@ -12,7 +12,6 @@ from ol_orchestrate.lib.course_content_keys import CourseKeys
 
 if TYPE_CHECKING:
     from edxorg.lib.members import Member
-    from ol_orchestrate.lib.course_partition import CoursePartition
 
 SOURCE = "edxorg"
 """The first part of all asset names, object keys and tags, whatever a location is called."""
@@ -153,16 +152,7 @@ def api_data_key(output: str, version: str) -> str:
 
 
 def _rejects(member: Member) -> str:
-    kind = f"db_table/{member.table}" if member.kind is MemberKind.TABLE else member.kind.value
-    return f"edxorg/rejects/{kind}/{_place(member.course)}"
-
-
-def _place(course: CoursePartition | None) -> str:
-    course = _course(course)
-    return f"{course.site}/{course.course_id}"
-
-
-def _course(course: CoursePartition | None) -> CoursePartition:
-    if course is None:
+    if member.course is None:
         raise ValueError("only members of a course have keys")
-    return course
+    kind = f"db_table/{member.table}" if member.kind is MemberKind.TABLE else member.kind.value
+    return f"edxorg/rejects/{kind}/{member.course.site}/{member.course.course_id}"
