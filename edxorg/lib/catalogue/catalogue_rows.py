@@ -24,14 +24,12 @@ class CatalogueTable:
 
     Attributes:
         name: Last part of the asset key.
-        row: Model of a row, without `retrieved_at`.
-        key: Columns that identify a row, and that the rows are sorted by.
+        row: Model of a row, without `retrieved_at`. Only the columns that identify a row are never null.
         stamped: True if `retrieved_at` is the last column.
     """
 
     name: str
     row: type[BaseModel]
-    key: tuple[str, ...]
     stamped: bool
 
 
@@ -210,12 +208,10 @@ class CourseRunRow(BaseModel):
         )
 
 
-PROGRAM_METADATA = CatalogueTable("program_metadata", ProgramRow, ("uuid",), stamped=True)
-PROGRAM_COURSE_METADATA = CatalogueTable(
-    "program_course_metadata", ProgramCourseRow, ("program_uuid", "course_key"), stamped=False
-)
-COURSE_METADATA = CatalogueTable("course_metadata", CourseRow, ("course_key",), stamped=True)
-COURSE_RUN_METADATA = CatalogueTable("course_run_metadata", CourseRunRow, ("course_key", "run_key"), stamped=True)
+PROGRAM_METADATA = CatalogueTable("program_metadata", ProgramRow, stamped=True)
+PROGRAM_COURSE_METADATA = CatalogueTable("program_course_metadata", ProgramCourseRow, stamped=False)
+COURSE_METADATA = CatalogueTable("course_metadata", CourseRow, stamped=True)
+COURSE_RUN_METADATA = CatalogueTable("course_run_metadata", CourseRunRow, stamped=True)
 
 
 def _keys(organizations: Iterable[Organization] | None) -> str | None:
