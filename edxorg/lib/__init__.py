@@ -4,7 +4,7 @@
 - `archive_report`: the report of an archive, for people;
 - `tables`: from a table dump to rows;
 - `tracking_log`: from a tracking log to events with one set of keys;
-- `forum.py`: from a forum to rows;
+- `forum.py`: from a forum to rows; `rejects.py`: the line of a record or line that is set aside;
 - `catalogue`: from the Discovery API to four tables;
 - `program_reports.py`: copies of program reports;
 - `settings`: everything that differs between partners, environments and machines;

@@ -7,7 +7,6 @@ dates, numbers and ids.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from edxorg.lib.rejects import reject_line
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ class PostsWriter:
 
     def _reject(self, reason: PostReject, data: bytes, **facts: object) -> None:
         self.report.rejected[reason] += 1
-        try:
-            raw = {"raw": data.decode()}
-        except UnicodeDecodeError:
-            raw = {"raw_base64": b64encode(data).decode()}
-        reject = {"line": self.report.lines, "reason": reason.value, **raw, **facts}
-        self.rejects.write(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE))
+        self.rejects.write(reject_line(self.report.lines, reason.value, data, **facts))
 
 
 class _Line:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from edxorg.lib.rejects import reject_line
 from edxorg.lib.tables.grammar import needs_quotes, written
 from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, RejectReason, RowHash
 from ol_orchestrate.lib.spool import Spool
@@ -128,11 +129,7 @@ class RejectLog:
                 self._write(line, reason, record, b"")
                 continue
             self.counts[reason] += 1
-            try:
-                told = {"line": line, "reason": value, "raw": record.decode()}
-            except UnicodeDecodeError:
-                told = {"line": line, "reason": value, "raw_base64": b64encode(record).decode()}
-            texts += orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+            texts += reject_line(line, value, record)
             if len(texts) > _SLICE:
                 self._begin().write(bytes(texts))
                 texts.clear()

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from edxorg.lib.rejects import reject_line
 from edxorg.lib.tracking_log.event import ReadLine, read_event
 from edxorg.lib.tracking_log.gzip_stream import GzipMember
 from edxorg.lib.tracking_log.layout import read_quickly
-from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError, reject_row
+from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError
 from edxorg.lib.tracking_log.rows import Rows
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class _BlockWriter:
             row = self._rows.write(reading.event)
         except RejectedLineError as error:
             self._result.rejected[error.reason] += 1
-            self._rejects.write(reject_row(number, error.reason, line.removesuffix(b"\n")))
+            self._rejects.write(reject_line(number, error.reason, line.removesuffix(b"\n")))
             return b""
         self._result.lines_out += 1
         self._result.exact_path_lines += reading.exact

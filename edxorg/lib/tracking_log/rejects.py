@@ -37,15 +37,6 @@ class RejectedLineError(ValueError):
         self.reason = reason
 
 
-def reject_row(line: int, reason: LineRejectReason, raw: bytes) -> bytes:
-    """Return the reject of a whole line, with its line end."""
-    try:
-        row = {"line": line, "reason": reason, "raw": raw.decode()}
-    except UnicodeDecodeError:
-        row = {"line": line, "reason": reason, "raw_base64": base64.b64encode(raw).decode()}
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-
-
 def excerpt_row(line: int, excerpt: bytes, *, length: int, sha256: str) -> bytes:
     """Return the reject of a line of which only the first `EXCERPT_BYTES` are at hand."""
     row = {"line": line, "reason": LineRejectReason.TOO_LONG, "length": length, "sha256": sha256}
