@@ -253,10 +253,7 @@ class _Process:
                 for key, _ in selector.select():
                     if key.fileobj is process.stdin:
                         rest = rest or memoryview(next(source, b""))
-                        try:
-                            written = os.write(key.fd, rest[:_STEP])
-                        except BrokenPipeError:  # it has seen enough
-                            written, rest = 0, memoryview(b"")
+                        written = _write(key.fd, rest[:_STEP])
                         if not written:
                             selector.unregister(process.stdin)
                             process.stdin.close()
@@ -282,6 +279,14 @@ class _Process:
 
 
 _STATUS: Final = "[GNUPG:] "
+
+
+def _write(pipe: int, data: memoryview) -> int:
+    """Write what a pipe has room for, and return its length; 0 if the reader has seen enough."""
+    try:
+        return os.write(pipe, data)
+    except BrokenPipeError:
+        return 0
 
 
 @contextmanager
