@@ -7,7 +7,7 @@ import dagster as dg
 from ol_orchestrate.lib.dictionary import Format, Output
 
 COLUMN_SCHEMA = "dagster/column_schema"
-"""Metadata in which Dagster looks for the columns of a table, of the asset's definition and of its materializations."""
+"""The metadata of an asset and of its materializations in which Dagster looks for the columns of a table."""
 
 _KINDS = {
     Format.TSV: {"tsv", "table"},
@@ -20,14 +20,14 @@ _KINDS = {
 
 
 def described(spec: dg.AssetSpec, output: Output) -> dg.AssetSpec:
-    """The asset with its description, its kinds and its columns."""
+    """Return the asset with the description, the kinds and the columns of its output."""
     row = f"One row: {output.row[0].lower()}{output.row[1:]}" if output.columns else output.row
     schema = {COLUMN_SCHEMA: column_schema(output)} if output.columns else {}
     return spec.replace_attributes(description=row).merge_attributes(kinds=_KINDS[output.format], metadata=schema)
 
 
 def column_schema(output: Output) -> dg.TableSchema:
-    """The columns of an output."""
+    """Return the columns of an output."""
     return dg.TableSchema(
         [
             dg.TableColumn(column.name, column.type, column.meaning, _constraints(output, column.name))

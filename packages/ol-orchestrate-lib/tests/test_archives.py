@@ -35,7 +35,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def unpack(data: bytes, size: int = 1000) -> tuple[bytes, str | None]:
-    """What comes out, and the error after it."""
+    """Return the content that comes out, and the error after it."""
     out = bytearray()
     try:
         for block in gunzip(pieces(data, size)):

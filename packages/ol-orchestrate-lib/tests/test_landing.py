@@ -106,7 +106,7 @@ class Landing:
         return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
     def recorded(self) -> list[dg.AssetMaterialization]:
-        """From the latest to the first."""
+        """Return the materializations, from the latest to the first."""
         records = self.instance.fetch_materializations(self.key, limit=100).records
         return [each.asset_materialization for each in records if each.asset_materialization]
 

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from ol_orchestrate.lib import markdown
 
 LINKS_OF_GITHUB = re.compile(r"(?i)(https?://|www(?=\.))[-.\w]+|[-.\w+]+@[-\w]+\.[-\w]+")
-"""What renderers of GitHub's Markdown make links of, in text that they have decoded."""
+"""The texts that renderers of GitHub's Markdown make links of, once they have decoded them."""
 
 
 class Cells(HTMLParser):

@@ -62,7 +62,7 @@ class Reply:
     keep: int | None = None
     """Bytes of the body that are sent before the connection is closed."""
     repeat: int = 1
-    """How often the body is sent."""
+    """The number of times that the body is sent."""
     drip: float = 0.0
     """Seconds between two bytes."""
     header_drip: float = 0.0

@@ -135,7 +135,7 @@ def metadata(**expected: object) -> list[dict[str, Any]]:
 
 
 def nothing_but(found: Outputs, *outputs: str) -> bool:
-    """Whether all outputs are empty but these, the metadata and the blocks."""
+    """Return true if all outputs are empty but these, the metadata and the blocks."""
     empty = {name for name, rows in found.rows.items() if not rows}
     expected = {"course_video", "course_policy", "course_certificate_signatory", "course_grading_policy"}
     return empty == expected - set(outputs) and found.files == []

@@ -1,4 +1,4 @@
-"""What other code locations import from here; a name that goes breaks them."""
+"""The names that other code locations import from here; a name that goes breaks them."""
 
 from importlib import import_module
 

@@ -201,11 +201,11 @@ STORED = {
         f"SELECT asset_key, json_extract(last_materialization, '{LAST_PARTITION}') FROM asset_keys",  # noqa: S608
     ],
 }
-"""What Dagster's databases hold of materializations, but for what differs from run to run."""
+"""The content of Dagster's databases about materializations, without the values that differ from run to run."""
 
 
 def stored(home: Path, *, one_by_one: bool) -> dict[str, list[list[object]]]:
-    """What is there after recording on SQLite."""
+    """Record on SQLite; return the content of the databases."""
     home.mkdir()
     with dg.instance_for_test(temp_dir=str(home)) as instance:
         check_recording(instance, one_by_one=one_by_one)
@@ -213,7 +213,7 @@ def stored(home: Path, *, one_by_one: bool) -> dict[str, list[list[object]]]:
 
 
 def in_databases(home: Path) -> dict[str, list[list[object]]]:
-    """What Dagster's databases on SQLite hold of materializations, all runs together."""
+    """Return the content of Dagster's databases on SQLite about materializations, all runs together."""
     found: dict[str, list[list[object]]] = {}
     for database in (home / "history" / "runs").glob("*.db"):
         kind = "index" if database.stem == "index" else "run"

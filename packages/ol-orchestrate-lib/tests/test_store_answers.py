@@ -1,4 +1,4 @@
-"""What stores answer when something is wrong, and how often they are asked."""
+"""The responses of stores if something is wrong, and the number of requests."""
 
 from __future__ import annotations
 
@@ -296,8 +296,8 @@ class ChecksumlessS3:
     """A store that refuses checksum headers.
 
     Attributes:
-        e_tag: What becomes of an ETag, as by encryption with KMS.
-        damage: What becomes of an object's bytes on the way.
+        e_tag: Changes an ETag, as encryption with KMS does.
+        damage: Changes an object's bytes on the way.
     """
 
     def __init__(self, e_tag: Callable[[str], str] = str, damage: Callable[[bytes], bytes] = bytes) -> None:

@@ -1,4 +1,4 @@
-"""What every object store must do, on a folder, on two S3 servers and on Cloud Storage."""
+"""The behavior of every object store, on a folder, on two S3 servers and on Cloud Storage."""
 
 from __future__ import annotations
 

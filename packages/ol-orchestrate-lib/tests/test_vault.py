@@ -57,7 +57,7 @@ def client(openbao_server: OpenBaoServer, monkeypatch: pytest.MonkeyPatch) -> Va
 
 @pytest.fixture(params=["1", "2"])
 def version(request: pytest.FixtureRequest) -> str:
-    """Of the key-value engine."""
+    """The version of the key-value engine."""
     found: str = request.param
     return found
 
@@ -215,7 +215,7 @@ class TestToken:
 class TestAppRole:
     @pytest.fixture
     def mounted(self, root: hvac.Client, policy: str, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Where a role's tokens last two seconds; its credentials are set."""
+        """The path of a login whose tokens last two seconds; its credentials are set."""
         path = f"approle-{secrets.token_hex(4)}"
         enable_approle(root, path, {"token_policies": [policy], "token_ttl": "2s", "token_max_ttl": "2s"})
         set_approle(root, path, monkeypatch)
@@ -254,7 +254,7 @@ class TestJwt:
 
     @pytest.fixture
     def mounted(self, root: hvac.Client, policy: str, key: rsa.RSAPrivateKey) -> str:
-        """Where tokens that `key` signed are taken."""
+        """The path of a login that takes tokens signed by `key`."""
         path = f"jwt-{secrets.token_hex(4)}"
         root.sys.enable_auth_method("jwt", path=path)
         public = key.public_key().public_bytes(

@@ -1,4 +1,4 @@
-"""What is sent to Vault, and what is made of its answers, seen by a small server that plays Vault.
+"""The requests to Vault, and the use of its responses, seen by a small server that plays Vault.
 
 For what OpenBao cannot do without a network (a login that it checks with Kubernetes, AWS or GitHub) or on demand
 (failing, forgetting a token, answering with nonsense).
@@ -330,7 +330,7 @@ class TestFailures:
 class TestCertificates:
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
-        """Where the certificate of `encrypted` is."""
+        """The file with the certificate of `encrypted`."""
         return tmp_path / "certificate.pem"
 
     @pytest.fixture

@@ -93,7 +93,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         return self._service_account.fields()
 
     def store(self) -> ObjectStore:
-        """The store at the base URL."""
+        """Return the store at the base URL, the same one each time."""
         if self._store is None:
             self._store = open_store(self.base_url(), self.access(self.base_url()))
         return self._store

@@ -1,4 +1,4 @@
-"""From an artifact to its object in the landing zone and its record in Dagster.
+"""Lands artifacts: puts their objects into the landing zone, and records them in Dagster.
 
 - `land.py`: lands one artifact and describes its materialization.
 - `records.py`: reads the tags of recorded versions.

@@ -1,6 +1,6 @@
-"""What the assets have in common that are made of a course's files: finding the file, reading it, landing the outputs.
+"""The steps that all assets made of a course's files share: to find the file, to read it, and to land the outputs.
 
-Each of them runs for one course, so that one course's failure is its own.
+Each asset runs for one course, so that one course's failure is its own.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 def output_specs(
     outputs: Iterable[Output], *, made_of: str, automated: str, location: LocationNames
 ) -> list[dg.AssetSpec]:
-    """The assets that one step makes.
+    """Return the specs of the assets that one step makes.
 
     Args:
-        outputs: They themselves.
+        outputs: The outputs of the step.
         made_of: The asset whose file they are made of.
-        automated: The one with the automation condition; the others run along with it. Conditions of all would be
-            evaluated one after the other, and what ends in between be requested again by the later ones. Best is one
-            that seldom stays as it was, since Dagster takes it for failed from a failure to its next record.
-        location: The location they are in.
+        automated: The output with the automation condition; the others run along with it. Conditions of all would be
+            evaluated one after the other, and the later ones would request a run again that ended in between. Choose an
+            output that seldom stays as it was, since Dagster takes it for failed from a failure to its next record.
+        location: The names of the location.
     """
     return [
         described(
@@ -64,18 +64,18 @@ def output_specs(
 
 
 class CourseOutputs:
-    """A run over one course: what it reads, and what it lands of it. A context manager.
+    """A run over one course: its file, and the outputs that land. A context manager.
 
-    All outputs land before the first of them is recorded: in a run that fails, they have failed alike.
+    All outputs land before the first of them is recorded, so that all have failed in a run that fails.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, made_of: str, location: LocationNames) -> None:
         """Find the latest file of the run's partition.
 
         Args:
-            context: Of the run; its step needs the resource `LANDING_ZONE`.
+            context: The context of the step, which needs the resource `LANDING_ZONE`.
             made_of: The asset whose file this is.
-            location: The location it is in.
+            location: The names of the location.
 
         Raises:
             BadInputError: The partition is no course.
@@ -97,9 +97,9 @@ class CourseOutputs:
 
     @contextmanager
     def open(self) -> Iterator[tuple[VerifiedReader, str]]:
-        """The blocks of the file, and what to call it.
+        """Yield the blocks of the file, and its name for messages.
 
-        What its bytes are blamed for was in the file: they are compared with the store's checksum first.
+        Before an error blames the content, all bytes are compared with the store's checksum.
 
         Raises:
             SourceChangedError: The bytes are not those of the store.
@@ -112,13 +112,13 @@ class CourseOutputs:
             raise
 
     def report(self, problems: Sequence[Problem], missing: Sequence[Reference[Any]]) -> None:
-        """Have the log and all outputs tell what of the file could not be used, and which children are not in it."""
+        """Let the log and all outputs name the unusable parts of the file, and the children that it lacks."""
         self._problems, self._missing = problems, missing
         for problem in first_and_more(problems):
             self._context.log.warning("%s", problem)
 
     def spool(self) -> Spool:
-        """Room for an output until the run is over."""
+        """Make a spool for an output, which is closed when the run is over."""
         spool = Spool()
         self._spools.callback(spool.close)
         return spool
@@ -156,7 +156,7 @@ class CourseOutputs:
             self._results.append(result)
 
     def new(self) -> Iterator[dg.MaterializeResult[None]]:
-        """What the run has to record, when all has landed."""
+        """Yield the results that the run has to record, once all outputs have landed."""
         yield from self._results
 
     def _metadata(self) -> dict[str, Any]:
@@ -176,13 +176,13 @@ class CourseOutputs:
         }
 
     def __enter__(self) -> Self:
-        """The run itself."""
+        """Return the run itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give memory and disk space back."""
+        """Free the memory and the disk space."""
         self._spools.close()
 
 
@@ -194,7 +194,7 @@ def _course(partition: str) -> CoursePartition:
 
 
 def _latest_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> str:
-    """When it was recorded, ISO 8601 in UTC."""
+    """Return the time of the latest record, ISO 8601 in UTC."""
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition]), limit=1
     ).records

@@ -1,4 +1,4 @@
-"""From what an asset has made to its object in the landing zone and its materialization, if there is anything new."""
+"""Lands an artifact: writes its object into the landing zone, and makes its materialization, if it is new."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """What a run has made of an asset, or of a partition of it.
+    """The content that a run has made for an asset, or for a partition of it.
 
     Attributes:
-        version: Tells this content from others; equal versions can differ in what does not count, such as a time.
-        content: All bytes of the object, in a file that can be read from its start.
-        source_date: Of the file it was made from, where a later file's content must not be undone by an earlier one's.
-        row_count: Of a table.
-        schema: Of a table.
-        metadata: Whatever else there is to say; values that are `None` are left out.
+        version: The name of this content; equal versions can differ in what does not count, such as a time.
+        content: All bytes of the object, in a seekable file.
+        source_date: The date of the file it was made from, if an earlier file must not undo a later one's content.
+        row_count: The number of rows of a table.
+        schema: The columns of a table.
+        metadata: Further metadata; values that are `None` are left out.
     """
 
     version: str
@@ -51,26 +51,26 @@ def land(
     tags: RecordTags,
     partition: str | None = None,
 ) -> dg.MaterializeResult[None] | None:
-    """Put what was made into the landing zone, and say how to record it.
+    """Put an artifact into the landing zone, and make its materialization.
 
-    Nothing is written that is there already, unless it has to be the newest object of its folder again, and what is
-    recorded already is not recorded again, so that nothing downstream starts. An asset that lands like this has
-    optional outputs: `AssetSpec(skippable=True)`, or `@asset(output_required=False)`; Dagster fails its step otherwise
-    when there is nothing to record.
+    A stored version is not written again, unless it has to be the newest object of its folder, and a recorded one is
+    not recorded again, so that nothing downstream starts. An asset that lands like this has optional outputs:
+    `AssetSpec(skippable=True)`, or `@asset(output_required=False)`; otherwise Dagster fails its step if there is
+    nothing to record.
 
     Args:
-        instance: Knows what was recorded.
-        asset_key: Whose output it is.
-        made: The output.
-        to: Where its versions are.
+        instance: The instance that has the records.
+        asset_key: The key of the asset.
+        made: The artifact.
+        to: The place of its versions.
         tags: The tags of its records.
         partition: The run's one partition; `None` for an asset without any.
 
     Returns:
-        What the asset has to yield; `None` if this version, or one of a later file, is recorded and there.
+        The result that the asset has to yield; `None` if this version, or one of a later file, is stored and recorded.
 
     Raises:
-        PipelineError: The store cannot be asked, or not be written to.
+        PipelineError: The store cannot be read, or not be written to.
     """
     before = _recorded(instance, asset_key, partition, to.store.url, tags)
     decision = write_if_needed(made.version, made.content, to=to, recorded=before, source_date=made.source_date)

@@ -1,7 +1,7 @@
-"""What Dagster has recorded of objects in a landing zone, and how it is to be recorded.
+"""Reads the records of objects in a landing zone from Dagster's materializations, and makes their metadata.
 
-Each materialization says in its tags what the next run has to know, and those of all partitions of an asset are read
-in a few queries.
+The tags of each materialization hold what the next run has to know, and those of all partitions of an asset are read in
+a few queries.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ EVENTS_AT_ONCE = 1000
 def latest_tags(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str] | None = None
 ) -> dict[str, Mapping[str, str]]:
-    """The tags of the latest materialization of partitions of an asset, all of them by default.
+    """Return the tags of the latest materialization of partitions of an asset, all of them by default.
 
-    One query for the numbers of these events, and one for each `EVENTS_AT_ONCE` of them: Dagster's own query for tags
-    knows none but its own, and takes others for dimensions of the partition.
+    This takes one query for the numbers of these events, and one for each `EVENTS_AT_ONCE` of them: Dagster's own query
+    for tags knows none but its own, and takes others for dimensions of the partition.
     """
     numbers = instance.event_log_storage.get_latest_storage_id_by_partition(
         asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions) if partitions is not None else None
@@ -129,7 +129,7 @@ def metadata_of(
     row_count: int | None = None,
     **more: Any,  # noqa: ANN401 - metadata
 ) -> dict[str, Any]:
-    """The metadata that every materialization of an object has; what is `None` among the rest is left out."""
+    """Return the metadata of an object's materialization, those that all have and more; `None` values are left out."""
     url = join_url(landing_zone, key)
     metadata = {
         "path": url,

@@ -27,11 +27,11 @@ class Column(NamedTuple):
     """A column, or a field of each JSON object.
 
     Attributes:
-        name: As it is spelled in the objects.
-        type: `string`, `integer`, `number`, `boolean`, `timestamp`, `array`, `object`, or `json` for
-            JSON of any form or in a text.
+        name: The name, as the objects spell it.
+        type: `string`, `integer`, `number`, `boolean`, `timestamp`, `array`, `object`, or `json` for JSON of any form
+            or in a text.
         meaning: A sentence for people.
-        source: Where its values come from.
+        source: The origin of its values.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Output:
         asset: The asset's name, with which the keys of its objects begin; its last part alone where the rest of the
             name is a location's own.
         row: One row of it, or one object where it has no rows.
-        columns: In the order of the objects; empty where it has no rows.
-        format: Of the objects.
+        columns: The columns in the order of the objects; empty if it has no rows.
+        format: The format of the objects.
         key: The columns that tell its rows apart within one object, as far as the source promises that.
-        view: Its name in SQL, where the last part of the asset's name is also that of another output.
+        view: The name in SQL, if the last part of the asset's name is also that of another output.
     """
 
     asset: str
@@ -68,7 +68,7 @@ class Output:
 
 
 def columns_of(text: str, source: str) -> tuple[Column, ...]:
-    """Columns from a text that has one of them a line: name, type, meaning, and ` <- source` where that differs."""
+    """Read columns from a text, one a line: name, type, meaning, and ` <- source` if that differs."""
     lines = (line.split(None, 2) for line in text.strip().splitlines())
     return tuple(_column(name, kind, rest, source) for name, kind, rest in lines)
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_RATIO: Final = 250
-"""How many times larger than itself a message may become."""
+"""The most times larger than itself that a message may become."""
 
 FREE_BYTES: Final = 64 << 20
 """Bytes that come out of a message before its ratio is looked at."""
 
 _STEP: Final = 64 << 10
 _MAX_STATUS: Final = 64 << 10
-"""Bytes of what GnuPG says of one message that are kept."""
+"""Bytes that are kept of GnuPG's own words about one message."""
 
 _LONGEST_HOME: Final = 80
 """Characters. GnuPG's agent makes sockets in its home, and the path of a socket has 107 at most."""
@@ -155,7 +155,7 @@ class KeyRing:
         self._folder.close()
 
     def __enter__(self) -> Self:
-        """The ring itself."""
+        """Return the ring itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -230,7 +230,7 @@ class _Process:
     """One run of GnuPG.
 
     Attributes:
-        status: What it says of its work, one line each, once it has ended.
+        status: The lines that GnuPG writes about its work for programs; complete once it has ended.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -269,11 +269,11 @@ class _Process:
         self.status = [line.removeprefix(_STATUS) for line in lines if line.startswith(_STATUS)]
 
     def values(self, keyword: str) -> list[str]:
-        """Return what follows a keyword, each time it was said."""
+        """Return the rest of each line of the status that begins with a keyword."""
         return [line.partition(" ")[2] for line in self.status if line.partition(" ")[0] == keyword]
 
     def complaint(self) -> str:
-        """Return what it says to people, in one line."""
+        """Return the lines that GnuPG writes for people, in one line."""
         lines = self._said.decode(errors="replace").splitlines()
         return "; ".join(line.removeprefix("gpg: ") for line in lines if not line.startswith(_STATUS))[:300]
 

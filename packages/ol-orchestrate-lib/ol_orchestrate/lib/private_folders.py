@@ -45,7 +45,7 @@ class PrivateFolder:
 
     Args:
         prefix: The beginning of the folder's name.
-        parent: Where to make it; the system's folder for temporary files if not given.
+        parent: The folder to make it in; the system's folder for temporary files if not given.
 
     Raises:
         AccessRefusedError: Another user could read the files in it.

@@ -52,7 +52,7 @@ _LOOKS_SECRET = (
     (re.compile(r"(?<=://)([^\s/?#@:\[]{1,512}:)(?!\d{1,5}\b)[^\s/?#\"'<>,)]+"), rf"\g<1>{MASK}"),
     (re.compile(rf"([?&;]{CREDENTIAL_PARAMETER}=)[^&;\s\"'<>]+", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*"), MASK),
-    # S3 repeats an expired session token in its answer.
+    # S3 repeats an expired session token in its response.
     (re.compile(r"(<Token-\d>)[^<]+"), rf"\g<1>{MASK}"),
 )
 
@@ -76,7 +76,7 @@ _NO_LETTERS = re.compile("[^0-9a-z]+")
 
 @dataclass(frozen=True)
 class _Secret:
-    """One value, and how to find it in a text in little time."""
+    """One value, and the means to find it in a text in little time."""
 
     value: str
     rare: str = field(init=False)
@@ -126,7 +126,7 @@ def remember_secrets(*values: object) -> None:
 
 
 def redact(text: str) -> str:
-    """The text, with `MASK` in the place of each known secret and of what looks like one."""
+    """Return the text with `MASK` in the place of each known secret, and of each part that looks like one."""
     with _lock:
         known = sorted(_known.values(), key=lambda secret: len(secret.value), reverse=True)
     lower = f"{text}\n{_unescaped(text)}".lower()
@@ -142,7 +142,7 @@ def redact(text: str) -> str:
 
 
 def without_secrets(error: BaseException) -> BaseException:
-    """The error itself if nothing of it is to be hidden, else one of the same name and traceback with redacted text.
+    """Return the error itself if it has nothing to hide, else one of the same name and traceback with redacted text.
 
     The chain of causes is treated alike. Raise the result `from` its own `__cause__`, so that the original does not
     come back as its context.
@@ -168,10 +168,10 @@ def _stand_in(error: BaseException, seen: set[int]) -> BaseException:
 
 
 def _spelled(part: str) -> str:
-    """A pattern for what JSON, HTML, URLs and Python make of a character, once or within one another.
+    """Return a pattern for the spellings of a character in JSON, HTML, URLs and Python, once or within one another.
 
     Args:
-        part: One character, or backslashes, of which no group could tell whose they are.
+        part: One character, or a run of backslashes, as a single one may belong to another spelling.
     """
     character = part[0]
     code = ord(character)
@@ -196,7 +196,7 @@ def _spelled(part: str) -> str:
 
 
 def _redacting(make: Any) -> Any:  # noqa: ANN401 - a factory of log records takes whatever `LogRecord` takes
-    """A factory of log records whose message, arguments and error hold no secret."""
+    """Return a factory of log records whose message, arguments and error hold no secret."""
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: ANN401
         record: logging.LogRecord = make(*args, **kwargs)
@@ -217,7 +217,7 @@ def _redacting(make: Any) -> Any:  # noqa: ANN401 - a factory of log records tak
 
 
 def _lines(value: object) -> Iterator[str]:
-    """The texts in a value that are long enough to be told from ordinary words."""
+    """Yield the texts in a value that are long enough to be told from ordinary words."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from _lines(inner)
@@ -232,7 +232,7 @@ def _lines(value: object) -> Iterator[str]:
 
 
 def _in_base64(value: bytes) -> Iterator[str]:
-    """The characters of Base64 that depend on nothing but the value."""
+    """Yield the characters of Base64 that depend on nothing but the value, at each place within a group."""
     for before in range(3):
         encoded = b64encode(bytes(before) + value).decode()
         first = (before * 8 + 5) // 6
@@ -241,12 +241,12 @@ def _in_base64(value: bytes) -> Iterator[str]:
 
 
 def _letters_of(text: str) -> str:
-    """The letters and digits of a text, in lower case."""
+    """Return the letters and digits of a text, in lower case."""
     return _NO_LETTERS.sub("", text.lower())
 
 
 def _unescaped(text: str) -> str:
-    """The text with the ASCII characters that escapes stand for."""
+    """Return the text with the ASCII characters that escapes stand for."""
     return _ESCAPED.sub(_stands_for, text)
 
 
@@ -257,7 +257,7 @@ def _stands_for(escape: re.Match[str]) -> str:
 
 
 def _without_letters(text: str, forms: list[str]) -> str:
-    """The text without all that reads as one of the forms, if escapes are undone and only letters and digits count."""
+    """Mask all that reads as one of the forms, if escapes are undone and only letters and digits count."""
     read = []
     spans = []
     for found in _LETTER.finditer(text):

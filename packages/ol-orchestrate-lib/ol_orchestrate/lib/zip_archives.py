@@ -44,7 +44,7 @@ class ZipLimits:
 
     Attributes:
         directory_bytes: Bytes of the directory, which is held in memory: some 500,000 members.
-        ratio: How many times larger than its packed bytes a member may be.
+        ratio: The most times larger than its packed bytes that a member may be.
         free_bytes: Bytes of a member up to which its ratio is not looked at.
     """
 
@@ -103,7 +103,7 @@ _UNIX: Final = 3
 
 
 class _Member(NamedTuple):
-    """What the directory says of a member."""
+    """A member, as the directory describes it."""
 
     name: bytes
     flags: int
@@ -120,8 +120,8 @@ class _Directory:
     """The directory of a zip.
 
     Attributes:
-        ends: For each member, the position before which it must end.
-        overlaps: For each member, 1 if it overlaps another.
+        ends: The position before which each member must end.
+        overlaps: A byte for each member: 1 if it overlaps another.
     """
 
     def __init__(self, data: bytes, position: int, count: int) -> None:

@@ -61,7 +61,7 @@ STRUCTURE_OUTPUTS: Final = (
         key="block_id",
     ),
 )
-"""What is made of a course structure."""
+"""The outputs that are made of a course structure."""
 
 EXPORT_OUTPUTS: Final = (
     _output(
@@ -171,6 +171,6 @@ EXPORT_OUTPUTS: Final = (
         """,
     ),
 )
-"""What is made of an export in OLX."""
+"""The outputs that are made of an export in OLX."""
 
 OUTPUTS: Final = (*STRUCTURE_OUTPUTS, *EXPORT_OUTPUTS)

@@ -1,4 +1,4 @@
-"""How to get into stores."""
+"""Credentials and settings of stores, in forms that another process can be given."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreAccess:
-    """How to get into stores; can be handed to another process.
+    """The credentials and settings for stores; `None` stands for what the vendor's client finds by itself.
 
     Attributes:
-        unsigned: Whether to ask without any credentials, as public buckets allow.
-        aws_profile: Name of an AWS profile; this and all that follows: `None` for what botocore finds by itself.
-        aws_region: Name of a region.
-        aws_endpoint_url: Of a server that speaks S3.
-        aws_keys: Access key ID, secret access key and, for a session, its token.
-        aws_verify: Whether the server has to prove by a certificate who it is.
-        google_service_account: Fields of a service account's key file; `None` for what `google.auth` finds by itself.
+        unsigned: True to ask without any credentials, as public buckets allow.
+        aws_profile: The name of an AWS profile.
+        aws_region: The name of a region.
+        aws_endpoint_url: The address of a server that speaks S3.
+        aws_keys: The access key ID, the secret access key and, for a session, its token.
+        aws_verify: False to accept a server without a trusted certificate.
+        google_service_account: The fields of a service account's key file.
     """
 
     unsigned: bool = False
@@ -38,14 +38,14 @@ class StoreAccess:
 
 @dataclass(frozen=True, slots=True)
 class S3Connection:
-    """How to reach a bucket, as botocore finds it; a process that is given this need not load botocore, 30 MB.
+    """The way to a bucket, as botocore finds it; a process that is given this need not load botocore, 30 MB.
 
     Attributes:
-        endpoint: Address of the server.
-        region: The bucket's.
-        verify: Whether and by which authorities servers are checked; `None` for those that come with the client.
-        sends_checksums: Whether uploads carry their checksums.
-        keys: Gives the credentials of the moment; `None` to ask without any.
+        endpoint: The address of the server.
+        region: The region of the bucket.
+        verify: False to check no certificates, or the file of trusted ones; `None` for those that come with the client.
+        sends_checksums: True if uploads carry their checksums.
+        keys: Returns the current credentials; `None` to ask without any.
     """
 
     endpoint: str
@@ -56,5 +56,5 @@ class S3Connection:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What a child process must inherit to use it."""
+        """The descriptors that a child process must inherit to use it."""
         return (self.keys.descriptor,) if isinstance(self.keys, Question) else ()

@@ -1,4 +1,4 @@
-"""What every object store does, whatever it is made of."""
+"""The interface that all object stores share, and the form of their keys and URLs."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class StoredObject:
     """An object that is there.
 
     Attributes:
-        key: Its name below the store's URL.
-        size: In bytes.
-        modified: When it was last written, by the store's clock.
-        version: What the store calls this content, as in `SourceInfo.version`.
-        metadata: What its writer stored with it; only `find` fills it, and only on request.
+        key: The name below the store's URL.
+        size: The size in bytes.
+        modified: The time of the last write, by the store's clock.
+        version: The store's name for this content, as in `SourceInfo.version`.
+        metadata: The values that its writer stored with it; only `find` reads them, and only on request.
     """
 
     key: str
@@ -65,21 +65,21 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
-        """Ask for one object, in one request; `None` where there is none."""
+        """Look up one object, in one request; return `None` if there is none."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """All objects whose key starts with `prefix`, in no particular order, page by page.
+        """Yield all objects whose key starts with `prefix`, in no particular order, page by page.
 
-        Whatever is there is listed, also under keys that the other methods refuse. What a console makes to show an
-        empty folder, a key with a slash at its end, is no object.
+        Objects under keys that the other methods refuse are listed, too. A key with a slash at its end, which a console
+        makes to show an empty folder, is no object.
         """
 
     @abstractmethod
     def list_folder(self, folder: str) -> Sequence[StoredObject]:
-        """The objects right in a folder, whose keys this project has made; one request for each thousand.
+        """Return the objects right in a folder, whose keys this project has made; one request for each thousand.
 
-        Their `version` can be empty: not every store tells it here.
+        Their `version` can be empty, as not every store tells it here.
         """
 
     @abstractmethod
@@ -87,14 +87,14 @@ class ObjectStore(ABC):
         """Put an object there, whole or not at all; the store checks that it got what was sent.
 
         Args:
-            key: Its name below the store's URL.
-            content: Its bytes; a file is read from where it stands to its end.
+            key: The name below the store's URL.
+            content: The bytes; a file is read from its position to its end.
             metadata: Names and values in printable ASCII, to be kept with the object.
         """
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens where there is none."""
+        """Remove an object; nothing happens if there is none."""
 
     @abstractmethod
     def read(self, key: str) -> VerifiedReader:
@@ -106,7 +106,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def filesystem(self) -> AbstractFileSystem:
-        """The fsspec file system behind `path`."""
+        """Return the fsspec file system behind `StorePath`."""
 
     def abort_old_uploads(self) -> str | None:
         """Abort the uploads in parts that killed runs left below the store's URL, as far as the store has such.
@@ -114,12 +114,12 @@ class ObjectStore(ABC):
         A run calls it once. Nothing fails because of it.
 
         Returns:
-            A sentence about what was done, or why nothing could be; `None` where nothing was left.
+            A sentence about what was done, or why nothing could be; `None` if nothing was left.
         """
         return None
 
     def connected(self) -> AbstractContextManager[S3Connection | None]:
-        """What children of this process need not find out again to open the store, until the block ends.
+        """Yield what children of this process need not find out again to open the store, until the block ends.
 
         Raises:
             PipelineError: The settings or the credentials cannot be used.
@@ -127,20 +127,20 @@ class ObjectStore(ABC):
         return nullcontext()
 
     def missing(self, key: str) -> MissingObjectError:
-        """The error for an object that should be there."""
+        """Make the error for an object that should be there."""
         return MissingObjectError(f"{join_url(self.url, key)}: there is no such object")
 
     def missing_bucket(self) -> MissingObjectError:
-        """The error for a bucket that should be there."""
+        """Make the error for a bucket that should be there."""
         return MissingObjectError(f"{self.url}: there is no such bucket. Create it, or correct its name")
 
     def __repr__(self) -> str:
-        """The URL, and nothing of the credentials."""
+        """Show the URL, and nothing of the credentials."""
         return f"{type(self).__name__}({self.url!r})"
 
 
 def split_url(url: str) -> tuple[str, str, str]:
-    """Scheme, bucket and prefix of a store's URL; of a folder: `file`, nothing, and the path.
+    """Return scheme, bucket and prefix of a store's URL; of a folder: `file`, nothing, and the path.
 
     Raises:
         BadInputError: The URL is of no known kind, or holds credentials.
@@ -158,18 +158,18 @@ def split_url(url: str) -> tuple[str, str, str]:
 
 
 def join_url(url: str, *parts: str) -> str:
-    """A URL and what is below it, with one slash between each two."""
+    """Join a URL and the parts below it, with one slash between each two."""
     base = url.rstrip("/")
     base = "file://" if base == "file:" else base  # the root folder
     return "/".join([base, *(part.strip("/") for part in parts if part)])
 
 
 def checked_key(key: str) -> str:
-    """The key itself, if it names one object below its store and nothing above or beside it.
+    """Return the key itself, if it names one object below its store and nothing above or beside it.
 
     Raises:
-        BadInputError: It holds an empty part, one that begins with a dot, or a control character. What begins with a
-            dot leads out of a folder or is hidden in it, where the folder store keeps what is its own.
+        BadInputError: It holds an empty part, one that begins with a dot, or a control character. A part that begins
+            with a dot leads out of a folder, or is hidden in it like the folder store's own files.
     """
     if not _SAFE_KEY.fullmatch(key):
         remedy = "no part of it may be empty, begin with a dot, or hold a control character. Rename the source"

@@ -57,7 +57,7 @@ class CloudStore(ObjectStore):
     """The header with the store's name of an object's version."""
 
     def __init__(self, url: str, budget: UploadBudget | None = None) -> None:
-        """A store at `scheme://bucket/prefix`; `budget` is what uploads share with those of other processes."""
+        """Open `scheme://bucket/prefix`; `budget` is the memory that uploads share with those of other processes."""
         self._budget = budget
         self.url = join_url(url)
         _, self.bucket, self._prefix = split_url(url)

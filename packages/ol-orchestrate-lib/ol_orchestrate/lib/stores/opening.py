@@ -1,4 +1,4 @@
-"""From a URL to its store."""
+"""Opens the store at a URL, in one process or for several."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def open_store(
     budget: UploadBudget | None = None,
     connection: S3Connection | None = None,
 ) -> ObjectStore:
-    """The store at `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`. Connects to nothing yet.
+    """Return the store at `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`, without connecting to it.
 
     Args:
-        url: Where.
-        access: How to get in.
-        budget: What uploads share with those of other processes; without one, each upload has a bound of its own.
-        connection: What another process has found out.
+        url: The URL of the store.
+        access: The credentials and settings.
+        budget: The memory that uploads share with those of other processes; without one, each upload has a bound of its
+            own.
+        connection: The way to the bucket, if another process has found it out.
 
     Raises:
         BadInputError: The URL is of no known kind.
@@ -65,22 +66,22 @@ class SharedStore:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What a child must inherit."""
+        """The descriptors that a child must inherit."""
         return (*self.budget.descriptors, *(self.connection.descriptors if self.connection else ()))
 
     def open(self) -> ObjectStore:
-        """The store, in a child."""
+        """Open the store in a child."""
         return open_store(self.url, self.access, budget=self.budget, connection=self.connection)
 
 
 @contextmanager
 def shared_store(url: str, access: StoreAccess, *, parts: int) -> Iterator[SharedStore]:
-    """A store for child processes, which all end before the block does.
+    """Yield a store for child processes, which all end before the block does.
 
     Args:
-        url: Where.
-        access: How to get in.
-        parts: Parts of uploads that all children may have in memory at a time.
+        url: The URL of the store.
+        access: The credentials and settings.
+        parts: The number of parts of uploads that all children may have in memory at a time.
 
     Raises:
         PipelineError: The settings or the credentials cannot be used.

@@ -20,21 +20,21 @@ class StorePath(UPath):
     """A `UPath` that goes through obstore, with the credentials of the store it came from."""
 
     def __new__(cls, *_: object, **__: object) -> Self:
-        """Always of this class: `UPath` would choose one by the protocol, which loads another library for S3."""
+        """Make a path of this class: `UPath` would choose one by the protocol, which loads another library for S3."""
         return object.__new__(cls)
 
     @classmethod
     def of(cls, store: ObjectStore, key: str) -> Self:
-        """An object, there or not, as a path that streams when it is opened.
+        """Return the path of an object, there or not, which streams when it is opened.
 
         Raises:
-            BadInputError: The key is none.
+            BadInputError: The key is invalid.
         """
         return cls(join_url(store.url, checked_key(key)), protocol=split_url(store.url)[0], store=store, key=key)
 
     @property
     def store(self) -> ObjectStore:
-        """Where the object is."""
+        """The store that holds the object."""
         store: ObjectStore = self.storage_options["store"]
         return store
 
@@ -50,7 +50,7 @@ class StorePath(UPath):
         return store.filesystem()
 
     def __reduce__(self) -> Any:  # noqa: ANN401
-        """Refused: it would write credentials into the pickle.
+        """Refuse to be pickled, as that would write credentials into the pickle.
 
         Raises:
             TypeError: Always.

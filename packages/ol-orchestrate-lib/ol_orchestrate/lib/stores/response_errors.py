@@ -36,7 +36,7 @@ class Variables:
     Attributes:
         address: The variables for the address of the store.
         certificates: The variables for the trusted certificates.
-        without_reason: What else can be wrong if the store refuses a request and gives no reason.
+        without_reason: The further causes to check if the store refuses a request and gives no reason.
     """
 
     address: str

@@ -1,4 +1,4 @@
-"""S3 and what speaks its protocol."""
+"""The store for S3, and for other servers of its protocol."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CREDENTIALS_LIVE = timedelta(minutes=5)
-"""How long credentials are used before the session is asked again; it renews them 10 minutes before they expire."""
+"""The time for which credentials are used before the session is asked again; it renews them 10 minutes before they
+expire."""
 
 LEFT_BEHIND = timedelta(days=1)
-"""Age of an upload in parts that no living run can be working on."""
+"""The age of an upload in parts that no living run can be working on."""
 
 PARTS_IN_FLIGHT = 4
 MAX_PARTS = 10_000
-"""What S3 allows; the parts of an upload beyond 50 GB are larger than `PART`."""
+"""The most parts that S3 allows; those of an upload beyond 50 GB are larger than `PART`."""
 
 _PIECE = 256 << 10
 """Bytes that obstore is handed at a time. It holds one part that it fills beside those that it sends; of a whole file,
@@ -69,8 +70,8 @@ ETAG_OR_READ_BACK = "etag, or read back"
 class S3Store(CloudStore):
     """Objects in an S3 bucket; credentials, region and endpoint as botocore finds them for a profile.
 
-    A bucket says in each answer in which region it is, also where it refuses the request for that reason. botocore
-    follows by itself; obstore gets the region from what botocore was told.
+    A bucket names its region in each response, also if it refuses the request for that reason. botocore follows by
+    itself; obstore gets the region from botocore's responses.
     """
 
     variables = AWS
@@ -83,7 +84,7 @@ class S3Store(CloudStore):
         budget: UploadBudget | None = None,
         connection: S3Connection | None = None,
     ) -> None:
-        """A store at `s3://bucket/prefix`; `connection` is what another process has found out."""
+        """Open `s3://bucket/prefix`; `connection` is the way to the bucket that another process has found out."""
         super().__init__(url, budget)
         self._access = access
         self._given = connection
@@ -138,24 +139,24 @@ class S3Store(CloudStore):
         return client
 
     def _remember_keys(self, **_: object) -> None:
-        """Keep what a request is signed with out of texts: answers can repeat it."""
+        """Keep what a request is signed with out of texts, as responses can repeat it."""
         if (credentials := self._session.get_credentials()) is not None:
             keys = credentials.get_frozen_credentials()
             remember_secrets(keys.secret_key, keys.token)
 
     @property
     def _verify(self) -> bool | str | None:
-        """Whether and by which authorities servers are checked; `None` for those that come with the client."""
+        """See `S3Connection.verify`."""
         if self._access.aws_verify is not None:
             return self._access.aws_verify
         bundle: str | None = self._session.get_config_variable("ca_bundle")
         return bundle or ca_bundle()
 
     def _note_region(self, response_dict: Mapping[str, Any] | None, **_: object) -> None:
-        """Take down the region that an answer names; clients and stores for another are no longer used.
+        """Remember the region that a response names; clients and stores for another are no longer used.
 
         Raises:
-            WrongRegionError: The answer is a redirect that names none, which botocore would follow in circles.
+            WrongRegionError: The response is a redirect that names none, which botocore would follow in circles.
         """
         if response_dict is None:
             return
@@ -172,7 +173,7 @@ class S3Store(CloudStore):
     def _refuse_what_is_no_xml(
         self, response_dict: Mapping[str, Any] | None, parsed_response: Mapping[str, Any] | None, **_: object
     ) -> None:
-        """Refuse a page of a proxy, or text, as the answer to a question.
+        """Refuse a page of a proxy, or text, as the response to a request.
 
         Raises:
             IncompleteResponseError: It is no XML.
@@ -182,13 +183,13 @@ class S3Store(CloudStore):
             raise incomplete(self.url, "XML", AWS)
 
     def _follow(self) -> None:
-        """See `CloudStore._follow`. Any answer to this question names the region, also a refusal."""
+        """See `CloudStore._follow`. Any response to this request names the region, also a refusal."""
         with suppress(PipelineError), self._client_errors("", self.missing("")):
             self._client.head_bucket(Bucket=self.bucket)  # type: ignore[attr-defined]
 
     @cached_property
     def _connection(self) -> S3Connection:
-        """What obstore needs to know, which the vendor's own client finds out."""
+        """The way to the bucket for obstore, as the vendor's own client finds it out."""
         if self._given is not None:
             return self._given
         meta = self._client.meta
@@ -277,7 +278,7 @@ class S3Store(CloudStore):
 
     @cached_property
     def _uploads(self) -> obstore.store.ObjectStore:
-        """For uploads in parts, of which only the part that failed is to be repeated."""
+        """The store for uploads in parts, of which only the part that failed is to be repeated."""
         import obstore.store  # noqa: PLC0415
 
         retries: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(minutes=3)}
@@ -342,7 +343,7 @@ class S3Store(CloudStore):
         """Make sure that S3 has the bytes that were sent to it without a checksum.
 
         Raises:
-            PermanentServiceError: It has others: its answer to a bad digest is final, too.
+            PermanentServiceError: It has others; its response to a bad digest is final, too.
         """
         start = content.tell()
         if (written["e_tag"] or "").strip('"') == expected_e_tag(content, part):
