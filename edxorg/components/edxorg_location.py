@@ -115,6 +115,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             archive_job.name,
             settings.archive_url,
             other_names=settings.tracking_log_name,
+            setting="EDXORG_ARCHIVE_URL",
         ),
         source_files_sensor(
             location.of("gcs_edxorg_tracking_log_sensor"),
@@ -122,6 +123,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             logs_job.name,
             settings.tracking_log_url or settings.archive_url,
             other_names=settings.archive_name,
+            setting="EDXORG_TRACKING_LOG_URL" if settings.tracking_log_url else "EDXORG_ARCHIVE_URL",
         ),
     )
     assets = [

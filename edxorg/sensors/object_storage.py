@@ -53,6 +53,8 @@ def source_files_sensor(
     job_name: str,
     url: str,
     other_names: FileNames,
+    *,
+    setting: str,
 ) -> dg.SensorDefinition:
     """Make a sensor that requests a run of each file that needs one, once an hour.
 
@@ -61,6 +63,7 @@ def source_files_sensor(
         job_name: The job that takes a file's name as its partition.
         url: The folder they are in, or below; the resource `gcs_input` has the credentials.
         other_names: Names of the files that another sensor watches in the same folder; they are not reported.
+        setting: The setting that names the folder.
     """
 
     @dg.sensor(
@@ -72,10 +75,15 @@ def source_files_sensor(
         description=f"Requests a run of `{job_name}` for each file named like `{files.names.example}` that is new, was "
         "published again, or failed for a reason that may pass.",
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         with errors_without_secrets():
             store = open_store(url, source_bucket(context).access(url))
             listing = _SourceListing.of(store.list(), files.names, other_names)
+        if not listing.objects:
+            return dg.SkipReason(
+                f"{store.url} has no files, or is not there: make sure that {setting} names the folder that edX "
+                "delivers to"
+            )
         seen, result = _Tick(context.instance, files, job_name, store.url, listing).result()
         context.log.info("%s", seen)
         return result or dg.SensorResult(skip_reason=seen)
@@ -112,6 +120,7 @@ class _SourceListing:
     """The files in the folder and below, by name. Of two with one name the one that is higher up counts."""
 
     files: dict[str, tuple[date, StoredObject]] = field(default_factory=dict)
+    objects: int = 0
     of_others: int = 0
     ignored: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
@@ -121,6 +130,7 @@ class _SourceListing:
     def of(cls, objects: Iterable[StoredObject], names: FileNames, other_names: FileNames) -> _SourceListing:
         listing, either = cls(), FileNames(names.patterns + other_names.patterns)
         for each in objects:
+            listing.objects += 1
             name = each.key.rpartition("/")[2]
             try:
                 day = either.date_in(name) if _is_readable(each.key) else None

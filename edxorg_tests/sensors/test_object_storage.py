@@ -103,8 +103,20 @@ class TestNewFiles:
         assert ticks == [names[:50], names[50:], []]
         assert len(daemon.instance.get_dynamic_partitions("edxorg_archive")) == len(names)
 
-    def test_a_bucket_without_files_says_so(self, daemon: Daemon) -> None:
-        assert daemon.evaluate(ARCHIVES).skip_message == f"0 files in {daemon.source.url}. 0 runs requested"
+    def test_a_sensor_whose_folder_is_missing_names_it_and_its_setting(self, daemon: Daemon, tmp_path: Path) -> None:
+        skipped = {sensor: str(daemon.evaluate(sensor).skip_message) for sensor in (ARCHIVES, LOGS)}
+        for message in skipped.values():
+            assert message.startswith(f"{daemon.source.url} has no files, or is not there: ")
+            assert "EDXORG_ARCHIVE_URL" in message
+        logs = f"file://{tmp_path}/logs"
+        settings = daemon.settings.model_copy(update={"tracking_log_url": logs})
+        skipped_logs = str(Daemon(settings, daemon.instance).evaluate(LOGS).skip_message)
+        assert logs in skipped_logs
+        assert "EDXORG_TRACKING_LOG_URL" in skipped_logs
+
+    def test_a_folder_with_other_files_alone_is_not_missing(self, daemon: Daemon) -> None:
+        daemon.source.write("internal-2013-01-01.zip", b"1")
+        assert str(daemon.evaluate(ARCHIVES).skip_message).startswith(f"0 files in {daemon.source.url}. 0 runs")
 
     def test_what_was_ingested_by_hand_does_not_run_again(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")
