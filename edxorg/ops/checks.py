@@ -14,7 +14,6 @@ from edxorg.lib.tracking_log import LogReport
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.landing.records import latest_evaluation
 from ol_orchestrate.lib import markdown
-from ol_orchestrate.lib.shortening import SHOWN
 
 
 class CheckText(NamedTuple):
@@ -132,7 +131,7 @@ def _names(title: str, listing: NamedItems) -> dg.MetadataValue[Any] | None:
 def _list(title: str, items: Sequence[str], total: int) -> dg.MetadataValue[Any] | None:
     if not total:
         return None
-    return dg.MetadataValue.md(markdown.table({title: str}, [(item,) for item in items[:SHOWN]], total=total))
+    return dg.MetadataValue.md(markdown.listing(title, items, total))
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> dg.MetadataValue[Any] | None:

@@ -232,7 +232,7 @@ def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str)
 
 
 def _listed(title: str, items: Sequence[str], total: int) -> dg.MetadataValue[Any]:
-    return dg.MetadataValue.md(markdown.table({title: str}, [(item,) for item in items[:SHOWN]], total=total))
+    return dg.MetadataValue.md(markdown.listing(title, items, total))
 
 
 def _not_delivered(listed: list[tuple[str, int, str]], total: int) -> str:

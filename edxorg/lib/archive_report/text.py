@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib import markdown
-from ol_orchestrate.lib.shortening import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +30,7 @@ def _parts(summary: ArchiveSummary) -> Iterator[str]:
         yield markdown.table(columns, [(name, new, old, new - old) for name, new, old in rows])
     yield markdown.escaped(summary.sum)
     for title, things in to_look_at(summary):
-        yield markdown.table(
-            {f"{title} ({len(things):,})": str}, [(thing,) for thing in things[:SHOWN]], total=len(things)
-        )
+        yield markdown.listing(f"{title} ({len(things):,})", things)
 
 
 def to_look_at(summary: ArchiveSummary) -> Iterator[tuple[str, list[str]]]:

@@ -19,7 +19,7 @@ from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError
-from ol_orchestrate.lib.shortening import SHOWN, first_and_more
+from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import VersionedObjects
 
@@ -160,9 +160,8 @@ class CourseOutputs:
         yield from self._results
 
     def _metadata(self) -> dict[str, Any]:
-        problems = [(str(problem),) for problem in self._problems[:SHOWN]]
-        shown = markdown.table({"problem": str}, problems, total=len(self._problems))
-        missing = first_and_more([reference.child for reference in self._missing])
+        problems = [str(problem) for problem in self._problems]
+        missing = [str(reference.child) for reference in self._missing]
         return {
             "source": self._location.source,
             "source_system": self.course.site.value,
@@ -170,9 +169,9 @@ class CourseOutputs:
             "made_of": str(self._path),
             "retrieved_at": self._retrieved_at,
             "problems": len(self._problems),
-            "list of problems": dg.MetadataValue.md(shown) if problems else None,
+            "list of problems": dg.MetadataValue.md(markdown.listing("problem", problems)) if problems else None,
             "missing_children": len(self._missing),
-            "list of missing children": dg.MetadataValue.json(missing) if missing else None,
+            "list of missing children": dg.MetadataValue.md(markdown.listing("child", missing)) if missing else None,
         }
 
     def __enter__(self) -> Self:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ol_orchestrate.lib.shortening import and_more
+from ol_orchestrate.lib.shortening import SHOWN, and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 LONGEST_CELL = 500
 """Characters shown of one text; a name in a tar may have a million."""
@@ -49,6 +49,17 @@ def table(
     if total is not None and total > len(shown):
         lines.append([and_more(total - len(shown)), *[""] * (len(columns) - 1)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def listing(title: str, items: Sequence[str], total: int | None = None) -> str:
+    """Return a table of one column with the first items.
+
+    Args:
+        title: The name of the column.
+        items: All items, or the first of them.
+        total: The number of all items, if these are only the first.
+    """
+    return table({title: str}, [(item,) for item in items[:SHOWN]], total=len(items) if total is None else total)
 
 
 def _visible(character: str) -> str:
