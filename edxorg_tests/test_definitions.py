@@ -52,8 +52,10 @@ print(json.dumps({
 KEYS = [
     "edxorg/api_data/course_metadata",
     "edxorg/api_data/course_run_metadata",
+    "edxorg/api_data/courses_raw",
     "edxorg/api_data/program_course_metadata",
     "edxorg/api_data/program_metadata",
+    "edxorg/api_data/programs_raw",
     "edxorg/processed_data/course_blocks",
     "edxorg/processed_data/course_certificate_signatory",
     "edxorg/processed_data/course_grading_policy",

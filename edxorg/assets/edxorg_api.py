@@ -1,4 +1,4 @@
-"""The edX catalogue, from the Discovery API: two listings, each of them two assets."""
+"""The edX catalogue, from the Discovery API: two listings, each of them two tables and its records as they came."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,11 +10,12 @@ import dagster as dg
 from edxorg.lib.catalogue import (
     COURSE_METADATA,
     COURSE_RUN_METADATA,
+    COURSES_RAW,
     PROGRAM_COURSE_METADATA,
     PROGRAM_METADATA,
     PROGRAMS,
+    PROGRAMS_RAW,
     ApiListing,
-    CatalogueTable,
     Collected,
     collect,
     courses_of,
@@ -33,12 +34,14 @@ from ol_orchestrate.location_names import LocationNames
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 
 ROWS = {
-    PROGRAM_METADATA: "programs",
-    PROGRAM_COURSE_METADATA: "program_courses",
-    COURSE_METADATA: "courses",
-    COURSE_RUN_METADATA: "course_runs",
+    PROGRAM_METADATA.name: "programs",
+    PROGRAM_COURSE_METADATA.name: "program_courses",
+    PROGRAMS_RAW: "programs",
+    COURSE_METADATA.name: "courses",
+    COURSE_RUN_METADATA.name: "course_runs",
+    COURSES_RAW: "courses",
 }
-"""The name of the number of rows in each table's metadata."""
+"""The name of the number of rows in each output's metadata."""
 
 
 def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -54,7 +57,7 @@ def catalogue_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def _assets_of(name: str, listing: ApiListing[Any], location: LocationNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=name,
-        specs=[_spec(listing.records, location), _spec(listing.parts, location)],
+        specs=[_spec(name, location) for name in (listing.records.name, listing.parts.name, listing.raw)],
         description=f"Asks the Discovery API for all pages of `{listing.path}`.",
         retry_policy=RETRIES,
     )
@@ -71,13 +74,18 @@ def _assets_of(name: str, listing: ApiListing[Any], location: LocationNames) -> 
     return assets
 
 
-def _spec(table: CatalogueTable, location: LocationNames) -> dg.AssetSpec:
+def _spec(name: str, location: LocationNames) -> dg.AssetSpec:
     spec = dg.AssetSpec(
-        location.key(api_data_asset(table.name)),
+        location.key(api_data_asset(name)),
         group_name=location.group("catalogue"),
         skippable=True,  # nothing is recorded of a listing that is as it was
     )
-    return described(spec, DICTIONARY[api_data_asset(table.name)])
+    return described(spec, DICTIONARY[api_data_asset(name)])
+
+
+def _schema(name: str) -> dg.TableSchema | None:
+    output = DICTIONARY[api_data_asset(name)]
+    return column_schema(output) if output.columns else None
 
 
 def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
@@ -91,11 +99,11 @@ def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
 def _land(
     context: dg.AssetExecutionContext, landing_zone: ObjectStore, collected: Collected, location: LocationNames
 ) -> list[dg.MaterializeResult[None]]:
-    """Both outputs into the landing zone, before either is recorded; what is to be recorded of them."""
+    """Put all outputs into the landing zone before any is recorded; return what is to be recorded of them."""
     results = []
-    rows = {ROWS[output.table]: output.row_count for output in collected}
+    rows = {ROWS[output.name]: output.row_count for output in collected}
     for output in collected:
-        name = output.table.name
+        name = output.name
         result = land(
             context.instance,
             location.key(api_data_asset(name)),
@@ -103,7 +111,7 @@ def _land(
                 version=output.version,
                 content=output.content.reader(),
                 row_count=output.row_count,
-                schema=column_schema(DICTIONARY[api_data_asset(name)]),
+                schema=_schema(name),
                 metadata={**rows, "repeated": output.repeated, "source": location.source},
             ),
             to=VersionedObjects(landing_zone, partial(api_data_key, name)),

@@ -11,7 +11,14 @@ import dagster as dg
 import pytest
 
 from edxorg.components.edxorg_location import build_definitions
-from edxorg.lib.catalogue import COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_COURSE_METADATA, PROGRAM_METADATA
+from edxorg.lib.catalogue import (
+    COURSE_METADATA,
+    COURSE_RUN_METADATA,
+    COURSES_RAW,
+    PROGRAM_COURSE_METADATA,
+    PROGRAM_METADATA,
+    PROGRAMS_RAW,
+)
 from edxorg.lib.settings import Settings
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.support.archives import landed, times
@@ -25,9 +32,10 @@ if TYPE_CHECKING:
     from edxorg.samples.catalogue_server import SampleCatalogue
 
 JOB = "edxorg_api_daily_job"
-OUTPUTS = [COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_COURSE_METADATA, PROGRAM_METADATA]
-PROGRAMS = {"program_metadata", "program_course_metadata"}
-COURSES = {"course_metadata", "course_run_metadata"}
+TABLES = [COURSE_METADATA, COURSE_RUN_METADATA, PROGRAM_COURSE_METADATA, PROGRAM_METADATA]
+PROGRAMS = {"program_metadata", "program_course_metadata", "programs_raw"}
+COURSES = {"course_metadata", "course_run_metadata", "courses_raw"}
+OUTPUTS = sorted(PROGRAMS | COURSES)
 ALL_ONCE = dict.fromkeys(PROGRAMS | COURSES, 1)
 
 
@@ -45,7 +53,7 @@ class CatalogueLocation(Location):
         return self.materializations(key_of(output))
 
     def times_recorded(self) -> dict[str, int]:
-        counts = {table.name: len(self.recorded(table.name)) for table in OUTPUTS}
+        counts = {name: len(self.recorded(name)) for name in OUTPUTS}
         return {output: count for output, count in counts.items() if count}
 
     def latest_rows(self, output: str) -> list[dict[str, Any]]:
@@ -105,7 +113,7 @@ def test_everything_lands_whole(location: CatalogueLocation, catalogue: SampleCa
     assert location.times_recorded() == ALL_ONCE
     assert len(landed(location.lake)) == len(OUTPUTS)
     stamps = set()
-    for table in OUTPUTS:
+    for table in TABLES:
         (recorded,) = location.recorded(table.name)
         (version,) = ((recorded.tags or {})["dagster/data_version"],)
         found: dict[str, Any] = {name: value.value for name, value in recorded.metadata.items()}
@@ -127,6 +135,37 @@ def test_everything_lands_whole(location: CatalogueLocation, catalogue: SampleCa
     }
 
 
+def test_raw_records_land_with_all_their_fields(location: CatalogueLocation, catalogue: SampleCatalogue) -> None:
+    catalogue.programs[0]["new_field"] = {"deep": [1, 2.50]}
+    assert location.run().success
+    for name, key, sent in ((PROGRAMS_RAW, "uuid", catalogue.programs), (COURSES_RAW, "key", catalogue.courses)):
+        (recorded,) = location.recorded(name)
+        version = (recorded.tags or {})["dagster/data_version"]
+        assert recorded.metadata["object_key"].value == f"edxorg/api_data/{name}/{version}.json"
+        assert recorded.metadata["dagster/row_count"].value == len(sent)
+        assert location.latest_rows(name) == sorted(sent, key=lambda record: str(record[key]))
+
+
+def test_daily_runs_with_one_change_make_two_objects_of_raw_courses(
+    location: CatalogueLocation, catalogue: SampleCatalogue
+) -> None:
+    for day in range(4):
+        catalogue.courses[day]["course_runs"][0]["availability"] = ("Upcoming", "Starting Soon")[day % 2]
+        if day == 2:
+            catalogue.courses[3]["a_field_that_no_table_has"] = 1
+        assert location.run().success
+    objects = [key.split("/")[2] for key in landed(location.lake)]
+    assert {name: objects.count(name) for name in (COURSES_RAW, PROGRAMS_RAW, "course_metadata")} == {
+        COURSES_RAW: 2,
+        PROGRAMS_RAW: 1,
+        "course_metadata": 1,
+    }
+    assert {name: location.times_recorded()[name] for name in (COURSES_RAW, PROGRAMS_RAW)} == {
+        COURSES_RAW: 2,
+        PROGRAMS_RAW: 1,
+    }
+
+
 def test_numbers_to_plot_are_recorded(location: CatalogueLocation, catalogue: SampleCatalogue) -> None:
     location.run()
     runs = sum(len(course["course_runs"]) for course in catalogue.courses)
@@ -143,7 +182,7 @@ def test_numbers_to_plot_are_recorded(location: CatalogueLocation, catalogue: Sa
 def test_columns_show_before_the_first_run(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         graph = CatalogueLocation(tmp_path, instance).defs.resolve_asset_graph()
-    for table in OUTPUTS:
+    for table in TABLES:
         asset = graph.get(key_of(table.name))
         columns = asset.metadata["dagster/column_schema"].columns
         assert [column.name for column in columns] == [*table.row.model_fields, *["retrieved_at"][: table.stamped]]
@@ -163,16 +202,16 @@ def test_an_unchanged_catalogue_is_neither_written_nor_recorded(location: Catalo
     assert location.times_recorded() == ALL_ONCE
 
 
-def test_a_changed_course_is_a_new_version_of_the_courses_alone(
+def test_a_changed_course_is_a_new_version_of_the_courses_and_their_raw_records_alone(
     location: CatalogueLocation, catalogue: SampleCatalogue
 ) -> None:
     location.run()
     written = times(location.lake)
     catalogue.courses[3]["title"] = "Changed"
     assert location.run().success
-    assert location.times_recorded() == ALL_ONCE | {"course_metadata": 2}
+    assert location.times_recorded() == ALL_ONCE | {"course_metadata": 2, "courses_raw": 2}
     assert {key: times(location.lake)[key] for key in written} == written
-    assert len(landed(location.lake)) == len(OUTPUTS) + 1
+    assert len(landed(location.lake)) == len(OUTPUTS) + 2
     changed = [row["course_key"] for row in location.latest_rows("course_metadata") if row["title"] == "Changed"]
     assert changed == [catalogue.courses[3]["key"]]
 
@@ -275,5 +314,5 @@ def test_the_schedule_asks_for_one_run_of_both_listings(location: CatalogueLocat
         (request,) = schedule.evaluate_tick(context).run_requests or []
     assert (schedule.job_name, request.run_config) == (JOB, {})
     job = location.defs.resolve_job_def(JOB)
-    assert job.asset_layer.executable_asset_keys == {key_of(table.name) for table in OUTPUTS}
+    assert job.asset_layer.executable_asset_keys == set(map(key_of, OUTPUTS))
     assert {node.name for node in job.nodes} == {"edxorg_program_metadata", "edxorg_mitx_course_metadata"}

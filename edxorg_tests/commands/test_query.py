@@ -69,6 +69,14 @@ def any_lake(
     return Lake(f"{scheme}://{request.getfixturevalue(bucket)}/lake", monkeypatch, capsys)
 
 
+def test_raw_records_of_the_catalogue_are_one_column_of_json(lake: Lake) -> None:
+    titles = "SELECT record->>'title' AS title FROM api_courses_raw ORDER BY ALL"
+    assert lake.rows(titles) == []
+    lake.write("edxorg/api_data/courses_raw/a.json", '{"title":"A","x":1.10}\n{"title":"B","other":[{}]}\n')
+    assert lake.rows(titles) == [{"title": "A"}, {"title": "B"}]
+    assert lake.rows("SELECT record::TEXT AS text FROM api_courses_raw LIMIT 1") == [{"text": '{"title":"A","x":1.10}'}]
+
+
 def test_the_current_version_of_each_course_is_shown(any_lake: Lake) -> None:
     update, revert = (f"{ENROLLMENTS}/prod/MITx-{number}-1T2024" for number in (1, 2))
     any_lake.write(f"{update}/a.tsv", "id\tmode\n1\taudit\n")

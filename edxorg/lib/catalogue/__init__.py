@@ -1,7 +1,7 @@
-"""The edX catalogue: the responses of the Discovery API, and the four tables made of them.
+"""The edX catalogue: the responses of the Discovery API, the four tables made of them, and all their records.
 
 - `responses.py`: programs, courses and runs as the API gives them;
-- `listings.py`: from all pages of a listing to its two tables;
+- `listings.py`: from all pages of a listing to its two tables and its raw records;
 - `catalogue_rows.py`: the columns of the tables, and from a record to its row.
 """
 
@@ -12,13 +12,24 @@ from edxorg.lib.catalogue.catalogue_rows import (
     PROGRAM_METADATA,
     CatalogueTable,
 )
-from edxorg.lib.catalogue.listings import PROGRAMS, ApiListing, Collected, Output, collect, courses_of
+from edxorg.lib.catalogue.listings import (
+    COURSES_RAW,
+    PROGRAMS,
+    PROGRAMS_RAW,
+    ApiListing,
+    Collected,
+    Output,
+    collect,
+    courses_of,
+)
 from edxorg.lib.catalogue.responses import Course, CourseRun, Program, ProgramCourse
 
 __all__ = [
+    "COURSES_RAW",
     "COURSE_METADATA",
     "COURSE_RUN_METADATA",
     "PROGRAMS",
+    "PROGRAMS_RAW",
     "PROGRAM_COURSE_METADATA",
     "PROGRAM_METADATA",
     "ApiListing",

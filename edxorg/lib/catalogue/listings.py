@@ -1,4 +1,4 @@
-"""Turns the pages of a listing into its two tables, whole or not at all.
+"""Turns the pages of a listing into its two tables and its raw records, whole or not at all.
 
 A listing can change while it is read: a record that is added or taken away moves the others across the borders of the
 pages, so that one comes twice or never. Records are therefore counted by their key, and compared with the largest
@@ -11,8 +11,9 @@ import hashlib
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
+import msgspec
 from pydantic import BaseModel
 
 from edxorg.lib.catalogue.catalogue_rows import (
@@ -41,6 +42,12 @@ Record = TypeVar("Record", bound=BaseModel)
 
 MAX_ROWS = 200_000
 """Limit of the rows of a listing with all its parts, whose keys are held in memory; edX has some 20,000."""
+
+PROGRAMS_RAW = "programs_raw"
+COURSES_RAW = "courses_raw"
+
+MOVES_WITH_THE_CLOCK = frozenset({"availability"})
+"""Fields that the API derives from the time of the request, which make no new version of a raw record."""
 
 
 class RecordRows(NamedTuple):
@@ -80,6 +87,7 @@ class ApiListing(Generic[Record]):
         rows: Makes the rows of a record.
         records: Table of the records.
         parts: Table of their parts.
+        raw: Name of the output of the records as the API gives them.
     """
 
     path: str
@@ -87,6 +95,7 @@ class ApiListing(Generic[Record]):
     rows: Callable[[Record], RecordRows]
     records: CatalogueTable
     parts: CatalogueTable
+    raw: str
 
 
 PROGRAMS = ApiListing(
@@ -95,6 +104,7 @@ PROGRAMS = ApiListing(
     rows=RecordRows.of_program,
     records=PROGRAM_METADATA,
     parts=PROGRAM_COURSE_METADATA,
+    raw=PROGRAMS_RAW,
 )
 """All programs that the client may see."""
 
@@ -110,20 +120,22 @@ def courses_of(catalogue: int) -> ApiListing[Course]:
         rows=RecordRows.of_course,
         records=COURSE_METADATA,
         parts=COURSE_RUN_METADATA,
+        raw=COURSES_RAW,
     )
 
 
 class Output(NamedTuple):
-    """One table, ready to be stored.
+    """One output, ready to be stored.
 
     Attributes:
+        name: Last part of the asset key.
         content: JSON lines in UTF-8, sorted by key.
-        version: SHA-256 of the lines without `retrieved_at`, lower-case hex.
+        version: SHA-256 of the lines without what moves with the clock, lower-case hex.
         row_count: Number of lines.
         repeated: Number of rows that came more than once; the last one is kept.
     """
 
-    table: CatalogueTable
+    name: str
     content: Spool
     version: str
     row_count: int
@@ -135,6 +147,7 @@ class Collected(NamedTuple):
 
     records: Output
     parts: Output
+    raw: Output
 
     def __enter__(self) -> Self:
         return self
@@ -142,12 +155,12 @@ class Collected(NamedTuple):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.records.content.close()
-        self.parts.content.close()
+        for output in self:
+            output.content.close()
 
 
 def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retrieved_at: datetime) -> Collected:
-    """Read all pages and write both tables.
+    """Read all pages and write all outputs.
 
     One page and the keys of all rows are held in memory, and the rows in spools.
 
@@ -166,10 +179,10 @@ def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retri
         announced, records_repeated, parts_repeated, row_count, has_parts = 0, 0, 0, 0, False
         for page in pages:
             announced = max(announced, page.count)
-            for record in page.results:
+            for record, text in zip(page.results, page.results_as_sent(), strict=True):
                 rows = listing.rows(record)
                 records_repeated += rows.key in arrivals.entries
-                parts_repeated += arrivals.keep(rows)
+                parts_repeated += arrivals.keep(rows, text)
                 has_parts = has_parts or rows.parts is not None
                 row_count += 1 + len(rows.parts or [])
                 if row_count > MAX_ROWS:
@@ -192,32 +205,34 @@ def collect(listing: ApiListing[Record], pages: Iterable[Page[Record]], *, retri
         return Collected(
             _write(listing.records, arrivals.read(entry.row for entry in entries), stamp, records_repeated),
             _write(listing.parts, arrivals.read(parts), stamp, parts_repeated),
+            _write_raw(listing.raw, arrivals.read(entry.text for entry in entries), records_repeated),
         )
 
 
 class _Entry(NamedTuple):
     row: int
+    text: int
     parts: dict[str, int]
 
 
 class _Arrivals:
-    """Rows in the order of arrival, in a spool, and the number of the latest one of each key."""
+    """Rows and texts of records in the order of arrival, in a spool, and the latest ones of each key."""
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
         self._spool = RecordSpool()
 
-    def keep(self, rows: RecordRows) -> int:
+    def keep(self, rows: RecordRows, text: bytes) -> int:
         """Store a record and its parts in place of an earlier arrival; return the number of repeated parts."""
         parts = {key: self._store(part) for key, part in rows.parts or []}
-        self.entries[rows.key] = _Entry(self._store(rows.row), parts)
+        self.entries[rows.key] = _Entry(self._store(rows.row), self._spool.append([text]), parts)
         return len(rows.parts or []) - len(parts)
 
     def _store(self, row: BaseModel) -> int:
         return self._spool.append([row.model_dump_json().encode()])
 
     def read(self, numbers: Iterable[int]) -> Iterator[bytes]:
-        """Yield the rows with these numbers, each a JSON object."""
+        """Yield the rows or texts with these numbers, each a JSON object."""
         return map(self._spool.read, numbers)
 
     def close(self) -> None:
@@ -231,4 +246,27 @@ def _write(table: CatalogueTable, rows: Iterable[bytes], stamp: bytes, repeated:
         version.update(row + b"\n")
         content.write((row[:-1] + stamp if table.stamped else row) + b"\n")
         count += 1
-    return Output(table, content, version.hexdigest(), count, repeated)
+    return Output(table.name, content, version.hexdigest(), count, repeated)
+
+
+def _write_raw(name: str, texts: Iterable[bytes], repeated: int) -> Output:
+    content, version, count = Spool(), hashlib.sha256(), 0
+    for text in texts:
+        version.update(msgspec.json.encode(_lasting(_with_all_digits(text)), order="deterministic") + b"\n")
+        content.write(text + b"\n")
+        count += 1
+    return Output(name, content, version.hexdigest(), count, repeated)
+
+
+_with_all_digits = msgspec.json.Decoder(float_hook=str).decode
+
+
+def _lasting(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return the part of a JSON value that does not move with the clock."""
+    match value:
+        case dict():
+            return {name: _lasting(each) for name, each in value.items() if name not in MOVES_WITH_THE_CLOCK}
+        case list():
+            return [_lasting(each) for each in value]
+        case _:
+            return value

@@ -12,7 +12,7 @@ _RETRIEVED_AT: Final = (
 )
 
 
-def _output(name: str, row: str, columns: str, *, key: str) -> Output:
+def _output(name: str, row: str, columns: str = "", *, key: str = "") -> Output:
     described = columns_of(columns, "Discovery API")
     return Output(api_data_asset(name), row, described, key=tuple(key.split()), view=f"api_{name}")
 
@@ -99,6 +99,16 @@ CATALOGUE: Final = (
         {_RETRIEVED_AT}
         """,
         key="course_key run_key",
+    ),
+    _output(
+        "programs_raw",
+        "A program with all fields that the Discovery API gives, sorted by `uuid`. A change of `availability` alone, "
+        "which moves with the clock, makes no new version.",
+    ),
+    _output(
+        "courses_raw",
+        "A course that is offered, with its runs and all fields that the Discovery API gives, sorted by `key`. A "
+        "change of `availability` alone, which moves with the clock, makes no new version.",
     ),
 )
 """All of them; no course data, so their names in SQL begin with `api`."""

@@ -42,6 +42,9 @@ _JSON_TYPES: Final = {
 }
 """Types of columns in JSON outputs; all others are text, and so is everything in tables and logs."""
 
+_RAW_JSON: Final = "record"
+"""The one column of a view over JSON lines whose columns are not known."""
+
 _LONGEST: Final = 64 << 20
 """Bytes of a line that a view can read; DuckDB keeps several such buffers."""
 
@@ -137,6 +140,8 @@ def _site_of(key: str, output: Output) -> str | None:
 
 
 def _no_rows(output: Output) -> str:
+    if _is_raw_json(output):
+        return f"SELECT NULL::JSON AS {_name(_RAW_JSON)} WHERE false"
     columns = (f"NULL::{_type(output, column.type)} AS {_name(column.name)}" for column in output.columns)
     return f"SELECT {', '.join(columns)} WHERE false"
 
@@ -152,11 +157,18 @@ def _rows(output: Output, objects: tuple[StoredObject, ...], store: ObjectStore)
     longest = min(max(each.size for each in objects), _LONGEST)
     options = {
         "format": "'newline_delimited'",
-        "columns": _types((each.name, _type(output, each.type)) for each in output.columns),
         "maximum_object_size": str(_LONGEST if packed else max(longest, _LONG_JSON)),
         "compression": "'gzip'" if packed else "'none'",
     }
+    if _is_raw_json(output):
+        files = _files(objects, store.url)
+        return f"SELECT json AS {_name(_RAW_JSON)} FROM read_json_objects({files}, {_options(options)})"  # noqa: S608
+    options["columns"] = _types((each.name, _type(output, each.type)) for each in output.columns)
     return f"SELECT * FROM read_json({_files(objects, store.url)}, {_options(options)})"  # noqa: S608 - names are quoted
+
+
+def _is_raw_json(output: Output) -> bool:
+    return output.format is Format.JSON_LINES and not output.columns
 
 
 def _by_columns(

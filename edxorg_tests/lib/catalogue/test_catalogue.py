@@ -61,7 +61,7 @@ def rows(output: Output) -> list[dict[str, Any]]:
 def course_pages(*pages: list[Response], count: int | None = None) -> Iterator[Page[Course]]:
     total = sum(len(page) for page in pages) if count is None else count
     for results in pages:
-        yield Page[Course].model_validate_json(json.dumps({"count": total, "next": None, "results": results}))
+        yield Page[Course].parse(json.dumps({"count": total, "next": None, "results": results}).encode())
 
 
 def course(key: str, *runs: str, **fields: Any) -> Response:  # noqa: ANN401 - any JSON
@@ -218,8 +218,7 @@ class TestFromTheServer:
     def test_a_listing_of_very_many_rows_is_refused(self) -> None:
         def pages() -> Iterator[Page[Course]]:
             for number in range(MAX_ROWS // 1000 + 1):
-                keys = [f"X+{number}-{each}" for each in range(1000)]
-                yield Page[Course](count=1, results=[Course(key=key) for key in keys])
+                yield from course_pages([{"key": f"X+{number}-{each}"} for each in range(1000)])
 
         with pytest.raises(BadInputError, match=r"catalogs/10/courses/: over 200,000 rows\. Nothing is replaced"):
             collect(COURSES, pages(), retrieved_at=STARTED)
@@ -364,7 +363,7 @@ class TestFields:
 class TestVersions:
     def test_the_version_is_of_the_rows_without_the_time(self) -> None:
         with collect(COURSES, course_pages([course("b", "r"), course("a")]), retrieved_at=STARTED) as collected:
-            for output in collected:
+            for output in (collected.records, collected.parts):
                 lines = output.content.reader().read().splitlines(keepends=True)
                 stamp = b',"retrieved_at":"2026-03-01T05:00:00.123456+00:00"}\n'
                 assert all(line.endswith(stamp) for line in lines)
@@ -373,7 +372,7 @@ class TestVersions:
 
     def test_a_table_without_the_time_has_its_own_hash_as_version(self) -> None:
         page = {"count": 1, "results": [{"uuid": "u", "courses": [{"key": "b"}, {"key": "a"}]}]}
-        pages = [Page[Program].model_validate_json(json.dumps(page))]
+        pages = [Page[Program].parse(json.dumps(page).encode())]
         with collect(PROGRAMS, pages, retrieved_at=STARTED) as collected:
             assert collected.parts.version == collected.parts.content.sha256
             assert [row["course_key"] for row in rows(collected.parts)] == ["a", "b"]
@@ -391,13 +390,63 @@ class TestVersions:
                 assert one.version == other.version
                 assert [r | {"retrieved_at": ""} for r in rows(one)] == [r | {"retrieved_at": ""} for r in rows(other)]
 
-    def test_a_changed_value_changes_its_table_only(self) -> None:
+    def test_a_changed_value_changes_its_table_and_the_raw_records_only(self) -> None:
         with (
             collect(COURSES, course_pages([course("a", "r")]), retrieved_at=STARTED) as before,
             collect(COURSES, course_pages([course("a", "r", title="new")]), retrieved_at=STARTED) as after,
         ):
             assert before.records.version != after.records.version
             assert before.parts.version == after.parts.version
+            assert before.raw.version != after.raw.version
+
+
+def raw_of(*results: str) -> tuple[list[str], str]:
+    """The raw records that a page of these becomes, and their version."""
+    body = f'{{"count": 1, "next": null, "results": [{",".join(results)}]}}'
+    with collect(COURSES, [Page[Course].parse(body.encode())], retrieved_at=STARTED) as collected:
+        assert collected.raw.row_count == len(rows(collected.raw))
+        return collected.raw.content.reader().read().decode().split("\n"), collected.raw.version
+
+
+class TestRawRecords:
+    RUNS = '"course_runs": [{"key": "r", "availability": "Current", "seats": [{"price": "1.00"}]}]'
+
+    def test_each_is_a_line_as_it_came_sorted_by_key(self) -> None:
+        new = '"new": {"x": 1.10e5, "big": 12345678901234567890.10}'
+        one = f'{{"uuid": "\\u00e9é \u2028", "key": "b", {new}, "course_runs": []}}'
+        other = '{\n  "key": "a",\n  "course_runs": [\n    {"key": "r"}\n  ]\n}'
+        lines, _ = raw_of(one, other)
+        assert lines == [
+            '{"key":"a","course_runs":[{"key":"r"}]}',
+            '{"uuid":"\\u00e9é \u2028","key":"b","new":{"x":1.10e5,"big":12345678901234567890.10},"course_runs":[]}',
+            "",
+        ]
+
+    def test_of_a_repeated_record_the_last_counts(self) -> None:
+        lines, _ = raw_of('{"key": "a", "new": 1, "course_runs": []}', '{"key": "a", "new": 2, "course_runs": []}')
+        assert lines == ['{"key":"a","new":2,"course_runs":[]}', ""]
+
+    def test_what_moves_with_the_clock_makes_no_version_and_all_else_does(self) -> None:
+        record = f'{{"key": "a", "enrollment_count": 1, "hours": 12345678901234567890.10, {self.RUNS}}}'
+        _, version = raw_of(record)
+        assert raw_of(record.replace("Current", "Archived"))[1] == version
+        assert raw_of(record.replace('"availability": "Current", ', ""))[1] == version
+        assert raw_of(record.replace("1.00", "1.01"))[1] != version
+        assert raw_of(record.replace('"enrollment_count": 1', '"enrollment_count": 2'))[1] != version
+        assert raw_of(record.replace("890.10", "890.11"))[1] != version
+
+    def test_thirty_days_with_one_change_have_two_versions(self) -> None:
+        versions = []
+        for day in range(30):
+            moving = ("Upcoming", "Starting Soon", "Current")[day % 3]
+            record = f'{{"key": "a", "enrollment_count": {1 + (day > 17)}, {self.RUNS}}}'
+            versions.append(raw_of(record.replace("Current", moving))[1])
+        assert len(set(versions)) == 2
+        assert versions == sorted(versions, key=versions.index)
+
+    def test_a_number_that_json_does_not_have_is_an_error(self) -> None:
+        with pytest.raises(BadInputError, match=r"the page is no JSON: .*\. Report it"):
+            raw_of('{"key": "a", "new": NaN, "course_runs": []}')
 
 
 def serve_answers(answers: dict[str, Response]) -> ThreadingHTTPServer:
@@ -423,7 +472,7 @@ def serve_answers(answers: dict[str, Response]) -> ThreadingHTTPServer:
 class TestRealAnswers:
     """Answers that edX gave to other clients; those of the courses lack the fields of later years."""
 
-    def _tables(self, path: str, results: list[Response], listing: Any) -> list[list[Response]]:  # noqa: ANN401 - of either record
+    def _outputs(self, path: str, results: list[Response], listing: Any) -> list[list[Response]]:  # noqa: ANN401 - of either record
         pages: dict[str, Response] = {
             path: {"count": len(results), "next": f"{path}?page=2", "previous": None, "results": results[:1]},
             f"{path}?page=2": {"count": len(results), "next": None, "previous": path, "results": results[1:]},
@@ -445,8 +494,9 @@ class TestRealAnswers:
 
     def test_programs(self, real_data: Callable[[str], Path]) -> None:
         programs = json.loads(real_data("discovery-api/test_mitx_programs.json").read_text())
-        got, courses = self._tables(PROGRAMS.path, programs, PROGRAMS)
+        got, courses, raw = self._outputs(PROGRAMS.path, programs, PROGRAMS)
         programs.sort(key=lambda program: program["uuid"])
+        assert same_json(raw, programs)
         assert len(got) == 3
         assert same_json(got, [Expected.program(program) for program in programs])
         expected = [
@@ -461,7 +511,8 @@ class TestRealAnswers:
         courses = json.loads(real_data(f"discovery-api/{name}").read_text())["results"]
         by_key = {c["key"]: c for c in courses}
         assert len(by_key) == len(courses)
-        got, runs = self._tables(COURSES.path, courses, COURSES)
+        got, runs, raw = self._outputs(COURSES.path, courses, COURSES)
+        assert same_json(raw, [by_key[key] for key in sorted(by_key)])
         assert same_json(got, [Expected.course(by_key[key]) for key in sorted(by_key)])
         expected = [Expected.run(by_key[k], r) for k in sorted(by_key) for r in by_key[k]["course_runs"]]
         assert same_json(runs, sorted(expected, key=lambda row: (row["course_key"], row["run_key"])))

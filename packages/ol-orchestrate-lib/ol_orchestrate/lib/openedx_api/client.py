@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import AliasChoices, AliasPath, BaseModel, FailFast, Field, TypeAdapter, ValidationError
+import msgspec
+from pydantic import AliasChoices, AliasPath, BaseModel, FailFast, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx_api.session import ApiSession
@@ -40,6 +41,36 @@ class Page(BaseModel, Generic[Record]):
     count: int = Field(validation_alias=AliasChoices("count", AliasPath("pagination", "count")), ge=0)
     next: str | None = Field(default=None, validation_alias=AliasChoices("next", AliasPath("pagination", "next")))
     results: Annotated[list[Record], FailFast()]  # only the first is reported; many take much memory
+    _body: bytes = PrivateAttr(default=b"")
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Read a page from the body of a response.
+
+        Raises:
+            ValidationError: The body is no such page.
+        """
+        page = cls.model_validate_json(body)
+        page._body = body  # noqa: SLF001 - of this class
+        return page
+
+    def results_as_sent(self) -> list[bytes]:
+        """Return each record of a parsed page as the server sent it: one line of JSON, all fields, no digit changed.
+
+        Raises:
+            BadInputError: The page holds a number that JSON does not have, such as `NaN`.
+        """
+        try:
+            texts = msgspec.json.decode(self._body, type=_RawPage).results
+        except msgspec.DecodeError as error:
+            raise BadInputError(f"the page is no JSON: {error}. Report it to the operators of the API") from None
+        return [msgspec.json.format(text, indent=-1) for text in texts]
+
+
+class _RawPage(msgspec.Struct):
+    """A page whose records are left as they are."""
+
+    results: list[msgspec.Raw]
 
 
 class CourseSummary(BaseModel):
@@ -130,7 +161,7 @@ class OpenEdxApi:
 
     def _parse_page(self, response: Response, page_model: type[Page[Record]], *, number: int) -> Page[Record]:
         try:
-            return page_model.model_validate_json(response.body)
+            return page_model.parse(response.body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             if not first["loc"]:  # no JSON object at all
