@@ -95,13 +95,35 @@ def test_each_check_warns_of_its_subject(location: ArchiveLocation) -> None:
         f"{roles}: 9 rows before, 4 now",
         f"{emptied}: 9 rows before, 0 now",
     ]
-    assert cells(told["changed_columns"]["tables"]) == [teams]
+    assert cells(told["changed_columns"]["tables"]) == [f"{teams}: title came; name went"]
     assert all(each.passed for each in evaluations(location, FIRST).values())
 
     assert location.run(SECOND).success
     again = {name: metadata(each) for name, each in evaluations(location, SECOND).items()}
     for check in ("rejected_rows", "shrunken_tables", "changed_columns"):
         assert again[check] == told[check], "a run that is repeated, by a retry too, takes nothing back"
+
+
+def test_columns_that_changed_are_told_without_names_where_the_version_before_is_gone(
+    location: ArchiveLocation,
+) -> None:
+    name = table_name("teams")
+    write_archive(location.archives / FIRST, {name: b"id\tname\n1\tx\n"})
+    location.run(FIRST)
+    for path in location.lake.rglob("*.tsv"):
+        path.unlink()
+    write_archive(location.archives / SECOND, {name: b"id\ttitle\n1\tx\n"})
+    assert location.run(SECOND).success
+    assert cells(metadata(evaluations(location, SECOND)["changed_columns"])["tables"]) == [name]
+
+
+def test_columns_in_another_order_are_told_so(location: ArchiveLocation) -> None:
+    name = table_name("teams")
+    for archive, header in ((FIRST, b"id\tname"), (SECOND, b"name\tid")):
+        write_archive(location.archives / archive, {name: header + b"\n1\tx\n"})
+        assert location.run(archive).success
+    told = metadata(evaluations(location, SECOND)["changed_columns"])["tables"]
+    assert cells(told) == [f"{name}: in another order"]
 
 
 def test_a_table_that_stays_small_is_told_of_once(location: ArchiveLocation) -> None:

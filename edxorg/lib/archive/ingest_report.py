@@ -53,6 +53,7 @@ class MemberResult:
         unwritable: True if the landing zone caused the failure.
         stats: The number of rows in a table's object, and the table's own columns.
         before: The stats of the version that this one replaces, or has replaced.
+        column_changes: The columns that came or went since then, in words, as far as they are known.
         rejected: Records set aside, by reason.
         rejects_key: Key of the object with the rejected records.
         made_from: A hash of a table's bytes and of the options it was converted with; see `member_conversion.Source`.
@@ -72,6 +73,7 @@ class MemberResult:
     unwritable: bool = False
     stats: TableStats = NO_STATS
     before: TableStats = NO_STATS
+    column_changes: str = ""
     rejected: Mapping[str, int] = field(default_factory=dict)
     rejects_key: str | None = None
     made_from: str | None = None
@@ -187,8 +189,9 @@ class IngestReport:
         before, now = result.before, result.stats
         if before.rows is not None and now.rows is not None and 2 * now.rows < before.rows:
             self.shrunken.add(f"{result.member.label}: {before.rows:,} rows before, {now.rows:,} now")
-        if before.columns is not None and now.columns is not None and now.columns != before.columns:
-            self.other_columns.add(result.member.label)
+        if now.has_other_columns_than(before):
+            changes = f": {result.column_changes}" if result.column_changes else ""
+            self.other_columns.add(f"{result.member.label}{changes}")
 
     def note(self, member: Member) -> None:
         """Count a member when its name is read."""

@@ -14,6 +14,7 @@ from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
+from edxorg.lib.archive.column_changes import column_changes
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
 from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.member_conversion import Converted, Source, convert, result_of
@@ -159,7 +160,22 @@ class MemberWriter:
         if decision.outcome is VersionOutcome.SUPERSEDED:
             return [result]
         size = stored.objects[recorded.version].size
-        return [replace(result, object_key=raw_data_key(member, recorded.version), size=size)]
+        result = replace(result, object_key=raw_data_key(member, recorded.version), size=size)
+        return [self.with_column_changes(result, recorded)]
+
+    def with_column_changes(self, result: MemberResult, recorded: Recorded | None) -> MemberResult:
+        """Name the columns of a table that came or went, if the landing zone can be read."""
+        if self.store is None or recorded is None or result.version is None:
+            return result
+        before = recorded.replaced_by(result.version, self.options.archive_date)
+        if not result.stats.has_other_columns_than(before):
+            return result
+        try:
+            return replace(
+                result, column_changes=column_changes(_versions_of(self.store, result.member), result.version, before)
+            )
+        except PipelineError:
+            return result
 
 
 def _no_message(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -224,13 +240,14 @@ def _write(state: MemberWriter, converted: Converted, recorded: Recorded | None)
             supersede=options.supersede,
             begin=state.begin,
         )
-        return replace(
+        result = replace(
             result,
             outcome=_OUTCOMES[decision.outcome],
             record=decision.record,
             wrote=decision.write,
             settle=decision.settle is not None,
         )
+        return state.with_column_changes(result, recorded)
     except PipelineError as error:
         return _unwritable(result, error)
     finally:

@@ -48,6 +48,10 @@ class TableStats:
         """Make the stats from the row count and the names of the columns, each `None` if unknown."""
         return cls(rows, None if columns is None else short_hash("\t".join(columns)))
 
+    def has_other_columns_than(self, before: TableStats) -> bool:
+        """True if both versions have columns that are known, and not the same."""
+        return self.columns is not None and before.columns is not None and self.columns != before.columns
+
 
 NO_STATS = TableStats()
 
