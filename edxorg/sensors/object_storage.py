@@ -288,7 +288,7 @@ def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, perman
         case _ if tags is None:
             return RunOutcome.UNDER_WAY
         case _:
-            return RunOutcome.FAILED_PERMANENTLY if permanent in tags else RunOutcome.FAILED
+            return RunOutcome.FAILED_PERMANENTLY if tags.get(permanent) == "true" else RunOutcome.FAILED
 
 
 def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str, Mapping[str, str]]:

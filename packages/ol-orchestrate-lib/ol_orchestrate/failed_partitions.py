@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from ol_orchestrate.failures import IN_ITS_LOG, why_failed
 from ol_orchestrate.landing.records import latest_runs_without_record
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.batching import batched
@@ -14,15 +15,18 @@ CHECK = "no_failed_partitions"
 
 RUNS_AT_ONCE = 500
 
+LOGS_READ = 5
+"""Logs that an evaluation reads, for runs whose tags do not tell why they failed. On SQLite each is a file."""
 
 NOT_WELL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 class FailedPartition(NamedTuple):
-    """A partition and the run that failed for it, or was canceled; `None` if there has never been one."""
+    """A partition, the run that failed for it or was canceled, and why; `None` if there has never been a run."""
 
     partition: str
     run_id: str | None
+    why: str
 
 
 class PartitionedJob(NamedTuple):
@@ -30,7 +34,7 @@ class PartitionedJob(NamedTuple):
 
     Attributes:
         name: The name of the job.
-        step: The step that tells why a run failed.
+        step: The step that fails with its run.
         asset: The asset.
         partitions: Its partitions.
     """
@@ -77,16 +81,15 @@ def failed_partitions_check(
     def list_failed_partitions(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         for key in sorted(context.selected_asset_check_keys):
             if job := by_asset.get(key.asset_key):
-                failed, step = failed_partitions_of_job(context.instance, job), job.step
+                failed = failed_partitions_of_job(context.instance, job)
             else:
-                definition = definitions[key.asset_key]
-                failed, step = failed_partitions(context.instance, definition), definition.op.name
+                failed = failed_partitions(context.instance, definitions[key.asset_key])
             yield dg.AssetCheckResult(
                 check_name=CHECK,
                 asset_key=key.asset_key,
                 passed=not failed,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata=_metadata(context.instance, failed, step),
+                metadata=_metadata(context.instance, failed),
             )
 
     return list_failed_partitions
@@ -98,69 +101,64 @@ def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinit
     Dagster's own status of a partition says "failed" even after a later run succeeded with nothing new to record, and
     also when another asset of the same run failed.
     """
-    runs = latest_runs_without_record(instance, _first_asset(definition))
+    attempts = latest_runs_without_record(instance, _first_asset(definition))
     partitions = definition.partitions_def
-    existing = partitions.get_partition_keys(dynamic_partitions_store=instance) if runs and partitions else ()
-    latest = {partition: runs[partition] for partition in sorted(runs.keys() & set(existing))}
-    failed_runs = {
-        run_id
-        for run_id in _failed_runs(set(latest.values()), instance)
-        if not _step_succeeded(run_id, definition.op.name, instance)
-    }
-    return [FailedPartition(key, run_id) for key, run_id in latest.items() if run_id in failed_runs]
+    existing = partitions.get_partition_keys(dynamic_partitions_store=instance) if attempts and partitions else ()
+    latest = {partition: attempts[partition] for partition in sorted(attempts.keys() & set(existing))}
+    runs = _failed_runs(set(latest.values()), instance)
+    reasons = (
+        (partition, run_id, why_failed(runs[run_id], definition.op.name, partition))
+        for partition, run_id in latest.items()
+        if run_id in runs
+    )
+    return [FailedPartition(partition, run_id, why) for partition, run_id, why in reasons if why is not None]
 
 
 def failed_partitions_of_job(instance: dg.DagsterInstance, job: PartitionedJob) -> list[FailedPartition]:
     """Return the existing partitions whose latest run of a job failed, was canceled, or never came, by key."""
     latest = {run.partition: run for run in instance.get_run_partition_data(dg.RunsFilter(job_name=job.name))}
-    return [
-        FailedPartition(partition, run.run_id if run else None)
-        for partition in sorted(job.partitions.get_partition_keys(dynamic_partitions_store=instance))
-        if (run := latest.get(partition)) is None or run.status in NOT_WELL
-    ]
+    runs = _failed_runs({run.run_id for run in latest.values() if run.status in NOT_WELL}, instance)
+    failed = []
+    for partition in sorted(job.partitions.get_partition_keys(dynamic_partitions_store=instance)):
+        if (attempt := latest.get(partition)) is None:
+            failed.append(FailedPartition(partition, None, "There has been no run: start one, or switch the sensor on"))
+        elif (run := runs.get(attempt.run_id)) is not None:
+            why = why_failed(run, job.step, partition) or "Another step of its run failed: see its log"
+            failed.append(FailedPartition(partition, run.run_id, why))
+    return failed
 
 
 def _first_asset(definition: dg.AssetsDefinition) -> dg.AssetKey:
     return next(iter(definition.specs)).key
 
 
-def _step_succeeded(run_id: str, step: str, instance: dg.DagsterInstance) -> bool:
-    events = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
-    return any(event.step_key == step for event in events)
-
-
-def _failed_runs(run_ids: set[str], instance: dg.DagsterInstance) -> set[str]:
-    failed: set[str] = set()
+def _failed_runs(run_ids: set[str], instance: dg.DagsterInstance) -> dict[str, dg.DagsterRun]:
+    failed: dict[str, dg.DagsterRun] = {}
     for some in batched(sorted(run_ids), RUNS_AT_ONCE):
         filters = dg.RunsFilter(run_ids=some, statuses=NOT_WELL)
-        failed.update(run.run_id for run in instance.get_runs(filters))
+        failed.update((run.run_id, run) for run in instance.get_runs(filters))
     return failed
 
 
-def _metadata(
-    instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str
-) -> dict[str, dg.MetadataValue]:
+def _metadata(instance: dg.DagsterInstance, failed: Sequence[FailedPartition]) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {"failed_partitions": dg.MetadataValue.int(len(failed))}
     if failed:
-        metadata["reasons"] = dg.MetadataValue.md(_reasons(instance, failed, step))
+        shown = failed[:SHOWN]
+        unknown = [each.run_id for each in shown if each.run_id is not None and each.why == IN_ITS_LOG]
+        in_logs = {run_id: _reason_in_log(instance, run_id) for run_id in unknown[:LOGS_READ]}
+        rows = (
+            (each.partition, " ".join(in_logs.get(each.run_id or "", each.why).split()), each.run_id or "")
+            for each in shown
+        )
+        columns = {"partition": str, "why": str, "run": str}
+        metadata["reasons"] = dg.MetadataValue.md(markdown.table(columns, rows, total=len(failed)))
     return metadata
 
 
-def _reasons(instance: dg.DagsterInstance, failed: Sequence[FailedPartition], step: str) -> str:
-    shown = failed[:SHOWN]  # each of them is a query
-    return markdown.table(
-        {"partition": str, "why": str, "run": str},
-        ((each.partition, " ".join(_reason(instance, each.run_id, step).split()), each.run_id or "") for each in shown),
-        total=len(failed),
-    )
-
-
-def _reason(instance: dg.DagsterInstance, run_id: str | None, step: str) -> str:
-    if run_id is None:
-        return "There has been no run: start one, or switch the sensor on"
+def _reason_in_log(instance: dg.DagsterInstance, run_id: str) -> str:
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        if entry.dagster_event is not None and entry.step_key == step:
+        if entry.dagster_event is not None:
             data = entry.dagster_event.step_failure_data
             failure = data.user_failure_data
             return failure.description if failure and failure.description else str(data.error_display_string)
-    return "The run ended without a failed step: it was killed or could not start. See its log, and run it again"
+    return IN_ITS_LOG

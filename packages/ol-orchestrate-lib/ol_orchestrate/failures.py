@@ -1,7 +1,12 @@
-"""Translation of our errors into Dagster's failures: a retry only where a retry can help, and no secret in a text."""
+"""Translation of our errors into Dagster's failures: a retry only where a retry can help, and no secret in a text.
+
+A run that fails says so in its tags, which one query reads for many runs; the text of a failure is in the log of its
+run alone, which on SQLite is a file of its own. `why_failed` reads them.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +17,7 @@ from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.redaction import redact, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 class FailureRetries(dg.RetryPolicy):
@@ -39,8 +44,30 @@ RETRIES = FailureRetries(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL
 """The retry policy of each step that uses a store or a service."""
 
 
+RETRY = "dagster/retry_on_asset_or_op_failure"
+"""Dagster's tag of a run that it may start again although a step failed."""
+
+FAILURE_REASON = "dagster/failure_reason"
+"""Dagster's tag of a run that failed; it is missing, or not `STEP_FAILURE`, if the process of the run was killed."""
+
+FAILED_STEP = "failed/"
+"""Prefix of the tag of a step that failed; its value is the reason, and empty once the step has succeeded after all."""
+
+FAILED_PARTITIONS = "failed_partitions/"
+"""Prefix of a second tag, if the step has several partitions: reasons by partition, as JSON."""
+
+REASONS = "failed partitions"
+"""Metadata of the failure of a step that has several partitions: reasons by partition."""
+
+IN_ITS_LOG = "The log of the run says why"
+"""The reason of a failure that `as_dagster_failure` has not seen."""
+
+MAX_REASON = 1000
+"""Characters of a reason that a tag keeps."""
+
+
 class RunContext(Protocol):
-    """The attributes that Dagster's contexts of ops, assets and hooks share."""
+    """The attributes that Dagster's contexts of ops, assets and IO managers share."""
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -49,6 +76,10 @@ class RunContext(Protocol):
     @property
     def run_id(self) -> str:
         """The id of the run."""
+
+    @property
+    def op_def(self) -> dg.OpDefinition:
+        """The op of the step."""
 
 
 @contextmanager
@@ -76,12 +107,70 @@ def as_dagster_failure(context: RunContext, permanent_failure: str | None = None
             description = redact(f"{type(error).__name__}: {error}")
             raise dg.Failure(description, allow_retries=False) from without_secrets(error)
     except dg.Failure as failure:
-        if not failure.allow_retries:
-            tags = {"dagster/retry_on_asset_or_op_failure": "false"}
-            if permanent_failure is not None:
-                tags[permanent_failure] = "true"
-            context.instance.add_run_tags(context.run_id, tags)
+        _tell_failure(context, failure, permanent_failure)
         raise
+    else:
+        _forget_failure(context, permanent_failure)
+
+
+def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> str | None:
+    """Return the reason for which a step failed, or one of its partitions, in a run that did not end well.
+
+    Returns:
+        `None` if it was another step or partition that failed.
+    """
+    if run.status is dg.DagsterRunStatus.CANCELED:
+        return "The run was canceled: run it again"
+    if run.tags.get(FAILURE_REASON) != "STEP_FAILURE":
+        return "The run ended without a failed step: it was killed or could not start. See its log, and run it again"
+    reasons = failed_steps(run)
+    if not reasons:
+        return IN_ITS_LOG
+    if step not in reasons:
+        return None
+    of_partitions: dict[str, str] = json.loads(run.tags.get(f"{FAILED_PARTITIONS}{step}") or "{}")
+    return of_partitions.get(partition) if partition is not None and of_partitions else reasons[step]
+
+
+def failed_steps(run: dg.DagsterRun) -> dict[str, str]:
+    """Return the steps of a run that failed, and why."""
+    return {tag.removeprefix(FAILED_STEP): why for tag, why in run.tags.items() if tag.startswith(FAILED_STEP) and why}
+
+
+def _tell_failure(context: RunContext, failure: dg.Failure, permanent_failure: str | None) -> None:
+    """Tag a run with the reason, and with what it means for further attempts."""
+    step = context.op_def.name
+    is_new = not _tags_of(context).get(f"{FAILED_STEP}{step}")
+    tags = {f"{FAILED_STEP}{step}": _shortened(failure.description or "It failed without a reason")}
+    if REASONS in failure.metadata:
+        reasons: Mapping[str, str] = failure.metadata[REASONS].value  # type: ignore[assignment]
+        tags[f"{FAILED_PARTITIONS}{step}"] = json.dumps({key: _shortened(why) for key, why in reasons.items()})
+    # Another step may have failed for good, but what this step said of itself in an earlier attempt is over.
+    if not failure.allow_retries or not is_new:
+        tags[RETRY] = str(failure.allow_retries).lower()
+        if permanent_failure is not None:
+            tags[permanent_failure] = str(not failure.allow_retries).lower()
+    context.instance.add_run_tags(context.run_id, tags)
+
+
+def _forget_failure(context: RunContext, permanent_failure: str | None) -> None:
+    """Take back what the step's earlier attempt said, in this run or in the one that it repeats, whose tags it has."""
+    step = context.op_def.name
+    if not _tags_of(context).get(f"{FAILED_STEP}{step}"):
+        return
+    tags = {f"{FAILED_STEP}{step}": "", f"{FAILED_PARTITIONS}{step}": "", RETRY: "true"}
+    if permanent_failure is not None:
+        tags[permanent_failure] = "false"
+    context.instance.add_run_tags(context.run_id, tags)
+
+
+def _tags_of(context: RunContext) -> Mapping[str, str]:
+    run = context.instance.get_run_by_id(context.run_id)
+    return run.tags if run else {}
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…"
 
 
 @contextmanager

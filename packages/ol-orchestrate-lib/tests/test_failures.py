@@ -12,7 +12,14 @@ import dagster as dg
 import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
 
-from ol_orchestrate.failures import RETRIES, FailureRetries, as_dagster_failure, errors_without_secrets
+from ol_orchestrate.failures import (
+    RETRIES,
+    RETRY,
+    FailureRetries,
+    as_dagster_failure,
+    errors_without_secrets,
+    failed_steps,
+)
 from ol_orchestrate.lib.errors import BadInputError, ServiceError
 from ol_orchestrate.lib.redaction import remember_secrets
 
@@ -162,3 +169,50 @@ def test_the_error_of_a_sensor_is_raised_without_secrets() -> None:
     told = serializable_error_info_from_exc_info((caught.type, caught.value, caught.tb)).to_string()
     assert "KeyError" in told
     assert not [value for value in failing.canaries.values() if value in told]
+
+
+def test_what_a_failed_run_says_of_retries_is_that_of_the_last_attempt() -> None:
+    """A run that repeats another one begins with its tags."""
+    errors: list[Exception | None] = [BadInputError("broken"), ServiceError("down"), None]
+
+    @dg.op
+    def work(context: dg.OpExecutionContext) -> None:
+        with as_dagster_failure(context, "school/permanent_failure"):
+            if error := errors.pop(0):
+                raise error
+
+    @dg.job
+    def job() -> None:
+        work()
+
+    told = []
+    tags: dict[str, str] = {}
+    with dg.instance_for_test() as instance:
+        for _ in range(3):
+            run_id = job.execute_in_process(instance=instance, raise_on_error=False, tags=tags).run_id
+            run = instance.get_run_by_id(run_id)
+            assert run is not None
+            tags = dict(run.tags)
+            told.append((failed_steps(run), run.tags["school/permanent_failure"], run.tags[RETRY]))
+    assert told == [({"work": "broken"}, "true", "false"), ({"work": "down"}, "false", "true"), ({}, "false", "true")]
+
+
+@pytest.mark.parametrize(("error", "will_retry"), [(BadInputError("broken"), "false"), (ServiceError("down"), "true")])
+def test_dagster_starts_a_failed_run_again_only_if_that_can_help(error: Exception, will_retry: str) -> None:
+    """Even where all failures of steps are to be retried."""
+
+    @dg.op
+    def work(context: dg.OpExecutionContext) -> None:
+        with as_dagster_failure(context):
+            raise error
+
+    @dg.job
+    def job() -> None:
+        work()
+
+    retries = {"run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": True}}
+    with dg.instance_for_test(overrides=retries) as instance:
+        run_id = job.execute_in_process(instance=instance, raise_on_error=False).run_id
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.tags["dagster/will_retry"] == will_retry
