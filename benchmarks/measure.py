@@ -36,15 +36,16 @@ class Measurement:
 
 
 @contextmanager
-def measured(*, own: bool = True) -> Iterator[Measurement]:
+def measured(*, own: bool = True, beside: int | None = None) -> Iterator[Measurement]:
     """Measure the work inside the `with` block; children count for `cpu_seconds` only if they end in it.
 
     Args:
         own: True if this process takes part in the work, so that its memory counts.
+        beside: A process below this one that takes no part, such as a server.
     """
     measurement = Measurement()
     done = threading.Event()
-    sampler = threading.Thread(target=_sample, args=(measurement, done, own), daemon=True)
+    sampler = threading.Thread(target=_sample, args=(measurement, done, own, beside), daemon=True)
     sampler.start()
     cpu, start = _cpu_seconds(), time.perf_counter()
     try:
@@ -62,9 +63,9 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _sample(measurement: Measurement, done: threading.Event, own: bool) -> None:  # noqa: FBT001
+def _sample(measurement: Measurement, done: threading.Event, own: bool, beside: int | None) -> None:  # noqa: FBT001
     while not done.wait(_SAMPLED_EVERY):
-        processes = [each for each in _process_tree(os.getpid()) if own or each != os.getpid()]
+        processes = [each for each in _process_tree(os.getpid()) if each != beside and (own or each != os.getpid())]
         memories = list(map(_memory, processes))
         measurement.peak_bytes = max(measurement.peak_bytes, sum(each.pss for each in memories))
         measurement.peak_rss = max(measurement.peak_rss, sum(each.rss for each in memories))

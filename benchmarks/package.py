@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import tempfile
 import zipfile
 from contextlib import ExitStack
@@ -10,10 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.measure import measured
+from benchmarks.range_server import range_server
 from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
@@ -26,12 +26,17 @@ from ol_orchestrate.lib.stores import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_ROW = b"%d\t%d\tan answer of some words, as learners write them\t2024-01-31 12:00:00\n"
+    from benchmarks.range_server import Server
+
+_STATE = b'{"attempts": 2, "seed": 1, "done": true, "student_answers": {"i4x-MITx-6_00x-problem-%d_2_1": "choice_%d"}, \
+"correct_map": {"i4x-MITx-6_00x-problem-%d_2_1": {"correctness": "correct", "npoints": null, "msg": "", "hint": ""}}}'
+_ROW = b"%d\tproblem\tblock-v1:MITx+6.00x+2012_Fall+type@problem+block@%d\t%d\t" + _STATE + b"\t2024-01-31 12:00:00\n"
+"""A row of some 400 bytes, as a learner's answer to a problem takes."""
 
 
 def run(courses: int, megabytes: int) -> None:
     """Make the packages, and print the table."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
         make_keys(folder / "private", folder / "public")
         keys = PrivateKeys((folder / "private").read_bytes())
@@ -43,6 +48,7 @@ def run(courses: int, megabytes: int) -> None:
         sample = write_sample_package(files["encrypted.zip"], courses=courses, seed=0, key_file=folder / "public")
         _write_large(files["large.zip"], megabytes << 20, folder / "public")
         _write_large(files["large-clear.zip"], megabytes << 20, None)
+        server = stack.enter_context(range_server(_served(folder)))
         print(f"{sample.members:,} members, {sample.bytes_unpacked / 1e6:,.0f} MB, and one member of {megabytes:,} MB")
         works: list[tuple[str, Callable[[], object]]] = [
             ("tar.gz", partial(_ingest, files["a.tar.gz"], keys)),
@@ -55,22 +61,26 @@ def run(courses: int, megabytes: int) -> None:
             ),
             ("one large member in clear", partial(_ingest, files["large-clear.zip"], keys)),
             ("one large member", partial(_ingest, files["large.zip"], keys)),
+            ("edxorg ingest of it in clear, from S3", partial(_ingest_from_s3, server, files["large-clear.zip"])),
+            ("edxorg ingest of it, from S3", partial(_ingest_from_s3, server, files["large.zip"])),
+            ("unzip -p alone, of it in clear", partial(_unzip, files["large-clear.zip"])),
             ("unzip -p and gpg --decrypt alone", partial(_decrypt, files["large.zip"], keys)),
         ]
-        table = Table("work", "seconds", "CPU s", "peak MB", "load")
+        print(f"{'work':62} {'seconds':>8} {'CPU s':>8} {'peak MB':>8} {'load':>5}")
         for name, work in works:
-            with measured() as result:
+            with measured(beside=server.process) as result:
                 work()
-            figures = (result.seconds, result.cpu_seconds, result.peak_bytes / 1e6, result.load)
-            table.add_row(name, *(f"{figure:.1f}" for figure in figures))
-        Console(width=100).print(table)
+            figures = (
+                f"{result.seconds:8.1f} {result.cpu_seconds:8.1f} {result.peak_bytes / 1e6:8.0f} {result.load:5.1f}"
+            )
+            print(f"{name:62} {figures}", flush=True)
 
 
 def _write_large(path: Path, size: int, key_file: Path | None) -> None:
-    rows = b"".join(_ROW % (number, number * 7919) for number in range(10_000))
+    rows = b"".join(_ROW % (n, n * 7919, n * 31, n * 13, n % 7, n * 13) for n in range(10_000))
 
     def pieces() -> Iterator[bytes]:
-        yield b"id\tstudent_id\tstate\tcreated\n"
+        yield b"id\tmodule_type\tmodule_id\tstudent_id\tstate\tcreated\n"
         for _ in range(size // len(rows)):
             yield rows
 
@@ -93,6 +103,33 @@ def _ingest(archive: Path, keys: PrivateKeys) -> None:
         ingested = ingest_archive(source, options, NothingRecorded(), to_record, keys=lambda: keys)
     if ingested.problem or ingested.report.failed:
         raise RuntimeError(f"{archive.name}: {ingested.problem or ingested.report.listed}")
+
+
+def _served(folder: Path) -> Path:
+    served = folder / "served"
+    served.mkdir(exist_ok=True)
+    return served
+
+
+def _ingest_from_s3(server: Server, archive: Path) -> None:
+    """Run the whole command, on an object of a bucket."""
+    name = "delftx-2024-01-31.zip"
+    served = _served(archive.parent) / name
+    served.unlink(missing_ok=True)
+    os.link(archive, served)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as temporary:
+        command = [sys.executable, "-m", "edxorg", "ingest", "archive", f"s3://lake/{name}", "--json"]
+        variables = {
+            "DAGSTER_HOME": temporary,
+            "EDXORG_INSTITUTION": "delftx",
+            "EDXORG_LANDING_ZONE_URL": f"file://{temporary}/lake",
+            "EDXORG_GPG_KEY_FILE": str(archive.parent / "private"),
+            "AWS_ENDPOINT_URL": server.endpoint,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing-secret",
+            "AWS_REGION": "us-east-1",
+        }
+        subprocess.run(command, env={**os.environ, **variables}, check=True)  # noqa: S603 - this interpreter
 
 
 def _unzip(archive: Path) -> None:
