@@ -30,6 +30,8 @@ from edxorg_tests.support.archives import (
     write_zip,
 )
 from edxorg_tests.support.shell import Shell
+from ol_orchestrate.lib import disk_copy
+from ol_orchestrate.lib.errors import NoRoomError
 from ol_orchestrate.lib.openpgp import PrivateKeys, no_keys
 from ol_orchestrate.lib.stores import open_store
 
@@ -138,7 +140,7 @@ class TestEncrypted:
     def keys(self, gnupg: GnuPG) -> Callable[[], PrivateKeys]:
         return lambda: PrivateKeys(gnupg.private_key(ADA))
 
-    @pytest.mark.parametrize("ending", ["zip", "tar.gz.gpg"])
+    @pytest.mark.parametrize("ending", ["zip", "tar.gz.gpg", "zip.gpg"])
     def test_a_package_gives_what_it_gives_in_clear(
         self, ending: str, package: Path, tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys]
     ) -> None:
@@ -146,6 +148,9 @@ class TestEncrypted:
         repacked = tmp_path / f"delftx-2024-01-31.{ending}"
         if ending == "zip":
             write_zip(repacked, encrypted(members_of(package), gnupg))
+        elif ending == "zip.gpg":
+            clear = write_zip(tmp_path / "clear.zip", members_of(package))
+            repacked.write_bytes(gnupg.message(clear.read_bytes(), ADA))
         else:
             repacked.write_bytes(gnupg.message(package.read_bytes(), ADA))
         ingested, results = ingest(repacked, tmp_path / "lake", keys)
@@ -219,13 +224,30 @@ class TestEncrypted:
         assert ingested.is_refused
         assert landed(tmp_path / "lake") == {}
 
-    def test_a_zip_that_is_encrypted_as_a_whole_is_refused(
-        self, tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys]
+    @pytest.mark.parametrize(
+        "spoil",
+        [lambda message: message[:-1] + bytes([message[-1] ^ 1]), lambda message: message[:-30]],
+        ids=["flipped", "cut"],
+    )
+    def test_nothing_lands_of_a_broken_message_that_is_a_zip(
+        self, spoil: Callable[[bytes], bytes], tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys]
     ) -> None:
-        clear = write_zip(tmp_path / "a.zip", {table_name(): TABLE})
-        (tmp_path / "a.zip.gpg").write_bytes(gnupg.message(clear.read_bytes(), ADA))
+        clear = write_zip(tmp_path / "a.zip", {table_name(): TABLE}).read_bytes()
+        (tmp_path / "a.zip.gpg").write_bytes(spoil(gnupg.message(clear, ADA, "--compress-algo", "none")))
         ingested, _ = ingest(tmp_path / "a.zip.gpg", tmp_path / "lake", keys)
-        assert "encrypted as a whole" in str(ingested.problem)
+        assert (ingested.is_refused, ingested.report.members) == (True, 0)
+        assert "damaged or breaks off" in str(ingested.problem)
+        assert landed(tmp_path / "lake") == {}
+
+    def test_without_room_on_disk_a_zip_that_is_encrypted_as_a_whole_says_where_to_make_some(
+        self, tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clear = write_zip(tmp_path / "a.zip", {table_name(): TABLE}).read_bytes()
+        (tmp_path / "a.zip.gpg").write_bytes(gnupg.message(clear, ADA))
+        monkeypatch.setattr(disk_copy, "LEFT_FREE", 1 << 60)
+        with pytest.raises(NoRoomError, match="make room there, or let TMPDIR name another folder") as raised:
+            ingest(tmp_path / "a.zip.gpg", tmp_path / "lake", keys)
+        assert raised.value.is_transient
 
 
 class TestCommands:

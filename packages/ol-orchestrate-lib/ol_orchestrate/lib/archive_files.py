@@ -19,6 +19,7 @@ from ol_orchestrate.lib.archives import (
     kind_of_file,
     read_ahead,
 )
+from ol_orchestrate.lib.disk_copy import copied_to_disk
 from ol_orchestrate.lib.tar import tar_entries
 from ol_orchestrate.lib.zip_archives import zip_entries
 
@@ -38,12 +39,14 @@ def archive_entries(source: VerifiedReader, decryptor: Callable[[], Decryptor]) 
     """Yield the entries of an archive, whose format its name and its first bytes tell.
 
     Args:
-        source: The archive; one that is encrypted as a whole cannot be trusted before its end.
+        source: The archive. A tar that is encrypted as a whole cannot be trusted before its end. A zip is read by its
+            directory, which is at its end, so one that is encrypted as a whole is on disk meanwhile.
         decryptor: Called if it is encrypted.
 
     Raises:
         WrongFormatError: Its name says something else than its first bytes.
         ArchiveError: It cannot be read to its end.
+        NoRoomError: The disk is too full for a zip that is encrypted as a whole.
     """
     kind, start = _kind_of(source)
     name, blocks = source.info.url, chain([start], source)
@@ -58,9 +61,11 @@ def archive_entries(source: VerifiedReader, decryptor: Callable[[], Decryptor]) 
     if named == ZIP or kind == EMPTY_ZIP:
         if kind not in {ZIP, EMPTY_ZIP}:
             raise WrongFormatError(f"this is no zip archive, but {kind}")
-        if is_encrypted:
-            raise WrongFormatError("this is a zip that is encrypted as a whole, which cannot be read as a stream")
-        yield from zip_entries(source, start)
+        if not is_encrypted:
+            yield from zip_entries(source, start)
+            return
+        with copied_to_disk(blocks, source.info) as copy:
+            yield from zip_entries(copy)
         return
     with closing(read_ahead(blocks if named == UNCOMPRESSED_TAR else gunzip(blocks))) as unpacked:
         yield from tar_entries(unpacked)

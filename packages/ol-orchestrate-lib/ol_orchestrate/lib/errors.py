@@ -7,6 +7,7 @@ PipelineError
 ├── MissingObjectError    the object is not in the store
 ├── AccessRefusedError    the service requires credentials or a permission
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
+├── NoRoomError           a disk of this machine is full
 ├── ServiceError          the service failed or could not be reached; it may work later
 └── PermanentServiceError the service's response stays the same until an operator changes a setting
 ```
@@ -44,6 +45,12 @@ class AccessRefusedError(PipelineError):
 
 class SourceChangedError(PipelineError):
     """A source whose bytes do not match the size or the checksum that its store announced."""
+
+    is_transient = True
+
+
+class NoRoomError(PipelineError):
+    """A disk of this machine without room for a temporary file."""
 
     is_transient = True
 
