@@ -26,7 +26,7 @@ from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
-from ol_orchestrate.lib.openpgp import LazyKeyRing
+from ol_orchestrate.lib.openpgp import LazyKeyRing, told_of_unchecked
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
 from ol_orchestrate.lib.versions import SingleObject, VersionOutcome
 
@@ -114,6 +114,8 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
     with WorkerPool(object, workers=settings.workers) as pool, LazyKeyRing(partial(private_keys, settings)) as ring:
         blocks = in_clear(source, source.info.url, ring.decryptor)
         log = normalize_log(blocks, name=source.info.url, pool=pool, progress=progress)
+        if unchecked := told_of_unchecked(ring.unchecked_signers()):
+            context.log.info("%s: %s", raw.name, unchecked)
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()

@@ -107,6 +107,8 @@ def writing_to(path: Path) -> Iterator[None]:
 
 def show_report(report: IngestReport) -> None:
     """Print the report of an archive: delivered members, members and rows set aside, and the reasons."""
+    from ol_orchestrate.lib.openpgp import told_of_unchecked  # noqa: PLC0415 - most commands need no archive
+
     if report.tables:
         _show_tables(report)
     for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.FAILED, MemberOutcome.UNRECOGNISED):
@@ -125,6 +127,8 @@ def show_report(report: IngestReport) -> None:
         out.print(
             f"{report.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
         )
+    if unchecked := told_of_unchecked(report.unchecked_signers):
+        out.print(unchecked, soft_wrap=True)
     out.print(report.sum_of_outcomes(), soft_wrap=True)
     if report.problem:
         out.print(report.problem, style="red", markup=False, highlight=False, soft_wrap=True)

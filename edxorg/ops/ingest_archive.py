@@ -30,6 +30,7 @@ from ol_orchestrate.landing.records import metadata_of
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.openpgp import told_of_unchecked
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
@@ -224,6 +225,8 @@ def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str)
     if report.claimed_twice.total:
         twice = report.claimed_twice
         metadata["members with one name"] = _listed("member", twice.first, twice.total)
+    if unchecked := told_of_unchecked(report.unchecked_signers):
+        metadata["signatures"] = unchecked
     if report.tables:
         metadata["what landed"] = dg.MetadataValue.md(_landed(report))
     if report.problem:

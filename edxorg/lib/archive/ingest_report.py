@@ -121,6 +121,8 @@ class IngestReport:
     """Number of outputs beside the member itself that could not be delivered: the rows of forums."""
     failed_for_now: int = 0
     """Number of failed members that may succeed in another run."""
+    unchecked_signers: Counter[str] = field(default_factory=Counter)
+    """Signatures that could not be checked, by the ids of keys that are not among the operator's."""
     problem: str | None = None
     """The defect of the archive itself, if it has one."""
 
@@ -228,6 +230,7 @@ class IngestReport:
             "rows_rejected": dict(self.rows_rejected),
             "ambiguous": list(self.ambiguous),
             "claimed_twice": self.claimed_twice.first,
+            "unchecked_signers": dict(self.unchecked_signers),
             "listed": {
                 outcome.name.lower(): [{"member": path, "size": size, "reason": why} for path, size, why in listed]
                 for outcome, listed in self.listed.items()

@@ -152,6 +152,7 @@ def ingest_archive(
         ):
             ingestion = _Ingestion(pool, options, records, to_record, to_settle, ring)
             problem = _read(source, ring, ingestion, progress)
+            ingestion.report.unchecked_signers = ring.unchecked_signers()
         if ingestion.has_unwritable:
             reconciler.keep_mark()
         is_refused = isinstance(problem, (DamagedArchiveError, SourceChangedError))

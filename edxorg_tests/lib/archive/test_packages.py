@@ -199,6 +199,23 @@ class TestEncrypted:
         [(_, _, why)] = ingested.report.listed[MemberOutcome.FAILED]
         assert "damaged or breaks off" in why
 
+    def test_signature_that_cannot_be_checked_is_counted_and_a_wrong_one_fails_its_member(
+        self, tmp_path: Path, gnupg: GnuPG
+    ) -> None:
+        known = gnupg.private_key(ADA) + gnupg.public_key(EVE)
+        members = {
+            f"{table_name()}.gpg": gnupg.message(TABLE, ADA, "--sign", "--local-user", EVE),
+            f"{table_name('teams')}.gpg": gnupg.changed_after_signing(TABLE, EVE, ADA),
+        }
+        archive = write_zip(tmp_path / "a.zip", members)
+        ingested, _ = ingest(archive, tmp_path / "lake", lambda: PrivateKeys(known))
+        assert ingested.report.outcomes == {"delivered": 1, "failed": 1}
+        [(path, _, why)] = ingested.report.listed[MemberOutcome.FAILED]
+        assert (path, "signature" in why) == (f"{table_name('teams')}.gpg", True)
+        assert {key.split("/")[3] for key in landed(tmp_path / "lake")} == {"auth_user"}
+        ingested, _ = ingest(archive, tmp_path / "other", lambda: PrivateKeys(gnupg.private_key(ADA)))
+        assert ingested.report.unchecked_signers == {gnupg.fingerprint(EVE)[-16:]: 2}
+
     def test_without_a_key_encrypted_members_fail_and_others_are_delivered(self, tmp_path: Path, gnupg: GnuPG) -> None:
         members = [*encrypted([(table_name("teams"), TABLE)], gnupg), (table_name(), TABLE)]
         ingested, _ = ingest(write_zip(tmp_path / "a.zip", members), tmp_path / "lake")

@@ -120,6 +120,31 @@ def test_a_bomb_ends_before_it_fills_memory(gnupg: GnuPG, ada: Decryptor) -> Non
     assert sum(map(len, content)) == 0
 
 
+class TestSignatures:
+    @pytest.fixture
+    def ring(self, gnupg: GnuPG) -> Iterator[KeyRing]:
+        """Ada's keys, and the public one of Eve."""
+        with KeyRing(PrivateKeys(gnupg.private_key(ADA) + gnupg.public_key(EVE))) as ring:
+            yield ring
+
+    def test_right_one_by_a_known_key_is_as_good_as_none(self, gnupg: GnuPG, ring: KeyRing) -> None:
+        message = gnupg.message(CONTENT, ADA, "--sign", "--local-user", EVE)
+        assert b"".join(ring.decryptor.decrypt(in_pieces(message))) == CONTENT
+        assert ring.unchecked_signers() == {}
+
+    def test_wrong_one_by_a_known_key_fails_the_message(self, gnupg: GnuPG, ring: KeyRing) -> None:
+        message = gnupg.changed_after_signing(CONTENT, EVE, ADA)
+        with pytest.raises(OpenPgpError, match=r"its signature by key [0-9A-F]{16} is wrong"):
+            list(ring.decryptor.decrypt(in_pieces(message)))
+
+    def test_one_by_a_key_that_nobody_has_is_counted(self, gnupg: GnuPG) -> None:
+        message = gnupg.message(CONTENT, ADA, "--sign", "--local-user", EVE)
+        with KeyRing(PrivateKeys(gnupg.private_key(ADA))) as ring:
+            for _ in range(2):
+                assert b"".join(ring.decryptor.decrypt(in_pieces(message))) == CONTENT
+            assert ring.unchecked_signers() == {gnupg.fingerprint(EVE)[-16:]: 2}
+
+
 class TestKeys:
     def test_all_keys_of_one_export_are_used(self, gnupg: GnuPG) -> None:
         exported = gnupg.private_key(ADA) + gnupg.private_key(EVE)

@@ -7,7 +7,7 @@
 - `openedx`: course exports and course structures; `openedx_api`: the API of a deployment;
 - `record_tags.py`: the tags of materializations;
 - `course_partition.py`: a course on a site; `course_content_keys.py`: keys of the outputs made from courses;
-- `spool.py`, `record_spool.py`: bytes and records that wait, on disk once they are many;
+- `spool.py`, `record_spool.py`: bytes and records that wait, on disk once they are many; `disk_copy.py`: a file there;
 - `errors.py`: the errors that pipelines raise; `http_status.py`: which responses are transient; `retrying.py`: retries;
 - `vault.py`: a client of Vault; `redaction.py`: texts without secrets; `addresses.py`: addresses without credentials;
 - `private_folders.py`: folders for data of learners;

@@ -5,6 +5,9 @@ and streams. Each message costs a process of some 10 ms and a few megabytes.
 
 The private keys lie in a key ring of their own, in a private folder that is deleted with the ring, or swept after a
 crash.
+
+A message need not be signed. A signature is checked where the signer's key is in the ring, and a wrong one fails the
+message; one by a key that is not there proves nothing, and is counted.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from ol_orchestrate.lib.archives import OPENPGP, START_BYTES, DamagedArchiveError, kind_of_file
@@ -22,8 +27,7 @@ from ol_orchestrate.lib.private_folders import PrivateFolder
 from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 MAX_RATIO: Final = 250
 """The most times larger than itself that a message may become."""
@@ -64,11 +68,11 @@ class Decryptor:
         Nothing of it can be trusted before the end: only there does the check of its integrity succeed.
 
         Raises:
-            OpenPgpError: It is not for these keys, is damaged or cut, has no integrity protection, holds a further
-                message, or becomes too large; or the passphrase of the key is wrong.
+            OpenPgpError: It is not for these keys, is damaged or cut, has no integrity protection or a wrong signature,
+                holds a further message, or becomes too large; or the passphrase of the key is wrong.
             SettingsError: GnuPG cannot be run.
         """
-        with _gnupg(self.home, ["--decrypt", "--skip-verify"], self.passphrase) as process:
+        with _gnupg(self.home, ["--decrypt"], self.passphrase) as process:
             start, size, packed = b"", 0, 0
 
             def counted() -> Iterator[bytes]:
@@ -87,6 +91,17 @@ class Decryptor:
             _check(process)
         if kind_of_file(start[:START_BYTES]) == OPENPGP:
             raise OpenPgpError("the message holds another OpenPGP message, which is not decrypted")
+        self._note(value.split()[0] for value in process.values("ERRSIG"))
+
+    def _note(self, signers: Iterable[str]) -> None:
+        """Note signers whose signatures cannot be checked, for the ring: processes append to one file."""
+        if lines := "".join(f"{signer}\n" for signer in signers):
+            with _unchecked_signers(self.home).open("a") as file:
+                file.write(lines)
+
+
+def _unchecked_signers(home: str) -> Path:
+    return Path(home) / "unchecked-signers"
 
 
 class KeyRing:
@@ -144,6 +159,12 @@ class KeyRing:
         fields = [line.split(":") for line in listing.splitlines()]
         return [each[4] for each in fields if each[0] in {"sec", "ssb"} and "e" in each[11] and each[1] not in "er"]
 
+    def unchecked_signers(self) -> Counter[str]:
+        """Count the signatures so far that could not be checked, by the ids of the keys that they name."""
+        with suppress(FileNotFoundError):
+            return Counter(_unchecked_signers(self.decryptor.home).read_text().split())
+        return Counter()
+
     def close(self) -> None:
         """Delete the keys."""
         with suppress(OSError):
@@ -192,6 +213,10 @@ class LazyKeyRing:
                 raise
         return self._ring.decryptor
 
+    def unchecked_signers(self) -> Counter[str]:
+        """See `KeyRing.unchecked_signers`."""
+        return self._ring.unchecked_signers() if self._ring is not None else Counter()
+
     def __enter__(self) -> Self:
         """Return the ring itself."""
         return self
@@ -200,6 +225,14 @@ class LazyKeyRing:
         """Delete the keys."""
         if self._ring is not None:
             self._ring.close()
+
+
+def told_of_unchecked(signers: Mapping[str, int]) -> str | None:
+    """Say whose signatures could not be checked; `None` if all could, or there are none."""
+    if not signers:
+        return None
+    by_key = ", ".join(f"{count:,} by key {key}" for key, count in sorted(signers.items()))
+    return f"Signatures that were not checked, as the signer's public key is not among your keys: {by_key}"
 
 
 def no_keys() -> PrivateKeys:
@@ -294,6 +327,8 @@ def _gnupg(home: str, arguments: list[str], passphrase: str | None) -> Iterator[
     """Run GnuPG; it is killed where it has not ended with the block."""
     command = ["gpg", "--homedir", home, "--no-options", "--batch", "--no-tty", "--quiet", "--status-fd", "2"]
     command += ["--trust-model", "always", "--no-auto-check-trustdb", "--pinentry-mode", "loopback"]
+    # It asks no server for keys.
+    command += ["--disable-dirmngr", "--no-auto-key-retrieve"]
     # Without a passphrase an empty one is given, since no user can be asked.
     reading, writing = os.pipe()
     try:
@@ -323,6 +358,8 @@ def _gnupg(home: str, arguments: list[str], passphrase: str | None) -> Iterator[
 def _check(process: _Process) -> None:
     """Raise an error unless exactly one message was decrypted, and its integrity is proven."""
     said = {line.partition(" ")[0] for line in process.status}
+    if wrong := process.values("BADSIG"):
+        raise OpenPgpError(f"its signature by key {wrong[0].split()[0]} is wrong: it was changed after it was signed")
     is_one = len(process.values("BEGIN_DECRYPTION")) == 1 and not said & {"NODATA", "UNEXPECTED"}
     if {"DECRYPTION_OKAY", "GOODMDC"} <= said and is_one and "DECRYPTION_FAILED" not in said:
         return

@@ -51,6 +51,16 @@ class GnuPG:
         """Export a key with its private part, as text."""
         return self.run("--passphrase", passphrase, "--armor", "--export-secret-keys", name)
 
+    def public_key(self, name: str) -> bytes:
+        """Export a key without its private part, as text."""
+        return self.run("--armor", "--export", name)
+
+    def changed_after_signing(self, content: bytes, signer: str, recipient: str) -> bytes:
+        """Sign, change the last byte of the content, and encrypt what then is signed wrongly."""
+        signed = bytearray(self.run("--compress-algo", "none", "--local-user", signer, "--sign", stdin=content))
+        signed[signed.rindex(content[-100:]) + len(content[-100:]) - 1] ^= 1
+        return self.message(bytes(signed), recipient, "--compress-algo", "none", "--no-literal")
+
     def message(self, content: bytes, recipient: str, *arguments: str) -> bytes:
         """Encrypt."""
         return self.run("--recipient", recipient, *arguments, "--encrypt", stdin=content)
