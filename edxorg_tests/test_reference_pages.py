@@ -12,7 +12,7 @@ from edxorg.commands.main import COMMANDS
 from edxorg.lib import object_keys
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, EMAIL_OPT_IN, FORUM, FORUM_POSTS
 from edxorg.lib.tables import RejectReason
-from edxorg.lib.tracking_log.rejects import LineRejectReason
+from edxorg.lib.tracking_log.log_rejects import LineRejectReason
 from edxorg_tests.support.repository import ROOT
 
 if TYPE_CHECKING:

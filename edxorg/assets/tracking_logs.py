@@ -15,7 +15,7 @@ from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tracking_log import LogReport, LogResult, NormalizedLog, normalize_log
-from edxorg.lib.tracking_log.delivery import write_rejects
+from edxorg.lib.tracking_log.log_rejects import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.reporting import reporter
@@ -119,7 +119,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()
-        rejects_key = write_rejects(log, store, raw.name) if log.whole else None
+        rejects_key = write_rejects(log.rejects, log.oversized, store, raw.name) if log.whole else None
         rejects = rejects_key and join_url(store.url, rejects_key)
         recorded = None
         if log.output is not None:

@@ -17,17 +17,13 @@ The rules for a line:
 
 `docs/tracking-logs.md` has examples.
 
-- `normalize.py`: one pass over a log; `lines.py`: cuts it into blocks; `block.py`: what a worker does with a block;
-- `layout.py`, `frame.py`: the fast path, for lines that are alike;
-- `event.py`, `json_members.py`: the exact path, for any line; `event_time.py`: the time of an event;
-- `rows.py`: from events to lines of the output; `late_keys.py`: adds the keys that turned up later;
-- `rejects.py`: the lines that are set aside; `delivery.py`: puts them into the landing zone;
-- `limits.py`: ends the reading of files that are no log; `report.py`: the counts;
-- `gzip_stream.py`: gzip whose bytes depend on its content alone.
+- `normalize.py`: one pass over a log; `log_blocks.py`: cuts it; `normalize_block.py`: a worker's part of the pass;
+- `fast_path.py`: reads lines that are alike; `exact_path.py`: reads any line; `event_time.py`: the time of an event;
+- `log_output.py`: the lines of the output, and its gzip; `log_rejects.py`: the lines that are set aside;
+- `log_report.py`: the counts, and the limits that end the reading of files that are no log.
 """
 
-# `delivery` is not imported: a worker process imports this package too, and does not need the clients of stores.
+from edxorg.lib.tracking_log.log_report import LogReport, LogResult
 from edxorg.lib.tracking_log.normalize import NormalizedLog, normalize_log
-from edxorg.lib.tracking_log.report import LogReport, LogResult
 
 __all__ = ["LogReport", "LogResult", "NormalizedLog", "normalize_log"]

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tracking_log.block import NormalizedBlock, normalize_block
-from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.late_keys import bytes_of_nulls, with_late_keys
-from edxorg.lib.tracking_log.limits import NotALogError, check_limits
-from edxorg.lib.tracking_log.lines import BLOCK_BYTES, LineBlock, OversizedLine, cut_lines
-from edxorg.lib.tracking_log.rejects import LineRejectReason
-from edxorg.lib.tracking_log.report import LogReport
+from edxorg.lib.tracking_log.log_blocks import BLOCK_BYTES, LineBlock, cut_lines
+from edxorg.lib.tracking_log.log_output import GzipMember, bytes_of_nulls, with_late_keys
+from edxorg.lib.tracking_log.log_rejects import LineRejectReason, OversizedLine
+from edxorg.lib.tracking_log.log_report import LogReport, NotALogError, check_limits
+from edxorg.lib.tracking_log.normalize_block import NormalizedBlock, normalize_block
 from edxorg.lib.workers import MAX_UNANSWERED_TASKS, WorkerPool
 from ol_orchestrate.lib.archives import ArchiveError, TrailingBytesError, gunzip, read_ahead
 from ol_orchestrate.lib.errors import BadInputError, PipelineError

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tracking_log import lines
-from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.late_keys import with_late_keys
+from edxorg.lib.tracking_log import log_blocks
+from edxorg.lib.tracking_log.log_output import GzipMember, with_late_keys
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
 from ol_orchestrate.lib.errors import BadInputError
 
@@ -240,8 +239,8 @@ class TestPrefixes:
     def test_a_hole_of_nul_bytes_may_be_longer_than_any_line(
         self, block: int, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 50)
-        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 50)
+        monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 100)
         log_lines = [b'{"a": "1"}', b"\0" * 1000 + b'{"a": "2"}', b"\0" * 990, b"\0" * 80 + b"x" * 101, b'{"a": "3"}']
         log = normalize(packed=gzip.compress(b"\n".join(log_lines)), block=block)
         assert [row["a"] for row in rows(log)] == ["1", "2", "3"]
@@ -326,7 +325,7 @@ class TestBrokenFiles:
 
 class TestLateKeys:
     def test_earlier_lines_have_them_too(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 200)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 200)
         early = [b'{"a": "%d", "b": "}"}' % n for n in range(300)]
         log = normalize(*early, b'{"late": "1", "a": "x"}', *early, b'{"later": [1]}')
         assert [list(row) for row in rows(log)] == [["a", "b", "late", "later"]] * 602
@@ -342,7 +341,7 @@ class TestLateKeys:
     def test_the_version_is_of_the_content(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
         log_lines = [b'{"a": "%d"}' % n for n in range(500)] + [b'{"late": "1"}']
         versions = {normalize(*log_lines).version}
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 300)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 300)
         versions.add(normalize(*log_lines).version)
         versions.add(normalize(*(line.replace(b" ", b"  ") for line in log_lines), b"reject").version)
         assert len(versions) == 1

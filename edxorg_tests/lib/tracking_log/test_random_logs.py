@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edxorg.lib.tracking_log import NormalizedLog, block, lines, normalize_log
-from edxorg.lib.tracking_log.json_members import NotAnObjectError, top_level_members
-from edxorg.lib.tracking_log.layout import read_quickly
-from edxorg.lib.tracking_log.rejects import LineRejectReason
+from edxorg.lib.tracking_log import NormalizedLog, log_blocks, normalize_block, normalize_log
+from edxorg.lib.tracking_log.exact_path import NotAnObjectError, top_level_members
+from edxorg.lib.tracking_log.fast_path import read_quickly
+from edxorg.lib.tracking_log.log_rejects import LineRejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,7 +252,7 @@ def test_any_log_in_any_blocks_comes_out_as_if_all_keys_had_been_known(
 ) -> None:
     content = b"\n".join(log) + end
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        patch.setattr(log_blocks, "BLOCK_BYTES", block_bytes)
         assert_as_expected(normalize(content, pool, size=size), content)
 
 
@@ -269,9 +269,9 @@ def test_a_block_comes_out_the_same_however_many_lines_are_read_and_written_toge
     content = b"\n".join(log[number % len(log)] for number in order)
     expected = straightforward(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block, "_BYTES_TOGETHER", together)
-        patch.setattr(block, "_MAX_WRITTEN", most)
-        found = block.normalize_block(None, [content], 1, [])
+        patch.setattr(normalize_block, "_BYTES_TOGETHER", together)
+        patch.setattr(normalize_block, "_MAX_WRITTEN", most)
+        found = normalize_block.normalize_block(None, [content], 1, [])
     rejects = gzip.decompress(found.rejects).splitlines() if found.rejects else []
     assert (gzip.decompress(found.output) if found.output else b"") == expected.output
     assert [as_reject(json.loads(reject)) for reject in rejects] == expected.rejects
@@ -289,7 +289,7 @@ def test_the_first_500_keys_are_kept_and_lines_that_bring_more_are_rejected(pool
         row = {f"key{key}": number for key in [*known, *(brought if number % 3 == 0 else [])]}
         content += json.dumps(row).encode() + b"\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK_BYTES", 3_000)
+        patch.setattr(log_blocks, "BLOCK_BYTES", 3_000)
         log = normalize(content, pool)
         assert log.report.rejected[LineRejectReason.TOO_MANY_KEYS] > 500
         assert len(log.report.columns) == 500

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edxorg.lib.tracking_log import limits, lines, normalize_log
+from edxorg.lib.tracking_log import log_blocks, log_report, normalize_log
 from edxorg.lib.tracking_log import normalize as normalize_module
-from edxorg.lib.tracking_log.block import normalize_block
-from edxorg.lib.tracking_log.rejects import LineRejectReason
+from edxorg.lib.tracking_log.log_blocks import LineBlock, cut_lines
+from edxorg.lib.tracking_log.log_rejects import LineRejectReason
+from edxorg.lib.tracking_log.normalize_block import normalize_block
 from edxorg.lib.workers import WorkerPool
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
 
@@ -42,8 +43,8 @@ class TestLongLines:
     def test_rejects_stay_in_the_order_of_their_lines(
         self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 20)
-        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 20)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 20)
+        monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 20)
         log = normalize(
             b'{"a": "1"}', *[b"bad", b"bad, bad, bad, bad", b"much too long to be an event", b'{"a": "2"}'] * 5
         )
@@ -109,8 +110,8 @@ class TestLongLines:
         "data", [b"a\nb", b"a\nb\n", b"\n\n", b"\nabc", b"abc\n\n", b"a\nbbbbbbbbb\n", b"aaaaaaaa\nb\nc"]
     )
     def test_halves_are_whole_lines(self, data: bytes) -> None:
-        (block,) = lines.cut_lines([data])
-        assert isinstance(block, lines.LineBlock)
+        (block,) = cut_lines([data])
+        assert isinstance(block, LineBlock)
         first, second = block.halves()
         assert first.data + second.data == data
         assert first.data.endswith(b"\n")
@@ -118,15 +119,15 @@ class TestLongLines:
         assert (first.lines + second.lines, second.first_line) == (block.lines, 1 + first.lines)
 
     def test_a_block_has_no_more_lines_than_a_worker_reads_in_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lines, "BLOCK_LINES", 3)
-        blocks = [item for item in lines.cut_lines([b"a\n" * 7 + b"\nb"]) if isinstance(item, lines.LineBlock)]
+        monkeypatch.setattr(log_blocks, "BLOCK_LINES", 3)
+        blocks = [item for item in cut_lines([b"a\n" * 7 + b"\nb"]) if isinstance(item, LineBlock)]
         assert [(block.data, block.first_line, block.lines) for block in blocks] == [
             *((b"a\na\na\n", 1, 3), (b"a\na\na\n", 4, 3), (b"a\n\nb", 7, 3))
         ]
 
     def test_a_file_of_long_lines_only_is_no_log(self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
-        monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 100)
         log = normalize(*[b"x" * 101] * 40)
         assert "33 of its first 33 lines have over" in str(log.problem)
         assert (log.output, log.rejects, log.oversized) == (None, None, [])
@@ -160,9 +161,9 @@ class TestLimits:
     def test_events_that_cannot_be_read_do_not(
         self, line: bytes, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(limits, "MAX_LINES_WITHOUT_EVENT", 1_000)
-        monkeypatch.setattr(limits, "MAX_SHORT_LINES", 1_000)
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 10_000)
+        monkeypatch.setattr(log_report, "MAX_LINES_WITHOUT_EVENT", 1_000)
+        monkeypatch.setattr(log_report, "MAX_SHORT_LINES", 1_000)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 10_000)
         log = normalize(*[line.removesuffix(b"\n")] * 3_000)
         assert log.whole
         assert log.report.lines_in == 3_000 * line.count(b"\n")
@@ -183,7 +184,7 @@ class TestLimits:
     def test_what_a_log_will_become_is_known_before_it_is_written(
         self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lines, "BLOCK_BYTES", 300)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 300)
         seen: list[int] = []
         monkeypatch.setattr(normalize_module, "check_limits", lambda report, _: seen.append(report.bytes_normalized))
         log = normalize(*[json.dumps({f"k{n // 9}": n, "z": None}).encode() for n in range(100)])

@@ -8,16 +8,15 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from edxorg.lib.rejects import reject_line
-from edxorg.lib.tracking_log.event import ReadLine, read_event
-from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.layout import read_quickly
-from edxorg.lib.tracking_log.rejects import LineRejectReason, RejectedLineError
-from edxorg.lib.tracking_log.rows import Rows
+from edxorg.lib.tracking_log.exact_path import ReadLine, read_event
+from edxorg.lib.tracking_log.fast_path import read_quickly
+from edxorg.lib.tracking_log.log_output import GzipMember, Rows
+from edxorg.lib.tracking_log.log_rejects import LineRejectReason, RejectedLineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edxorg.lib.tracking_log.layout import Events
+    from edxorg.lib.tracking_log.fast_path import Events
 
 _BYTES_TOGETHER = 256 << 10
 """Lines that are read at a time: few enough for a processor's cache, as a value takes some hundred bytes meanwhile."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tracking_log.event import MAX_LINE_BYTES
-from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.rejects import EXCERPT_BYTES, excerpt_row
+from edxorg.lib.tracking_log.exact_path import MAX_LINE_BYTES
+from edxorg.lib.tracking_log.log_output import GzipMember
+from edxorg.lib.tracking_log.log_rejects import EXCERPT_BYTES, OversizedLine
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -48,27 +47,6 @@ class LineBlock(NamedTuple):
         (first,) = _blocks(self.data[:middle], self.first_line, self.left_out)
         (second,) = _blocks(self.data[middle:], self.first_line + first.lines)
         return first, second
-
-
-@dataclass
-class OversizedLine:
-    """A line over `MAX_LINE_BYTES`, without its LF."""
-
-    line: int
-    """Number of the line, counted from 1."""
-    excerpt: bytes
-    """Its first `EXCERPT_BYTES`."""
-    length: int
-    """Bytes of the line."""
-    sha256: str
-    record: Spool
-    """The whole line, compressed with gzip: a decompression bomb stays as small as it came."""
-    left_out: int = 0
-    """NUL bytes before it that are not in `record`."""
-
-    def reject_row(self) -> bytes:
-        """Return its entry among the rejects."""
-        return excerpt_row(self.line, self.excerpt, length=self.length, sha256=self.sha256)
 
 
 def cut_lines(pieces: Iterable[bytes]) -> Iterator[LineBlock | OversizedLine]:

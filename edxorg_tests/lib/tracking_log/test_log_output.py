@@ -5,9 +5,9 @@ import hashlib
 
 import pytest
 
-from edxorg.lib.tracking_log import lines
-from edxorg.lib.tracking_log.gzip_stream import GzipMember
-from edxorg.lib.tracking_log.lines import LineBlock, cut_lines
+from edxorg.lib.tracking_log import log_blocks
+from edxorg.lib.tracking_log.log_blocks import LineBlock, cut_lines
+from edxorg.lib.tracking_log.log_output import GzipMember
 
 CONTENT = b"".join(b'{"n": "%b"}\n' % hashlib.sha256(b"%d" % n).hexdigest()[:16].encode() for n in range(200))
 
@@ -29,9 +29,9 @@ def test_packing_depends_on_the_content_alone() -> None:
 
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
-    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 300)
-    monkeypatch.setattr(lines, "EXCERPT_BYTES", 40)
+    monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 300)
+    monkeypatch.setattr(log_blocks, "EXCERPT_BYTES", 40)
 
 
 @pytest.mark.usefixtures("small_limits")
@@ -56,6 +56,6 @@ def test_blocks_and_long_lines_are_cut_at_the_same_places_however_the_pieces_com
 
 
 def test_a_block_holds_as_many_lines_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "BLOCK_BYTES", 10)
+    monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 10)
     blocks = [item.data for item in cut_lines([b"1234\n1234\n123\n12345\n1\n\n"]) if isinstance(item, LineBlock)]
     assert blocks == [b"1234\n1234\n", b"123\n12345\n", b"1\n\n"]
