@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from edxorg.lib.tables import Dialect, Escapes, RowHash, TableOptions, convert_table
-from edxorg.lib.tables.model import COLUMNS_ADDED
+from edxorg.lib.tables.table_model import COLUMNS_ADDED
 from edxorg_tests.support.repository import ROOT
 from edxorg_tests.support.tables import ADDED, COURSE
 

@@ -4,23 +4,33 @@ The dumps are called `.sql` and are no SQL: a header line, then records of tab-s
 by at least five programs that disagree about quotes, backslashes and line ends. `convert_table` finds out how a file
 was written, delivers the records that can be read in one way only, and sets all others aside, whole.
 
+It stands in three storeys, and what stands on one uses those below it. On the middle one, `dialects` has the same
+interface for each dialect.
+
 ```
-model.py      the options of a conversion, and its results
-header.py     the first line -> column names and line end
-grammar.py    a line or record -> its fields, in each dialect
-escaped.py    a whole chunk -> its escaped records at once
-chunks.py     a run of lines that no record crosses, and facts about it
-cutting.py    bytes of any size -> chunks
-detection.py  chunks -> the dialect of the dump
-row_reader.py chunks -> rows, and reasons against them, in that dialect
-output.py     rows and rejects -> the files that land
-routing.py    chunks -> rows and rejects, neighbors and oversized records included
-convert.py    all of these together
+table_model.py    the options of a conversion, and its results
+header.py         the first line -> column names and line end
+
+table_records.py  records, and values as they are written
+line_sorting.py   lines -> lines by their quotes, in the one loop that sees every line
+rfc4180.py        lines -> a record of RFC 4180
+escapes.py        lines -> records with a backslash before a LF or TAB
+chunks.py         a run of lines that no record crosses, and facts about it
+cutting.py        bytes of any size -> chunks
+
+detection.py      chunks -> the dialect of the dump
+dialects/         chunks -> rows, and reasons against them
+
+table_output.py   rows and rejects -> the files that land
+routing.py        chunks -> rows and rejects, neighbors and oversized records included
+convert.py        all of these together
 ```
+
+`edxorg_tests/lib/tables/test_reference_model.py` holds a slow and simple reader of the same rules.
 """
 
 from edxorg.lib.tables.convert import convert_table
-from edxorg.lib.tables.model import (
+from edxorg.lib.tables.table_model import (
     CONVERSION,
     ConvertedTable,
     CourseColumns,

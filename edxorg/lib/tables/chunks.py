@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from edxorg.lib.tables import grammar
-from edxorg.lib.tables.escaped import EscapedRecords, LooseLines, escaped_records
-from edxorg.lib.tables.grammar import NO_MARK, OPEN, EscapePairs, LinesByQuoting
+from edxorg.lib.tables.escapes import EscapedRecords, EscapePairs, LooseLines, ends_escaped, escaped_records, find_pairs
+from edxorg.lib.tables.line_sorting import NO_MARK, LinesByQuoting, sort_lines
+from edxorg.lib.tables.rfc4180 import OPEN, is_regular, quoted_span
 
 if TYPE_CHECKING:
     from ol_orchestrate.lib.spool import Spool
@@ -61,7 +61,7 @@ class Chunk:
     def by_quoting(self) -> LinesByQuoting:
         """The lines by their quotes. If not `is_simple`, all lines with quotes are in `other_quotes`."""
         if self.is_simple:
-            return grammar.sort_lines(self.lines, self.data.translate(None, NO_MARK), self.tabs)
+            return sort_lines(self.lines, self.data.translate(None, NO_MARK), self.tabs)
         quoted = [index for index, line in enumerate(self.lines) if b'"' in line]
         others = [index for index, line in enumerate(self.lines) if b'"' not in line]
         return LinesByQuoting([], [], [], [], [], quoted, others)
@@ -79,8 +79,8 @@ class Chunk:
         after = len(self.lines) if self.long_quoted else 0
         for start in self.by_quoting.other_quotes:
             if start >= after:
-                is_regular = start in self.regular
-                spans[start] = 1 if is_regular else grammar.quoted_span(self.lines, start, crlf=self.crlf)
+                is_one_line = start in self.regular
+                spans[start] = 1 if is_one_line else quoted_span(self.lines, start, crlf=self.crlf)
                 after = start + max(spans[start], 1)
         return spans
 
@@ -90,7 +90,7 @@ class Chunk:
         if not self.is_simple:
             return set()
         lines, tabs = self.lines, self.tabs
-        return {index for index in self.by_quoting.other_quotes if grammar.is_regular(lines[index], tabs)}
+        return {index for index in self.by_quoting.other_quotes if is_regular(lines[index], tabs)}
 
     @cached_property
     def covered(self) -> set[int]:
@@ -117,7 +117,7 @@ class Chunk:
     @cached_property
     def pairs(self) -> EscapePairs:
         """The backslashes in the data."""
-        return grammar.find_pairs(self.data)
+        return find_pairs(self.data)
 
     @cached_property
     def escaped(self) -> EscapedRecords | None:
@@ -130,7 +130,7 @@ class Chunk:
         if start in self.covered:
             return None
         span = self.spans.get(start)
-        return grammar.quoted_span(self.lines[start : start + 1], 0, crlf=self.crlf) if span is None else span
+        return quoted_span(self.lines[start : start + 1], 0, crlf=self.crlf) if span is None else span
 
     def alike_lines(self) -> int:
         """Return the number of lines before the first one that the dialects read differently.
@@ -167,7 +167,7 @@ class Chunk:
         while end:
             start = end
             if not self.long_escaped:
-                while start and grammar.ends_escaped(self.lines[start - 1]):
+                while start and ends_escaped(self.lines[start - 1]):
                     start -= 1
             across = (first for first, span in self.spans.items() if first < start < first + span)
             start = next(across, start)

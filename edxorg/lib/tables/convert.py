@@ -8,7 +8,8 @@ from edxorg.lib.tables.chunks import Chunk, LongLine
 from edxorg.lib.tables.cutting import LineReader
 from edxorg.lib.tables.detection import DetectedDialect, Tally
 from edxorg.lib.tables.header import HeaderError
-from edxorg.lib.tables.model import (
+from edxorg.lib.tables.routing import RecordRouter
+from edxorg.lib.tables.table_model import (
     RECORD_LIMIT,
     SHORTEST_RECORDS,
     ConvertedTable,
@@ -18,8 +19,7 @@ from edxorg.lib.tables.model import (
     TableOptions,
     TableReport,
 )
-from edxorg.lib.tables.output import MAX_OVERSIZED, RejectLog, RowWriter
-from edxorg.lib.tables.routing import RecordRouter
+from edxorg.lib.tables.table_output import MAX_OVERSIZED, RejectLog, RowWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

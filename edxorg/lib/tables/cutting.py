@@ -11,11 +11,11 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from edxorg.lib.tables import grammar
 from edxorg.lib.tables.chunks import Chunk, LongLine
-from edxorg.lib.tables.grammar import OPEN
+from edxorg.lib.tables.escapes import ends_escaped
 from edxorg.lib.tables.header import HeaderError, Layout, read_header
-from edxorg.lib.tables.model import RECORD_LIMIT, SHORTEST_RECORDS
+from edxorg.lib.tables.rfc4180 import OPEN
+from edxorg.lib.tables.table_model import RECORD_LIMIT, SHORTEST_RECORDS
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _Settler:
             quoted_end = next(odd, settled + 1)
             settled = min(settled, quoted_end)
         if chunk.long_escaped:
-            unescaped = (index for index, line in enumerate(chunk.lines, 1) if not grammar.ends_escaped(line))
+            unescaped = (index for index, line in enumerate(chunk.lines, 1) if not ends_escaped(line))
             escaped_end = next(unescaped, settled + 1)
             settled = min(settled, escaped_end)
             if settled == escaped_end:

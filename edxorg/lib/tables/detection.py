@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from edxorg.lib.tables import grammar
+from edxorg.lib.tables.escapes import has_other_pair, read_escaped
 from edxorg.lib.tables.header import STUDENTMODULE, Layout
-from edxorg.lib.tables.model import Dialect
+from edxorg.lib.tables.rfc4180 import read_quoted, regular_shows_quoting, shows_quoting
+from edxorg.lib.tables.table_model import Dialect
 
 if TYPE_CHECKING:
     from edxorg.lib.tables.chunks import Chunk
@@ -80,7 +81,7 @@ class Tally:
             return chunk.escaped.misfits if chunk.escaped else _not_escaped_one_by_one(chunk)
         if not chunk.pairs.others:
             return len(chunk.misfits)
-        return len({*chunk.misfits, *(i for i, line in enumerate(chunk.lines) if grammar.has_other_pair(line))})
+        return len({*chunk.misfits, *(i for i, line in enumerate(chunk.lines) if has_other_pair(line))})
 
     def _count_quoted(self, chunk: Chunk) -> None:
         lines = chunk.lines
@@ -92,13 +93,13 @@ class Tally:
                 self.rfc4180_violations += 1
                 continue
             if start in chunk.regular:
-                self.rfc4180_records += grammar.regular_shows_quoting(lines[start])
+                self.rfc4180_records += regular_shows_quoting(lines[start])
                 continue
-            record = grammar.read_quoted(lines, start, span, chunk.tabs, crlf=chunk.crlf)
+            record = read_quoted(lines, start, span, chunk.tabs, crlf=chunk.crlf)
             if record.reason:
                 self.rfc4180_violations += sum(b'"' in line for line in lines[start : start + record.lines])
             else:
-                self.rfc4180_records += grammar.shows_quoting(record, crlf=chunk.crlf)
+                self.rfc4180_records += shows_quoting(record, crlf=chunk.crlf)
         quotes_inside, quoted_json, quoted, _, unreadable_quotes, _, _ = chunk.by_quoting
         self.rfc4180_records += len(quoted_json) + len(quoted)
         self.rfc4180_violations += len(quotes_inside) + len(unreadable_quotes)
@@ -115,7 +116,7 @@ def _not_escaped_one_by_one(chunk: Chunk) -> int:
     misfits = after = 0
     for start in range(len(chunk.lines)):
         if start >= after:
-            record = grammar.read_escaped(chunk.lines, start, chunk.tabs, crlf=chunk.crlf)
+            record = read_escaped(chunk.lines, start, chunk.tabs, crlf=chunk.crlf)
             misfits += record.lines if record.reason else 0
             after = start + record.lines
     return misfits

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from edxorg.lib.tables.model import COLUMNS_ADDED
+from edxorg.lib.tables.table_model import COLUMNS_ADDED
 
 MAX_COLUMNS: Final = 4096
 """MySQL's own limit for one table; the dumps come from MySQL."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from edxorg.lib.tables.model import RECORD_LIMIT, Dialect, RejectReason
-from edxorg.lib.tables.row_reader import Reject, RowReader
+from edxorg.lib.tables.dialects import reader_of
+from edxorg.lib.tables.dialects.reader import Reject
+from edxorg.lib.tables.table_model import RECORD_LIMIT, Dialect, RejectReason
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
     from edxorg.lib.tables.chunks import Chunk, LongLine
     from edxorg.lib.tables.detection import DetectedDialect
+    from edxorg.lib.tables.dialects.reader import Batch
     from edxorg.lib.tables.header import Layout
-    from edxorg.lib.tables.output import RejectLog, RowWriter
-    from edxorg.lib.tables.row_reader import Batch
+    from edxorg.lib.tables.table_output import RejectLog, RowWriter
 
 
 class _Row(NamedTuple):
@@ -78,13 +79,11 @@ class RecordRouter:
 
     def choose(self, detected: DetectedDialect) -> None:
         """Read all further chunks in this dialect."""
-        self._reader = RowReader(detected, decode=len(self._writers) > 1)
-        self._quoted = detected.dialect is Dialect.QUOTED
-        self._escaped = detected.base is Dialect.ESCAPED
+        self._reader = reader_of(detected, decode=len(self._writers) > 1)
 
     def take(self, chunk: Chunk) -> None:
         """Route a chunk's records."""
-        if number := self._long_record(chunk):
+        if number := self._reader.long_record(chunk):
             self._lengthen(number, chunk)
         else:
             self._end_oversized()
@@ -99,7 +98,7 @@ class RecordRouter:
 
     def take_long_line(self, line: LongLine) -> None:
         """Set aside a line that is not in memory, and the record that it is a part of."""
-        number = self._long_record(line)
+        number = self._reader.long_record(line)
         if self._oversized is not None and self._oversized.number == number:
             self._oversized.content.write(self._oversized.line_end)
             content = line.content.reader()
@@ -124,12 +123,6 @@ class RecordRouter:
         """Close the spool of an unfinished record."""
         if self._oversized is not None:
             self._oversized.content.close()
-
-    def _long_record(self, lines: Chunk | LongLine) -> int:
-        """Return the number of the oversized record that these lines are a part of, in the chosen dialect."""
-        if self._quoted:
-            return lines.long_quoted
-        return lines.long_escaped if self._escaped else 0
 
     def _lengthen(self, number: int, chunk: Chunk) -> None:
         """Write lines that are all part of one oversized record."""

@@ -14,7 +14,7 @@ from edxorg.lib.dictionary.tables import ADDED_COLUMNS
 from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import MemberKind
 from edxorg.lib.object_keys import COURSE_KEYS, raw_data_asset
-from edxorg.lib.tables.model import COLUMNS_ADDED
+from edxorg.lib.tables.table_model import COLUMNS_ADDED
 from edxorg.samples import tables
 from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import Site

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tables import Dialect, convert_table, cutting, grammar, output, routing
+from edxorg.lib.tables import Dialect, convert_table, cutting, rfc4180, routing, table_output
 from edxorg.lib.tables import convert as tables_convert
 from edxorg_tests.support.tables import COURSE, convert, raw
 
@@ -202,7 +202,7 @@ class TestHostile:
     def test_lines_with_an_open_quote_are_looked_at_once(self, line: bytes) -> None:
         lines = CountingList([line] * 2_000)
         for start in range(len(lines)):
-            grammar.quoted_span(lines, start, crlf=False)
+            rfc4180.quoted_span(lines, start, crlf=False)
         assert lines.looked_at <= 2 * len(lines)
 
 
@@ -291,7 +291,7 @@ class TestOversized:
         assert got.report.rows_out == 52
 
     def test_the_rejects_show_the_start_of_an_oversized_record(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(output, "RECORD_HEAD", 10)
+        monkeypatch.setattr(table_output, "RECORD_HEAD", 10)
         got = convert(table(b"1\t" + "é".encode() * 200, b"1234567" + "é".encode() * 200))
         assert [reject["raw"] for reject in got.rejects] == ["1\téééé", "1234567é"]
 

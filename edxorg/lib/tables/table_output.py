@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from edxorg.lib.rejects import reject_line
-from edxorg.lib.tables.grammar import needs_quotes, written
-from edxorg.lib.tables.model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, RejectReason, RowHash
+from edxorg.lib.tables.table_model import COLUMNS_ADDED, LARGE_ROW, CourseColumns, RejectReason, RowHash
+from edxorg.lib.tables.table_records import needs_quotes, written
 from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
