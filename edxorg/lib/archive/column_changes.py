@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from edxorg.lib.tables.model import COLUMNS_ADDED
+from edxorg.lib.tables.table_model import COLUMNS_ADDED
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.versions import TableStats
 
