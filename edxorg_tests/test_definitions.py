@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from edxorg.components import EdxorgLocation
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
+from edxorg.lib.alert_addresses import alert_addresses
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
 from edxorg.samples.tables import TABLES
@@ -138,6 +139,20 @@ def test_the_resources_for_s3_are_what_code_for_dagsters_takes() -> None:
     resources = defs.resources or {}
     assert all(isinstance(resources[name], S3Resource) for name in ("s3", "s3_download", "s3_upload"))
     assert resources["s3_download"].profile_name == "edxorg"
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"), [({}, False), ({"EDXORG_ALERT_URLS": "https://hooks.example.org/T0"}, True)]
+)
+def test_operators_are_told_of_failures_where_they_say_where(
+    variable: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, expected: bool
+) -> None:
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    sensors = [sensor.name for sensor in build_definitions(Settings()).sensors or []]
+    assert ("edxorg_failure_alerts_sensor" in sensors) == expected
+    if expected:
+        assert alert_addresses(Settings()) == ["https://hooks.example.org/T0"]
 
 
 def test_the_default_io_manager_is_one_for_files() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import dagster as dg
@@ -14,6 +15,7 @@ from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
+from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.lib.settings.reference import yaml_example, yaml_schema
 from edxorg.location import location_names
@@ -22,6 +24,7 @@ from edxorg.ops.ingest_archive import ARCHIVE_STEP
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
 from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
+from ol_orchestrate.alerts import failure_alerts_sensor
 from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
 from ol_orchestrate.failed_partitions import PartitionedJob, failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
@@ -154,11 +157,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             edxorg_program_reports_sensor(reports_job, settings),
             *(archive_source_sensors if settings.archive_source_configured else ()),
+            *((_alerts(settings),) if are_alerts_configured(settings) else ()),
         ],
         schedules=[edxorg_api_daily_schedule(catalogue, location)],
         resources=_resources(settings),
         executor=dg.in_process_executor,
     )
+
+
+def _alerts(settings: Settings) -> dg.SensorDefinition:
+    location = location_names(settings.name)
+    name = location.of("edxorg_failure_alerts_sensor")
+    return failure_alerts_sensor(name, partial(alert_addresses, settings), location.permanent_failure)
 
 
 def _owned(assets: list[dg.AssetsDefinition], owner: str | None) -> list[dg.AssetsDefinition]:

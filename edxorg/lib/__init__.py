@@ -10,7 +10,7 @@
 - `settings`: everything that differs between partners, environments and machines;
 - `lake`: the landing zone as readers see it;
 - `dictionary`: descriptions of all outputs and their columns;
-- `private_keys.py`: the keys for encrypted files;
+- `private_keys.py`: the keys for encrypted files; `alert_addresses.py`: where operators are told of failures;
 - `members.py`: from the name of a member to what it is;
 - `object_keys.py`: names of assets and keys of objects;
 - `progress.py`: reports the progress of a run in this process;

@@ -40,9 +40,10 @@ def _read(path: str, variable: str) -> bytes:
         raise SettingsError(f"{variable}: {path} cannot be read ({error.strerror})") from None
 
 
-def _from_vault(settings: Settings, path: str) -> PrivateKeys:
+def vault_client(settings: Settings) -> VaultClient:
+    """Return a client of the settings' Vault, which logs in when it reads."""
     vault = settings.vault
-    client = VaultClient(
+    return VaultClient(
         address=vault.address,
         namespace=vault.namespace,
         cacert=vault.cacert,
@@ -51,7 +52,10 @@ def _from_vault(settings: Settings, path: str) -> PrivateKeys:
         mount=vault.auth_mount,
         jwt_path=vault.jwt_path,
     )
-    fields = client.read(path)
+
+
+def _from_vault(settings: Settings, path: str) -> PrivateKeys:
+    fields = vault_client(settings).read(path)
     if not fields.get("private_key"):
         raise SettingsError(f"Secret {path} has no field private_key: write the exported key there, as text")
     # A key that went through a shell or a form often has its line ends spelled out.

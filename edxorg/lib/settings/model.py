@@ -233,6 +233,11 @@ class Settings(BaseSettings):
         default=None,
         description="Path in Vault of these keys, if there is no file: private_key and perhaps passphrase",
     )
+    alert_secret_path: OptionalText = Field(
+        default=None,
+        description="Path in Vault of the addresses at which operators are told of failures, in the field `urls`; "
+        "EDXORG_ALERT_URLS gives them without Vault",
+    )
     catalogue_number: Annotated[int | None, Field(ge=1), Optional] = Field(
         default=None, description="Your catalogue's number in the Discovery API; courses need one"
     )

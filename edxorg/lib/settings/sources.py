@@ -31,6 +31,9 @@ COMPONENT = "edxorg.components.EdxorgLocation"
 SECRETS = ("EDXORG_API_URL", "EDXORG_API_TOKEN_URL", "EDXORG_API_CLIENT_ID", "EDXORG_API_CLIENT_SECRET")
 """Variables that are read when a run needs them, and are no settings."""
 
+ALERTS = "EDXORG_ALERT_URLS"
+"""A further one: the addresses at which operators are told of failures."""
+
 _PREFIX = "EDXORG_"
 
 _OF_KUBERNETES = re.compile(
@@ -268,7 +271,7 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
     Raises:
         SettingsError: There is one.
     """
-    known = [*(setting.variable for setting in settings), *SECRETS, SETTINGS_FILE]
+    known = [*(setting.variable for setting in settings), *SECRETS, ALERTS, SETTINGS_FILE]
     read = {*known, *(name for setting in settings for name in setting.variables)}
     unknown = sorted(
         name

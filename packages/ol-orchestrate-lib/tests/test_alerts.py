@@ -1,0 +1,186 @@
+"""Operators are told of failures: one message for each cause, wherever they read it."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin
+from dagster._grpc.impl import get_external_sensor_execution
+
+from ol_orchestrate import alerts
+from ol_orchestrate.alerts import failure_alerts_sensor
+from ol_orchestrate.failures import as_dagster_failure
+from ol_orchestrate.lib.errors import BadInputError, PipelineError, ServiceError, SettingsError
+from ol_orchestrate.lib.failure_causes import cause_of
+from ol_orchestrate.lib.notifying import notify
+from ol_orchestrate.testing.scripted import Response, ScriptedServer, serving
+
+# apprise imports it on a Python that still has it.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+FILES = dg.DynamicPartitionsDefinition(name="files")
+OURS = {".dagster/repository": "__repository__@school"}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+ERRORS: dict[str, PipelineError] = {
+    "mitx-2024-01-03.zip": BadInputError("gs://cold/2024/mitx-2024-01-03.zip: truncated at byte 1,204"),
+    "mitx-2024-01-10.zip": BadInputError("gs://cold/2024/mitx-2024-01-10.zip: truncated at byte 77"),
+    "mitx-2024-01-17.zip": ServiceError("s3://lake answered 503 to 'mitx-2024-01-17'"),
+}
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def read_file(context: dg.OpExecutionContext) -> None:
+    with as_dagster_failure(context, "school/permanent_failure"):
+        raise ERRORS[context.partition_key]
+
+
+@dg.job(partitions_def=FILES)
+def read_files() -> None:
+    read_file()
+
+
+class Location:
+    """A location with the sensor, and an instance with failed runs of it."""
+
+    def __init__(self, instance: dg.DagsterInstance, address: str) -> None:
+        sensor = failure_alerts_sensor("alerts", lambda: [address], "school/permanent_failure")
+        self.repository = dg.Definitions(jobs=[read_files], sensors=[sensor]).get_repository_def()
+        self.instance = instance
+        self.cursor: str | None = None
+        instance.add_dynamic_partitions("files", list(ERRORS))
+
+    def fail(self, partition: str, **tags: str) -> None:
+        result = read_files.execute_in_process(
+            instance=self.instance,
+            partition_key=partition,
+            raise_on_error=False,
+            run_config=QUIET,
+            tags={**OURS, **{name.replace("__", "/"): value for name, value in tags.items()}},
+        )
+        assert not result.success
+
+    def tick(self) -> str:
+        """Evaluate the sensor as the code server does; return the reason that it gives."""
+        origin = RegisteredCodeLocationOrigin("school")
+        answer = get_external_sensor_execution(
+            self.repository, origin, self.instance.get_ref(), "alerts", None, None, self.cursor, None, None
+        )
+        assert isinstance(answer, SensorExecutionData), answer
+        self.cursor = answer.cursor
+        return str(answer.skip_message)
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setattr(alerts, "SETTLED_AFTER", 0)
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def messages(server: ScriptedServer) -> list[str]:
+    bodies = [json.loads(request.body) for request in server.requests]
+    return [f"{body['title']}\n{body['text']}" for body in bodies]
+
+
+def test_failures_of_one_cause_are_told_once(instance: dg.DagsterInstance) -> None:
+    with serving(lambda _: Response(200)) as server:
+        location = Location(instance, f"{server.url}/hook")
+        assert location.tick().startswith("0 failures")
+        for partition in ERRORS:
+            location.fail(partition)
+        location.fail("mitx-2024-01-17.zip", dagster__will_retry="true")
+        location.fail("mitx-2024-01-17.zip", **{".dagster__repository": "__repository__@another"})
+        assert location.tick() == "3 failures of 2 causes"
+        broken, down = messages(server)
+        location.fail("mitx-2024-01-10.zip")
+        assert location.tick() == "1 failures of 1 causes"
+        assert len(server.requests) == 2, "it is told once a day"
+    assert broken.startswith("school: read_file: 2 runs failed\ngs://cold/2024/mitx-2024-01-03.zip: truncated")
+    assert "Partitions: mitx-2024-01-03.zip, mitx-2024-01-10.zip" in broken
+    assert "until a file or a setting is changed" in broken
+    assert down.startswith("school: read_file: a run failed\ns3://lake answered 503")
+    assert "It may pass" in down
+
+
+def test_a_message_that_is_not_taken_is_sent_at_the_next_tick(instance: dg.DagsterInstance) -> None:
+    statuses = [200, 500, 200]
+    with serving(lambda _: Response(statuses.pop(0))) as server:
+        location = Location(instance, f"{server.url}/hook")
+        location.tick()
+        for partition in ERRORS:
+            location.fail(partition)
+        assert "To be told at the next tick" in location.tick()
+        location.tick()
+        titles = [message.splitlines()[1] for message in messages(server)]
+    assert len(titles) == 3
+    assert titles[0] != titles[1] == titles[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("s3://lake/a/1.tsv: the store answered 403", "s3://lake/b/2.tsv: the store answered 403", True),
+        ("s3://lake/a/1.tsv: the store answered 403", "s3://lake/a/1.tsv: the store answered 503", False),
+        ("s3://lake/a: no such object", "s3://cold/a: no such object", False),
+        ("'mitx-2024-01-03.zip' is broken", "'mitx-2024-01-10.zip' is broken", True),
+        ("3 of 5,222 members failed\na-1.sql: no header", "1 of 12 members failed\nb-2.sql: no header", True),
+        ("3 of 5,222 members failed\na-1.sql: no header", "3 of 5,222 members failed\na-1.sql: too long", False),
+    ],
+)
+def test_reasons_that_differ_in_names_and_numbers_have_one_cause(first: str, second: str, *, same: bool) -> None:
+    assert (cause_of(first) == cause_of(second)) == same
+
+
+def test_a_message_arrives_by_mail() -> None:
+    with mail_server() as (port, received):
+        notify(f"mailto://127.0.0.1:{port}/?from=edxorg@example.org&to=ops@example.org", "2 runs failed", "No header")
+    text = "".join(received)
+    assert "To: ops@example.org" in text
+    assert "Subject: 2 runs failed" in text
+    assert "No header" in text
+
+
+@contextmanager
+def mail_server() -> Iterator[tuple[int, list[str]]]:
+    """Takes one mail, and keeps its lines."""
+    received: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def take() -> None:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rw", newline="\r\n") as lines:
+
+                def answer(text: str) -> None:
+                    lines.write(f"{text}\r\n")
+                    lines.flush()
+
+                answer("220 loopback")
+                for line in lines:
+                    command = line[:4].upper()
+                    if command == "DATA":
+                        answer("354 go on")
+                        received.extend(iter(lines.readline, ".\r\n"))
+                    answer("221 bye" if command == "QUIT" else "250 ok")
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1], received
+        thread.join(30)
+
+
+def test_a_receiver_that_refuses_is_an_error_without_its_address() -> None:
+    with serving(lambda _: Response(404)) as server, pytest.raises(ServiceError) as refused:
+        notify(f"{server.url}/services/T0SECRET000SECRET", "title", "body")
+    assert "404" in str(refused.value)
+    assert "SECRET" not in str(refused.value)
+
+
+def test_an_address_that_none_can_send_to_is_an_error_without_it() -> None:
+    with pytest.raises(SettingsError, match="it begins with https://") as refused:
+        notify("slck://T0SECRET000SECRET", "title", "body")
+    assert "SECRET" not in str(refused.value)
