@@ -63,7 +63,7 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
     failed: list[PipelineError] = []
     for name in days:
         try:
-            yield from _normalize_day(context, _Log(name, logs), settings)
+            yield from _normalize_day(context, _Log(name, logs, settings.tracking_log_url), settings)
         except PipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - complete without its traceback
             failed.append(error)
@@ -82,10 +82,12 @@ class _Log:
     Attributes:
         name: The partition's key, which is the file's name.
         files: All of them.
+        folder: The URL that they lie at, where it is not that of the archives.
     """
 
     name: str
     files: SourceFiles
+    folder: str
 
     def day(self, context: dg.AssetExecutionContext) -> date:
         day = self.files.date_of(context.instance, self.name)
@@ -98,7 +100,9 @@ class _Log:
 
     def open(self, context: dg.AssetExecutionContext) -> VerifiedReader:
         pinned = context.run.tags.get(SOURCE_URL)
-        path = source_bucket(context).find(context.instance, self.files.key(), self.name, pinned=pinned)
+        path = source_bucket(context).find(
+            context.instance, self.files.key(), self.name, pinned=pinned, folder=self.folder
+        )
         return path.store.read(path.key)
 
 

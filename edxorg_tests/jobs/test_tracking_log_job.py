@@ -66,6 +66,18 @@ def failed_for_good(location: LogLocation, result: dg.ExecuteInProcessResult) ->
     return run is not None and run.tags.get("edxorg/permanent_failure") == "true"
 
 
+def test_a_log_without_a_record_is_looked_for_where_the_logs_are(location: LogLocation, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / LOG).write_bytes(gzip.compress(b"\n".join(EVENTS)))
+    location.settings = location.settings.model_copy(update={"tracking_log_url": f"file://{logs}"})
+    location.instance.add_dynamic_partitions("edxorg_tracking_log", [LOG])
+    assert location.run_job("refresh_edxorg_tracking_logs", LOG).success
+    assert len(location.rows()) == 2
+    (logs / LOG).unlink()
+    assert f"file://{logs}/{LOG}" in reason(location.run_job("refresh_edxorg_tracking_logs", LOG))
+
+
 class TestWhatLands:
     def test_a_log_is_recorded_with_its_metadata(self, location: LogLocation) -> None:
         location.write(EVENTS[0], b"", b"Jan  1 00:00:00 host " + EVENTS[1], b"no event")

@@ -35,7 +35,13 @@ class LandingZone(Protocol):
         """Return the store at the URL."""
 
     def find(
-        self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, *, pinned: str | None = None
+        self,
+        instance: dg.DagsterInstance,
+        asset_key: dg.AssetKey,
+        partition: str | None,
+        *,
+        pinned: str | None = None,
+        folder: str | None = None,
     ) -> StorePath:
         """Return the path of the object of an asset's latest materialization, or of one that a run is pinned to.
 

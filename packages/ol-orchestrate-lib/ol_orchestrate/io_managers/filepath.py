@@ -131,19 +131,27 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
             return self.find(context.instance, context.asset_key, partition, pinned=pinned)
 
     def find(
-        self, instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, *, pinned: str | None = None
+        self,
+        instance: dg.DagsterInstance,
+        asset_key: dg.AssetKey,
+        partition: str | None,
+        *,
+        pinned: str | None = None,
+        folder: str | None = None,
     ) -> StorePath:
         """Return the path of the object of an asset's latest materialization, or of one that a run is pinned to.
 
         Args:
             pinned: The run's tag `SOURCE_URL`; it counts if it was recorded for this asset and partition.
+            folder: The URL of the folder that a partition without a materialization is looked for in, where that is
+                another one than the base URL.
 
         Raises:
             MissingObjectError: None is recorded, or its object is gone.
         """
         recorded = pinned if pinned and pinned in _recent_paths(instance, asset_key, partition) else None
         recorded = recorded or recorded_path(instance, asset_key, partition)
-        url = recorded or self.path_without_record(partition)
+        url = recorded or self.path_without_record(partition, folder)
         of_partition = f" for partition {partition!r}" if partition else ""
         if url is None:
             raise MissingObjectError(
@@ -158,9 +166,9 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
             )
         return path
 
-    def path_without_record(self, partition: str | None) -> str | None:
+    def path_without_record(self, partition: str | None, folder: str | None = None) -> str | None:
         """Return the URL of a partition without a materialization; `None` if it cannot be known."""
-        del partition
+        del partition, folder
         return None
 
     def _key_below(self, base: str, key: str) -> str:

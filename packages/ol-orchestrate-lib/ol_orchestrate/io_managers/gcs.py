@@ -25,6 +25,8 @@ class GCSFileIOManager(FileObjectIOManager):
         account = self.gcs.service_account_info() if url.startswith("gs://") else None
         return StoreAccess(aws_profile=self.aws_profile, google_service_account=account)
 
-    def path_without_record(self, partition: str | None) -> str | None:
-        """Return the URL of the object whose key is the partition's."""
-        return join_url(self.base_url(), partition) if partition and self.can_write else None
+    def path_without_record(self, partition: str | None, folder: str | None = None) -> str | None:
+        """Return the URL of the object whose key is the partition's, in a folder or else below the base URL."""
+        if not partition or not (folder or self.can_write):
+            return None
+        return join_url(folder or self.base_url(), partition)
