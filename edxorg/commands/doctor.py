@@ -11,7 +11,7 @@ from uuid import uuid4
 import click
 from rich.markup import escape
 
-from edxorg.commands import console
+from edxorg.commands import console, runs
 from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.settings import Settings
@@ -67,8 +67,9 @@ def command() -> None:
 def _checks(settings: Settings) -> Iterator[DoctorCheck]:
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster
 
-    resources = build_definitions(settings).resources or {}
-    vault, api, archives = resources["vault"], resources["edxorg_api"], resources["gcs_input"]
+    definitions = build_definitions(settings)
+    resources, source_access = definitions.resources or {}, runs.access_to_sources(definitions)
+    vault, api = resources["vault"], resources["edxorg_api"]
     landing_zone = resources["io_manager"]
     if settings.vault.address and settings.api_secret_path:
         path = settings.api_secret_path
@@ -83,12 +84,12 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
             "archives and logs",
             settings.archive_url,
             _listing,
-            archives.access,
+            source_access,
             "the archive job, the tracking logs and their sensors",
         )
     if settings.tracking_log_url:
         yield _store_check(
-            "tracking logs", settings.tracking_log_url, _listing, archives.access, "the tracking logs and their sensor"
+            "tracking logs", settings.tracking_log_url, _listing, source_access, "the tracking logs and their sensor"
         )
     if settings.gpg_key_file or (settings.gpg_secret_path and settings.vault.address):
         yield DoctorCheck(

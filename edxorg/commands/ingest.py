@@ -128,11 +128,10 @@ class _Kind(NamedTuple):
 def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
     """Run the job for each file, print its report, and exit."""
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
-    from ol_orchestrate.landing_zone import SOURCE_BUCKET  # noqa: PLC0415
 
     definitions = build_definitions(settings)
     job = definitions.resolve_job_def(kind.files.location.of(kind.job))
-    sources_access = (definitions.resources or {})[SOURCE_BUCKET].access
+    sources_access = runs.access_to_sources(definitions)
     failed = False
     with homes.dagster_instance() as instance:
         for source in sources:

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Column, Table
 
-from edxorg.commands import console, homes
+from edxorg.commands import console, homes, runs
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.stores import join_url, open_store
@@ -39,7 +38,7 @@ def command(kinds: tuple[str, ...], since: datetime | None, *, missing: bool, as
     settings = Settings()
     if not settings.archive_url:
         raise SettingsError("there is no source to look into: set EDXORG_ARCHIVE_URL")
-    table = Table("kind", "file", "date", Column("bytes", justify="right"), "state")
+    listed = []
     with homes.dagster_instance() as instance:
         for kind, url, found in _files(settings, instance):
             if kind not in (kinds or KINDS) or (since and found.day < since.date()):
@@ -50,9 +49,30 @@ def command(kinds: tuple[str, ...], since: datetime | None, *, missing: bool, as
                 about = {"kind": kind, "name": found.name, "url": url, "date": found.day.isoformat()}
                 click.echo(json.dumps({**about, "size": found.stored.size, "state": found.need.value}))
             else:
-                table.add_row(kind, found.name, str(found.day), f"{found.stored.size:,}", found.need.value)
+                listed.append((kind, found))
     if not as_json:
-        console.out.print(table)
+        _show(listed)
+
+
+def _show(listed: list[tuple[str, FoundFile]]) -> None:
+    """Print a line for each file, and what the states mean. No name is cut: on a narrow screen it has its own line."""
+    if not listed:
+        click.echo("There are no such files")
+        return
+    states = {found.need: found.need.name.lower().replace("_", " ") for _, found in listed}
+    widths = (
+        max(map(len, KINDS)),
+        max(len(f"{found.stored.size:,}") for _, found in listed),
+        max(map(len, states.values())),
+    )
+    width = console.out.width if console.out.is_terminal else None
+    for kind, found in listed:
+        start = f"{kind:{widths[0]}} {found.day} {found.stored.size:{widths[1]},} {states[found.need]:{widths[2]}} "
+        is_narrow = width is not None and len(start) + len(found.name) > width
+        click.echo(f"{start.rstrip()}\n    {found.name}" if is_narrow else f"{start}{found.name}")
+    for need, state in states.items():
+        if state != need.value:
+            click.echo(f"{state}: {need.value}")
 
 
 def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[str, str, FoundFile]]:
@@ -60,9 +80,8 @@ def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[s
     from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415 - loads Dagster
     from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
     from edxorg.sensors.object_storage import files_at  # noqa: PLC0415
-    from ol_orchestrate.landing_zone import SOURCE_BUCKET  # noqa: PLC0415
 
-    access = (build_definitions(settings).resources or {})[SOURCE_BUCKET].access
+    access = runs.access_to_sources(build_definitions(settings))
     archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
     sources = (
         (archives, "retrieve_edxorg_raw_data", settings.archive_url, settings.tracking_log_name),

@@ -15,7 +15,7 @@ import click
 from edxorg.commands.homes import SECONDS_BETWEEN_LOOKS, tags_of_this_command
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
-from ol_orchestrate.landing_zone import SOURCE_URL
+from ol_orchestrate.landing_zone import SOURCE_BUCKET, SOURCE_URL
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
@@ -23,7 +23,7 @@ from ol_orchestrate.lib.stores.base import checked_key
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     import dagster as dg
 
@@ -164,6 +164,12 @@ def settings_for(landing_zone: str | None, courses: Path | None = None) -> Setti
 def source_access(settings: Settings) -> StoreAccess:
     """Return the access to files that the user names; Dagster's resources find a service account in Vault as well."""
     return StoreAccess(unsigned=settings.archive_is_public, aws_profile=settings.archive_profile)
+
+
+def access_to_sources(definitions: dg.Definitions) -> Callable[[str], StoreAccess]:
+    """Return the function that gives the access to the files at a URL, as sensors and runs have it."""
+    access: Callable[[str], StoreAccess] = (definitions.resources or {})[SOURCE_BUCKET].access
+    return access
 
 
 def run_for_file(

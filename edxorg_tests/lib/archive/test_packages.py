@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import hvac
 import pytest
+from rich.console import Console
 
+from edxorg.commands import console
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
 from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
@@ -383,7 +385,21 @@ class TestCommands:
         assert listed[3]["url"] == f"file://{log}"
         _, out, _ = edxorg("list", "archive", "email", "--since", "2024-01-25", "--missing", "--json")
         assert [json.loads(line)["name"] for line in out.splitlines()] == [each["name"] for each in listed[1:3]]
-        assert "email-opt-in-delftx" in edxorg("list", "email")[1]
+        email = "email   2024-01-31 {} new version email-opt-in-delftx-2024-01-31.zip"
+        size = (source / "email-opt-in" / listed[2]["name"]).stat().st_size
+        assert edxorg("list", "email")[1].splitlines() == [email.format(size), "new version: new or published again"]
+        assert edxorg("list", "email", "--since", "2025-01-01")[1] == "There are no such files\n"
+
+    def test_list_folds_no_name_on_a_narrow_screen(
+        self, edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = tmp_path / "source" / "delftx-prod-events-2024-01-31.log.gz.gpg"
+        log.parent.mkdir()
+        log.write_bytes(b"1")
+        monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"file://{log.parent}")
+        monkeypatch.setattr(console, "out", Console(force_terminal=True, width=50))
+        out = edxorg("list")[1].splitlines()
+        assert out[:2] == ["log     2024-01-31 1 new version", f"    {log.name}"]
 
     def test_doctor_opens_a_message_with_each_key(self, edxorg: Shell) -> None:
         _, out, _ = edxorg("doctor")
