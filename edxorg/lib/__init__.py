@@ -14,5 +14,5 @@
 - `members.py`: from the name of a member to what it is;
 - `object_keys.py`: names of assets and keys of objects;
 - `progress.py`: reports the progress of a run in this process;
-- `workers.py`: worker processes; `frames.py`: the bytes between them and their parent; `processors.py`: how many fit.
+- `workers`: worker processes; `processors.py`: how many fit.
 """

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edxorg.lib import workers
 from edxorg.lib.workers import MAX_WORKERS, Deferred, TruncatedStreamError, WorkerDiedError, WorkerPool
+from edxorg.lib.workers import pool as worker_pool
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_tasks_see_the_state_and_their_arguments() -> None:
 def test_a_worker_for_each_processor_but_no_more_than_memory_allows(
     processors: int, started: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "available_processors", lambda: processors)
+    monkeypatch.setattr(worker_pool, "available_processors", lambda: processors)
     with WorkerPool(make_state, 0) as pool:
         assert len(pool.process_ids()) == started
 
@@ -203,7 +203,7 @@ def stop_while_it_sleeps(told: Path) -> None:
 
 
 def test_a_worker_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "SECONDS_TO_STOP", 0.2)
+    monkeypatch.setattr(worker_pool, "SECONDS_TO_STOP", 0.2)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         stop_while_it_sleeps(tmp_path / "told")

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ABORT = b"\0the rest of this stream cannot be read\0"
+"""The frame that ends a stream of blocks which cannot be read to its end."""
+
 BYTES_AHEAD = 4 << 20
 """A worker stops receiving while so many bytes wait for it; a single frame may go beyond."""
 
