@@ -1,6 +1,6 @@
 """The `edxorg` command.
 
-- `main.py`: the command, its subcommands and its exit codes;
+- `main.py`: the command, its subcommands and its exit codes; `stopping.py`: its end at a signal;
 - `ingest.py`, `inspect.py`, `sample.py`, `demo.py`, `doctor.py`, `list.py`, `query.py`, `report.py`, `prune.py`: a
   module for each command;
 - `console.py`: progress bars, tables and errors;
@@ -8,7 +8,3 @@
 - `runs.py`: runs the location's jobs in the command's process;
 - `homes.py`: the Dagster instance that keeps these runs.
 """
-
-from edxorg.commands.main import main
-
-__all__ = ["main"]

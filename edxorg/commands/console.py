@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,14 +17,15 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Column, Table
 
-from edxorg.lib.archive.ingest_report import MemberOutcome
+from edxorg.commands import stopping
+from edxorg.lib.archive.ingest_report import MemberOutcome, TableCounts
+from edxorg.lib.members import MemberKind
 from edxorg.lib.progress import RunObserver
 from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from edxorg.lib.archive.ingest_report import IngestReport
@@ -39,13 +39,20 @@ out = Console()
 err = Console(stderr=True)
 
 
+@contextmanager
+def loading(reason: str) -> Iterator[None]:
+    """Say on a terminal what takes seconds before there is anything to count."""
+    with err.status(f"{reason} …"), stopping.nothing_to_tidy():
+        yield
+
+
 class Bar(RunObserver):
     """A progress bar for one file, which keeps the final report."""
 
-    def __init__(self, bars: Bars, name: str) -> None:
+    def __init__(self, bars: Bars, name: str, size: int | None) -> None:
         self._bars = bars
         self._name = name
-        self._task = bars.add_task(name, total=None, counts="")
+        self._task = bars.add_task(name, total=size, counts="starts")
         self.result: RunReport | None = None
 
     def waiting(self, reason: str | None) -> None:
@@ -65,8 +72,8 @@ class Bar(RunObserver):
 
 
 @contextmanager
-def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
-    """Show a bar on standard error with bytes, members, rows, speed and the time left."""
+def progress_bar(name: str, size: int | None = None, *, quiet: bool = False) -> Iterator[Bar]:
+    """Show a bar on standard error with bytes of `size`, members, rows, speed and the time left."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,7 +83,7 @@ def progress_bar(name: str, *, quiet: bool = False) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=err, disable=quiet or not sys.stderr.isatty()) as bars:
-        yield Bar(bars, name)
+        yield Bar(bars, name, size)
 
 
 @contextmanager
@@ -105,12 +112,17 @@ def writing_to(path: Path) -> Iterator[None]:
         raise click.UsageError(f"{path}: {error.strerror or error}: choose a path that can be written to") from None
 
 
-def show_report(report: IngestReport) -> None:
-    """Print the report of an archive: delivered members, members and rows set aside, and the reasons."""
+def show_report(report: IngestReport, *, verbose: bool = False) -> None:
+    """Print the report of an archive: delivered members, members and rows set aside, and the reasons.
+
+    Args:
+        report: The report.
+        verbose: True to list each table; else only those that an operator must look at, and the sum of the others.
+    """
     from ol_orchestrate.lib.openpgp import told_of_unchecked  # noqa: PLC0415 - most commands need no archive
 
     if report.tables:
-        _show_tables(report)
+        _show_tables(report.tables, verbose=verbose)
     for outcome in (MemberOutcome.MISSING_AT_SOURCE, MemberOutcome.FAILED, MemberOutcome.UNRECOGNISED):
         listed = report.listed.get(outcome, [])
         if listed:
@@ -118,11 +130,12 @@ def show_report(report: IngestReport) -> None:
         lines = [f"{path} ({size:,} bytes): {why}" for path, size, why in listed]
         for line in first_and_more(lines, LISTED, total=report.outcomes[outcome]):
             out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    for reason, count in report.rows_rejected.most_common():
-        out.print(f"{count:,} rows rejected: {reason}")
+    if report.rows_rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.rows_rejected.most_common())
+        out.print(f"rows rejected: {reasons}", soft_wrap=True)
     if report.ambiguous:
         names = ", ".join(first_and_more(report.ambiguous, LISTED))
-        out.print(f"{len(report.ambiguous):,} course names can be read in more than one way: {names}")
+        out.print(f"{len(report.ambiguous):,} course names can be read in more than one way: {names}", soft_wrap=True)
     if report.claimed_twice.total:
         out.print(
             f"{report.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
@@ -134,40 +147,57 @@ def show_report(report: IngestReport) -> None:
         out.print(report.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_tables(report: IngestReport) -> None:
-    tables = sorted(report.tables.items())
-    shown = [outcome for outcome in _SHOWN if any(table_counts.outcomes[outcome] for _, table_counts in tables)]
-    counted = (*(outcome.value for outcome in shown), "rows", "rejected", "MB")
-    columns = [Column(heading, justify="right", no_wrap=True) for heading in counted]
-    # On a narrow screen the names give way, not the numbers.
-    table = Table(Column("table", overflow="fold"), *columns, box=SIMPLE_HEAD, padding=0, pad_edge=False)
-    for name, table_counts in tables:
-        counts = (f"{table_counts.outcomes[outcome]:,}" if table_counts.outcomes[outcome] else "" for outcome in shown)
-        rejected = sum(table_counts.rejected.values())
-        table.add_row(
-            name,
-            *counts,
-            f"{table_counts.rows:,}",
-            f"[yellow]{rejected:,}[/]" if rejected else "",
-            f"{table_counts.bytes / 1e6:,.1f}",
+def _show_tables(counted: dict[str, TableCounts], *, verbose: bool) -> None:
+    """Print the counts of tables, and below them those of structures, XML and forums."""
+    tables = {name: counts for name, counts in sorted(counted.items()) if name not in _TITLES}
+    listed = {name: counts for name, counts in tables.items() if verbose or counts.must_be_looked_at}
+    named = [*listed.items()]
+    if others := [counts for name, counts in tables.items() if name not in listed]:
+        named.append((f"{len(others):,} {'other ' if listed else ''}tables", sum(others, TableCounts())))
+    named += [(title, counted[kind]) for kind, title in _TITLES.items() if kind in counted]
+    shown = [outcome for outcome in _SHOWN if any(counts.outcomes[outcome] for _, counts in named)]
+    headings = (*(outcome.value for outcome in shown), "rows", "rejected", "MB")
+    show_numbers(headings, [(name, _numbers(counts, shown)) for name, counts in named])
+
+
+def _numbers(counts: TableCounts, shown: list[MemberOutcome]) -> list[str]:
+    whole = (*(counts.outcomes[outcome] for outcome in shown), counts.rows, sum(counts.rejected.values()))
+    return [*(f"{number:,}" if number else "" for number in whole), f"{counts.bytes / 1e6:,.1f}"]
+
+
+def show_numbers(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print a table of numbers; on a narrow terminal each name has a line of its own, so that none is folded."""
+    widths = [max(map(len, column)) for column in zip(headings, *(numbers for _, numbers in rows), strict=True)]
+    lines = [("", headings), *rows]
+    name_width = max(len(name) for name, _ in rows)
+    is_narrow = name_width + sum(widths) + len(widths) > out.width
+    for name, numbers in lines:
+        aligned = " ".join(number.rjust(width) for number, width in zip(numbers, widths, strict=True))
+        line = (
+            f"{name}\n{aligned}" if is_narrow and name else aligned if is_narrow else f"{name:{name_width}} {aligned}"
         )
-    out.print(table)
+        out.print(line, style="bold" if numbers is headings else "", markup=False, highlight=False, soft_wrap=True)
+    out.print()
 
 
-def show_log(result: LogResult) -> None:
-    """Print the report of a tracking log: the number of its events, and the reasons why the other lines are none."""
+def show_log(result: LogResult, *, verbose: bool = False) -> None:
+    """Print the report of a tracking log: the number of its events, and the reasons why the other lines are none.
+
+    Args:
+        result: The result.
+        verbose: True to name the columns, and counts of nothing.
+    """
     report = result.report
-    table = Table("lines", Column("", justify="right"))
-    table.add_row("normalized", f"{report.lines_out:,}")
-    for reason, count in report.rejected.most_common():
-        table.add_row(f"rejected: {reason}", f"[yellow]{count:,}[/]")
-    table.add_row("blank", f"{report.blank:,}")
-    table.add_row("with NUL bytes that were dropped", f"{report.nul_bytes:,}")
-    table.add_row("with a syslog or container prefix that was dropped", f"{report.syslog_prefixes:,}")
-    out.print(table)
-    if report.columns:
-        names = ", ".join(first_and_more(report.columns, 30))
-        out.print(f"{len(report.columns):,} columns: {names}", markup=False, highlight=False, soft_wrap=True)
+    counted = {
+        "normalized": report.lines_out,
+        **{f"rejected: {reason}": count for reason, count in report.rejected.most_common()},
+        "blank": report.blank,
+        "with NUL bytes (dropped)": report.nul_bytes,
+        "with a syslog or container prefix (dropped)": report.syslog_prefixes,
+    }
+    show_numbers(["lines"], [(name, [f"{count:,}"]) for name, count in counted.items() if count or verbose])
+    if report.columns and verbose:
+        out.print(f"{len(report.columns):,} columns: {', '.join(report.columns)}", markup=False, highlight=False)
     out.print(
         f"{report.bytes_in:,} bytes ({report.bytes_unpacked:,} unpacked) became {report.bytes_out:,} "
         f"({report.bytes_normalized:,} unpacked)",
@@ -179,6 +209,15 @@ def show_log(result: LogResult) -> None:
     if result.problem:
         out.print(result.problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
+
+_TITLES = {
+    MemberKind.COURSE_STRUCTURE.value: "course structures",
+    MemberKind.COURSE_XML.value: "course XML",
+    MemberKind.FORUM.value: "forums",
+    MemberKind.FORUM_POSTS.value: "posts of forums",
+    MemberKind.EMAIL_OPT_IN.value: "e-mail preferences",
+}
+"""Kinds of members other than tables."""
 
 _SHOWN = (
     MemberOutcome.DELIVERED,

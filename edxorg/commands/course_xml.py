@@ -18,10 +18,9 @@ from edxorg.lib.progress import Progress
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO
 from ol_orchestrate.lib.archives import gunzip
 from ol_orchestrate.lib.course_partition import CoursePartition
-from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, read_course
 from ol_orchestrate.lib.shortening import first_and_more
-from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.tar import tar_entries
 
 if TYPE_CHECKING:
@@ -114,24 +113,12 @@ class Export(NamedTuple):
         }
 
 
-def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
-    """Open a file that the user named.
-
-    Raises:
-        click.UsageError: There is no such file.
-    """
-    try:
-        return open_store(source.folder, runs.source_access(settings)).read(source.name)
-    except MissingObjectError as error:
-        raise click.UsageError(str(error)) from None
-
-
 def is_export(source: SourceUrl, settings: Settings) -> bool:
     """Return True for the export of a course: XML is among its first entries, and no member of a weekly archive is."""
     if settings.archive_name.date_in(source.name):
         return False
     try:
-        for entry in islice(tar_entries(gunzip(open_source(source, settings))), LOOKED_AT):
+        for entry in islice(tar_entries(gunzip(runs.open_source(source, settings))), LOOKED_AT):
             if entry.name.endswith(".xml"):
                 return True
             if identify(entry.name, entry=entry.type).course:
@@ -163,14 +150,16 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return True if all succeeded."""
-    export = Export.read(open_source(source, settings), settings, quiet=as_json)
+    export = Export.read(runs.open_source(source, settings), settings, quiet=as_json)
     summary, info, sha256 = export.summary(), export.info, export.sha256
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds
 
-    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster, which `--help` can do without
-    from edxorg.location import location_names  # noqa: PLC0415
-    from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS  # noqa: PLC0415
+    from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS  # noqa: PLC0415 - `--help` can do without
+
+    with console.loading("Starting Dagster"):
+        from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
+        from edxorg.location import location_names  # noqa: PLC0415
 
     location = location_names(settings.name)
     keys = [location.key(COURSE_KEYS.output(output.name)) for output in EXPORT_OUTPUTS]

@@ -8,14 +8,15 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edxorg.commands import console, homes, runs
+from edxorg.commands.ingest import verbose_option
 from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import DefaultSettings
-from ol_orchestrate.lib.stores import StoreAccess, open_store
+from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,8 @@ COURSES_SHOWN = 2
     show_default=True,
     help="Folder for inputs, landing zone and Dagster's records.",
 )
-def command(folder: Path) -> None:
+@verbose_option
+def command(folder: Path, *, verbose: bool) -> None:
     """Make sample inputs and run everything on them, in folders of this machine."""
     folder = folder.absolute()
     settings = DefaultSettings(
@@ -73,12 +75,12 @@ def command(folder: Path) -> None:
     with console.writing_to(folder):
         _make_inputs(folder / "inputs")
         _encrypt(folder / "inputs" / ARCHIVES[1], folder / PRIVATE_KEY)
-    with console.err.status("Starting Dagster …"):
+    with console.loading("Starting Dagster"):
         from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - seconds
 
         defs = build_definitions(settings)
     with homes.dagster_instance(folder / "dagster_home") as instance:
-        demo = _Demo(defs, instance, settings)
+        demo = _Demo(defs, instance, settings, verbose)
         reasons = [*demo.files(), *demo.course_content(), *demo.program_reports(), *demo.catalogue()]
     for reason in reasons:
         click.echo(f"Error: {reason}", err=True)
@@ -124,6 +126,7 @@ class _Demo:
     defs: dg.Definitions
     instance: dg.DagsterInstance
     settings: Settings
+    verbose: bool
 
     def files(self) -> Iterator[str]:
         from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415
@@ -170,16 +173,19 @@ class _Demo:
         self._say("programs, courses and course runs", reasons)
         return reasons
 
-    def _file(self, name: str, files: SourceFiles, job: str, show: Callable[[Any], None]) -> Sequence[str]:
+    def _file(self, name: str, files: SourceFiles, job: str, show: Callable[..., None]) -> Sequence[str]:
         source = runs.SourceUrl(self.settings.archive_url, name)
-        with console.progress_bar(name) as bar, observed_by(bar):
-            reasons = runs.run_for_file(self.defs.resolve_job_def(job), self.instance, files, source, StoreAccess())
+        info = runs.open_source(source, self.settings).info
+        with console.progress_bar(name, info.size) as bar, observed_by(bar):
+            reasons = runs.run_for_file(self.defs.resolve_job_def(job), self.instance, files, source, info)
         if bar.result is not None:
-            show(bar.result)
+            show(bar.result, verbose=self.verbose)
         return reasons
 
     def _say(self, subject: str, reasons: Sequence[str]) -> None:
-        console.out.print(f"{'[red]failed' if reasons else '[green]delivered'}[/] {subject}", highlight=False)
+        console.out.print(
+            f"{'[red]failed' if reasons else '[green]delivered'}[/] {subject}", soft_wrap=True, highlight=False
+        )
 
 
 def _show_where(folder: Path, settings: Settings) -> None:
@@ -214,4 +220,4 @@ def _show_answers(landing_zone: str) -> None:
         command = f'uv run edxorg query --landing-zone {shlex.quote(landing_zone)} "\n{sql}"\n'
         console.out.print(command, soft_wrap=True, highlight=False, markup=False)
         lake.prepare(sql)
-        console.out.print(answers.as_table(lake.connection, sql), highlight=False, markup=False)
+        console.out.print(answers.as_table(lake.connection, sql), soft_wrap=True, highlight=False, markup=False)

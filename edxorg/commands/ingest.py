@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
@@ -33,6 +34,7 @@ courses_option = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="File with the courses to deliver, a name or pattern a line; the others are left out.",
 )
+verbose_option = click.option("--verbose", is_flag=True, help="List each table, and all columns of a log.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON, one object a file.")
 
 
@@ -50,6 +52,7 @@ def command() -> None:
 @name_option
 @courses_option
 @landing_zone_option
+@verbose_option
 @json_option
 def archive(
     *,
@@ -58,6 +61,7 @@ def archive(
     name: str | None,
     courses: Path | None,
     landing_zone: str | None,
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Deliver archives of course exports.
@@ -68,11 +72,12 @@ def archive(
     """
     settings = runs.settings_for(landing_zone, courses)
     sources = runs.named_source_urls(urls, settings.archive_name, day, name)
-
-    from edxorg.assets.edxorg_archive import raw_data_archives  # noqa: PLC0415 - loads Dagster, which `--help` can do without
-
-    kind = _Kind("retrieve_edxorg_raw_data", raw_data_archives(settings), console.show_report)
-    _ingest(kind, sources, settings, as_json=as_json)
+    _ingest(
+        _Kind("retrieve_edxorg_raw_data", _archives, partial(console.show_report, verbose=verbose)),
+        sources,
+        settings,
+        as_json=as_json,
+    )
 
 
 @command.command("tracking-log")
@@ -80,9 +85,16 @@ def archive(
 @date_option
 @name_option
 @landing_zone_option
+@verbose_option
 @json_option
 def tracking_log(
-    urls: tuple[str, ...], day: datetime | None, name: str | None, landing_zone: str | None, *, as_json: bool
+    *,
+    urls: tuple[str, ...],
+    day: datetime | None,
+    name: str | None,
+    landing_zone: str | None,
+    verbose: bool,
+    as_json: bool,
 ) -> None:
     """Deliver tracking logs.
 
@@ -92,11 +104,12 @@ def tracking_log(
     """
     settings = runs.settings_for(landing_zone)
     sources = runs.named_source_urls(urls, settings.tracking_log_name, day, name)
-
-    from edxorg.assets.edxorg_archive import raw_tracking_logs  # noqa: PLC0415
-
-    kind = _Kind("refresh_edxorg_tracking_logs", raw_tracking_logs(settings), console.show_log)
-    _ingest(kind, sources, settings, as_json=as_json)
+    _ingest(
+        _Kind("refresh_edxorg_tracking_logs", _logs, partial(console.show_log, verbose=verbose)),
+        sources,
+        settings,
+        as_json=as_json,
+    )
 
 
 @command.command("course-xml")
@@ -118,25 +131,45 @@ def course_xml(path: str, landing_zone: str | None, *, as_json: bool) -> None:
 
 
 class _Kind(NamedTuple):
-    """A kind of file: the job that delivers it, its partitions, and the function that prints its report."""
+    """A kind of file.
+
+    Attributes:
+        job: The job that delivers it.
+        files: Makes the definition of its partitions; loads Dagster.
+        show: Prints its report.
+    """
 
     job: str
-    files: SourceFiles
+    files: Callable[[Settings], SourceFiles]
     show: Callable[[Any], None]
+
+
+def _archives(settings: Settings) -> SourceFiles:
+    from edxorg.assets.edxorg_archive import raw_data_archives  # noqa: PLC0415
+
+    return raw_data_archives(settings)
+
+
+def _logs(settings: Settings) -> SourceFiles:
+    from edxorg.assets.edxorg_archive import raw_tracking_logs  # noqa: PLC0415
+
+    return raw_tracking_logs(settings)
 
 
 def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
     """Run the job for each file, print its report, and exit."""
-    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
+    with console.err.status("Looking for the files …"):
+        found = [(source, runs.open_source(source, settings).info) for source in sources]
+    with console.loading("Starting Dagster"):
+        from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - `--help` can do without
 
-    definitions = build_definitions(settings)
-    job = definitions.resolve_job_def(kind.files.location.of(kind.job))
-    sources_access = runs.access_to_sources(definitions)
+        files = kind.files(settings)
+        job = build_definitions(settings).resolve_job_def(files.location.of(kind.job))
     failed = False
     with homes.dagster_instance() as instance:
-        for source in sources:
-            with console.progress_bar(source.name, quiet=as_json) as bar, observed_by(bar):
-                reasons = runs.run_for_file(job, instance, kind.files, source, sources_access(source.folder))
+        for source, info in found:
+            with console.progress_bar(source.name, info.size, quiet=as_json) as bar, observed_by(bar):
+                reasons = runs.run_for_file(job, instance, files, source, info)
             failed |= bool(reasons)
             if as_json:
                 counts = bar.result.as_json() if bar.result else {}

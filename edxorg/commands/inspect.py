@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Never
 import click
 
 from edxorg.commands import console, course_xml, runs
-from edxorg.commands.ingest import json_option
+from edxorg.commands.ingest import json_option, verbose_option
 from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
@@ -36,8 +36,9 @@ _KINDS_OF_LOGS = {"text", "empty", UNKNOWN_KIND}
 
 @click.command()
 @click.argument("url", metavar="URL")
+@verbose_option
 @json_option
-def command(url: str, *, as_json: bool) -> None:
+def command(url: str, *, verbose: bool, as_json: bool) -> None:
     """Count the contents of an archive of course exports, a tracking log, or the export of one course. Writes nothing.
 
     URL is gs://, s3://, file://, or a path of this machine. A file named ….log.gz is read as a tracking log; an archive
@@ -49,21 +50,21 @@ def command(url: str, *, as_json: bool) -> None:
     (source,) = runs.source_urls((url,), None)
     name = source.name.removesuffix(ENCRYPTED)
     is_log = bool(settings.tracking_log_name.date_in(source.name)) or name.endswith(".log.gz")
-    reader = course_xml.open_source(source, settings)
+    reader = runs.open_source(source, settings)
     if other := _other_format(source, settings, is_log=is_log):
         reads = "archives (.tar.gz, .tar, .zip), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
         raise click.UsageError(f"{source.url}: {other}. Name one of the formats that are read: {reads}")
     if is_log:
-        _inspect_log(source, reader, settings, as_json=as_json)
+        _inspect_log(source, reader, settings, verbose=verbose, as_json=as_json)
     elif course_xml.is_export(source, settings):
         course_xml.inspect(reader, settings, as_json=as_json)
     else:
-        _inspect_archive(source, reader, settings, as_json=as_json)
+        _inspect_archive(source, reader, settings, verbose=verbose, as_json=as_json)
 
 
 def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -> str | None:
     """Look at the start of a file, and return its format if that differs from its name."""
-    reader = course_xml.open_source(source, settings)
+    reader = runs.open_source(source, settings)
     try:
         with LazyKeyRing(partial(private_keys, settings)) as ring:
             if not is_log:
@@ -80,7 +81,9 @@ def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -
     return None
 
 
-def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
+def _inspect_archive(
+    source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, verbose: bool, as_json: bool
+) -> Never:
     options = IngestOptions(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
     with console.progress_bar(source.name, quiet=as_json) as bar, PendingRecords() as none:
         ingested = ingest_archive(
@@ -95,11 +98,13 @@ def _inspect_archive(source: runs.SourceUrl, reader: VerifiedReader, settings: S
     if as_json:
         click.echo(json.dumps({"url": source.url, **ingested.report.as_json()}))
     else:
-        console.show_report(ingested.report)
+        console.show_report(ingested.report, verbose=verbose)
     sys.exit(1 if ingested.problem or ingested.report.failed else 0)
 
 
-def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Never:
+def _inspect_log(
+    source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, verbose: bool, as_json: bool
+) -> Never:
     with (
         console.progress_bar(source.name, quiet=as_json) as bar,
         WorkerPool(object, workers=settings.workers) as pool,
@@ -117,5 +122,5 @@ def _inspect_log(source: runs.SourceUrl, reader: VerifiedReader, settings: Setti
     if as_json:
         click.echo(json.dumps({"url": source.url, **result.as_json()}))
     else:
-        console.show_log(result)
+        console.show_log(result, verbose=verbose)
     sys.exit(1 if log.problem else 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,6 +11,7 @@ from typing import Any, TextIO, cast
 
 import click
 
+from edxorg.commands import stopping
 from ol_orchestrate.lib.errors import PipelineError, SettingsError
 from ol_orchestrate.lib.redaction import redact
 
@@ -62,20 +62,20 @@ def edxorg(settings: str | None) -> None:
           --landing-zone s3://lake/edxorg-raw-data   bring it in
 
     \b
-    Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 usage error.
+    Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 usage error; 130 stopped.
     """  # noqa: D301 - \b is click's, for lines that are not to be joined
     if settings is not None:
         os.environ["EDXORG_SETTINGS"] = settings
 
 
 class _Redacted:
-    """A stream that passes each written text through `redact`."""
+    """A stream that passes each written text through `redact`, and drops it when the command was asked to stop."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        return self._stream.write(redact(text))
+        return len(text) if stopping.requested() else self._stream.write(redact(text))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the stream
         if name == "buffer":  # a way around `write`, which click takes if it finds one
@@ -86,16 +86,22 @@ class _Redacted:
 def main() -> None:
     """Run the command. Its output, tracebacks included, is without the secrets that were read by then."""
     out, err = _Redacted(sys.stdout), _Redacted(sys.stderr)
-    with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
-        _main()
+    with stopping.stop_requests() as stops:
+        try:
+            with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
+                _main()
+        except BaseException:
+            if not stops.requested:
+                raise
+        stopped = stops.requested
+    if stopped:
+        stopping.ignore_signals()
+        stopping.say_stopped()
+        sys.exit(stops.exit_code())
 
 
 def _main() -> None:
     """Run the command; an expected error is one line, without a traceback."""
-    # A terminated command tidies up as an interrupted one does. A shell lets its background jobs ignore interrupts, and
-    # Dagster would then ignore both.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     try:
         edxorg(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -111,9 +117,8 @@ def _main() -> None:
     except SettingsError as mistake:
         click.echo(f"Error: {mistake}", err=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        sys.exit(1)
+    except click.Abort:  # click's name for an interrupt
+        raise KeyboardInterrupt from None
     except PipelineError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -13,6 +13,7 @@ from uuid import uuid4
 import click
 
 from edxorg.commands.homes import SECONDS_BETWEEN_LOOKS, tags_of_this_command
+from edxorg.commands.stopping import raise_if_requested
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, SOURCE_URL
@@ -20,6 +21,7 @@ from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores.base import checked_key
+from ol_orchestrate.resources.service_account import ServiceAccount
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from edxorg.lib.progress import RunObserver
     from edxorg.lib.settings import FileNames
     from edxorg.source_files import SourceFiles
+    from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader
 
 
 QUIET: Any = {
@@ -161,31 +164,44 @@ def settings_for(landing_zone: str | None, courses: Path | None = None) -> Setti
     return Settings(**given)
 
 
-def source_access(settings: Settings) -> StoreAccess:
-    """Return the access to files that the user names; Dagster's resources find a service account in Vault as well."""
-    return StoreAccess(unsigned=settings.archive_is_public, aws_profile=settings.archive_profile)
-
-
 def access_to_sources(definitions: dg.Definitions) -> Callable[[str], StoreAccess]:
     """Return the function that gives the access to the files at a URL, as sensors and runs have it."""
     access: Callable[[str], StoreAccess] = (definitions.resources or {})[SOURCE_BUCKET].access
     return access
 
 
-def run_for_file(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, access: StoreAccess
-) -> list[str]:
-    """Record a file in Dagster, and run a job for it; return the reasons of failures.
+def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
+    """Open a file that the user named, with the credentials for archives and logs, and without loading Dagster.
 
     Raises:
         click.UsageError: There is no such file.
     """
-    from edxorg.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
-
     try:
-        info = open_store(source.folder, access).read(source.name).info
+        return open_store(source.folder, _access(source.folder, settings)).read(source.name)
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _access(url: str, settings: Settings) -> StoreAccess:
+    if settings.archive_is_public:
+        return StoreAccess(unsigned=True)
+    account = ServiceAccount(settings.vault.client(), settings.google_secret_path)
+    return StoreAccess(
+        aws_profile=settings.archive_profile,
+        google_service_account=account.fields() if url.startswith("gs://") else None,
+    )
+
+
+def run_for_file(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, info: SourceInfo
+) -> list[str]:
+    """Record a file in Dagster, and run a job for it; return the reasons of failures.
+
+    Args:
+        info: The store's description of the file.
+    """
+    from edxorg.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
+
     partition = files.register(instance, info, NamedFile(*source.named) if source.named else None)
     return run_job(job, instance, partition, url=info.url)
 
@@ -200,9 +216,8 @@ def run_job(
     """
     run, tags = str(uuid4()), tags_of_this_command() | ({SOURCE_URL: url} if url else {})
     with _when_there_is_room(instance, run, job.graph.pools, current_observer()):
-        return _reasons(
-            job.execute_in_process(instance=instance, partition_key=partition, run_id=run, tags=tags, **QUIET)
-        )
+        result = job.execute_in_process(instance=instance, partition_key=partition, run_id=run, tags=tags, **QUIET)
+    return _reasons(result)
 
 
 def materialize_downstream(defs: dg.Definitions, instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
@@ -268,6 +283,7 @@ def _why_it_waits(instance: dg.DagsterInstance, pools: Collection[str], run: str
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+    raise_if_requested()
     reasons = []
     for event in result.get_step_failure_events():
         data = event.step_failure_data

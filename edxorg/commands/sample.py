@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +16,11 @@ from edxorg.samples.course_xml import write_sample_course_xml
 from edxorg.samples.encryption import EncryptionError
 from edxorg.samples.files import TRUTH, files_of, write_university
 from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
-from edxorg.samples.tracking_log import write_sample_log
+from edxorg.samples.tracking_log import DAY, write_sample_log
 from edxorg.samples.university import FIRST_DAY, University
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -89,7 +94,29 @@ out_option = click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write."
 )
 size_option = click.option("--size", type=SizeParam(), default="20MB", show_default=True, help="Unpacked, roughly.")
+org_option = click.option(
+    "--org", type=OrganizationParam(), default="MITx", show_default=True, help="Organization in course keys."
+)
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same data.")
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder if it is missing, and say so; turn errors of writing below it into usage errors."""
+    with console.writing_to(folder):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            console.err.print(f"Made the folder {folder}", soft_wrap=True, markup=False, highlight=False)
+        yield
+
+
+def _day_in(name: str) -> date | None:
+    """Return the day in a file's name, if it has one that samples can have."""
+    for day in re.findall(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", name):
+        with suppress(ValueError):
+            if _FIRST_YEAR < (found := date.fromisoformat(day)).year <= _LAST_YEAR:
+                return found
+    return None
 
 
 @click.group()
@@ -109,7 +136,7 @@ def command() -> None:
 @click.option("--courses", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Course runs.")
 @click.option("--learners", type=click.IntRange(min=1), default=300, show_default=True, help="Learners.")
 @seed_option
-@click.option("--org", type=OrganizationParam(), default="MITx", show_default=True, help="Organization in course keys.")
+@org_option
 @click.option(
     "--first-day",
     type=FirstDayParam(),
@@ -158,7 +185,7 @@ def university(
     )
     names = {TRUTH, *(file.name for file in files_of(story))}
     _refuse_another_story(out, names)
-    with console.writing_to(out), console.counting("files", len(names)) as started:
+    with _made(out), console.counting("files", len(names)) as started:
         truth = write_university(out, story, started=started)
     archives, logs = truth["archives"].values(), truth["logs"].values()
     events = sum(log["events"] for log in logs)
@@ -183,15 +210,23 @@ def _refuse_another_story(out: Path, names: set[str]) -> None:
 @out_option
 @size_option
 @seed_option
-def archive(out: Path, size: int, seed: int) -> None:
+@org_option
+def archive(out: Path, size: int, seed: int, org: str) -> None:
     """Write an archive of course exports.
 
-    Like a real one it has several dialects, header-only tables, a failed table, broken rows and odd names.
+    Like a real one it has several dialects, header-only tables, a failed table, broken rows and odd names. It is of
+    the day in its name, such as mitx-2024-01-31.tar.gz; one named .zip becomes a zip.
     """
     scale = scale_for(size)
-    with console.err.status(f"Writing {out} …"), console.writing_to(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        summary = write_sample_archive(out, courses=scale.courses, rows_per_course=scale.rows_per_course, seed=seed)
+    with _made(out.parent), console.err.status(f"Writing {out} …"):
+        summary = write_sample_archive(
+            out,
+            courses=scale.courses,
+            rows_per_course=scale.rows_per_course,
+            seed=seed,
+            organization=org,
+            day=_day_in(out.name),
+        )
     console.out.print(
         f"{out}: {summary.members:,} members of {summary.courses:,} courses, {summary.rows:,} rows, "
         f"{summary.bytes_unpacked:,} bytes unpacked; {summary.rejected_rows:,} rows are broken on purpose",
@@ -203,23 +238,29 @@ def archive(out: Path, size: int, seed: int) -> None:
 @out_option
 @size_option
 @seed_option
+@org_option
 @click.option(
     "--gpg-recipient",
     "key_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="File with a public key (gpg --export), to encrypt each member for.",
 )
-def package(out: Path, size: int, seed: int, key_file: Path | None) -> None:
+def package(*, out: Path, size: int, seed: int, org: str, key_file: Path | None) -> None:
     """Write an archive of course exports as edX ships it: a zip, and each member of it encrypted.
 
     It has the members that `archive` writes for the same size and seed.
     """
     scale = scale_for(size)
-    with console.err.status(f"Writing {out} …"), console.writing_to(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with _made(out.parent), console.err.status(f"Writing {out} …"):
         try:
             summary = write_sample_package(
-                out, courses=scale.courses, rows_per_course=scale.rows_per_course, seed=seed, key_file=key_file
+                out,
+                courses=scale.courses,
+                rows_per_course=scale.rows_per_course,
+                seed=seed,
+                organization=org,
+                day=_day_in(out.name),
+                key_file=key_file,
             )
         except EncryptionError as error:
             raise click.ClickException(str(error)) from None
@@ -234,14 +275,15 @@ def package(out: Path, size: int, seed: int, key_file: Path | None) -> None:
 @out_option
 @size_option
 @seed_option
-def tracking_log(out: Path, size: int, seed: int) -> None:
-    """Write a day of tracking events.
+@org_option
+def tracking_log(out: Path, size: int, seed: int, org: str) -> None:
+    """Write a day of tracking events: the day in the file's name, such as mitx-edx-events-2024-01-31.log.gz.
 
     Like a real one it has times in several spellings, syslog prefixes, lines cut off, and keys that turn up late.
     """
-    with console.err.status(f"Writing {out} …"), console.writing_to(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        summary = write_sample_log(out, events=max(1, size // BYTES_PER_EVENT), seed=seed)
+    with _made(out.parent), console.err.status(f"Writing {out} …"):
+        events = max(1, size // BYTES_PER_EVENT)
+        summary = write_sample_log(out, events=events, seed=seed, organization=org, day=_day_in(out.name) or DAY)
     console.out.print(
         f"{out}: {summary.events:,} events, {summary.bytes_unpacked:,} bytes unpacked, "
         f"{summary.bytes_compressed:,} compressed; {summary.rejected['no_json_object']:,} lines are cut off on "
@@ -257,16 +299,16 @@ def tracking_log(out: Path, size: int, seed: int) -> None:
 )
 @size_option
 @seed_option
-def course_xml(out: Path, blocks: int, size: int, seed: int) -> None:
+@org_option
+def course_xml(*, out: Path, blocks: int, size: int, seed: int, org: str) -> None:
     """Write the export of one course, as Studio makes it.
 
     It is the first course of a university, as large as you ask for. Static files make up the size beyond its blocks.
     """
     blocks = max(1, min(blocks, size // BYTES_PER_BLOCK))
     static_bytes = max(0, size - blocks * BYTES_PER_BLOCK)
-    with console.err.status(f"Writing {out} …"), console.writing_to(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        summary = write_sample_course_xml(out, blocks=blocks, seed=seed, static_bytes=static_bytes)
+    with _made(out.parent), console.err.status(f"Writing {out} …"):
+        summary = write_sample_course_xml(out, blocks=blocks, seed=seed, static_bytes=static_bytes, organization=org)
     console.out.print(
         f"{out}: {summary.course_key}, {summary.blocks.total():,} blocks, {summary.static_assets:,} static files, "
         f"{summary.bytes_unpacked:,} bytes unpacked",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from edxorg.lib.private_keys import vault_client
 from edxorg.lib.settings import ALERTS
 from ol_orchestrate.lib.errors import SettingsError
 
@@ -29,7 +28,7 @@ def alert_addresses(settings: Settings) -> list[str]:
     if not given and settings.alert_secret_path:
         if not settings.vault.address:
             raise SettingsError("EDXORG_ALERT_SECRET_PATH is a place in Vault, and there is none: set VAULT_ADDR")
-        given = str(vault_client(settings).read(settings.alert_secret_path).get("urls") or "").split()
+        given = str(settings.vault.client().read(settings.alert_secret_path).get("urls") or "").split()
     if not given:
         raise SettingsError(
             f"no address for alerts: set {ALERTS}, or the field urls of the secret {settings.alert_secret_path}"

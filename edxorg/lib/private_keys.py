@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.openpgp import PrivateKeys
-from ol_orchestrate.lib.vault import VaultClient
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -40,22 +39,8 @@ def _read(path: str, variable: str) -> bytes:
         raise SettingsError(f"{variable}: {path} cannot be read ({error.strerror})") from None
 
 
-def vault_client(settings: Settings) -> VaultClient:
-    """Return a client of the settings' Vault, which logs in when it reads."""
-    vault = settings.vault
-    return VaultClient(
-        address=vault.address,
-        namespace=vault.namespace,
-        cacert=vault.cacert,
-        auth_method=vault.auth_method,
-        role=vault.role,
-        mount=vault.auth_mount,
-        jwt_path=vault.jwt_path,
-    )
-
-
 def _from_vault(settings: Settings, path: str) -> PrivateKeys:
-    fields = vault_client(settings).read(path)
+    fields = settings.vault.client().read(path)
     if not fields.get("private_key"):
         raise SettingsError(f"Secret {path} has no field private_key: write the exported key there, as text")
     # A key that went through a shell or a form often has its line ends spelled out.

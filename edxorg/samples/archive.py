@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import zipfile
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from isal import igzip
@@ -18,7 +19,7 @@ from edxorg.samples.encryption import Recipient
 from edxorg.samples.hazards import STRUCK_TABLES
 from edxorg.samples.olx import MODIFIED
 from edxorg.samples.package import ArchiveTruth, Package, PackageMember
-from edxorg.samples.university import University
+from edxorg.samples.university import FIRST_DAY, University
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,8 @@ def write_sample_archive(
     seed: int,
     rows_per_course: int = ROWS_PER_COURSE,
     huge_table_bytes: int = 0,
+    organization: str = "MITx",
+    day: date | None = None,
     progress: Callable[[ArchiveTruth], None] | None = None,
 ) -> ArchiveTruth:
     """Write the last package of a university of four weeks, with broken rows and stray members.
@@ -74,37 +77,60 @@ def write_sample_archive(
     With 120 courses of the usual size it has 5,222 members, about 2 million rows and 600 MB, 100 MB compressed.
 
     Args:
-        out: The file; there only when it is complete, and replaced if it exists.
+        out: The file; there only when it is complete, and replaced if it exists. A `.zip` becomes a zip.
         courses: The number of courses, at least 1.
         seed: The seed of the university.
         rows_per_course: Rows of a course's tables, on average.
         huge_table_bytes: If more than nothing, `courseware_studentmodule` of the first course repeats its rows until
             it has at least this size.
+        organization: The first part of course keys.
+        day: The day of the package.
         progress: Called after each piece, with the truth so far.
 
     Raises:
         OSError: The file cannot be written.
     """
     package = _sample_package(
-        courses=courses, seed=seed, rows_per_course=rows_per_course, huge_table_bytes=huge_table_bytes
+        courses=courses,
+        seed=seed,
+        rows_per_course=rows_per_course,
+        huge_table_bytes=huge_table_bytes,
+        organization=organization,
+        day=day,
     )
     return write_archive(out, package, progress=progress)
 
 
-def _sample_package(*, courses: int, seed: int, rows_per_course: int, huge_table_bytes: int = 0) -> Package:
+def _sample_package(
+    *,
+    courses: int,
+    seed: int,
+    rows_per_course: int,
+    organization: str,
+    day: date | None,
+    huge_table_bytes: int = 0,
+) -> Package:
     university = University(
         seed=seed,
+        organization=organization,
         courses=courses,
         learners=max(1, courses * rows_per_course // _ROWS_PER_LEARNER),
+        first_day=day - timedelta(days=_DAYS) if day else FIRST_DAY,
         days=_DAYS,
         hazards=frozenset({*STRUCK_TABLES.values(), "apple-double"}),
     )
-    day = university.archive_days[-1]
-    return Package(university, day, huge_table_bytes=huge_table_bytes)
+    return Package(university, university.archive_days[-1], huge_table_bytes=huge_table_bytes)
 
 
 def write_sample_package(
-    out: Path, *, courses: int, seed: int, rows_per_course: int = ROWS_PER_COURSE, key_file: Path | None = None
+    out: Path,
+    *,
+    courses: int,
+    seed: int,
+    rows_per_course: int = ROWS_PER_COURSE,
+    organization: str = "MITx",
+    day: date | None = None,
+    key_file: Path | None = None,
 ) -> ArchiveTruth:
     """Write the same package as edX ships it: a zip, whose members are encrypted.
 
@@ -117,7 +143,19 @@ def write_sample_package(
         OSError: The file cannot be written.
         EncryptionError: The key cannot be used.
     """
-    package = _sample_package(courses=courses, seed=seed, rows_per_course=rows_per_course)
+    package = _sample_package(
+        courses=courses, seed=seed, rows_per_course=rows_per_course, organization=organization, day=day
+    )
+    return _write_zip(out, package, key_file=key_file)
+
+
+def _write_zip(
+    out: Path,
+    package: Package,
+    *,
+    key_file: Path | None = None,
+    progress: Callable[[ArchiveTruth], None] | None = None,
+) -> ArchiveTruth:
     partial = out.with_name(f"{out.name}.part")
     try:
         with ExitStack() as stack:
@@ -126,6 +164,8 @@ def write_sample_package(
             for member in stack.enter_context(closing(package.members())):
                 _add_to_zip(archive, member, recipient)
                 package.truth.bytes_unpacked += member.size
+                if progress is not None:
+                    progress(package.truth)
         package.truth.bytes_compressed = partial.stat().st_size
         partial.replace(out)
     finally:
@@ -148,14 +188,15 @@ def _add_to_zip(archive: zipfile.ZipFile, member: PackageMember, recipient: Reci
 
 
 def archive_name(university: University, day: date) -> str:
-    """The name of a package, such as `mitx-2024-01-24.tar.gz`."""
-    return f"{university.organization.lower()}-{day}.tar.gz"
+    """The name of a package: as MIT keeps it, or for another organization as edX ships it, `delftx-2024-01-24.zip`."""
+    organization = university.organization.lower()
+    return f"{organization}-{day}.{'tar.gz' if organization == 'mitx' else 'zip'}"
 
 
 def write_archive(
     out: Path, package: Package, *, progress: Callable[[ArchiveTruth], None] | None = None
 ) -> ArchiveTruth:
-    """Write a package as `tar.gz`; nothing of it is held in memory whole.
+    """Write a package as zip if it is named so, else as `tar.gz`; nothing of it is held in memory whole.
 
     Args:
         out: The file; there only when it is complete, and replaced if it exists.
@@ -165,6 +206,8 @@ def write_archive(
     Raises:
         OSError: The file cannot be written.
     """
+    if out.suffix == ".zip":
+        return _write_zip(out, package, progress=progress)
     partial = out.with_name(f"{out.name}.part")
     try:
         with partial.open("wb") as file:

@@ -42,7 +42,9 @@ class SampleCourseSummary:
     bytes_compressed: int = 0
 
 
-def write_sample_course_xml(out: Path, *, blocks: int, seed: int, static_bytes: int = 0) -> SampleCourseSummary:
+def write_sample_course_xml(
+    out: Path, *, blocks: int, seed: int, static_bytes: int = 0, organization: str = "MITx"
+) -> SampleCourseSummary:
     """Write the export of the first course of a university; for the same arguments its tar is the same everywhere.
 
     Args:
@@ -50,11 +52,14 @@ def write_sample_course_xml(out: Path, *, blocks: int, seed: int, static_bytes: 
         blocks: Number of blocks, the course itself included; at least 1. All are in memory.
         seed: The seed of the university.
         static_bytes: Bytes of static files to add, half of them in `static/`. They do not compress.
+        organization: The first part of the course key.
 
     Raises:
         OSError: The file cannot be written.
     """
-    course = University(seed=seed, courses=1, chapters=1 + blocks // BLOCKS_IN_CHAPTER).course(0).first_blocks(blocks)
+    chapters = 1 + blocks // BLOCKS_IN_CHAPTER
+    university = University(seed=seed, organization=organization, courses=1, chapters=chapters)
+    course = university.course(0).first_blocks(blocks)
     summary = SampleCourseSummary(course.course_key, Counter(block.category for block in course.blocks))
     with out.open("wb") as file:
         with (

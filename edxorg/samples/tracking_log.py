@@ -170,7 +170,13 @@ def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], Non
 
 
 def write_sample_log(
-    out: Path, *, events: int, seed: int, progress: Callable[[LogTruth], None] | None = None
+    out: Path,
+    *,
+    events: int,
+    seed: int,
+    organization: str = "MITx",
+    day: date = DAY,
+    progress: Callable[[LogTruth], None] | None = None,
 ) -> LogTruth:
     """Write the log of a university of one day: about 1,100 bytes an event, 120 when compressed.
 
@@ -179,6 +185,8 @@ def write_sample_log(
         events: The number of events, at least 1; visitors without an account add the events that learners leave
             missing.
         seed: The seed of the university.
+        organization: The first part of course keys.
+        day: The day of all events.
         progress: Called now and then with the truth so far.
 
     Raises:
@@ -187,9 +195,15 @@ def write_sample_log(
     learners = events // _EVENTS_PER_LEARNER
     while True:
         university = University(
-            seed=seed, courses=_COURSES, learners=learners, first_day=DAY, days=1, hazards=ORDINARY_LOG_HAZARDS
+            seed=seed,
+            organization=organization,
+            courses=_COURSES,
+            learners=learners,
+            first_day=day,
+            days=1,
+            hazards=ORDINARY_LOG_HAZARDS,
         )
-        log = TrackingLog(university, Site.PROD, DAY, hazards_every=_SELDOM)
+        log = TrackingLog(university, Site.PROD, day, hazards_every=_SELDOM)
         missing = events - log.story_events()
         if missing >= 0:
             return write_log(out, replace(log, visitors=missing), progress=progress)

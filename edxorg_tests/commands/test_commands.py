@@ -5,7 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from typing import TYPE_CHECKING
@@ -13,9 +17,10 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 import pytest
+from rich.console import Console
 
 from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs
-from edxorg.commands import homes, runs
+from edxorg.commands import console, homes, runs
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
@@ -420,3 +425,60 @@ def test_a_file_of_settings_counts_for_commands(edxorg: Shell, tmp_path: Path) -
     assert (code, "is not named like delftx-2024-01-31.zip" in err) == (2, True)
     code, _, err = edxorg("--settings", "/nowhere.yaml", "ingest", "archive", NAME)
     assert (code, err) == (2, "Error: EDXORG_SETTINGS: /nowhere.yaml cannot be read: No such file or directory\n")
+
+
+NARROW = 50
+
+
+def test_a_report_lists_the_tables_to_look_at_and_the_sums_of_the_others(
+    edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "assessment_assessmentfeedback_assessments"
+    members = {
+        table_name(): TABLE,
+        table_name("teams"): b"id\tname\n1\ta\tb\n2\tc\n",
+        table_name(long): TABLE,
+        "MITx-6.00x-2012_Fall-course_structure-prod-analytics.json": b"{}",
+    }
+    archive = write_archive(tmp_path / NAME, members)
+    monkeypatch.setattr(console.out, "width", NARROW)
+    _, short, _ = edxorg("inspect", archive)
+    assert re.search(r"^teams +1 +1 +1 0\.0$", short, re.MULTILINE)
+    assert re.search(r"^2 other tables +2 +4 +0\.0$", short, re.MULTILINE)
+    assert re.search(r"^course structures +1", short, re.MULTILINE)
+    assert long not in short
+    _, whole, _ = edxorg("inspect", archive, "--verbose")
+    assert re.search(rf"^{long}\n +1 +2 +0\.0$", whole, re.MULTILINE), "no name is folded"
+    assert "other tables" not in whole
+    monkeypatch.setattr(console.out, "width", 2 * NARROW)
+    _, wide, _ = edxorg("inspect", archive, "--verbose")
+    assert re.search(rf"^{long} +1 +2 +0\.0$", wide, re.MULTILINE)
+
+
+def test_an_archive_that_is_not_there_is_noticed_before_dagster_is_loaded_and_leaves_nothing(tmp_path: Path) -> None:
+    there = write_archive(tmp_path / "in" / NAME, {table_name(): TABLE})
+    before = sorted(tmp_path.rglob("*"))
+    missing = tmp_path / "in" / "mitx-2024-02-07.tar.gz"
+    code = (
+        "import sys; from edxorg.commands.main import main\n"
+        "try: main()\nexcept SystemExit as stop: sys.exit(stop.code + 40 * ('dagster' in sys.modules))"
+    )
+    command = [sys.executable, "-c", code, "ingest", "archive", str(there), str(missing)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    ended = subprocess.run(  # noqa: S603
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"Error: file://{missing}: there is no such object")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_bar_of_a_file_has_its_size_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    screen = Console(file=terminal, force_terminal=True, width=100)
+    monkeypatch.setattr(console, "err", screen)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with console.progress_bar(NAME, 2_000_000):
+        pass
+    assert "0.0/2.0 MB" in terminal.getvalue()
+    assert "starts" in terminal.getvalue()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import zipfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -82,7 +84,7 @@ def test_the_command_writes_a_university_and_its_truth(edxorg: Shell, tmp_path: 
     assert code == 0
     assert "1 archives with" in printed
     truth = json.loads((out / "truth.json").read_text())
-    assert list(truth["archives"]) == ["delftx-2025-02-05.tar.gz"]
+    assert list(truth["archives"]) == ["delftx-2025-02-05.zip"]
     assert list(truth["courses"]) == ["DelftX-1.100x-1T2025|prod"]
     assert "delftx-prod-events-2025-02-03.log.gz" in truth["logs"]
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
@@ -105,6 +107,48 @@ def test_a_mistake_is_told_in_one_line(edxorg: Shell, tmp_path: Path, arguments:
     assert said in errors
     assert len(errors.splitlines()) == 1
     assert not (tmp_path / "univ").exists()
+
+
+def test_files_of_another_institution_are_ingested_by_its_name_alone(
+    edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "delft"
+    code, _, said = edxorg(
+        "sample", "university", "--out", out, "--days", "1", "--courses", "1", "--learners", "3", "--org", "DelftX"
+    )
+    assert (code, said) == (0, f"Made the folder {out}\n")
+    truth = json.loads((out / "truth.json").read_text())
+    (archive,) = truth["archives"]
+    monkeypatch.setenv("EDXORG_INSTITUTION", "delftx")
+    code, counts, _ = edxorg("ingest", "archive", out / archive, "--landing-zone", tmp_path / "lake", "--json")
+    assert (code, json.loads(counts)["rows"] > 0) == (0, True)
+    for log in truth["logs"]:
+        code, counts, _ = edxorg("inspect", out / log, "--json")
+        assert (code, json.loads(counts)["url"]) == (0, f"file://{out / log}")
+
+
+def test_a_sample_is_of_the_day_and_the_organization_that_it_is_asked_for(edxorg: Shell, tmp_path: Path) -> None:
+    log = tmp_path / "a" / "delftx-prod-events-2025-03-09.log.gz"
+    code, _, said = edxorg("sample", "tracking-log", "--out", log, "--size", "40KB", "--org", "DelftX")
+    assert (code, said) == (0, f"Made the folder {log.parent}\n")
+    with gzip.open(log, "rt") as lines:
+        events = [event for line in lines if (event := loads_or_none(line))]
+    assert {event["context"]["org_id"] for event in events} <= {"DelftX", ""}
+    times = [str(event["time"]) for event in events]
+    assert sum(time.startswith("2025-03-09") for time in times) / len(times) > 0.9
+    archive = tmp_path / "a" / "delftx-2025-03-09.zip"
+    code, _, said = edxorg("sample", "archive", "--out", archive, "--size", "1MB", "--org", "DelftX")
+    assert (code, said) == (0, "")
+    with zipfile.ZipFile(archive) as members:
+        assert any(name.startswith("DelftX-1.100x-1T2025-") for name in members.namelist())
+
+
+def loads_or_none(line: str) -> dict[str, Any] | None:
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event
 
 
 def test_a_university_is_not_written_among_the_files_of_another(edxorg: Shell, tmp_path: Path) -> None:

@@ -278,6 +278,19 @@ class TableCounts:
             self.rows -= result.stats.rows or 0
             self.bytes -= result.size
 
+    @property
+    def must_be_looked_at(self) -> bool:
+        """Whether rows were set aside, or members failed."""
+        return bool(self.rejected or self.outcomes[MemberOutcome.FAILED])
+
+    def __add__(self, other: TableCounts) -> TableCounts:
+        return TableCounts(
+            self.outcomes + other.outcomes,
+            self.rows + other.rows,
+            self.bytes + other.bytes,
+            self.rejected + other.rejected,
+        )
+
     def as_json(self) -> dict[str, object]:
         """Return the report for programs."""
         outcomes = {outcome.name.lower(): count for outcome, count in self.outcomes.items()}

@@ -28,7 +28,7 @@ from edxorg.lib.tables import Escapes, RowHash
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, SettingsError
 from ol_orchestrate.lib.stores import split_url
-from ol_orchestrate.lib.vault import AuthMethod
+from ol_orchestrate.lib.vault import AuthMethod, VaultClient
 
 COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
 
@@ -163,6 +163,18 @@ class VaultSettings(BaseModel):
         description="A file with the JSON web token, for kubernetes and jwt",
         json_schema_extra={"variable": "VAULT_JWT_PATH"},
     )
+
+    def client(self) -> VaultClient:
+        """Return a client, which logs in when it first reads a secret."""
+        return VaultClient(
+            address=self.address,
+            namespace=self.namespace,
+            cacert=self.cacert,
+            auth_method=self.auth_method,
+            role=self.role,
+            mount=self.auth_mount,
+            jwt_path=self.jwt_path,
+        )
 
 
 class Settings(BaseSettings):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from edxorg.lib.processors import available_processors
@@ -18,7 +19,7 @@ from edxorg.lib.workers.frames import ABORT, Frames
 from ol_orchestrate.lib.errors import PipelineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from edxorg.lib.workers.serving import Deferred
@@ -84,7 +85,7 @@ class _Worker:
         descriptors: tuple[int, ...],
     ) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, _blocked_interrupts():
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-P", "-c", _START.format(path=sys.path, descriptor=theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -220,3 +221,13 @@ class WorkerPool:
             worker.process.terminate()
         for worker in self._workers:
             worker.stop()
+
+
+@contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Let a process begin that no interrupt reaches: a terminal sends it to all processes, and the parent decides."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)

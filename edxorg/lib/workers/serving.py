@@ -38,8 +38,6 @@ class TruncatedStreamError(Exception):
 def serve(descriptor: int) -> None:
     """Run a worker's main loop. Called in the child only."""
     signal.signal(signal.SIGTERM, _end_at_once)
-    # A terminal interrupts all processes; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Frames(socket.socket(fileno=descriptor))
     answers: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
     sender = threading.Thread(target=_send, args=(connection, answers), name="answers")

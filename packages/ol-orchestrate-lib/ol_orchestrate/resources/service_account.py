@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ol_orchestrate.lib.errors import BadInputError
 
 if TYPE_CHECKING:
+    from ol_orchestrate.lib.vault import VaultClient
     from ol_orchestrate.resources.secrets.vault import Vault
 
 NEEDED_FIELDS = ("client_email", "private_key", "token_uri")
@@ -24,7 +25,7 @@ class ServiceAccount:
         path: The path of the secret in Vault; `None` if Vault has none.
     """
 
-    def __init__(self, vault: Vault, path: str | None) -> None:
+    def __init__(self, vault: Vault | VaultClient, path: str | None) -> None:
         self._vault = vault
         self._path = path
         self._fields: dict[str, str] | None = None
