@@ -89,7 +89,7 @@ def _schema(name: str) -> dg.TableSchema | None:
 
 
 def _start_of_run(context: dg.AssetExecutionContext) -> datetime:
-    """In whole seconds; the same for all assets and attempts of the run."""
+    """Return the start in whole seconds, which is the same for all assets and attempts of the run."""
     record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is None or record.start_time is None:
         raise ValueError(f"run {context.run.run_id} has not started")

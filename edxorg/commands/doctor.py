@@ -31,7 +31,7 @@ PROBE = "edxorg/doctor"
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """One connection that must work."""
+    """A connection that must work."""
 
     name: str
     where: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = ("archive", "log", "email")
 _EMAIL = "email-opt-in-"
-"""What the names of packages of e-mail preferences begin with; else they are archives like others."""
+"""The first part of the names of packages of e-mail preferences; else they are archives like others."""
 
 
 @click.command()

@@ -37,13 +37,13 @@ from ol_orchestrate.resources.secrets.vault import Vault
 
 
 class _Attributes(dg.Model):
-    """What a `defs.yaml` gives; `Settings` itself checks it, once templates are rendered."""
+    """The attributes in a `defs.yaml`; `Settings` itself checks them, once templates are rendered."""
 
     model_config = ConfigDict(extra="allow")
 
     @classmethod
     def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's
-        """What `dg check yaml` checks, and what Dagster's pages show."""
+        """Return the schema that `dg check yaml` checks and the Dagster UI shows."""
         return yaml_schema()
 
 

@@ -1,7 +1,7 @@
 """The work itself: plain functions and types that know nothing of Dagster.
 
 - `archive`: from an archive to objects, with a report of every member;
-- `archive_report`: the report of an archive, for people;
+- `archive_report`: the report of an archive, as a page;
 - `tables`: from a table dump to rows;
 - `tracking_log`: from a tracking log to events with one set of keys;
 - `forum.py`: from a forum to rows; `rejects.py`: the line of a record or line that is set aside;

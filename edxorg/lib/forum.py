@@ -36,7 +36,7 @@ class PostReject(StrEnum):
     UTF8 = "invalid_utf8"
     JSON = "invalid_json"
     NO_POST = "no_post"
-    """It is no object with the `_id` and the `_type` of a thread or comment."""
+    """The line is no object with the `_id` and the `_type` of a thread or comment."""
     DATE = "invalid_date"
     VALUE = "invalid_value"
     """A column's value is not of the column's type."""
@@ -299,7 +299,7 @@ _COLUMNS: Final[dict[str, tuple[type | None, Callable[[Any], Any]]]] = {
     "visible": (bool, _boolean),
     "comment_count": (int, _integer),
 }
-"""For each column, the type of most values, and the function that converts the others."""
+"""The type of most values of each column, and the function that converts the others."""
 
 _VOTES: Final = {
     "votes_up_count": "up_count",

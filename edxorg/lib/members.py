@@ -145,7 +145,7 @@ EDX_NAMING: Final = MemberNaming()
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of an archive.
+    """A member of an archive.
 
     Attributes:
         path: The name in the archive, with surrogate escapes for bytes that are no UTF-8.

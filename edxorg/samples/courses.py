@@ -50,7 +50,7 @@ class Block(NamedTuple):
     children: tuple[Block, ...] = ()
 
     def walk(self) -> Iterator[Block]:
-        """This block and all below, depth first."""
+        """Yield this block and all below, depth first."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -204,7 +204,7 @@ class Course:
         return f"{self.html_id(problem)}_2_1"
 
     def first_blocks(self, count: int) -> Course:
-        """The same course with its first blocks only, depth first."""
+        """Return the course with its first blocks only, depth first."""
         return replace(self, root=_first_blocks(self.root, iter(range(1, count))))
 
     def structure(self) -> bytes:

@@ -203,7 +203,7 @@ class _TableFile:
 
 
 class Package:
-    """One weekly package of a university."""
+    """A weekly package of a university."""
 
     def __init__(self, university: University, day: date, *, huge_table_bytes: int = 0) -> None:
         """Pack the state before a day.

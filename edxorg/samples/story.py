@@ -32,7 +32,7 @@ _ENROLLS_BEFORE: Final = 12 * times.HOUR
 
 
 class Session(NamedTuple):
-    """One visit to a course, within a day.
+    """A visit to a course, within a day.
 
     Attributes:
         number: Counts the sessions of an enrollment from 0.
@@ -121,7 +121,7 @@ class Enrollment(NamedTuple):
 
 
 class Action(NamedTuple):
-    """One thing that a learner does in a session.
+    """An act of a learner in a session.
 
     Attributes:
         at: Time of the action.
@@ -208,7 +208,7 @@ def _sessions_wanted(draw: float) -> tuple[int, bool]:
 def _sessions(
     rng: Random, learner: Learner, created: int, wanted: int, first: int, days: int, retired: int | None
 ) -> Iterator[Session]:
-    """One session a day at most, until the story ends."""
+    """Yield one session a day at most, until the story ends."""
     end = first + days * times.DAY if retired is None else retired - times.DAY
     midnight = max(first, created - created % times.DAY) + int(rng.random() * min(days, 5)) * times.DAY
     earliest = created + _FIRST_VISIT_AFTER

@@ -45,7 +45,7 @@ _SELDOM: Final = 4_001
 
 @dataclass(frozen=True)
 class TrackingLog:
-    """One day of one site.
+    """A day of a site.
 
     Attributes:
         university: The story.

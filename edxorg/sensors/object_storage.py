@@ -165,7 +165,7 @@ def _is_readable(key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Tick:
-    """One evaluation of the sensor."""
+    """An evaluation of the sensor."""
 
     instance: dg.DagsterInstance
     files: SourceFiles

@@ -35,7 +35,7 @@ class RunOutcome(Enum):
     CANCELED = auto()
     FAILED = auto()
     FAILED_PERMANENTLY = auto()
-    """It fails again until the file changes."""
+    """The run fails again until the file changes."""
 
 
 class LatestRun(NamedTuple):

@@ -104,7 +104,7 @@ class IngestReport:
     rows_rejected: Counter[str] = field(default_factory=Counter)
     tables: dict[str, TableCounts] = field(default_factory=dict)
     courses: dict[str, CourseCounts] = field(default_factory=dict)
-    """By partition, also those that nothing is delivered of."""
+    """The counts by partition, also of those without a delivery."""
     listed: dict[MemberOutcome, list[tuple[str, int, str]]] = field(default_factory=dict)
     """Path, size in the archive and reason of the members that an operator must look at."""
     ambiguous: dict[str, None] = field(default_factory=dict)

@@ -80,7 +80,7 @@ class Ingested:
     _overtaken: dict[str, Mapping[str, Recorded]] = field(default_factory=dict)
 
     def still_to_record(self, asset: str, results: Iterable[MemberResult]) -> Iterator[MemberResult]:
-        """Those results of an asset that no other run has overtaken; none may record until they are recorded."""
+        """Yield the results of an asset that no other run has overtaken; none may record until they are recorded."""
         if self._records.changed(asset):
             self._overtaken[asset] = self._records.latest(asset)
             self._reconciler.was_overtaken()

@@ -1,4 +1,4 @@
-"""The report of an archive for people.
+"""The report of an archive for operators.
 
 - `summary.py`: its numbers beside those of the archive before, which are recorded;
 - `text.py`: the report in Markdown, for the Dagster UI;

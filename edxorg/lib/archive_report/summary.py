@@ -26,7 +26,7 @@ class NamedThings(BaseModel):
 
 
 class Totals(BaseModel):
-    """One archive, as the plots show it."""
+    """An archive, as the plots show it."""
 
     archive: str
     members: int
@@ -37,7 +37,7 @@ class Totals(BaseModel):
 
 
 class TableSummary(BaseModel):
-    """One table, or one other kind of member, over all courses."""
+    """A table, or another kind of member, over all courses."""
 
     outcomes: dict[str, int]
     rows: int
@@ -47,7 +47,7 @@ class TableSummary(BaseModel):
 
 
 class CourseSummary(BaseModel):
-    """One course on one site."""
+    """A course on a site."""
 
     members: int
     rows: int

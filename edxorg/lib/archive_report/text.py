@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def text(summary: ArchiveSummary) -> str:
-    """What came, against the archive before, and what to look at."""
+    """Return the counts, against those of the archive before, and the things to look at."""
     return "\n\n".join(_parts(summary))
 
 
@@ -34,7 +34,7 @@ def _parts(summary: ArchiveSummary) -> Iterator[str]:
 
 
 def to_look_at(summary: ArchiveSummary) -> Iterator[tuple[str, list[str]]]:
-    """What an operator may have to do something about, if there is any; a number stands for unnamed things."""
+    """Yield the things that an operator may have to act on, by title; a number stands for unnamed ones."""
     for outcome, members in summary.listed.items():
         named = [f"{each.member}: {each.reason}" if each.reason else each.member for each in members]
         yield outcome.capitalize(), [*named, *_unnamed(summary.outcomes[outcome] - len(named))]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueTable:
-    """One output of the catalogue.
+    """An output of the catalogue.
 
     Attributes:
         name: Last part of the asset key.

@@ -125,7 +125,7 @@ def courses_of(catalogue: int) -> ApiListing[Course]:
 
 
 class Output(NamedTuple):
-    """One output, ready to be stored.
+    """An output, ready to be stored.
 
     Attributes:
         name: Last part of the asset key.

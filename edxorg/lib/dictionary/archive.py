@@ -1,4 +1,4 @@
-"""What else is in an archive, as it lands and as rows."""
+"""The outputs of an archive that are no tables, as they land and as rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ARCHIVE: Final = (
             depth                 integer   Of a comment: the number of comments above. <- {ADDED}
             created_at            timestamp When it was written, UTC.
             updated_at            timestamp When it was last changed, UTC.
-            last_activity_at      timestamp Of a thread: when somebody last wrote in it, UTC.
+            last_activity_at      timestamp Of a thread: when a user last wrote in it, UTC.
             closed                boolean   Of a thread: true if nobody can answer any more.
             pinned                boolean   Of a thread: true if it stays at the top.
             endorsed              boolean   Of a comment: true if the course team recommends it.
@@ -54,7 +54,7 @@ ARCHIVE: Final = (
             votes_down_count      integer   Votes against it; the pages offer none.
             votes_count           integer   All votes.
             votes_point           integer   Votes for it less those against it.
-            abuse_flaggers_count  integer   People who report it now. <- {ADDED}
+            abuse_flaggers_count  integer   Users who report it now. <- {ADDED}
             """,
             _FORUM,
         ),
@@ -79,4 +79,4 @@ ARCHIVE: Final = (
         ("user_id", "course_id"),
     ),
 )
-"""What lands as it is, and what is made of it in the same pass."""
+"""The outputs that land as they are, and those that are made of them in the same pass."""

@@ -123,7 +123,7 @@ ASSESSMENTS: Final = (
     ),
     _table(
         "assessment_assessment",
-        "An assessment of an answer by somebody.",
+        "An assessment of an answer, by a learner or by staff.",
         """
         id         integer   Identifies the row; `assessment_id` of other tables.
         submission_uuid

@@ -1,4 +1,4 @@
-"""The dictionary for people: the second part of `docs/data.md`."""
+"""Writes the dictionary as a page: the second part of `docs/data.md`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.dictionary import Column, Output
 
 _MARK = "<!-- Written from edxorg/lib/dictionary by `uv run python -m edxorg.lib.dictionary`: change that. -->\n"
-"""The page begins with what people wrote; what the dictionary says comes after this."""
+"""The line between the part of the page that is written by hand and the part that comes from the dictionary."""
 
 
 def markdown() -> str:

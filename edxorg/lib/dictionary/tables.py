@@ -1,4 +1,4 @@
-"""The tables of edX's platform, for people; the words are our own, the facts from edX's public research guide."""
+"""The tables of edX's platform; the words are our own, the facts from edX's public research guide."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ADDED_COLUMNS: Final = columns_of(
     """,
     ADDED,
 )
-"""At the end of each table, whatever its own columns are."""
+"""The columns at the end of each table."""
 
 
 _COMMON: Final = {
@@ -329,7 +329,7 @@ TABLES: Final = (
         revision_number      integer   Its number on the page, from 1.
         user_message         string    What its author said about the change.
         automatic_log        string    What the wiki said about it.
-        ip_address           string    Where the author was; `NULL` for people who are logged in.
+        ip_address           string    Where the author was; `NULL` for users who are logged in.
         user_id              integer   The author: `id` of auth_user.
         modified             timestamp When it was last changed.
         created              timestamp When it was made.

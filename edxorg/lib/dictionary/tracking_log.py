@@ -9,7 +9,7 @@ from ol_orchestrate.lib.dictionary import Format, Output, columns_of
 
 TRACKING_LOG: Final = Output(
     TRACKING_LOGS,
-    "Something that somebody did on the site, or that the site did for somebody.",
+    "An act of a user on the site, or of the site for a user.",
     columns_of(
         """
         username         string Name of the account; empty where nobody was logged in.

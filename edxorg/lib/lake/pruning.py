@@ -32,7 +32,7 @@ class Pruned:
     bytes: int = 0
 
     def add(self, each: StoredObject) -> None:
-        """One more."""
+        """Count an object."""
         self.objects += 1
         self.bytes += each.size
 

@@ -52,7 +52,7 @@ _LONG: Final = 2 << 20
 """Bytes of a table's line that a view can read by default."""
 
 _LONG_JSON: Final = 16 << 20
-"""The same for a line of JSON."""
+"""Bytes of a line of JSON that a view can read by default."""
 
 _HEAD: Final = 64 << 10
 """Bytes that hold the first line of any table."""

@@ -1,4 +1,4 @@
-"""Names of files with a date in them, as people write them: `delftx-{date}.zip`."""
+"""Patterns of file names with a date in them, as operators write them: `delftx-{date}.zip`."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PLACEHOLDERS = {"date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "site": "prod|edge"}
-"""What can stand in braces, and what it stands for."""
+"""The names that can stand in braces, and the texts that they stand for."""
 
 EXAMPLES = {"date": "2024-01-31", "site": "prod"}
 
 _BETWEEN_PATTERNS = re.compile(r"[,\s]+(?![^{]*\})")
-"""Not in braces, where a comma belongs to a regular expression."""
+"""The places between patterns. A comma in braces belongs to a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilePattern:
-    """One pattern.
+    """A pattern.
 
     Attributes:
-        text: As it was written.
-        expression: For the whole name, with a group `date`.
-        example: For people; of a regular expression, itself.
+        text: The pattern as it was written.
+        expression: The expression for the whole name, with a group `date`.
+        example: A name that messages show; for a regular expression, itself.
     """
 
     text: str
@@ -68,7 +68,7 @@ class FilePattern:
         return cls(text, re.compile(expression), example)
 
     def date_in(self, name: str) -> date | None:
-        """The date in a file name; `None` for a name of another kind."""
+        """Return the date in a file name; `None` for a name of another kind."""
         match = self.expression.fullmatch(name)
         try:
             return date.fromisoformat(match["date"]) if match else None
@@ -78,7 +78,7 @@ class FilePattern:
 
 @dataclass(frozen=True, slots=True)
 class FileNames:
-    """How files of one kind are named: by one of these patterns."""
+    """The names of files of one kind, which fit one of these patterns."""
 
     patterns: tuple[FilePattern, ...]
 
@@ -99,7 +99,7 @@ class FileNames:
 
     @property
     def example(self) -> str:
-        """For people."""
+        """The names that messages show."""
         return " or ".join(pattern.example for pattern in self.patterns)
 
     def date_in(self, name: str) -> date | None:
@@ -124,14 +124,13 @@ class FileNames:
             both.date_in(pattern.example)
 
     def name_of(self, day: date) -> str | None:
-        """The name of the file of a day; `None` where the patterns leave that open."""
+        """Return the name of the file of a day; `None` where the patterns leave that open."""
         (first, *others) = self.patterns
         if others or "(?P<date>" in first.text or "{site}" in first.text:
             return None
         return first.text.replace("{date}", day.isoformat())
 
     def __str__(self) -> str:
-        """As it was written."""
         return " ".join(pattern.text for pattern in self.patterns)
 
 

@@ -1,4 +1,4 @@
-"""What institutions have by default. Only this module knows anything of MIT's."""
+"""The defaults of institutions. Only this module knows anything of MIT's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOCAL_FOLDER = ".edxorg"
-"""Where everything goes in `dev`, in the working folder."""
+"""The folder for everything in `dev`, in the working folder."""
 
 MIT = "mit"
 

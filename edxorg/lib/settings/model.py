@@ -1,6 +1,6 @@
 """The settings as fields. Another partner changes values from outside, not code.
 
-No secret is among them: those are read when a run needs them, by whoever needs them. An address with a secret in it is
+No secret is among them: a run reads its secrets when it needs them. An address with a secret in it is
 refused, whether it is a setting or one that only a vendor's client reads.
 """
 
@@ -40,7 +40,7 @@ _PATTERN = {"type": "string", "pattern": r"\{date\}|\(\?P<date>"}
 
 
 class Environment(StrEnum):
-    """Where this code location runs."""
+    """The environment that this code location runs in."""
 
     DEV = "dev"
     CI = "ci"
@@ -126,7 +126,7 @@ Names = Annotated[
 
 
 class VaultSettings(BaseModel):
-    """How to log in to Vault; see `ol_orchestrate.resources.secrets.vault.Vault`."""
+    """The way to log in to Vault; see `ol_orchestrate.resources.secrets.vault.Vault`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

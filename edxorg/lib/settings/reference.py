@@ -1,4 +1,4 @@
-"""The settings for people: `docs/settings.md` and `.env.example`, written from the fields."""
+"""Writes `docs/settings.md` and `.env.example` from the fields."""
 
 from __future__ import annotations
 

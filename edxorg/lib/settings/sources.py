@@ -1,4 +1,4 @@
-"""Where settings come from beside attributes: a file, variables, and what an institution has by default."""
+"""The sources of settings beside attributes: a file, variables, and the defaults of an institution."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PREFIX = "EDXORG_"
 _OF_KUBERNETES = re.compile(
     r"EDXORG_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""What pods find in their environment beside a service whose name begins with edxorg."""
+"""Variables that Kubernetes sets in pods beside a service whose name begins with edxorg."""
 
 _ADDRESS = re.compile(r"EDXORG_\w*URL|VAULT_ADDR|AWS_ENDPOINT_URL\w*|STORAGE_EMULATOR_HOST")
 """Variables whose values are addresses, those that only the vendors' clients read included."""
@@ -62,23 +62,23 @@ class Setting(NamedTuple):
 
     @property
     def variable(self) -> str:
-        """The variable that people are told of."""
+        """The variable that messages name."""
         return self.variables[-1]
 
     @property
     def attribute(self) -> str:
-        """The attribute's name, for people."""
+        """The attribute's name, as messages have it."""
         return ".".join(self.path)
 
     def value(self, given: Mapping[str, Any] | BaseModel) -> Any:  # noqa: ANN401 - of any type
-        """What is given for it; `None` if nothing is."""
+        """Return the value that is given for it; `None` if none is."""
         found: Any = given
         for part in self.path:
             found = found.get(part) if isinstance(found, dict) else getattr(found, part, None)
         return found
 
     def is_in(self, given: Mapping[str, Any]) -> bool:
-        """Whether something is given for it, were it nothing."""
+        """Return True if a value is given for it, were it an empty one."""
         found: Any = given
         for part in self.path:
             if not isinstance(found, dict) or part not in found:
@@ -88,7 +88,7 @@ class Setting(NamedTuple):
 
 
 def settings_of(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[Setting]:
-    """The fields of the settings, those of nested models in their place."""
+    """Yield the fields of the settings, those of nested models in their place."""
     for name, field in model.model_fields.items():
         path = (*above, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -106,10 +106,10 @@ class _Source(PydanticBaseSettingsSource):
 
 
 class Variables(_Source):
-    """The environment's variables. An empty one says that there is nothing, whatever the default is."""
+    """The environment's variables. An empty one switches the default off."""
 
     def __call__(self) -> dict[str, Any]:
-        """What they set.
+        """Return the values that they set.
 
         Raises:
             SettingsError: A name that begins with `EDXORG_` is no setting's, or an address holds credentials.
@@ -138,7 +138,7 @@ class SettingsFile(_Source):
     """The YAML file that `EDXORG_SETTINGS` names: settings by their attributes' names, or a component's `defs.yaml`."""
 
     def __call__(self) -> dict[str, Any]:
-        """What it sets.
+        """Return the values that it sets.
 
         Raises:
             SettingsError: It is not there, or is no such file.
@@ -186,15 +186,15 @@ def _rendered(value: Any, path: Path) -> Any:  # noqa: ANN401 - any YAML
 
 
 class InstitutionDefaults(_Source):
-    """What is not given anywhere else."""
+    """The values of settings that are given nowhere else."""
 
     def __call__(self) -> dict[str, Any]:
-        """Values for the fields whose defaults depend on the institution or the environment."""
+        """Return values for the fields whose defaults depend on the institution or the environment."""
         return defaults_of(self.current_state)
 
 
 class Given(NamedTuple):
-    """What was given from outside, and where."""
+    """The values that were given from outside, and their places."""
 
     by_file: dict[str, Any]
     by_variables: dict[str, Any]
@@ -206,7 +206,7 @@ class Given(NamedTuple):
 
     @classmethod
     def shown(cls, settings: BaseSettings) -> Iterator[tuple[str, str, str]]:
-        """The settings that are given: the attribute, its value as it is written, and where that comes from."""
+        """Yield the settings that are given: the attribute, its value as it is written, and the place of that."""
         given = cls.to(type(settings))
         for setting in settings_of(type(settings)):
             if (place := given.place(setting)) is not None:
@@ -214,14 +214,14 @@ class Given(NamedTuple):
                 yield setting.attribute, "none" if value in {None, ""} else str(value), place
 
     def place(self, setting: Setting) -> str | None:
-        """Where the value of a setting comes from; `None` if it is a default."""
+        """Return the place that the value of a setting comes from; `None` if it is a default."""
         if setting.is_in(self.by_file):
             return f"{os.environ[SETTINGS_FILE]}"
         return next((name for name in setting.variables if name in os.environ), None)
 
 
 def mistakes(model: type[BaseSettings], error: ValidationError, attributes: Mapping[str, Any]) -> str:
-    """What is wrong with settings, in a line that names each and what it can be."""
+    """Return the mistakes in settings, in a line that names each and its possible values."""
     settings = {setting.path: setting for setting in settings_of(model)}
     given = Given.to(model)
 

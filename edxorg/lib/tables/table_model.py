@@ -54,7 +54,7 @@ class RowHash(StrEnum):
     RECORD = "record"
     """The record's original bytes without its line end."""
     CONCATENATED = "concatenated"
-    """Those bytes without their TABs, as in an earlier pipeline: `1, 23` and `12, 3` hash alike."""
+    """The bytes without their TABs, as in an earlier pipeline: `1, 23` and `12, 3` hash alike."""
 
 
 class RejectReason(StrEnum):
@@ -63,18 +63,18 @@ class RejectReason(StrEnum):
     TOO_FEW_FIELDS = "too_few_fields"
     TOO_MANY_FIELDS = "too_many_fields"
     QUOTES = "quotes"
-    """Its quotes are not those of RFC 4180, in a file that is read so."""
+    """The quotes are not those of RFC 4180, in a file that is read so."""
     ESCAPES = "escapes"
     """A backslash before something that no exporter escapes, in a file that is read as escaped; or at its end."""
     LINE_END = "line_end"
-    """It ends in LF, in a file whose lines end in CR LF."""
+    """The record ends in LF, in a file whose lines end in CR LF."""
     AMBIGUOUS = "ambiguous"
     """Two dialects read it differently, in a file that is read as mixed."""
     NEIGHBOUR = "neighbour"
     """A good record beside lines with too few fields, which may be a part of it."""
     INVALID_UTF8 = "invalid_utf8"
     OVERSIZED = "oversized"
-    """It is longer than `RECORD_LIMIT`."""
+    """The record is longer than `RECORD_LIMIT`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ class RowWriter:
     """Writes rows with the columns that are added, and a header before the first."""
 
     def __init__(self, columns: tuple[str, ...], course: CourseColumns, row_hash: RowHash) -> None:
-        """Nothing is written yet."""
         values = (course.key, course.organization, course.number, course.run, course.source_platform)
         self._header = "\t".join([*columns, *COLUMNS_ADDED]).encode() + b"\n"
         self._added = b"\t" + b"\t".join(written(value.encode()) for value in values) + b"\t"

@@ -18,7 +18,7 @@ _SPECIAL_BUT_TAB: Final = re.compile(rb'["\r\n]')
 
 
 class Record(NamedTuple):
-    """One record, read in one dialect.
+    """A record, read in one dialect.
 
     Attributes:
         lines: Number of its lines.

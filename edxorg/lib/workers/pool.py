@@ -75,7 +75,7 @@ class BlockStream:
 
 
 class _Worker:
-    """One subprocess, a thread that waits for its answers, and the answers it owes."""
+    """A subprocess, a thread that waits for its answers, and the answers it owes."""
 
     def __init__(
         self,

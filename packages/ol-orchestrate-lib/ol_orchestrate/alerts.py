@@ -51,7 +51,7 @@ class Failure(NamedTuple):
         why: The reason.
         run_id: The run; `None` for a tick.
         partition: The run's partition.
-        is_permanent: True if another run fails as well until somebody changes something.
+        is_permanent: True if another run fails as well until an operator changes something.
     """
 
     where: str
@@ -69,7 +69,7 @@ class Failure(NamedTuple):
 
 @dataclass(slots=True)
 class _Told:
-    """What the sensor's cursor keeps.
+    """The content of the sensor's cursor.
 
     Attributes:
         until: The time until which failures have been looked at, in seconds since 1970.

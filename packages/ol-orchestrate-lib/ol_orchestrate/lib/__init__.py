@@ -13,5 +13,5 @@
 - `vault.py`: a client of Vault; `redaction.py`: texts without secrets; `addresses.py`: addresses without credentials;
 - `private_folders.py`: folders for data of learners;
 - `batching.py`: batches of items;
-- `dictionary.py`: the form of the data dictionary; `markdown.py`, `shortening.py`: texts and lists for people.
+- `dictionary.py`: the form of the data dictionary; `markdown.py`, `shortening.py`: texts and lists in messages.
 """

@@ -88,7 +88,7 @@ IsalError = cast("type[Exception]", isal_zlib.error)  # its stubs take the class
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntry:
-    """One entry of an archive.
+    """An entry of an archive.
 
     Attributes:
         name: The path, with surrogate escapes for bytes that are no UTF-8.

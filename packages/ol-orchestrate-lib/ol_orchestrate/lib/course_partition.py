@@ -1,4 +1,4 @@
-"""One course on one edX site, and its spelling as a partition key."""
+"""A course on an edX site, and its spelling as a partition key."""
 
 from __future__ import annotations
 

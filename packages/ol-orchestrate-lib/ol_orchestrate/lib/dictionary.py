@@ -1,4 +1,4 @@
-"""The data dictionary's own form: outputs, and their columns, as people read about them."""
+"""The form of the data dictionary: outputs, and their columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Column(NamedTuple):
         name: The name, as the objects spell it.
         type: `string`, `integer`, `number`, `boolean`, `timestamp`, `array`, `object`, or `json` for JSON of any form
             or in a text.
-        meaning: A sentence for people.
+        meaning: A sentence for readers of the data.
         source: The origin of its values.
     """
 

@@ -1,4 +1,4 @@
-"""Messages to operators, by whatever service they read: Slack, mail and a hundred others, each by its address."""
+"""Messages to operators, by the service that they read: Slack, mail and a hundred others, each by its address."""
 
 from __future__ import annotations
 

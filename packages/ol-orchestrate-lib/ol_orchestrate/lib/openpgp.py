@@ -260,7 +260,7 @@ def encrypt(blocks: Iterable[bytes], home: Path, recipients: Sequence[str]) -> I
 
 
 class _Process:
-    """One run of GnuPG.
+    """A run of GnuPG.
 
     Attributes:
         status: The lines that GnuPG writes about its work for programs; complete once it has ended.
@@ -306,7 +306,7 @@ class _Process:
         return [line.partition(" ")[2] for line in self.status if line.partition(" ")[0] == keyword]
 
     def complaint(self) -> str:
-        """Return the lines that GnuPG writes for people, in one line."""
+        """Return the lines that GnuPG writes for its user, in one line."""
         lines = self._said.decode(errors="replace").splitlines()
         return "; ".join(line.removeprefix("gpg: ") for line in lines if not line.startswith(_STATUS))[:300]
 

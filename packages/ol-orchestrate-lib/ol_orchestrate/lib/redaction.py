@@ -30,8 +30,8 @@ MIN_LENGTH = 6
 """Characters of the shortest value that is taken out. Shorter ones are part of too many words."""
 
 MIN_LINE = 16
-"""The same for one line of a value of several lines, such as a private key, and for a value that is itself broken
-into lines."""
+"""Characters of the shortest line that is taken out of a value of several lines, such as a private key, or of a value
+that is itself broken into lines."""
 
 MAX_KNOWN = 4096
 """Values that are kept; a process that lives for months sees a new token every hour, and the oldest have expired."""
@@ -76,7 +76,7 @@ _NO_LETTERS = re.compile("[^0-9a-z]+")
 
 @dataclass(frozen=True)
 class _Secret:
-    """One value, and the means to find it in a text in little time."""
+    """A value, and the means to find it in a text in little time."""
 
     value: str
     rare: str = field(init=False)

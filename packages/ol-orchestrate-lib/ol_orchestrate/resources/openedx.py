@@ -21,7 +21,7 @@ from ol_orchestrate.resources.strict import Strict
 
 
 class _OpenEdxResource(Strict, ConfigurableResource[None]):
-    """One client for each process, made at first use."""
+    """A client for each process, made at first use."""
 
     requests_per_hour: int | None = Field(
         default=None,

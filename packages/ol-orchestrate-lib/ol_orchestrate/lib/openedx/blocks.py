@@ -54,7 +54,7 @@ class BlockKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of a course.
+    """A block of a course.
 
     Attributes:
         key: The type and the id. The path of a file gives both; the id of an inline block without `url_name` is made
@@ -78,7 +78,7 @@ class Block:
 
 
 class Definition(NamedTuple):
-    """One definition of a block; a course can hold several.
+    """A definition of a block; a course can hold several.
 
     Attributes:
         block: The block, without a parent.

@@ -1,4 +1,4 @@
-"""The outputs that are made of a course's structure and of its export in OLX, for people."""
+"""The outputs that are made of a course's structure and of its export in OLX."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _JSON_DATE = re.compile(r'\s*(?:null|".*")\s*', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class JsonLines:
-    """One output, whose rows are made anew for each use, so that few are in memory.
+    """An output, whose rows are made anew for each use, so that few are in memory.
 
     Attributes:
         name: The name of the output, of its asset and of its folder, for example `course_video`.

@@ -26,7 +26,7 @@ _NOT_ASSETS = NOT_CONTENT | {"policies"}
 
 
 class ManifestFile(TypedDict):
-    """One file of the bundle."""
+    """A file of the bundle."""
 
     path: str
     mime_type: str

@@ -40,7 +40,7 @@ class CourseStructureError(BadInputError):
 
 @dataclass(frozen=True, slots=True)
 class StructureBlock:
-    """One block of a structure.
+    """A block of a structure.
 
     Attributes:
         block_id: The usage key.

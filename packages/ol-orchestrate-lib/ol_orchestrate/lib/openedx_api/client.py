@@ -30,7 +30,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Page(BaseModel, Generic[Record]):
-    """One page of a listing in the form of Django REST framework.
+    """A page of a listing in the form of Django REST framework.
 
     Attributes:
         count: The number of records in the whole listing at this moment, by the server's count.

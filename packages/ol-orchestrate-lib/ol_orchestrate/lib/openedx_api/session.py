@@ -51,7 +51,7 @@ class _Token(NamedTuple):
 
 
 class ApiSession:
-    """One OAuth client's session with one deployment. Thread-safe; it connects at its first request.
+    """The session of an OAuth client with one deployment. Thread-safe; it connects at its first request.
 
     Args:
         credentials: A function that reads the credentials; called once, at the first request.

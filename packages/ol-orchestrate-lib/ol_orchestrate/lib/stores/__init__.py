@@ -1,10 +1,10 @@
-"""One way to read and write objects in a folder, in S3 and in Google Cloud Storage.
+"""Reads and writes objects alike in a folder, in S3 and in Google Cloud Storage.
 
 `open_store` takes a URL (`file://`, `s3://` or `gs://`, with a prefix if one likes) and gives an `ObjectStore`:
 
 - `find` and `list` say what is there; `write` puts an object whole or not at all, checked by the store;
 - `read` streams an object, resumes where a connection broke, and checks the bytes against the store's own checksum;
-- `StorePath.of` gives the object as a `UPath` for whatever reads those.
+- `StorePath.of` gives the object as a `UPath` for code that reads those.
 
 Making a store connects to nothing and reads no credentials; the first request does.
 
