@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from edxorg.assets.course_content import course_structure_rows
+from edxorg.assets.course_webhook import course_content_webhook
 from edxorg.assets.edxorg_api import catalogue_assets
 from edxorg.assets.edxorg_archive import archive_members, course_exports, raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
@@ -103,6 +104,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     catalogue = catalogue_assets(settings)
     structure_rows = course_structure_rows(location)
     course_run = courserun_metadata(location, RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO))
+    messages = [course_content_webhook(settings)] if settings.course_webhook.url else []
     archive_job = retrieve_edxorg_raw_data(archives, settings)
     # Defined here, since Dagster has no public name for the type of such jobs.
     logs_job = dg.define_asset_job(
@@ -138,6 +140,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         course_exports(location),
         course_run,
         *catalogue,
+        *messages,
     ]
     return dg.Definitions(
         assets=_owned(assets, settings.owner),
@@ -145,7 +148,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             raw_archive_checks(archives),
             raw_log_checks(logs),
             failed_partitions_check(
-                [structure_rows, course_run, normalized_log],
+                [structure_rows, course_run, normalized_log, *messages],
                 [
                     PartitionedJob(
                         archive_job.name, location.of(ARCHIVE_STEP), archives.key(), archives.partitions_def()

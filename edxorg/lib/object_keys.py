@@ -20,6 +20,9 @@ COURSE_KEYS = CourseKeys(SOURCE)
 COURSE_STRUCTURE = COURSE_KEYS.course_structure
 COURSE_XML = COURSE_KEYS.course_xml
 
+COURSE_CONTENT_WEBHOOK = "edxorg/course_content_webhook"
+"""Name of the asset of messages about new versions of courses; it has no objects."""
+
 RAW_DATA_ARCHIVE = "edxorg/raw_data_archive"
 RAW_TRACKING_LOGS = "edxorg/raw_tracking_logs"
 TRACKING_LOGS = "edxorg/raw_data/tracking_logs"

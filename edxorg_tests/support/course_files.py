@@ -20,6 +20,7 @@ from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.landing.records import metadata_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 dummy_edxorg_course_structure, dummy_edxorg_course_xml = archive_members(), course_exports()
@@ -67,7 +68,9 @@ def course_xml(title: str = "A course", more: dict[str, bytes] | None = None) ->
 class Lake:
     """The assets of courses over a landing zone on a folder, with an instance of its own."""
 
-    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+    def __init__(
+        self, folder: Path, instance: dg.DagsterInstance, *more: dg.AssetsDefinition, **resources: object
+    ) -> None:
         self.instance = instance
         self.folder = folder / "lake"
         self.url = f"file://{self.folder}"
@@ -77,8 +80,9 @@ class Lake:
                 flatten_edxorg_course_structure,
                 dummy_edxorg_course_xml,
                 extract_edxorg_courserun_metadata,
+                *more,
             ],
-            resources={"s3file_io_manager": FileObjectIOManager(url=self.url)},
+            resources={"s3file_io_manager": FileObjectIOManager(url=self.url), **resources},
             executor=dg.in_process_executor,
         )
         self._job = defs.resolve_implicit_global_asset_job_def()
@@ -103,10 +107,15 @@ class Lake:
 
     def run(self, outputs: list[str], partition: str = PARTITION) -> dg.ExecuteInProcessResult:
         """Run the assets of these outputs for a course."""
-        selected = {asset_key(output) for output in outputs}
-        return self._job.get_subset(asset_selection=selected).execute_in_process(
+        return self.run_assets({asset_key(output) for output in outputs}, partition)
+
+    def run_assets(
+        self, keys: set[dg.AssetKey], partition: str = PARTITION, *, tags: Mapping[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        return self._job.get_subset(asset_selection=keys).execute_in_process(
             instance=self.instance,
             partition_key=partition,
+            tags=tags,
             raise_on_error=False,
             run_config=QUIET,
         )

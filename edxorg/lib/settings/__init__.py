@@ -7,13 +7,21 @@
 
 from edxorg.lib.settings.file_names import FileNames
 from edxorg.lib.settings.institutions import LOCAL_FOLDER
-from edxorg.lib.settings.model import COURSE_XML_MAX_RATIO, DefaultSettings, Environment, Settings, VaultSettings
+from edxorg.lib.settings.model import (
+    COURSE_XML_MAX_RATIO,
+    CourseWebhookSettings,
+    DefaultSettings,
+    Environment,
+    Settings,
+    VaultSettings,
+)
 from edxorg.lib.settings.sources import ALERTS
 
 __all__ = [
     "ALERTS",
     "COURSE_XML_MAX_RATIO",
     "LOCAL_FOLDER",
+    "CourseWebhookSettings",
     "DefaultSettings",
     "Environment",
     "FileNames",

@@ -28,6 +28,12 @@ _OF_MIT: dict[str, Any] = {
     "program_reports_profile": "edxorg",
     "google_secret_path": "secret-data/pipelines/edx/org/gcp-oauth-client",
     "api_secret_path": "secret-data/pipelines/edx/edxorg/edx-oauth-client",
+    "course_webhook": {
+        "source": "mit_edx",
+        "header": "X-MITLearn-Signature",
+        "secret_path": "secret-global/shared_hmac",
+        "secret_field": "learn.token",
+    },
     "catalogue_number": 10,
     "owner": "team:ol-data-engineering",
 }
@@ -97,6 +103,7 @@ def _of_another(institution: str, environment: str, given: Mapping[str, Any]) ->
         "tracking_log_name": [f"{institution}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": join_url(str(landing_zone), REPORTS),
+        "course_webhook": {"source": institution},
     }
 
 

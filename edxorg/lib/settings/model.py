@@ -6,6 +6,7 @@ refused, whether it is a setting or one that only a vendor's client reads.
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -22,11 +23,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edxorg.lib.course_message import DEFAULT_BODY, SHOWN_VALUES, VALUES
 from edxorg.lib.settings.file_names import FileNames
 from edxorg.lib.settings.sources import InstitutionDefaults, SettingsFile, Variables, mistakes
 from edxorg.lib.tables import Escapes, RowHash
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, SettingsError
+from ol_orchestrate.lib.json_template import JsonTemplate, check_placeholders
 from ol_orchestrate.lib.stores import split_url
 from ol_orchestrate.lib.vault import AuthMethod, VaultClient
 
@@ -36,6 +39,7 @@ COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
 _NAME = r"[A-Za-z][A-Za-z0-9_]{0,49}"
 _INSTITUTION = r"[A-Za-z0-9_-]{1,50}"
 _OWNER = r"team:[\w.-]+|[^@\s]+@[^@\s]+"
+_HEADER = "[A-Za-z0-9-]{1,100}"
 _PATTERN = {"type": "string", "pattern": r"\{date\}|\(\?P<date>"}
 
 
@@ -64,6 +68,26 @@ def _address(address: str) -> str:
     if not address.startswith(("http://", "https://")):
         raise ValueError("it has to begin with https:// or http://")
     return address
+
+
+def _webhook_url(url: str) -> str:
+    check_placeholders(url, VALUES)
+    return _address(url)
+
+
+def _webhook_body(text: str) -> str:
+    JsonTemplate.parse(text, VALUES)
+    return text
+
+
+def _json_text(value: Any) -> Any:  # noqa: ANN401 - pydantic's
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def _header(name: str) -> str:
+    if not re.fullmatch(_HEADER, name):
+        raise ValueError(f"{name!r} is no name of a header: use letters, digits and hyphens")
+    return name
 
 
 def _identifier(name: str) -> str:
@@ -177,6 +201,30 @@ class VaultSettings(BaseModel):
         )
 
 
+class CourseWebhookSettings(BaseModel):
+    """The message about a new version of a course's export; see `edxorg.lib.course_message`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Annotated[str | None, AfterValidator(lambda url: url and _webhook_url(url)), Optional] = Field(
+        default=None,
+        description="The address that is told of each new version of a course's export by POST; no one is told where "
+        f"it is empty. Values of the message can be parts of its path: {SHOWN_VALUES}",
+    )
+    body: Annotated[str, AfterValidator(_webhook_body), BeforeValidator(_json_text), WithJsonSchema({})] = Field(
+        default=DEFAULT_BODY, description="The message, JSON with the same values in its texts"
+    )
+    source: str = Field(default="", description="The value `{source}`")
+    header: Annotated[str, _text_like(_HEADER), AfterValidator(_header)] = Field(
+        default="X-Signature", description="The header with the HMAC-SHA256 of the message in hexadecimal digits"
+    )
+    secret_path: OptionalText = Field(
+        default=None,
+        description="Path in Vault of the secret to sign with, unless EDXORG_COURSE_WEBHOOK_SECRET holds it",
+    )
+    secret_field: str = Field(default="secret", description="The field of that secret; `a.b` is field b of field a")
+
+
 class Settings(BaseSettings):
     """The settings: from attributes, else a file, else variables, else what the institution has by default.
 
@@ -249,6 +297,9 @@ class Settings(BaseSettings):
         default=None,
         description="Path in Vault of the addresses at which operators are told of failures, in the field `urls`; "
         "EDXORG_ALERT_URLS gives them without Vault",
+    )
+    course_webhook: CourseWebhookSettings = Field(
+        default_factory=CourseWebhookSettings, description="Messages about new versions of courses"
     )
     catalogue_number: Annotated[int | None, Field(ge=1), Optional] = Field(
         default=None, description="Your catalogue's number in the Discovery API; courses need one"

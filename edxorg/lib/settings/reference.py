@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from edxorg.lib.settings.model import DefaultSettings, Environment, Settings
-from edxorg.lib.settings.sources import ALERTS, SECRETS, SETTINGS_FILE, Setting, settings_of
+from edxorg.lib.settings.sources import ALERTS, COURSE_WEBHOOK_SECRET, SECRETS, SETTINGS_FILE, Setting, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +55,7 @@ _OTHER_VARIABLES = {
     SECRETS: "the edX API without Vault; all four together win over it",
     (ALERTS,): "where operators are told of failures, with spaces between several addresses: `https://…` of a Slack "
     "webhook or of any other, `mailto://…`, `slack://…` and others that the library apprise knows",
+    (COURSE_WEBHOOK_SECRET,): "the secret to sign messages about courses with; it wins over Vault",
     ("VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "VAULT_JWT", "VAULT_AUTH_GITHUB_TOKEN"): "what to log in to "
     "Vault with",
     ("AWS_PROFILE", "AWS_ENDPOINT_URL", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"): "these and others, "
@@ -84,6 +85,7 @@ def example() -> str:
     lines.append("\n# The edX API without Vault; secrets, which are no settings\n")
     lines += [f"# {name}=\n" for name in SECRETS]
     lines.append(f"\n# Where operators are told of failures; secrets as well\n# {ALERTS}=\n")
+    lines.append(f"\n# What messages about courses are signed with, without Vault\n# {COURSE_WEBHOOK_SECRET}=\n")
     return "".join(lines)
 
 

@@ -34,6 +34,9 @@ SECRETS = ("EDXORG_API_URL", "EDXORG_API_TOKEN_URL", "EDXORG_API_CLIENT_ID", "ED
 ALERTS = "EDXORG_ALERT_URLS"
 """A further one: the addresses at which operators are told of failures."""
 
+COURSE_WEBHOOK_SECRET = "EDXORG_COURSE_WEBHOOK_SECRET"  # noqa: S105 - a name
+"""Another one: the secret that signs messages about courses."""
+
 _PREFIX = "EDXORG_"
 
 _OF_KUBERNETES = re.compile(
@@ -271,7 +274,7 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
     Raises:
         SettingsError: There is one.
     """
-    known = [*(setting.variable for setting in settings), *SECRETS, ALERTS, SETTINGS_FILE]
+    known = [*(setting.variable for setting in settings), *SECRETS, COURSE_WEBHOOK_SECRET, ALERTS, SETTINGS_FILE]
     read = {*known, *(name for setting in settings for name in setting.variables)}
     unknown = sorted(
         name

@@ -96,6 +96,8 @@ def values() -> Iterator[tuple[str, str]]:
     """Something else than the default for each variable."""
     special = {
         "address": "https://vault.example",
+        "url": "https://learn.example/hook",
+        "body": '{"other":1}',
         "institution": "delftx",
         "environment": "qa",
         "archive_name": "x-{date}.zip",

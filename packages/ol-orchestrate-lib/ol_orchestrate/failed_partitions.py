@@ -54,17 +54,21 @@ def failed_partitions_check(
     would evaluate it, and skip it just when the asset fails.
     """
     hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
-    definitions = {dep.asset_key: each for each in assets for dep in next(iter(each.specs)).deps}
+    definitions: dict[dg.AssetKey, list[dg.AssetsDefinition]] = {}
+    for each in assets:
+        for dep in next(iter(each.specs)).deps:
+            definitions.setdefault(dep.asset_key, []).append(each)
     specs = [
         dg.AssetCheckSpec(
             CHECK,
             asset=upstream,
             description=(
-                f"Lists the partitions of {_first_asset(definition).to_user_string()} whose latest run failed, and why."
+                f"Lists the partitions of {' and '.join(_first_asset(each).to_user_string() for each in made_of_it)} "
+                "whose latest run failed, and why."
             ),
             automation_condition=hourly,
         )
-        for upstream, definition in definitions.items()
+        for upstream, made_of_it in definitions.items()
     ]
     by_asset = {job.asset: job for job in jobs}
     specs += [
@@ -83,7 +87,8 @@ def failed_partitions_check(
             if job := by_asset.get(key.asset_key):
                 failed = failed_partitions_of_job(context.instance, job)
             else:
-                failed = failed_partitions(context.instance, definitions[key.asset_key])
+                made_of_it = definitions[key.asset_key]
+                failed = [each for one in made_of_it for each in failed_partitions(context.instance, one)]
             yield dg.AssetCheckResult(
                 check_name=CHECK,
                 asset_key=key.asset_key,

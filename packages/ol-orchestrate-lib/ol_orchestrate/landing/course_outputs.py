@@ -82,7 +82,7 @@ class CourseOutputs:
             MissingObjectError: There is no such file.
         """
         self._context = context
-        self.course = _course(context.partition_key)
+        self.course = course_of(context.partition_key)
         self._location = location
         self.keys = location.course_keys
         upstream = location.key(made_of)
@@ -185,7 +185,12 @@ class CourseOutputs:
         self._spools.close()
 
 
-def _course(partition: str) -> CoursePartition:
+def course_of(partition: str) -> CoursePartition:
+    """Return the course of a partition.
+
+    Raises:
+        BadInputError: The partition is no course.
+    """
     try:
         return CoursePartition.parse(partition)
     except ValueError as error:

@@ -33,7 +33,7 @@ from ol_orchestrate.lib.http_status import error_of_status, is_transient, is_unt
 from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import hvac
     import requests
@@ -135,7 +135,7 @@ class VaultClient:
         path = path.strip("/")
         with self._lock, self._errors(path):
             fields = self._fields(path)
-        remember_secrets([value for name, value in fields.items() if not _is_public(name, value)])
+        remember_secrets(*_secrets_in(fields))
         return fields
 
     def _fields(self, path: str) -> dict[str, Any]:
@@ -311,6 +311,36 @@ def _raise_for_errors(response: requests.Response, **_: object) -> None:
         response.close()
         hint = "Check that it is up and unsealed" if is_transient(status) else "Check VAULT_ADDR"
         raise error_of_status(status)(f"it failed (status {status}). {hint}")
+
+
+def field_of(secret: Mapping[str, Any], name: str, path: str) -> str:
+    """Return a field of a secret; in the name of a field in another one, a dot is between the two.
+
+    Args:
+        secret: The secret's fields.
+        name: The field's name, such as `token`, or `learn.token`.
+        path: The path of the secret, for the error.
+
+    Raises:
+        AccessRefusedError: The secret has no such field, or the field is no text.
+    """
+    found: Any = secret.get(name)
+    if found is None:
+        found = secret
+        for part in name.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+    if not isinstance(found, str) or not found:
+        raise AccessRefusedError(f"The secret {path} has no field {name} with a text: write it there, then run again")
+    return found
+
+
+def _secrets_in(fields: Mapping[str, Any]) -> Iterator[object]:
+    """Yield all values of a secret that may not be shown, those of fields in other fields too."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _secrets_in(value)
+        elif not _is_public(name, value):
+            yield value
 
 
 def _is_public(name: str, value: object) -> bool:

@@ -71,6 +71,7 @@ class ExportFiles:
         settings: The policies and grading policies, JSON.
         links: The target of each link; links are not followed.
         passed_over: An example, for each top folder, of the unread files in its `assets`, `drafts` or `static`.
+        count: The number of files that belong to the course, without drafts, assets and static files of the platform.
         problems: Members that could not be used.
     """
 
@@ -78,6 +79,7 @@ class ExportFiles:
     settings: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, str] = field(default_factory=dict)
+    count: int = 0
     problems: ProblemList = field(default_factory=ProblemList)
 
 
@@ -114,6 +116,7 @@ def _read_entries(
             raise _too_much(name, f"it has more than {MAX_MEMBERS:,} members")
         if (path := _path_to_read(entry, files)) is None:
             continue
+        files.count += 1
         if not (path.endswith(".xml") or _SETTINGS.match(path)):
             if static_assets is not None:
                 static_assets.collect(path, entry.blocks)

@@ -49,6 +49,7 @@ class Course:
         blocks: The blocks depth first from the course block, then the orphans.
         missing: Children that the export lacks, for example from a library.
         problems: Parts that could not be used.
+        files: The number of files of the course; see `ExportFiles.count`.
     """
 
     org: str
@@ -59,6 +60,7 @@ class Course:
     missing: tuple[Reference[BlockKey], ...]
     policies: Policies
     problems: tuple[Problem, ...]
+    files: int
 
     @property
     def course_id(self) -> str:
@@ -139,7 +141,7 @@ def read_course(
     linked, missing = link_blocks(course, definitions, problems)
     if static_assets is not None:
         static_assets.select(root, problems)
-    return Course(org, number, run, attributes, linked, missing, policies, problems.as_tuple())
+    return Course(org, number, run, attributes, linked, missing, policies, problems.as_tuple(), files.count)
 
 
 def _run(prefix: str, url_name: str, course_id: str | None, entry: str, problems: ProblemList) -> str:

@@ -1,0 +1,115 @@
+"""The real location with Dagster's own automation and backfill daemons over it.
+
+The daemons' loops are called one by one, without their waits; runs start at once, in this process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.asset_daemon import AssetDaemon
+from dagster._daemon.backfill import execute_backfill_iteration
+
+from edxorg_tests.support.archives import write_archive
+from edxorg_tests.support.course_files import course_xml, structure
+from edxorg_tests.support.location import ArchiveLocation
+from ol_orchestrate.failed_partitions import failed_partitions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from dagster._core.workspace.context import WorkspaceProcessContext
+
+IGNORED_WARNINGS = (
+    "ignore::DeprecationWarning",  # Dagster's daemons call what Dagster has deprecated
+    "ignore:coroutine 'BaseEventLoop:RuntimeWarning",  # and its loops end inside each other when runs start at once
+    "ignore:Exception ignored in. <coroutine object BaseEventLoop:pytest.PytestUnraisableExceptionWarning",
+)
+"""Marks for tests with these daemons."""
+
+IN_THIS_PROCESS = {
+    "run_launcher": {
+        "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+        "class": "SyncInMemoryRunLauncher",
+    },
+    "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+}
+LOCATION = """
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.settings import Settings
+
+defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}, **{more!r}))
+"""
+FLATTEN, EXTRACT = "flattened_course_structure", "course_metadata"
+
+
+class LocationWithDaemons(ArchiveLocation):
+    """The location on an instance with daemons."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, workspace: WorkspaceProcessContext) -> None:
+        super().__init__(folder, instance)
+        self._workspace = workspace
+        self._daemon = AssetDaemon(settings={}, pre_sensor_interval_seconds=30)
+        (loaded,) = workspace.create_request_context().code_locations
+        (repository,) = loaded.get_repositories().values()
+        instance.start_sensor(repository.get_sensor("default_automation_condition_sensor"))
+
+    def ingest(self, name: str, members: dict[str, bytes]) -> None:
+        """Deliver an archive by its job."""
+        write_archive(self.archives / name, members)
+        assert self.run(name).success
+
+    def ticks(self, number: int) -> Counter[tuple[str, str]]:
+        """Let the daemons tick; return how often they ran which asset for which course."""
+        before = {run.run_id for run in self.instance.get_runs()}
+        for _ in range(number):
+            self._daemon._run_iteration_impl(self._workspace, None, {}, {})  # noqa: SLF001 - else it waits
+            assert not list(filter(None, execute_backfill_iteration(self._workspace, logging.getLogger("backfill"))))
+        started = [run for run in self.instance.get_runs() if run.run_id not in before]
+        return Counter(
+            (key.path[-1], run.tags["dagster/partition"].split("-")[1])
+            for run in started
+            for key in run.asset_selection or ()
+            if key.path[-1] in {FLATTEN, EXTRACT}
+        )
+
+    def failed(self, definition: dg.AssetsDefinition) -> list[str]:
+        return [each.partition for each in failed_partitions(self.instance, definition)]
+
+    def backfills_at_work(self) -> int:
+        return sum(not backfill.status.value.startswith("COMPLETED") for backfill in self.instance.get_backfills())
+
+
+@contextmanager
+def location_with_daemons(folder: Path, **more: object) -> Iterator[LocationWithDaemons]:
+    """The location over folders, with further settings."""
+    file = folder / "location.py"
+    file.write_text(LOCATION.format(archives=f"file://{folder}/archives", lake=f"file://{folder}/lake", more=more))
+    origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(file)), location_name="edxorg")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        dg.instance_for_test(temp_dir=str(folder), overrides=IN_THIS_PROCESS) as instance,
+        create_test_daemon_workspace_context(InProcessWorkspaceLoadTarget(origin), instance) as workspace,
+    ):
+        patch.setattr("dagster._daemon.asset_daemon.is_under_min_interval", lambda *_, **__: False)
+        yield LocationWithDaemons(folder, instance, workspace)
+
+
+def course_members(courses: Iterable[str], **changed: bytes) -> dict[str, bytes]:
+    """An archive's members: structure and XML of courses."""
+    found: dict[str, bytes] = {}
+    for course in courses:
+        name = f"MITx-{course}-1T2020"
+        found[f"{name}-course_structure-prod-analytics.json"] = changed.get(f"{course}_structure", structure())
+        found[f"{name}-course-prod-analytics.xml.tar.gz"] = changed.get(f"{course}_xml", course_xml())
+    return found
