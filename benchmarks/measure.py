@@ -81,8 +81,17 @@ def _process_tree(root: int) -> Iterator[int]:
                 children += (task / "children").read_text().split()
     except OSError:  # it has ended meanwhile
         return
-    for child in children:
-        yield from _process_tree(int(child))
+    for child in map(int, children):
+        # Until a child starts its own program, its memory is its parent's.
+        if _program(child) != _program(root):
+            yield from _process_tree(child)
+
+
+def _program(process: int) -> bytes:
+    try:
+        return (_PROC / f"{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 class _Memory(NamedTuple):

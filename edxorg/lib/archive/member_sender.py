@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SMALL = 1 << 20
 """Bytes. A member up to this size is sent whole, with others; a larger one as a stream."""
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 1 << 20
 BATCH_MEMBERS = 64
 """A batch is sent when it has reached either limit. Each costs about a millisecond, whatever it holds."""
 
