@@ -47,6 +47,12 @@ AllRecorded: TypeAlias = "Sequence[Recorded | None]"
 BROKEN_OFF = "the archive breaks off in the middle of this member"
 
 
+def _known_columns() -> Mapping[str, frozenset[str]]:
+    from edxorg.lib.dictionary import KNOWN_COLUMNS  # noqa: PLC0415 - 5 MB, which a worker need not load
+
+    return KNOWN_COLUMNS
+
+
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
     """Options that apply to every member of an archive.
@@ -61,6 +67,7 @@ class IngestOptions:
         dialect: Dialects to be forced, by table name or by the path of a member; both can have wildcards.
         mark: The mark that the run leaves while it is not over.
         courses: Course ids to deliver, or patterns of them; all if there are none.
+        known_columns: The columns of the tables that are known.
     """
 
     landing_zone: str | None
@@ -72,6 +79,7 @@ class IngestOptions:
     dialect: Mapping[str, Dialect] = field(default_factory=dict)
     mark: RunMark = field(default_factory=RunMark)
     courses: Sequence[str] = ()
+    known_columns: Mapping[str, frozenset[str]] = field(default_factory=_known_columns)
 
     def table_options(self, member: Member) -> TableOptions:
         """Return the options by which a table is read and written."""
@@ -80,7 +88,12 @@ class IngestOptions:
             for pattern, dialect in self.dialect.items()
             if fnmatchcase(member.table or "", pattern) or fnmatchcase(member.path, pattern)
         )
-        return TableOptions(escapes=self.escapes, row_hash=self.row_hash, dialect=next(forced, None))
+        return TableOptions(
+            escapes=self.escapes,
+            row_hash=self.row_hash,
+            dialect=next(forced, None),
+            known_columns=self.known_columns.get(member.table or "", frozenset()),
+        )
 
 
 class MemberWriter:

@@ -13,7 +13,7 @@ from typing import Final
 from edxorg.lib.dictionary.archive import ARCHIVE
 from edxorg.lib.dictionary.assessments import ASSESSMENTS
 from edxorg.lib.dictionary.catalogue import CATALOGUE
-from edxorg.lib.dictionary.tables import TABLES
+from edxorg.lib.dictionary.tables import ADDED_COLUMNS, TABLES
 from edxorg.lib.dictionary.tracking_log import TRACKING_LOG
 from edxorg.lib.object_keys import COURSE_KEYS
 from ol_orchestrate.lib.openedx.dictionary import OUTPUTS
@@ -25,4 +25,21 @@ DICTIONARY: Final = {
 }
 """All outputs by their assets' names."""
 
-__all__ = ["ARCHIVE", "ASSESSMENTS", "CATALOGUE", "COURSE_CONTENT", "DICTIONARY", "TABLES", "TRACKING_LOG"]
+KNOWN_COLUMNS: Final = {
+    output.asset.rpartition("/")[2]: frozenset(
+        column.name.casefold() for column in output.columns if column not in ADDED_COLUMNS
+    )
+    for output in (*TABLES, *ASSESSMENTS)
+}
+"""The columns of edX's tables, in lower case and without those that are added, by the table's name."""
+
+__all__ = [
+    "ARCHIVE",
+    "ASSESSMENTS",
+    "CATALOGUE",
+    "COURSE_CONTENT",
+    "DICTIONARY",
+    "KNOWN_COLUMNS",
+    "TABLES",
+    "TRACKING_LOG",
+]

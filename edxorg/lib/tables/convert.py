@@ -75,7 +75,7 @@ def convert_table(
     Raises:
         OSError: The temporary folder is full.
     """
-    reader = LineReader(blocks)
+    reader = LineReader(blocks, options.known_columns)
     try:
         layout = reader.read_header()
     except HeaderError as error:

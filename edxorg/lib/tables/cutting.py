@@ -43,8 +43,9 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 class LineReader:
     """Reads a dump once: the header, then the chunks."""
 
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        """Read from `blocks`, the dump's bytes in blocks of any size."""
+    def __init__(self, blocks: Iterable[bytes], known_columns: frozenset[str] = frozenset()) -> None:
+        """Read from `blocks`, the dump's bytes in blocks of any size; `read_header` says what is known."""
+        self._known_columns = known_columns
         self._chunks = _regular_chunks(blocks)
         self._rest = b""
 
@@ -68,7 +69,7 @@ class LineReader:
         self._rest = self._next_chunk()
         if line in {b"", b"\r"} and not self._rest:
             return None
-        return read_header(line)
+        return read_header(line, self._known_columns)
 
     def chunks(self, layout: Layout) -> Iterator[Chunk | LongLine]:
         """Yield the lines after the header.

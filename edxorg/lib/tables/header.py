@@ -54,7 +54,7 @@ class Layout:
     wrapped: bool
 
 
-def read_header(line: bytes) -> Layout:
+def read_header(line: bytes, known_columns: frozenset[str] = frozenset()) -> Layout:
     """Read the first line, without its LF.
 
     The messages give the number of the column at fault. They do not quote it, since the line is a learner's record if
@@ -62,7 +62,8 @@ def read_header(line: bytes) -> Layout:
 
     Raises:
         HeaderError: A name is not like `_NAME`, is repeated (readers that ignore case, as DuckDB and most lakes do,
-            would rename or drop the second one), or is taken by a column that is added; or there are too many.
+            would rename or drop the second one), or is taken by a column that is added; or there are too many; or
+            none is among `known_columns`, if there are any.
     """
     crlf = line.endswith(b"\r")
     parts = line.removesuffix(b"\r").split(b"\t")
@@ -84,5 +85,10 @@ def read_header(line: bytes) -> Layout:
         if name in places:
             raise HeaderError(f"columns {places[name]:,} and {place:,} have the same name")
         places[name] = place
+    if known_columns and known_columns.isdisjoint(places):
+        raise HeaderError(
+            f"none of its {len(parts):,} names is a column of this table. The file may begin with a record instead of "
+            "the header"
+        )
     columns = tuple(part.decode() for part in parts)
     return Layout(columns, len(columns) - 1, crlf, wrapped)

@@ -112,11 +112,14 @@ class TableOptions:
         escapes: Tells if backslash pairs are undone, and `NULL` becomes an empty field.
         row_hash: Tells which bytes are hashed.
         dialect: Forces a dialect; None detects it.
+        known_columns: Columns that this table has had, in lower case. If there are any, the header must have one of
+            them; it may have any number of others, since edX adds and removes columns.
     """
 
     escapes: Escapes = Escapes.KEEP
     row_hash: RowHash = RowHash.RECORD
     dialect: Dialect | None = None
+    known_columns: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -94,6 +94,19 @@ def rows(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(content.decode().splitlines(keepends=True), delimiter="\t"))
 
 
+class TestHeaders:
+    @pytest.mark.parametrize(
+        ("name", "outcome"), [("auth_user", MemberOutcome.FAILED), ("brand_new_table", MemberOutcome.DELIVERED)]
+    )
+    def test_a_header_without_any_column_of_the_dictionary_fails_a_table_that_is_in_it(
+        self, archive: Path, lake: Path, name: str, outcome: MemberOutcome
+    ) -> None:
+        write_archive(archive, {table_name(name): b"ada\tlovelace\nbob\tbabbage\n"})
+        result = ingest(archive, lake)
+        assert result.report.outcomes == {outcome: 1}
+        assert len(landed(lake)) == (outcome is MemberOutcome.DELIVERED)
+
+
 class TestGoodMembers:
     def test_each_kind_lands_under_its_key(self, archive: Path, lake: Path) -> None:
         course = "MITx-6.00x-2012_Fall"
@@ -343,7 +356,7 @@ class TestBrokenTables:
         assert [each.member.table for each in result.results] == ["good"]
 
     def test_a_table_whose_rows_are_all_rejected_fails_and_its_rejects_land(self, archive: Path, lake: Path) -> None:
-        write_archive(archive, {table_name(): b"a\tb\n1\t2\t3\n4\t5\t6\n"})
+        write_archive(archive, {table_name(): b"id\tname\n1\t2\t3\n4\t5\t6\n"})
         result = ingest(archive, lake)
         assert result.report.outcomes == {MemberOutcome.FAILED: 1}
         (rejects,) = landed(lake)

@@ -164,6 +164,15 @@ class TestHeader:
         assert (got.output, got.rejects, got.report.columns) == (None, [], ())
         assert not set(re.findall(r"\w{4,}", first_row)) & set(re.findall(r"\w{4,}", got.problem))
 
+    def test_a_header_of_a_known_table_has_a_known_column_and_any_number_of_others(self) -> None:
+        known = frozenset({"id", "username"})
+        assert convert(table(header="renamed\tUserName\tadded"), known_columns=known).problem is None
+        got = convert(table(header="ada\tLovelace\thonor"), known_columns=known)
+        assert got.problem is not None
+        assert "none of its 3 names is a column of this table" in got.problem
+        assert (got.output, got.report.columns) == (None, ())
+        assert not {"ada", "Lovelace", "honor"} & set(re.findall(r"\w+", got.problem))
+
     def test_a_name_is_made_of_letters_digits_and_underscores(self) -> None:
         names = ["id", "user_id", "is_active", "email_key", "_state", "V2", "submissions_studentitem_2", "x" * 64]
         assert convert(table(header="\t".join(names))).report.columns == tuple(names)
