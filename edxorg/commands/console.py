@@ -143,8 +143,13 @@ def show_report(report: IngestReport, *, verbose: bool = False) -> None:
     if unchecked := told_of_unchecked(report.unchecked_signers):
         out.print(unchecked, soft_wrap=True)
     out.print(report.sum_of_outcomes(), soft_wrap=True)
-    if report.problem:
-        out.print(report.problem, style="red", markup=False, highlight=False, soft_wrap=True)
+    for text, style in ((report.problem, "red"), (report.warning and f"Warning: {report.warning}", "yellow")):
+        _print_if_any(text, style)
+
+
+def _print_if_any(text: str | None, style: str) -> None:
+    if text:
+        out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_tables(counted: dict[str, TableCounts], *, verbose: bool) -> None:

@@ -231,6 +231,8 @@ def report_metadata(report: IngestReport, source: SourceInfo, upload_check: str)
         metadata["what landed"] = dg.MetadataValue.md(_landed(report))
     if report.problem:
         metadata["problem"] = report.problem
+    if report.warning:
+        metadata["warning"] = report.warning
     return metadata
 
 

@@ -125,6 +125,8 @@ class IngestReport:
     """Signatures that could not be checked, by the ids of keys that are not among the operator's."""
     problem: str | None = None
     """The defect of the archive itself, if it has one."""
+    warning: str | None = None
+    """The reason why its content cannot be relied on, although nothing is known to be wrong."""
 
     def add_unread(self, member: Member, size: int) -> None:
         """Count a member that nothing is read from."""
@@ -237,6 +239,7 @@ class IngestReport:
             },
             "tables": {name: table.as_json() for name, table in sorted(self.tables.items())},
             "problem": self.problem,
+            "warning": self.warning,
         }
 
 

@@ -5,6 +5,7 @@ One process unpacks, which is a fifth of the work, and keeps the report; it hold
 
 from __future__ import annotations
 
+import tarfile
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from edxorg.lib.members import Member, MemberKind, identify, is_selected
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.workers import MAX_WORKERS, WorkerPool
-from ol_orchestrate.lib.archive_files import archive_entries
+from ol_orchestrate.lib.archive_files import archive_entries, is_unverifiable
 from ol_orchestrate.lib.archives import (
     ArchiveError,
     ContradictedEntryError,
@@ -54,7 +55,12 @@ PARTS_AT_ONCE = 4
 more than they convert. For each part in flight, the next one may be in memory too."""
 
 MAX_WORKERS_WITH_GCS = 2
-"""Instead of `MAX_WORKERS` where they write to Google Cloud Storage, whose client takes more. Four took 657 MB."""
+"""Instead of `MAX_WORKERS` where they write to Google Cloud Storage, whose client takes more. Four took 626 MB."""
+
+UNVERIFIED = (
+    "the content of this archive was not verified, as its store has no checksum of it, and a tar has none of its "
+    "members. Pack it with gzip (`gzip`, to .tar.gz), which has one"
+)
 
 FAILURES_IN_A_ROW = 20
 """The run gives up after so many members in a row that the landing zone refused."""
@@ -162,6 +168,8 @@ def ingest_archive(
             ingestion.settle(reconciler)
     report = ingestion.report
     report.problem = str(problem) if problem else None
+    if problem is None and is_unverifiable(source):
+        report.warning = f"{source.info.url}: {UNVERIFIED}"
     return Ingested(report, problem, is_refused, options, records, reconciler)
 
 
@@ -250,15 +258,18 @@ class _Ingestion:
         self._sender.send(entry, member, recorded)
 
     def _pass_over(self, entry: ArchiveEntry, member: Member, *, is_left_out: bool) -> None:
-        """Count a member that its name keeps out, unless the archive contradicts itself about that name."""
+        """Count a member that its name or type keeps out, unless the archive contradicts itself about that."""
+        problem = _LINK if _could_be_a_file(entry) else None
         try:
             next(entry.blocks, b"")
         except ContradictedEntryError as error:
-            self._sizes[member.path] = entry.size
-            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
-            return
+            problem = str(error)
         except EntryError:
             pass  # nobody wants its content
+        if problem:
+            self._sizes[member.path] = entry.size
+            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=problem))
+            return
         if is_left_out:
             self.report.outcomes[MemberOutcome.LEFT_OUT] += 1
         else:
@@ -342,6 +353,14 @@ class _Ingestion:
             self._to_record.drop(place)
         if result.settle or place in self._claimed_twice:
             self._to_settle.put(place, result)
+
+
+_LINK = "the archive says that it is a link, and its name is that of a file with data"
+
+
+def _could_be_a_file(entry: ArchiveEntry) -> bool:
+    """True for a link that its name would have delivered: in a zip's directory, one bit makes a link of a file."""
+    return entry.type == tarfile.SYMTYPE and _place_of(identify(entry.name)) is not None
 
 
 def _place_of(member: Member) -> Place | None:

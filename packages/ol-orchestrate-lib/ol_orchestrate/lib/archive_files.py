@@ -71,6 +71,14 @@ def archive_entries(source: VerifiedReader, decryptor: Callable[[], Decryptor]) 
         yield from tar_entries(unpacked)
 
 
+def is_unverifiable(source: VerifiedReader) -> bool:
+    """True if nothing proves an archive's content: it is a tar in clear, and its store has no checksum of it.
+
+    A tar has checksums of its headers only; all other formats have them of the content, too.
+    """
+    return source.info.checksum is None and _kind_of(source.begin_at(0))[0] == UNCOMPRESSED_TAR
+
+
 def in_clear(blocks: Iterator[bytes], name: str, decryptor: Callable[[], Decryptor]) -> Iterator[bytes]:
     """Yield the content of a file, decrypted if its name says that it is encrypted.
 
