@@ -67,11 +67,13 @@ def archive(
     """Deliver archives of course exports.
 
     Each URL is a file named like mitx-2024-01-31.tar.gz, or as EDXORG_ARCHIVE_NAME says: gs://, s3://, file://, or a
-    path of this machine. A single one may have any name, with --date and --name. Members that are in the landing zone
-    already are neither written nor recorded again.
+    path of this machine. A single one may have any name, with --date and --name. A package of one request
+    (…/rdx/ID/ORG_COURSE_RUN.tar.gz.gpg) is recorded under its own name, as of the day on which the bucket got it; a
+    copy on this machine needs its --date. Members that are in the landing zone already are neither written nor
+    recorded again.
     """
     settings = runs.settings_for(landing_zone, courses)
-    sources = runs.named_source_urls(urls, settings.archive_name, day, name)
+    sources = runs.named_source_urls(urls, settings.archive_name, day, name, may_be_requested=True)
     _ingest(
         _Kind("retrieve_edxorg_raw_data", _archives, partial(console.show_report, verbose=verbose)),
         sources,
@@ -123,7 +125,7 @@ def course_xml(path: str, landing_zone: str | None, *, as_json: bool) -> None:
     MITx-6.00x-2012_Fall-course-prod-analytics.xml.tar.gz, tells course and site; otherwise the export tells the course.
     """
     settings = runs.settings_for(landing_zone)
-    (source,) = runs.source_urls((path,), None)
+    (source,) = runs.source_urls((path,))
     delivered = course_xml_export.ingest(source, settings, as_json=as_json)
     if not as_json:
         console.out.print(f"Landing zone: {settings.landing_zone_url}", soft_wrap=True)

@@ -47,7 +47,7 @@ def command(url: str, *, verbose: bool, as_json: bool) -> None:
     settings = runs.settings_for(None)
     if Path(url.removeprefix("file://")).is_dir():
         raise click.UsageError(f"{url!r} is a folder: name a file in it")
-    (source,) = runs.source_urls((url,), None)
+    (source,) = runs.source_urls((url,))
     name = source.name.removesuffix(ENCRYPTED)
     is_log = bool(settings.tracking_log_name.date_in(source.name)) or name.endswith(".log.gz")
     reader = runs.open_source(source, settings)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from edxorg.commands import console, homes, runs
 from edxorg.lib.settings import Settings
+from edxorg.lib.settings.file_names import FileNames, is_in_folder_of_request
+from edxorg.lib.settings.institutions import EMAIL_OPT_IN
 from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.stores import join_url, open_store
 
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
     from edxorg.sensors.object_storage import FoundFile
 
 KINDS = ("archive", "log", "email")
-_EMAIL = "email-opt-in-"
-"""The first part of the names of packages of e-mail preferences; else they are archives like others."""
 
 
 @click.command()
@@ -83,17 +84,22 @@ def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[s
 
     access = runs.access_to_sources(build_definitions(settings))
     archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
-    sources = (
-        (archives, "retrieve_edxorg_raw_data", settings.archive_url, settings.tracking_log_name),
-        (
-            logs,
-            "refresh_edxorg_tracking_logs",
-            settings.tracking_log_url or settings.archive_url,
-            settings.archive_name,
-        ),
-    )
-    for files, job, url, other_names in sources:
-        store = open_store(url, access(url))
-        for found in files_at(instance, files, files.location.of(job), store, other_names):
-            kind = "log" if files is logs else "email" if found.name.startswith(_EMAIL) else "archive"
-            yield kind, join_url(store.url, found.stored.key), found
+    requested = replace(archives, names=FileNames(()))
+    of_archives, of_logs = "retrieve_edxorg_raw_data", "refresh_edxorg_tracking_logs"
+    archive_names, log_names = settings.archive_name, settings.tracking_log_name
+    log_url = settings.tracking_log_url or settings.archive_url
+    sources = [
+        (archives, of_archives, settings.archive_url, log_names, is_in_folder_of_request),
+        (logs, of_logs, log_url, archive_names, lambda _: False),
+    ]
+    if settings.tracking_log_url:  # where edX puts packages of one request, too
+        sources.append((requested, of_archives, log_url, archive_names, is_in_folder_of_request))
+    seen = set()
+    for files, job, place, other_names, undated in sources:
+        store = open_store(place, access(place))
+        for found in files_at(instance, files, files.location.of(job), store, other_names, undated=undated):
+            kind = "log" if files is logs else "email" if found.name.startswith(EMAIL_OPT_IN) else "archive"
+            url = join_url(store.url, found.stored.key)
+            if url not in seen:
+                seen.add(url)
+                yield kind, url, found

@@ -16,6 +16,7 @@ from edxorg.commands.homes import SECONDS_BETWEEN_LOOKS, tags_of_this_command
 from edxorg.commands.stopping import raise_if_requested
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
+from edxorg.lib.settings.file_names import is_requested_package
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, SOURCE_URL
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
@@ -48,12 +49,12 @@ class SourceUrl(NamedTuple):
     Attributes:
         folder: The URL of its folder.
         name: Its name in the folder.
-        named: The partition's key and the date, if the user gives them.
+        named: The partition's key and the date, if the name does not tell them; without a date, the store tells it.
     """
 
     folder: str
     name: str
-    named: tuple[str, dt.date] | None = None
+    named: tuple[str, dt.date | None] | None = None
 
     @property
     def url(self) -> str:
@@ -91,26 +92,27 @@ def _refuse_url_in_path(place: str) -> None:
         )
 
 
-def source_urls(places: tuple[str, ...], names: FileNames | None) -> list[SourceUrl]:
+def source_urls(places: tuple[str, ...]) -> list[SourceUrl]:
     """Return the files that the user named.
 
     Raises:
-        click.UsageError: A name fits no pattern, no store has such URLs, or two files have one name.
+        click.UsageError: No store has such URLs, or two files have one name.
     """
     sources = [SourceUrl(f"{folder}/", name) for folder, _, name in (as_url(each).rpartition("/") for each in places)]
     for source, place in zip(sources, places, strict=True):
         if not source.name:
             raise click.UsageError(f"{place!r} is a folder: name a file in it")
-        if names is not None and names.date_in(source.name) is None:
-            raise click.UsageError(
-                f"{source.name!r} is not named like {names.example}: say what it is with --date and --name"
-            )
     _refuse_twice(sources)
     return sources
 
 
 def named_source_urls(
-    places: tuple[str, ...], names: FileNames, day: dt.datetime | None, name: str | None
+    places: tuple[str, ...],
+    names: FileNames,
+    day: dt.datetime | None,
+    name: str | None,
+    *,
+    may_be_requested: bool = False,
 ) -> list[SourceUrl]:
     """Return the files that the user named, with the date and the name that the user gave.
 
@@ -119,17 +121,20 @@ def named_source_urls(
         names: The naming scheme of files of this kind.
         day: The date of a file whose name does not tell it.
         name: The name to record the file under.
+        may_be_requested: True for archives: a package that a partner has asked edX for has no date in its name, and is
+            recorded under that name.
 
     Raises:
         click.UsageError: As with `source_urls`, or the date and the name contradict each other.
     """
     if day is None and name is None:
-        return source_urls(places, names)
+        return [_settled(source, names, may_be_requested=may_be_requested) for source in source_urls(places)]
     if len(places) > 1:
         raise click.UsageError("--date and --name are for one file: name one")
-    (source,) = source_urls(places, None)
+    (source,) = source_urls(places)
     given = day.date() if day else None
-    if name is None and names.date_in(source.name):
+    is_requested = may_be_requested and is_requested_package(source.name)
+    if name is None and (names.date_in(source.name) or is_requested):
         name = source.name
     if name is None and given:
         name = names.name_of(given)
@@ -146,6 +151,27 @@ def named_source_urls(
     if (date := given or in_name) is None:
         raise click.UsageError(f"{name!r} is not named like {names.example}: give its --date, too")
     return [source._replace(named=(name, date))]
+
+
+def _settled(source: SourceUrl, names: FileNames, *, may_be_requested: bool) -> SourceUrl:
+    """Return a file that the user gave without date and name.
+
+    Raises:
+        click.UsageError: Nothing tells its date.
+    """
+    if names.date_in(source.name) is not None:
+        return source
+    if not (may_be_requested and is_requested_package(source.name)):
+        raise click.UsageError(
+            f"{source.name!r} is not named like {names.example}: say what it is with --date and --name"
+        )
+    if source.folder.startswith("file://"):
+        # A copy on this machine is as old as the download, in many cases.
+        raise click.UsageError(
+            f"{source.name!r} is a package of one request, whose name has no date: give --date, the day on which edX "
+            "made it, since of two packages the later one counts"
+        )
+    return source._replace(named=(source.name, None))
 
 
 def _refuse_twice(sources: list[SourceUrl]) -> None:
@@ -202,7 +228,14 @@ def run_for_file(
     """
     from edxorg.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
 
-    partition = files.register(instance, info, NamedFile(*source.named) if source.named else None)
+    named = None
+    if source.named:
+        name, day = source.named
+        if day is None:
+            day = info.created.date()
+            click.echo(f"{name}: it is taken as of {day}, when its store got it; --date says otherwise", err=True)
+        named = NamedFile(name, day)
+    partition = files.register(instance, info, named)
     return run_job(job, instance, partition, url=info.url)
 
 

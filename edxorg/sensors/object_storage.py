@@ -32,7 +32,7 @@ from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.lib.versions import short_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date
 
     from edxorg.source_files import SourceFiles
@@ -108,10 +108,20 @@ class FoundFile(NamedTuple):
 
 
 def files_at(
-    instance: dg.DagsterInstance, files: SourceFiles, job_name: str, store: ObjectStore, other_names: FileNames
+    instance: dg.DagsterInstance,
+    files: SourceFiles,
+    job_name: str,
+    store: ObjectStore,
+    other_names: FileNames,
+    *,
+    undated: Callable[[str], bool],
 ) -> list[FoundFile]:
-    """Return the files in a folder and below, the oldest first, and what has become of them."""
-    listing = _SourceListing.of(store.list(), files.names, other_names)
+    """Return the files in a folder and below, the oldest first, and what has become of them.
+
+    Args:
+        undated: Tells of a key if it is such a file without a date in its name; it is dated as its object is.
+    """
+    listing = _SourceListing.of(store.list(), files.names, other_names, undated)
     return _Tick(instance, files, job_name, store.url, listing).found()
 
 
@@ -127,7 +137,13 @@ class _SourceListing:
     """The reason why each file that two patterns fit is left alone."""
 
     @classmethod
-    def of(cls, objects: Iterable[StoredObject], names: FileNames, other_names: FileNames) -> _SourceListing:
+    def of(
+        cls,
+        objects: Iterable[StoredObject],
+        names: FileNames,
+        other_names: FileNames,
+        undated: Callable[[str], bool] = lambda _: False,
+    ) -> _SourceListing:
         listing, either = cls(), FileNames(names.patterns + other_names.patterns)
         for each in objects:
             listing.objects += 1
@@ -141,6 +157,8 @@ class _SourceListing:
                 listing._add(name, day, each)
             elif day is not None:
                 listing.of_others += 1
+            elif undated(each.key):
+                listing._add(name, each.modified.date(), each)
             else:
                 listing.ignored.append(each.key)
         return listing

@@ -86,7 +86,7 @@ def test_a_mistake_is_told_in_one_line(edxorg: Shell, arguments: list[str], mess
 
 
 def test_a_file_in_the_root_folder_is_found() -> None:
-    (source,) = runs.source_urls(("/nowhere.tar.gz",), None)
+    (source,) = runs.source_urls(("/nowhere.tar.gz",))
     assert source.url == "file:///nowhere.tar.gz"
     with pytest.raises(MissingObjectError, match=r"^file:///nowhere\.tar\.gz: there is no such object"):
         open_store(source.folder).read(source.name)

@@ -18,6 +18,9 @@ PLACEHOLDERS = {"date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "site": "prod|edge"}
 
 EXAMPLES = {"date": "2024-01-31", "site": "prod"}
 
+_REQUESTED = re.compile(r"[^/_]+_[^/]+_[^/_]+\.tar\.gz\.gpg")
+_FOLDER_OF_REQUEST = re.compile(r"(.*/)?rdx/[^/]+/")
+
 _BETWEEN_PATTERNS = re.compile(r"[,\s]+(?![^{]*\})")
 """The places between patterns. A comma in braces belongs to a regular expression."""
 
@@ -124,14 +127,28 @@ class FileNames:
             both.date_in(pattern.example)
 
     def name_of(self, day: date) -> str | None:
-        """Return the name of the file of a day; `None` where the patterns leave that open."""
-        (first, *others) = self.patterns
-        if others or "(?P<date>" in first.text or "{site}" in first.text:
+        """Return the name of the file of a day, by the first pattern; `None` where that leaves it open."""
+        first = self.patterns[0]
+        if "(?P<date>" in first.text or "{site}" in first.text:
             return None
         return first.text.replace("{date}", day.isoformat())
 
     def __str__(self) -> str:
         return " ".join(pattern.text for pattern in self.patterns)
+
+
+def is_requested_package(name: str) -> bool:
+    """Return True for a name that edX gives to a package which a partner asks for: `{org}_{course}_{run}.tar.gz.gpg`.
+
+    It has no date.
+    """
+    return bool(_REQUESTED.fullmatch(name))
+
+
+def is_in_folder_of_request(key: str) -> bool:
+    """Return True for such a package where edX puts it: `rdx/{id}/{org}_{course}_{run}.tar.gz.gpg`, in any folder."""
+    folder, slash, name = key.rpartition("/")
+    return is_requested_package(name) and bool(_FOLDER_OF_REQUEST.fullmatch(folder + slash))
 
 
 class AmbiguousNameError(SettingsError, ValueError):

@@ -20,6 +20,9 @@ MIT = "mit"
 REPORTS = "edxorg-program-credentials"
 """Folder of program reports."""
 
+EMAIL_OPT_IN = "email-opt-in-"
+"""What edX's names of packages of e-mail preferences begin with."""
+
 _OF_MIT: dict[str, Any] = {
     "archive_url": "gs://simeon-mitx-pipeline-main/COLD",
     "archive_name": "mitx-{date}.tar.gz",
@@ -99,7 +102,7 @@ def _of_another(institution: str, environment: str, given: Mapping[str, Any]) ->
     landing_zone = given.get("landing_zone_url") or _local("landing-zone")
     return {
         # As edX names what it makes.
-        "archive_name": f"{institution}-{{date}}.zip",
+        "archive_name": [f"{prefix}{institution}-{{date}}.zip" for prefix in ("", EMAIL_OPT_IN)],
         "tracking_log_name": [f"{institution}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": join_url(str(landing_zone), REPORTS),

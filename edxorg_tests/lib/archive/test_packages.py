@@ -8,6 +8,7 @@ import zipfile
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import hvac
 import pytest
 from rich.console import Console
@@ -32,6 +33,8 @@ from edxorg_tests.support.archives import (
     write_zip,
 )
 from edxorg_tests.support.shell import Shell
+from ol_orchestrate.asset_keys import asset_key
+from ol_orchestrate.landing.records import latest_tags
 from ol_orchestrate.lib import disk_copy
 from ol_orchestrate.lib.errors import NoRoomError
 from ol_orchestrate.lib.openpgp import PrivateKeys, no_keys
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ol_orchestrate.testing.openpgp import GnuPG
-    from ol_orchestrate.testing.servers import OpenBaoServer
+    from ol_orchestrate.testing.servers import OpenBaoServer, S3Server
 
 
 ADA, EVE = "ada@example.org", "eve@example.org"
@@ -364,7 +367,6 @@ class TestCommands:
     ) -> None:
         source = tmp_path / "source"
         monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"file://{source}")
-        monkeypatch.setenv("EDXORG_ARCHIVE_NAME", "delftx-{date}.zip email-opt-in-delftx-{date}.zip")
         members = encrypted([(table_name(), TABLE)], gnupg)
         came_in = write_zip(source / "delftx-2024-01-24.zip", members)
         write_zip(source / "delftx-2024-01-31.zip", members)
@@ -389,6 +391,41 @@ class TestCommands:
         size = (source / "email-opt-in" / listed[2]["name"]).stat().st_size
         assert edxorg("list", "email")[1].splitlines() == [email.format(size), "new version: new or published again"]
         assert edxorg("list", "email", "--since", "2025-01-01")[1] == "There are no such files\n"
+
+    def test_a_package_of_one_request_is_ingested_from_its_bucket_as_it_is(
+        self, edxorg: Shell, gnupg: GnuPG, s3_bucket: str, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in moto_server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"s3://{s3_bucket}/packages")
+        monkeypatch.setenv("EDXORG_TRACKING_LOG_URL", f"s3://{s3_bucket}/delftx")
+        store, key = open_store(f"s3://{s3_bucket}/delftx"), "rdx/123/delftx_6.00x_1T2024.tar.gz.gpg"
+        store.write(key, gnupg.message(gzip.compress(tar_bytes({table_name(): TABLE})), ADA))
+        stored = store.find(key)
+        assert stored is not None
+        day = stored.modified.date()
+        code, out, err = edxorg("ingest", "archive", f"{store.url}/{key}", "--json")
+        assert (code, json.loads(out)["delivered"]) == (0, 1), err
+        assert f"delftx_6.00x_1T2024.tar.gz.gpg: it is taken as of {day}" in err
+        with dg.DagsterInstance.get() as instance:
+            assert instance.get_dynamic_partitions("edxorg_archive") == ["delftx_6.00x_1T2024.tar.gz.gpg"]
+            (record,) = latest_tags(instance, asset_key("edxorg/raw_data/db_table/auth_user")).values()
+            assert record["edxorg/archive_date"] == day.isoformat()
+        [listed] = map(json.loads, edxorg("list", "--json")[1].splitlines())
+        assert (listed["kind"], listed["url"], listed["state"]) == ("archive", f"{store.url}/{key}", "done")
+
+    def test_a_copy_of_such_a_package_needs_its_date_and_nothing_else(
+        self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG
+    ) -> None:
+        package = tmp_path / "delftx_6.00x_1T2024.tar.gz.gpg"
+        package.write_bytes(gnupg.message(gzip.compress(tar_bytes({table_name(): TABLE})), ADA))
+        code, _, err = edxorg("ingest", "archive", package)
+        assert (code, "whose name has no date: give --date" in err) == (2, True)
+        assert edxorg("ingest", "archive", package, "--date", "2024-01-31")[0] == 0
+        with dg.DagsterInstance.get() as instance:
+            assert instance.get_dynamic_partitions("edxorg_archive") == [package.name]
+        code, _, err = edxorg("ingest", "tracking-log", package)
+        assert (code, "is not named like" in err) == (2, True)
 
     def test_list_folds_no_name_on_a_narrow_screen(
         self, edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
