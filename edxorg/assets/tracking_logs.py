@@ -14,21 +14,21 @@ from edxorg.lib.object_keys import SOURCE, TRACKING_LOGS, normalized_log_key
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
-from edxorg.lib.tracking_log import LogReport, LogResult, NormalizedLog, normalize_log
+from edxorg.lib.tracking_log import CODE_VERSION, LogReport, LogResult, NormalizedLog, normalize_log
 from edxorg.lib.tracking_log.log_rejects import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
 from edxorg.ops.reporting import reporter
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
-from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing.land import Artifact, land
+from ol_orchestrate.failures import RETRIES, as_dagster_failure, failure_of_partitions
+from ol_orchestrate.landing.land import Artifact, is_landed, land
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.openpgp import LazyKeyRing, told_of_unchecked
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
-from ol_orchestrate.lib.versions import SingleObject, VersionOutcome
+from ol_orchestrate.lib.versions import SingleObject, VersionOutcome, short_hash
 
 LogEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 
@@ -46,33 +46,40 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
         required_resource_keys={SOURCE_BUCKET, LANDING_ZONE},
         # A log that is unchanged is not recorded again.
         output_required=False,
+        code_version=CODE_VERSION,
         retry_policy=RETRIES,
     )
     def normalize_edxorg_tracking_log(context: dg.AssetExecutionContext) -> LogEvents:
         with as_dagster_failure(context.op_execution_context, logs.location.permanent_failure):
             yield from _normalize_days(context, logs, settings)
 
-    return normalize_edxorg_tracking_log.map_asset_specs(lambda spec: described(spec, TRACKING_LOG))
+    # As an argument of the decorator it warns that it is new.
+    several = normalize_edxorg_tracking_log.with_attributes(
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.logs_a_run)
+    )
+    return several.map_asset_specs(lambda spec: described(spec, TRACKING_LOG))
 
 
 def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settings: Settings) -> LogEvents:
-    """All days of a run, mostly one: each succeeds or fails by itself, and those that fail are raised at the end."""
+    """All days of a run, mostly one: each succeeds or fails by itself, and those that fail are raised at the end.
+
+    Of several, those that are done are left alone, so that a run that was killed goes on where it was.
+    """
     days = context.partition_keys
     if swept := landing_zone(context).store().abort_old_uploads():
         context.log.info("%s", swept)
-    failed: list[PipelineError] = []
-    for name in days:
+    failed: dict[str, PipelineError] = {}
+    for number, name in enumerate(days, 1):
         try:
-            yield from _normalize_day(context, _Log(name, logs, settings.tracking_log_url), settings)
+            log = _Log(name, logs, settings.tracking_log_url)
+            yield from _normalize_day(context, log, settings, unless_done=len(days) > 1)
         except PipelineError as error:
             context.log.error("%s", error)  # noqa: TRY400 - complete without its traceback
-            failed.append(error)
-    if not failed:
-        return
-    reasons = "\n".join(str(error) for error in failed)
-    if len(days) > 1:
-        reasons = f"{len(failed)} of {len(days)} logs failed; the others were delivered\n{reasons}"
-    raise dg.Failure(reasons, allow_retries=any(error.is_transient for error in failed))
+            failed[name] = error
+        if len(days) > 1:
+            context.log.info("%d of %d logs, %d of them failed", number, len(days), len(failed))
+    if failed:
+        raise failure_of_partitions(failed, len(days), "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,16 @@ class _Log:
         return path.store.read(path.key)
 
 
-def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Settings) -> LogEvents:
+def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Settings, *, unless_done: bool) -> LogEvents:
     day = raw.day(context)
     store = landing_zone(context).store()
     source = raw.open(context)
+    to = SingleObject(store, normalized_log_key(raw.name))
+    tags = raw.files.location.tags
+    made_from = _made_from(source.info)
+    if unless_done and is_landed(context.instance, context.asset_key, made_from, to=to, tags=tags, partition=raw.name):
+        context.log.info("%s: done before, left alone", raw.name)
+        return
     report_progress = reporter(context.log, "lines")
 
     def progress(report: LogReport) -> None:
@@ -131,8 +144,8 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
                 context.instance,
                 context.asset_key,
                 _made(log, day, raw.name, source.info, rejects, store.upload_check),
-                to=SingleObject(store, normalized_log_key(raw.name)),
-                tags=raw.files.location.tags,
+                to=to,
+                tags=tags,
                 partition=raw.name,
             )
     context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
@@ -148,6 +161,10 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
         yield log_evaluation(raw.files.key(), raw.name, log.report, rejects)
     if log.problem is not None:
         raise log.problem
+
+
+def _made_from(source: SourceInfo) -> str:
+    return short_hash(f"{source.version} {CODE_VERSION}")
 
 
 def _made(
@@ -182,6 +199,7 @@ def _made(
         content=log.output.reader(),
         source_date=day,
         row_count=report.lines_out,
+        made_from=_made_from(source),
         schema=dg.TableSchema([dg.TableColumn(column, "string") for column in report.named_columns]),
         metadata=metadata,
     )

@@ -121,6 +121,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             settings.archive_url,
             other_names=settings.tracking_log_name,
             setting="EDXORG_ARCHIVE_URL",
+            runs_a_tick=settings.runs_a_tick,
         ),
         source_files_sensor(
             location.of("gcs_edxorg_tracking_log_sensor"),
@@ -129,6 +130,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             settings.tracking_log_url or settings.archive_url,
             other_names=settings.archive_name,
             setting="EDXORG_TRACKING_LOG_URL" if settings.tracking_log_url else "EDXORG_ARCHIVE_URL",
+            runs_a_tick=settings.runs_a_tick,
         ),
     )
     assets = [

@@ -16,7 +16,6 @@ from edxorg.lib.object_keys import SOURCE
 from edxorg.lib.settings.file_names import AmbiguousNameError, FileNames
 from edxorg.sensors.run_decision import (
     NEEDS_A_RUN,
-    RUNS_A_TICK,
     LatestRun,
     RunDecision,
     RunOutcome,
@@ -55,6 +54,7 @@ def source_files_sensor(
     other_names: FileNames,
     *,
     setting: str,
+    runs_a_tick: int,
 ) -> dg.SensorDefinition:
     """Make a sensor that requests a run of each file that needs one, once an hour.
 
@@ -64,6 +64,7 @@ def source_files_sensor(
         url: The folder they are in, or below; the resource `gcs_input` has the credentials.
         other_names: Names of the files that another sensor watches in the same folder; they are not reported.
         setting: The setting that names the folder.
+        runs_a_tick: The number of runs that a tick requests at most; the next one goes on.
     """
 
     @dg.sensor(
@@ -84,7 +85,7 @@ def source_files_sensor(
                 f"{store.url} has no files, or is not there: make sure that {setting} names the folder that edX "
                 "delivers to"
             )
-        seen, result = _Tick(context.instance, files, job_name, store.url, listing).result()
+        seen, result = _Tick(context.instance, files, job_name, store.url, listing).result(runs_a_tick)
         context.log.info("%s", seen)
         return result or dg.SensorResult(skip_reason=seen)
 
@@ -191,11 +192,11 @@ class _Tick:
     url: str
     listing: _SourceListing
 
-    def result(self) -> tuple[str, dg.SensorResult | None]:
+    def result(self, runs_a_tick: int) -> tuple[str, dg.SensorResult | None]:
         """Return a summary for operators, and the requests and records; `None` instead of these if there are none."""
         runs = self._latest_runs()
         needs = self.needs(runs)
-        chosen = [name for name, need in needs.items() if need in NEEDS_A_RUN][:RUNS_A_TICK]
+        chosen = [name for name, need in needs.items() if need in NEEDS_A_RUN][:runs_a_tick]
         summary = self._summary(needs, len(chosen))
         if not chosen:
             return summary, None

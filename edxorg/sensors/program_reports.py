@@ -11,7 +11,7 @@ from dagster_aws.s3 import S3Resource  # noqa: TC002 - Dagster reads the annotat
 from edxorg.lib.program_reports import batches
 from edxorg.location import location_names
 from edxorg.ops.program_reports import reports_of, requested_keys, run_config_for
-from edxorg.sensors.run_decision import RUNS_A_TICK, UNFINISHED, is_under_way
+from edxorg.sensors.run_decision import UNFINISHED, is_under_way
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
 
@@ -52,7 +52,7 @@ def edxorg_program_reports_sensor(job: dg.JobDefinition, settings: Settings) -> 
             )
         taken = set().union(*under_way)
         needed = [each for each in comparison.needed if each.key not in taken]
-        runs = list(islice(batches(needed), RUNS_A_TICK))
+        runs = list(islice(batches(needed), settings.runs_a_tick))
         seen = (
             f"{comparison.reports:,} reports in {reports.source.url}: {len(comparison.needed):,} need a copy, "
             f"{len(comparison.needed) - len(needed):,} of them under way, {len(comparison.refused):,} refused. "

@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 import dagster as dg
 
-RUNS_A_TICK = 50
-"""Further runs are requested at the next tick."""
-
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
@@ -16,11 +16,17 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
+from edxorg.assets import tracking_logs
+from edxorg.assets.edxorg_archive import raw_tracking_logs
+from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg_tests.support.location import EVENTS, LOG, NORMALIZED_LOGS, OTHER_LOGS, TRUNCATED, LogLocation
+from ol_orchestrate.failed_partitions import failed_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from edxorg.lib.tracking_log import NormalizedLog
 
 # Dagster's own, where it describes a location to its daemon.
 pytestmark = pytest.mark.filterwarnings(
@@ -30,23 +36,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 JOB = "refresh_edxorg_tracking_logs"
 CODE = """
-import dagster as dg
-from dagster import BackfillPolicy
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
-defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}))
-"""
-TWO_DAYS_A_RUN = """
-defs = dg.Definitions(
-    assets=[
-        each.with_attributes(backfill_policy=BackfillPolicy.multi_run(2))
-        if isinstance(each, dg.AssetsDefinition) and dg.AssetKey(["edxorg", "raw_data", "tracking_logs"]) in each.keys
-        else each
-        for each in defs.assets
-    ],
-    resources=defs.resources,
-    executor=defs.executor,
-)
+defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}, logs_a_run={logs_a_run}))
 """
 IN_THIS_PROCESS = {
     "run_launcher": {
@@ -66,11 +58,15 @@ def location(tmp_path: Path) -> Iterator[LogLocation]:
 class Daemon:
     """Takes a backfill from its request to its end."""
 
-    def __init__(self, location: LogLocation, folder: Path, more: str = "") -> None:
+    def __init__(self, location: LogLocation, folder: Path, logs_a_run: int = 25) -> None:
         self._instance = location.instance
         file = folder / "location.py"
         file.write_text(
-            CODE.format(archives=location.settings.archive_url, lake=location.settings.landing_zone_url) + more
+            CODE.format(
+                archives=location.settings.archive_url,
+                lake=location.settings.landing_zone_url,
+                logs_a_run=logs_a_run,
+            )
         )
         origin = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(file), attribute="defs")
         self._workspace = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin, location_name="edxorg"))
@@ -142,24 +138,31 @@ def succeeded(location: LogLocation) -> dict[str | None, bool]:
 
 
 class TestOfTheAsset:
-    def test_a_backfill_is_a_run_a_day(self, location: LogLocation, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("logs_a_run", [25, 2, 1])
+    def test_a_run_has_as_many_days_as_the_setting_says(
+        self, logs_a_run: int, location: LogLocation, tmp_path: Path
+    ) -> None:
         days = write_days(location)
-        assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
-        assert succeeded(location) == dict.fromkeys(days, True)
+        assert Daemon(location, tmp_path, logs_a_run).of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
+        assert set(succeeded(location)) == {25: {days[2]}, 2: {days[1], days[2]}, 1: set(days)}[logs_a_run]
         assert [len(location.versions(day)) for day in days] == [1, 1, 1]
 
-    @pytest.mark.parametrize("runs", ["a day", "two days"])
-    def test_a_broken_day_fails_alone(self, runs: str, location: LogLocation, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("logs_a_run", [1, 2])
+    def test_a_broken_day_fails_alone(self, logs_a_run: int, location: LogLocation, tmp_path: Path) -> None:
         days = write_days(location)
         location.write(name=days[0], packed=TRUNCATED)
-        daemon = Daemon(location, tmp_path, TWO_DAYS_A_RUN if runs == "two days" else "")
+        daemon = Daemon(location, tmp_path, logs_a_run)
         assert daemon.of_assets(*days) == BulkActionStatus.COMPLETED_FAILED
         assert succeeded(location) == (
-            {days[1]: False, days[2]: True} if runs == "two days" else {days[0]: False, days[1]: True, days[2]: True}
+            {days[1]: False, days[2]: True} if logs_a_run == 2 else {days[0]: False, days[1]: True, days[2]: True}
         )
         assert [len(location.versions(day)) for day in days] == [0, 1, 1]
         (failed,) = (run for run in location.instance.get_runs() if not run.is_success)
         assert failed.tags["edxorg/permanent_failure"] == "true"
+        normalized = normalize_edxorg_tracking_log(raw_tracking_logs(location.settings), location.settings)
+        listed = failed_partitions(location.instance, normalized)
+        assert [each.partition for each in listed] == [days[0]], "no day that went well in the same run"
+        assert "breaks off" in listed[0].why
 
 
 class TestOfTheJob:
@@ -174,6 +177,37 @@ class TestOfTheJob:
         location.write(name=days[0], packed=TRUNCATED)
         assert Daemon(location, tmp_path).of_job(*days) == BulkActionStatus.COMPLETED_FAILED
         assert [len(location.versions(day)) for day in days] == [0, 1, 1]
+
+
+def test_a_run_over_several_days_leaves_those_that_are_done_alone(
+    location: LogLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = write_days(location)
+    normalized: list[str] = []
+    normalize = tracking_logs.normalize_log
+
+    def noted(*arguments: Any, name: str, **options: Any) -> NormalizedLog:  # noqa: ANN401
+        normalized.append(name.rpartition("/")[2])
+        if len(normalized) == 2:
+            raise KeyboardInterrupt
+        return normalize(*arguments, name=name, **options)
+
+    monkeypatch.setattr(tracking_logs, "normalize_log", noted)
+    assert not location.run(*days).success
+    assert [len(location.versions(day)) for day in days] == [1, 0, 0]
+    assert location.run(*days).success
+    assert normalized == [days[0], days[1], days[1], days[2]]
+    assert [len(location.versions(day)) for day in days] == [1, 1, 1]
+
+    normalized.clear()
+    location.write(*EVENTS * 5, name=days[1])
+    (location.lake / f"edxorg/raw_data/tracking_logs/normalized_{days[2]}").unlink()
+    assert location.run(*days).success
+    assert normalized == list(days[1:]), "what was published again, and what is gone"
+    monkeypatch.setattr(tracking_logs, "CODE_VERSION", "better")
+    normalized.clear()
+    assert location.run(*days).success
+    assert normalized == list(days), "what other code has normalized"
 
 
 def test_dagster_takes_an_unchanged_day_for_a_failed_one_in_a_backfill_of_the_asset(

@@ -332,6 +332,12 @@ class Settings(BaseSettings):
     tracking_log_max_age_days: Annotated[int, Field(ge=1)] = Field(
         default=2, description="Days after which the last tracking log counts as stale in the UI; never in `dev`"
     )
+    runs_a_tick: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=50, description="Runs that a sensor asks for at most at one tick; the next tick goes on"
+    )
+    logs_a_run: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=25, description="Tracking logs in one run of a backfill, so that Dagster is loaded once for all of them"
+    )
     workers: Annotated[int | None, Field(ge=1, le=64), Optional] = Field(
         default=None,
         description="Worker processes of a run; by default as many as the container has processors, four at most, "

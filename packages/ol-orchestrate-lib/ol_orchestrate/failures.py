@@ -15,6 +15,7 @@ import dagster as dg
 
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.redaction import redact, without_secrets
+from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,6 +112,26 @@ def as_dagster_failure(context: RunContext, permanent_failure: str | None = None
         raise
     else:
         _forget_failure(context, permanent_failure)
+
+
+def failure_of_partitions(errors: Mapping[str, PipelineError], partitions: int, noun: str) -> dg.Failure:
+    """Return the failure of a step in which some partitions failed, each alone.
+
+    Args:
+        errors: The errors by partition.
+        partitions: The number of all partitions of the run.
+        noun: A word for several of them.
+    """
+    reasons = {partition: redact(str(error)) for partition, error in errors.items()}
+    allow_retries = any(error.is_transient for error in errors.values())
+    if partitions == 1:
+        return dg.Failure(next(iter(reasons.values())), allow_retries=allow_retries)
+    text = f"{len(errors)} of {partitions} {noun} failed; the others were delivered"
+    return dg.Failure(
+        "\n".join([text, *first_and_more(list(reasons.values()))]),
+        metadata={REASONS: dg.MetadataValue.json(reasons)},
+        allow_retries=allow_retries,
+    )
 
 
 def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> str | None:

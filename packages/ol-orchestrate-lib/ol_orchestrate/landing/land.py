@@ -31,6 +31,8 @@ class Artifact:
         source_date: The date of the file it was made from, if an earlier file must not undo a later one's content.
         row_count: The number of rows of a table.
         schema: The columns of a table.
+        made_from: A short hash of all that the content was made from, the code included; runs that read many files
+            leave out those that were read by the same code.
         metadata: Further metadata; values that are `None` are left out.
     """
 
@@ -39,6 +41,7 @@ class Artifact:
     source_date: date | None = None
     row_count: int | None = None
     schema: dg.TableSchema | None = None
+    made_from: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -79,6 +82,20 @@ def land(
     return _materialization(asset_key, made, to, tags) if decision.record else None
 
 
+def is_landed(
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    made_from: str,
+    *,
+    to: VersionedObjects | SingleObject,
+    tags: RecordTags,
+    partition: str | None = None,
+) -> bool:
+    """Return True if what would be made from this is recorded already, and its object is stored."""
+    recorded = _recorded(instance, asset_key, partition, to.store.url, tags)
+    return recorded is not None and recorded.made_from == made_from and to.stored().has(recorded.version)
+
+
 def _materialization(
     asset_key: dg.AssetKey, made: Artifact, to: VersionedObjects | SingleObject, tags: RecordTags
 ) -> dg.MaterializeResult[None]:
@@ -100,6 +117,7 @@ def _materialization(
             landing_zone,
             source_date=made.source_date,
             stats=TableStats.from_columns(made.row_count, columns),
+            made_from=made.made_from,
         ),
     )
 
