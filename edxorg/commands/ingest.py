@@ -13,12 +13,14 @@ import click
 
 from edxorg.commands import console, homes, runs
 from edxorg.commands import course_xml as course_xml_export
+from edxorg.commands.places import files_of, period_options
 from edxorg.lib.progress import observed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from edxorg.commands.places import Period
     from edxorg.lib.settings import Settings
     from edxorg.source_files import SourceFiles
 
@@ -48,6 +50,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@period_options
 @date_option
 @name_option
 @courses_option
@@ -57,6 +60,7 @@ def command() -> None:
 def archive(
     *,
     urls: tuple[str, ...],
+    period: Period,
     day: datetime | None,
     name: str | None,
     courses: Path | None,
@@ -67,12 +71,14 @@ def archive(
     """Deliver archives of course exports.
 
     Each URL is a file named like mitx-2024-01-31.tar.gz, or as EDXORG_ARCHIVE_NAME says: gs://, s3://, file://, or a
-    path of this machine. A single one may have any name, with --date and --name. A package of one request
-    (…/rdx/ID/ORG_COURSE_RUN.tar.gz.gpg) is recorded under its own name, as of the day on which the bucket got it; a
-    copy on this machine needs its --date. Members that are in the landing zone already are neither written nor
+    path of this machine. A folder, or a pattern such as 'gs://bucket/COLD/*2024*', stands for all such files in it, the
+    oldest first; --from and --to choose some. A single file may have any name, with --date and --name. A package of one
+    request (…/rdx/ID/ORG_COURSE_RUN.tar.gz.gpg) is recorded under its own name, as of the day on which the bucket got
+    it; a copy on this machine needs its --date. Members that are in the landing zone already are neither written nor
     recorded again.
     """
     settings = runs.settings_for(landing_zone, courses)
+    urls = files_of(urls, settings.archive_name, period, settings)
     sources = runs.named_source_urls(urls, settings.archive_name, day, name, may_be_requested=True)
     _ingest(
         _Kind("retrieve_edxorg_raw_data", _archives, partial(console.show_report, verbose=verbose)),
@@ -84,6 +90,7 @@ def archive(
 
 @command.command("tracking-log")
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@period_options
 @date_option
 @name_option
 @landing_zone_option
@@ -92,6 +99,7 @@ def archive(
 def tracking_log(
     *,
     urls: tuple[str, ...],
+    period: Period,
     day: datetime | None,
     name: str | None,
     landing_zone: str | None,
@@ -101,10 +109,12 @@ def tracking_log(
     """Deliver tracking logs.
 
     Each URL is a file named like mitx-edx-events-2024-01-31.log.gz, or as EDXORG_TRACKING_LOG_NAME says: gs://, s3://,
-    file://, or a path of this machine. A single one may have any name, with --date and --name. A log that is in the
-    landing zone already is neither written nor recorded again.
+    file://, or a path of this machine. A folder, or a pattern such as 'gs://bucket/COLD/*2024*', stands for all such
+    files in it, the oldest first; --from and --to choose some. A single file may have any name, with --date and --name.
+    A log that is in the landing zone already is neither written nor recorded again.
     """
     settings = runs.settings_for(landing_zone)
+    urls = files_of(urls, settings.tracking_log_name, period, settings)
     sources = runs.named_source_urls(urls, settings.tracking_log_name, day, name)
     _ingest(
         _Kind("refresh_edxorg_tracking_logs", _logs, partial(console.show_log, verbose=verbose)),

@@ -203,12 +203,13 @@ def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
         click.UsageError: There is no such file.
     """
     try:
-        return open_store(source.folder, _access(source.folder, settings)).read(source.name)
+        return open_store(source.folder, access(source.folder, settings)).read(source.name)
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _access(url: str, settings: Settings) -> StoreAccess:
+def access(url: str, settings: Settings) -> StoreAccess:
+    """Return the credentials for archives and logs at a URL; this may read secrets."""
     if settings.archive_is_public:
         return StoreAccess(unsigned=True)
     account = ServiceAccount(settings.vault.client(), settings.google_secret_path)
