@@ -19,6 +19,7 @@ from dagster._daemon.backfill import execute_backfill_iteration
 from edxorg.assets import tracking_logs
 from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
+from edxorg.lib.tracking_log import normalize_log
 from edxorg_tests.support.location import EVENTS, LOG, NORMALIZED_LOGS, OTHER_LOGS, TRUNCATED, LogLocation
 from ol_orchestrate.failed_partitions import failed_partitions
 
@@ -184,13 +185,14 @@ def test_a_run_over_several_days_leaves_those_that_are_done_alone(
 ) -> None:
     days = write_days(location)
     normalized: list[str] = []
-    normalize = tracking_logs.normalize_log
+    to_interrupt = [days[1]]
 
     def noted(*arguments: Any, name: str, **options: Any) -> NormalizedLog:  # noqa: ANN401
         normalized.append(name.rpartition("/")[2])
-        if len(normalized) == 2:
+        if normalized[-1] in to_interrupt:
+            to_interrupt.clear()
             raise KeyboardInterrupt
-        return normalize(*arguments, name=name, **options)
+        return normalize_log(*arguments, name=name, **options)
 
     monkeypatch.setattr(tracking_logs, "normalize_log", noted)
     assert not location.run(*days).success
