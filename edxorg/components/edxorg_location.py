@@ -17,6 +17,7 @@ from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
 from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
+from edxorg.jobs.run_tags import run_tags
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.lib.settings.reference import yaml_example, yaml_schema
 from edxorg.location import location_names
@@ -111,6 +112,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         location.of("refresh_edxorg_tracking_logs"),
         selection=dg.AssetSelection.assets(normalized_log),
         description="Normalize the log of one day, the partition.",
+        run_tags=run_tags(
+            settings, source=settings.tracking_log_url or settings.archive_url, destination=settings.landing_zone_url
+        ),
     )
     reports_job = sync_edxorg_program_reports(settings)
     archive_source_sensors = (
@@ -164,7 +168,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(archive_source_sensors if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
         ],
-        schedules=[edxorg_api_daily_schedule(catalogue, location)],
+        schedules=[edxorg_api_daily_schedule(catalogue, settings, location)],
         resources=_resources(settings),
         executor=dg.in_process_executor,
     )

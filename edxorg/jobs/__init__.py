@@ -2,5 +2,6 @@
 
 - `retrieve_edx_exports.py`: archives of course exports;
 - `edxorg_api.py`: the daily job for the edX catalogue, and its schedule;
-- `program_reports.py`: program reports.
+- `program_reports.py`: program reports;
+- `run_tags.py`: the tags of their runs.
 """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.jobs.run_tags import run_tags
 from edxorg.location import location_names
 from edxorg.ops.program_reports import copy_op
 
@@ -20,6 +21,9 @@ def sync_edxorg_program_reports(settings: Settings) -> dg.JobDefinition:
     @dg.job(
         name=location_names(settings.name).of("sync_edxorg_program_reports"),
         description=sync_edxorg_program_reports.__doc__,
+        run_tags=run_tags(
+            settings, source=settings.program_reports_url, destination=settings.program_reports_destination_url
+        ),
     )
     def job() -> None:
         copy_program_reports()

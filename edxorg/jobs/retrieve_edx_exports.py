@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.jobs.run_tags import run_tags
 from edxorg.ops.ingest_archive import archive_op
 
 if TYPE_CHECKING:
@@ -22,4 +23,5 @@ def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.Jo
     def graph() -> None:
         process_edxorg_archive(raw_data_archive)
 
-    return graph.to_job(partitions_def=archives.partitions_def())
+    tags = run_tags(settings, source=settings.archive_url, destination=settings.landing_zone_url)
+    return graph.to_job(partitions_def=archives.partitions_def(), run_tags=tags)
