@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
@@ -16,12 +17,12 @@ from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
-from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
 from edxorg.jobs.run_tags import run_tags
-from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
+from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
+from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Environment, Settings
 from edxorg.lib.settings.reference import yaml_example, yaml_schema
 from edxorg.location import location_names
-from edxorg.ops.checks import raw_archive_checks, raw_log_checks
+from edxorg.ops.checks import catalogue_age_check, raw_archive_checks, raw_log_checks
 from edxorg.ops.ingest_archive import ARCHIVE_STEP
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
 from edxorg.sensors.object_storage import source_files_sensor
@@ -137,6 +138,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             runs_a_tick=settings.runs_a_tick,
         ),
     )
+    schedule = edxorg_api_daily_schedule(catalogue, settings, location)
     assets = [
         archives.asset(),
         logs.asset(),
@@ -153,6 +155,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[
             raw_archive_checks(archives),
             raw_log_checks(logs),
+            *_catalogue_checks(settings, catalogue, schedule.job_name),
             failed_partitions_check(
                 [structure_rows, course_run, normalized_log, *messages],
                 [
@@ -168,7 +171,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(archive_source_sensors if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
         ],
-        schedules=[edxorg_api_daily_schedule(catalogue, settings, location)],
+        schedules=[schedule],
         resources=_resources(settings),
         executor=dg.in_process_executor,
     )
@@ -178,6 +181,15 @@ def _alerts(settings: Settings) -> dg.SensorDefinition:
     location = location_names(settings.name)
     name = location.of("edxorg_failure_alerts_sensor")
     return failure_alerts_sensor(name, partial(alert_addresses, settings), location.permanent_failure)
+
+
+def _catalogue_checks(
+    settings: Settings, catalogue: list[dg.AssetsDefinition], job: str
+) -> list[dg.AssetChecksDefinition]:
+    if settings.environment is Environment.DEV:
+        return []
+    asset = next(iter(catalogue[0].specs)).key
+    return [catalogue_age_check(asset, job, timedelta(hours=settings.catalogue_max_age_hours))]
 
 
 def _owned(assets: list[dg.AssetsDefinition], owner: str | None) -> list[dg.AssetsDefinition]:

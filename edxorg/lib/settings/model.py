@@ -332,6 +332,11 @@ class Settings(BaseSettings):
     tracking_log_max_age_days: Annotated[int, Field(ge=1)] = Field(
         default=2, description="Days after which the last tracking log counts as stale in the UI; never in `dev`"
     )
+    catalogue_max_age_hours: Annotated[int, Field(ge=1)] = Field(
+        default=26,
+        description="Hours after which the last complete catalogue counts as stale in the UI; it is asked for once a "
+        "day. Never in `dev`",
+    )
     runs_a_tick: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=50, description="Runs that a sensor asks for at most at one tick; the next tick goes on"
     )
