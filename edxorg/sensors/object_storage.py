@@ -23,6 +23,7 @@ from edxorg.sensors.run_decision import (
     is_under_way,
 )
 from ol_orchestrate.failures import errors_without_secrets
+from ol_orchestrate.landing.attempts import PARTITION
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
-
-PARTITION = "dagster/partition"
 
 RUN_KEY = "dagster/run_key"
 """Tag in which Dagster keeps the key of the request that a run came from."""
