@@ -71,6 +71,14 @@ def query(courses: int, landing_zone: str | None) -> None:
     import_module("benchmarks.query").run(courses, landing_zone)
 
 
+@main.command()
+@click.option("--courses", default=120, show_default=True)
+@click.option("--weeks", default=2, show_default=True)
+def report(courses: int, weeks: int) -> None:
+    """The report of an archive, as a share of its run."""
+    import_module("benchmarks.report").run(courses, weeks)
+
+
 @main.command("small-objects")
 @click.option("--objects", default=3000, show_default=True)
 def small_objects(objects: int) -> None:
