@@ -175,7 +175,7 @@ def result_of(converted: Converted) -> MemberResult:
         return result
     report = converted.table.report
     facts: dict[str, str | int] = {
-        "reading": report.dialect.value if report.dialect else "none",
+        "dialect": report.dialect.value if report.dialect else "none",
         "quoted_records": report.rfc4180_records,
         "records_with_other_quotes": report.rfc4180_violations,
         "ambiguous": report.ambiguous,
