@@ -14,6 +14,7 @@ from edxorg.assets.course_webhook import course_content_webhook
 from edxorg.assets.edxorg_api import catalogue_assets
 from edxorg.assets.edxorg_archive import archive_members, course_exports, raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
+from edxorg.jobs.course_bundles import edx_gcs_course_retrieval
 from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
@@ -25,6 +26,7 @@ from edxorg.location import location_names
 from edxorg.ops.checks import catalogue_age_check, raw_archive_checks, raw_log_checks
 from edxorg.ops.ingest_archive import ARCHIVE_STEP
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
+from edxorg.sensors.course_bundles import edxorg_course_bundle_sensor
 from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from ol_orchestrate.alerts import failure_alerts_sensor
@@ -118,6 +120,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ),
     )
     reports_job = sync_edxorg_program_reports(settings)
+    copies_bundles = bool(settings.course_bundles_url)
     archive_source_sensors = (
         source_files_sensor(
             location.of("gcs_edxorg_archive_sensor"),
@@ -165,9 +168,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 ],
             ),
         ],
-        jobs=[archive_job, logs_job, reports_job],
+        jobs=[archive_job, logs_job, reports_job, *([edx_gcs_course_retrieval(settings)] if copies_bundles else ())],
         sensors=[
-            edxorg_program_reports_sensor(reports_job, settings),
+            edxorg_program_reports_sensor(settings),
+            *([edxorg_course_bundle_sensor(settings)] if copies_bundles else ()),
             *(archive_source_sensors if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
         ],

@@ -20,7 +20,6 @@ from edxorg.sensors.run_decision import (
     RunDecision,
     RunOutcome,
     decide_run,
-    is_under_way,
 )
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.landing.attempts import PARTITION
@@ -30,6 +29,7 @@ from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import join_url, open_store
 from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.lib.versions import short_hash
+from ol_orchestrate.runs_under_way import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -276,6 +276,10 @@ class Settings(BaseSettings):
     program_reports_profile: OptionalText = Field(
         default=None, description="The AWS profile to read program reports with"
     )
+    course_bundles_url: OptionalUrl = Field(
+        default="", description="Where course bundles come from; there is no job for them where it is empty"
+    )
+    course_bundles_destination_url: StoreUrl = Field(description="Where course bundles go")
     vault: VaultSettings = Field(default_factory=VaultSettings, description="Vault, and how to log in there")
     google_secret_path: OptionalText = Field(
         default=None, description="Path in Vault of a Google service account's fields"
