@@ -24,7 +24,7 @@ page query.png 1000,230 "file://$work/query.html"
 export DAGSTER_HOME=$work/demo/dagster_home EDXORG_ARCHIVE_URL=file://$work/demo/inputs
 export EDXORG_LANDING_ZONE_URL=file://$lake
 set -m
-uv run dagster dev -m edxorg.definitions --port $port >"$work/dagster.log" 2>&1 &
+uv run dg dev --port $port >"$work/dagster.log" 2>&1 &
 server=$!
 trap 'kill -- -$server; wait; rm -rf "$work"' EXIT
 until curl -sf "http://127.0.0.1:$port/server_info" >"$work/server.json"; do sleep 1; done
