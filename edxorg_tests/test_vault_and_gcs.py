@@ -30,6 +30,7 @@ from upath import UPath  # noqa: TC002 - Dagster reads the annotation
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.support.archives import ARCHIVE, TABLE, landed, table_name, write_archive
+from ol_orchestrate.lib.retrying import PATIENCE
 from ol_orchestrate.lib.stores import gcs
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS
 
@@ -355,7 +356,7 @@ def test_a_tick_ends_before_dagster_ends_it_if_google_gives_no_token(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert gcs.PATIENCE * 2 <= DAGSTERS_PATIENCE
+    assert PATIENCE * 2 <= DAGSTERS_PATIENCE
     monkeypatch.setattr(gcs, "PATIENCE", 1.0)
     monkeypatch.setenv("VAULT_TOKEN", openbao_server.token)
     gate.issues_tokens = False

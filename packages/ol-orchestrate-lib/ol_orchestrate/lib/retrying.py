@@ -6,9 +6,17 @@ attempts of a reader, are 36 requests. obstore and botocore are configured witho
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random_exponential,
+)
 
 from ol_orchestrate.lib.errors import PipelineError, ServiceError
 
@@ -22,6 +30,15 @@ T = TypeVar("T")
 RETRIES = 5
 """Further attempts after a transient error; for a download, in a row without one byte read."""
 
+SECONDS_TO_CONNECT = 10
+SECONDS_TO_ANSWER = 20
+"""The time for the answer to a small question, such as a page of a listing. A server that accepts and never answers
+costs `PATIENCE` and one such time at most: less than the 60 s after which Dagster kills a tick without a reason.
+"""
+
+PATIENCE = 30.0
+"""Seconds after which a small question is not asked again."""
+
 PAUSE = 0.5
 """The longest pause before the first retry, in seconds; it doubles for each further one."""
 
@@ -31,13 +48,18 @@ def pauses() -> wait_base:
     return wait_exponential(multiplier=PAUSE / 2) + wait_random_exponential(multiplier=PAUSE / 2)
 
 
-def retried(request: Callable[[], T], *, on: type[PipelineError] = ServiceError, retries: int = RETRIES) -> T:
-    """Make a request, and retry it after errors of one class.
+def retried(
+    request: Callable[[], T],
+    *,
+    on: type[PipelineError] = ServiceError,
+    retries: int = RETRIES,
+    patience: float = math.inf,
+) -> T:
+    """Make a request, and retry it after errors of one class, until so many seconds have passed.
 
     Raises:
         PipelineError: The request raised an error of another class, or all attempts failed.
     """
-    attempts = Retrying(
-        retry=retry_if_exception_type(on), stop=stop_after_attempt(retries + 1), wait=pauses(), reraise=True
-    )
+    end = stop_after_attempt(retries + 1) | stop_after_delay(patience)
+    attempts = Retrying(retry=retry_if_exception_type(on), stop=end, wait=pauses(), reraise=True)
     return attempts(request)

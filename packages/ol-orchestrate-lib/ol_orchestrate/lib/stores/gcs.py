@@ -11,7 +11,7 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from datetime import UTC
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -27,7 +27,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
 from ol_orchestrate.lib.redaction import redact
-from ol_orchestrate.lib.retrying import PAUSE
+from ol_orchestrate.lib.retrying import PATIENCE, PAUSE, SECONDS_TO_ANSWER, SECONDS_TO_CONNECT
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.budget import PART
 from ol_orchestrate.lib.stores.certificates import ca_bundle
@@ -60,12 +60,10 @@ SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 CHUNK = PART
 """Bytes of one request of a resumable upload, which are in memory together: one part of the budget."""
 
-TIMEOUT = (10, 60)
-"""Seconds to connect, and to wait for the next bytes of a response."""
+TIMEOUT = (SECONDS_TO_CONNECT, 60)
+"""Seconds to connect, and to wait for the next bytes of an object, or until it is written."""
 
-
-PATIENCE = 30.0
-"""Seconds after which a request is not retried, as Dagster kills a sensor's tick after 60 s and gives no reason."""
+TIMEOUT_OF_QUESTIONS = (SECONDS_TO_CONNECT, SECONDS_TO_ANSWER)
 
 
 class GCSStore(CloudStore):
@@ -185,7 +183,7 @@ class GCSStore(CloudStore):
         """Return an object as Google's client describes it; `None` if there is none."""
         path = self._path(key)
         with self._google_errors(key, self.missing(key)):
-            blob = self._client.bucket(self.bucket).get_blob(path, timeout=TIMEOUT, retry=_retry())
+            blob = self._client.bucket(self.bucket).get_blob(path, timeout=TIMEOUT_OF_QUESTIONS, retry=_retry())
             for field in ("size", "generation", "updated") if blob else ():
                 if getattr(blob, field) is None:
                     raise incomplete(join_url(self.url, key), f"field {field!r}", GOOGLE)
@@ -194,7 +192,9 @@ class GCSStore(CloudStore):
     def _list(self, prefix: str) -> Iterator[StoredObject]:
         fields = "items(name,size,updated,generation),nextPageToken"
         with self._google_errors("", self.missing_bucket()):
-            blobs = self._client.list_blobs(self.bucket, prefix=prefix, fields=fields, timeout=TIMEOUT, retry=_retry())
+            blobs = self._client.list_blobs(
+                self.bucket, prefix=prefix, fields=fields, timeout=TIMEOUT_OF_QUESTIONS, retry=_retry()
+            )
             for blob in blobs:
                 yield StoredObject(blob.name, blob.size, blob.updated.astimezone(UTC), str(blob.generation))
 
@@ -356,6 +356,7 @@ class _Tokens:
             if not self._credentials.valid:
                 session = Session()
                 session.verify = _ca_bundle() or True
-                self._credentials.refresh(Request(session))  # type: ignore[no-untyped-call]
+                request = partial(Request(session), timeout=SECONDS_TO_ANSWER)
+                self._credentials.refresh(request)  # type: ignore[no-untyped-call]
             expiry: datetime | None = self._credentials.expiry
             return {"token": self._credentials.token, "expires_at": expiry and expiry.replace(tzinfo=UTC)}

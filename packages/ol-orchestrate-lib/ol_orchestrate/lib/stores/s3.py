@@ -20,7 +20,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
-from ol_orchestrate.lib.retrying import RETRIES, retried
+from ol_orchestrate.lib.retrying import PATIENCE, RETRIES, SECONDS_TO_ANSWER, SECONDS_TO_CONNECT, retried
 from ol_orchestrate.lib.stores.access import S3Connection
 from ol_orchestrate.lib.stores.asking import answering
 from ol_orchestrate.lib.stores.base import join_url
@@ -115,7 +115,11 @@ class S3Store(CloudStore):
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
-        config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 1})
+        config = Config(
+            connect_timeout=SECONDS_TO_CONNECT,
+            read_timeout=SECONDS_TO_ANSWER,
+            retries={"mode": "standard", "total_max_attempts": 1},
+        )
         if self._access.unsigned:
             config = config.merge(Config(signature_version=UNSIGNED))
         try:
@@ -428,7 +432,7 @@ class S3Store(CloudStore):
             with self._client_errors(key, not_found):
                 return call()
 
-        return retried(translated)
+        return retried(translated, patience=PATIENCE)
 
     def _version(self, meta: obstore.ObjectMeta) -> str:
         return (meta["e_tag"] or "").strip('"')
