@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.jobs.run_tags import run_tags
+from edxorg.jobs import max_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edxorg.lib.settings import Settings
     from ol_orchestrate.location_names import LocationNames
 
 
 def edxorg_api_daily_schedule(
-    catalogue: Sequence[dg.AssetsDefinition], settings: Settings, location: LocationNames
+    catalogue: Sequence[dg.AssetsDefinition], location: LocationNames
 ) -> dg.ScheduleDefinition:
     """Every day at 5:00 UTC. The assets are steps of one run, and none waits for another or fails with it."""
     return dg.ScheduleDefinition(
@@ -26,7 +25,7 @@ def edxorg_api_daily_schedule(
         job=dg.define_asset_job(
             location.of("edxorg_api_daily_job"),
             selection=dg.AssetSelection.assets(*catalogue),
-            run_tags=run_tags(settings, source="Discovery API", destination=settings.landing_zone_url),
+            tags=max_runtime.OTHERS,
             description="Brings the edX catalogue up to date: what is as it was is neither written nor recorded.",
         ),
     )

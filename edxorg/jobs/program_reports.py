@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.jobs.run_tags import run_tags
-from edxorg.ops.program_reports import copy_op, report_runs
+from edxorg.jobs import max_runtime
+from edxorg.location import location_names
+from edxorg.ops.program_reports import copy_op
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -18,11 +19,9 @@ def sync_edxorg_program_reports(settings: Settings) -> dg.JobDefinition:
     copy_program_reports = copy_op(settings)
 
     @dg.job(
-        name=report_runs(settings).job,
+        name=location_names(settings.name).of("sync_edxorg_program_reports"),
         description=sync_edxorg_program_reports.__doc__,
-        run_tags=run_tags(
-            settings, source=settings.program_reports_url, destination=settings.program_reports_destination_url
-        ),
+        tags=max_runtime.OTHERS,
     )
     def job() -> None:
         copy_program_reports()

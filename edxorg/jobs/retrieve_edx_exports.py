@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from edxorg.jobs.run_tags import run_tags
+from edxorg.jobs import max_runtime
 from edxorg.ops.ingest_archive import archive_op
-from ol_orchestrate.landing.attempts import failed_attempts
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -24,6 +23,4 @@ def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.Jo
     def graph() -> None:
         process_edxorg_archive(raw_data_archive)
 
-    tags = run_tags(settings, source=settings.archive_url, destination=settings.landing_zone_url)
-    hooks = {failed_attempts(archives.key())}
-    return graph.to_job(partitions_def=archives.partitions_def(), run_tags=tags, hooks=hooks)
+    return graph.to_job(partitions_def=archives.partitions_def(), tags=max_runtime.ARCHIVE)

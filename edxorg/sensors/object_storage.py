@@ -20,16 +20,15 @@ from edxorg.sensors.run_decision import (
     RunDecision,
     RunOutcome,
     decide_run,
+    is_under_way,
 )
 from ol_orchestrate.failures import errors_without_secrets
-from ol_orchestrate.landing.attempts import PARTITION
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import join_url, open_store
 from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.lib.versions import short_hash
-from ol_orchestrate.runs_under_way import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +39,11 @@ if TYPE_CHECKING:
 
 ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
+
+PARTITION = "dagster/partition"
+
+WILL_RETRY, RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
+"""Tags of a failed run that the daemon is about to start anew by itself, and of one that it has started anew."""
 
 RUN_KEY = "dagster/run_key"
 """Tag in which Dagster keeps the key of the request that a run came from."""
@@ -54,8 +58,9 @@ def source_files_sensor(
     *,
     setting: str,
     runs_a_tick: int,
+    interval_seconds: int,
 ) -> dg.SensorDefinition:
-    """Make a sensor that requests a run of each file that needs one, once an hour.
+    """Make a sensor that requests a run of each file that needs one.
 
     Args:
         files: The files.
@@ -64,12 +69,13 @@ def source_files_sensor(
         other_names: Names of the files that another sensor watches in the same folder; they are not reported.
         setting: The setting that names the folder.
         runs_a_tick: The number of runs that a tick requests at most; the next one goes on.
+        interval_seconds: The time between two ticks.
     """
 
     @dg.sensor(
         name=name,
         job_name=job_name,
-        minimum_interval_seconds=60 * 60,
+        minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.STOPPED,
         required_resource_keys={SOURCE_BUCKET},
         description=f"Requests a run of `{job_name}` for each file named like `{files.names.example}` that is new, was "
@@ -303,7 +309,7 @@ def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, perman
             return RunOutcome.SUCCEEDED
         case dg.DagsterRunStatus.CANCELED:
             return RunOutcome.CANCELED
-        case _ if tags is None:
+        case _ if tags is None or (tags.get(WILL_RETRY) == "true" and RETRIED_BY not in tags):
             return RunOutcome.UNDER_WAY
         case _:
             return RunOutcome.FAILED_PERMANENTLY if tags.get(permanent) == "true" else RunOutcome.FAILED

@@ -14,6 +14,7 @@ from sqlalchemy.engine import CursorResult, Row
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
+from edxorg.sensors import run_decision
 from edxorg_tests.support.sensors import (
     ARCHIVES,
     CANCELED,
@@ -26,7 +27,6 @@ from edxorg_tests.support.sensors import (
     Daemon,
     count_statements,
 )
-from ol_orchestrate import runs_under_way
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -173,6 +173,16 @@ class TestFilesThatFailed:
         daemon.end(FAILED)
         assert daemon.tick() == [archive(1)]
 
+    def test_a_run_that_dagster_starts_anew_is_not_requested_as_well(self, daemon: Daemon) -> None:
+        daemon.source.write(archive(1), b"1")
+        daemon.tick()
+        daemon.end(FAILED, **{"dagster/will_retry": "true"})
+        assert daemon.tick() == []
+        assert "1 under way" in str(daemon.evaluate(ARCHIVES).skip_message)
+        (run,) = daemon.instance.get_runs()
+        daemon.instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
+        assert daemon.tick() == [archive(1)]
+
     def test_a_permanent_failure_waits_for_a_change(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")
         daemon.tick()
@@ -204,9 +214,7 @@ class TestFilesThatFailed:
         daemon.become(run.run_id, STARTED)
         assert daemon.tick() == []
         now = time.time()
-        monkeypatch.setattr(
-            "ol_orchestrate.runs_under_way.time.time", lambda: now + runs_under_way.ABANDONED_AFTER + 60
-        )
+        monkeypatch.setattr("edxorg.sensors.run_decision.time.time", lambda: now + run_decision.ABANDONED_AFTER + 60)
         assert daemon.tick() == [archive(1)]
 
 
