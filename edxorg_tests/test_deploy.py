@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import sysconfig
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import pytest
@@ -27,25 +21,32 @@ from dagster._core.storage.config import pg_config
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load import location_origins_from_config
 from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
+from dagster_docker import DockerRunLauncher
+from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
 from dagster_postgres.utils import pg_url_from_config
 from dagster_shared.yaml_utils import safe_load_yaml
+from kubernetes.client import V1Container, V1PodSpec, V1Probe
 from sqlalchemy import make_url
 
 from edxorg.assets.edxorg_archive import raw_data_archives
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.samples.archive import write_sample_archive
+from edxorg.sensors.run_decision import ABANDONED_AFTER
+from edxorg_tests.support.deployment import COMPOSE, DEPLOY, DOCKERFILE, Image, image_command
+from edxorg_tests.support.processes import LOOPBACK, Service, free_port, wait_for
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from dagster._core.remote_representation.code_location import CodeLocation
 
-DEPLOY = ROOT / "deploy"
-DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
-LOOPBACK = "127.0.0.1"
 SECONDS_TO_START = 120
 
 
@@ -70,6 +71,44 @@ def test_the_instance_limits_the_pool_of_archives_and_frees_it(instance: dg.Dags
     assert instance.run_monitoring_max_runtime_seconds > 0
 
 
+def test_nothing_waits_for_ten_minutes_for_what_was_killed(instance: dg.DagsterInstance) -> None:
+    """Until the daemon looks, the run fails, and its slot of the pool is free: each after the other."""
+    settings = instance.run_monitoring_settings
+    waits = settings["poll_interval_seconds"], settings["free_slots_after_run_end_seconds"]
+    assert sum(waits) + instance.run_monitoring_poll_interval_seconds <= 300
+    assert instance.run_monitoring_start_timeout_seconds + sum(waits) < 600
+    assert instance.run_launcher.supports_check_run_worker_health
+
+
+def test_a_restart_of_the_code_server_drops_no_run_from_the_queue(instance: dg.DagsterInstance) -> None:
+    queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay >= 3600
+
+
+def test_no_dialog_greets_and_no_debugging_is_printed(instance: dg.DagsterInstance) -> None:
+    assert not instance.nux_enabled
+    assert instance.python_log_level == "INFO"
+
+
+def test_what_runs_print_goes_to_a_bucket(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_COMPUTE_LOGS_BUCKET", "lake")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+    assert isinstance(instance.compute_log_manager, S3ComputeLogManager)
+
+
+def test_each_job_says_how_long_its_runs_may_take() -> None:
+    defs = build_definitions(Settings(archive_url="file:///archives"))
+    jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
+    assert len(jobs) == 4
+    for job in jobs:
+        assert 0 < int(job.tags["dagster/max_runtime"]) <= ABANDONED_AFTER, job.name
+
+
 def test_the_instance_queues_runs_retries_lost_ones_and_reports_to_nobody(instance: dg.DagsterInstance) -> None:
     assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
     assert 0 < instance.run_retries_max_retries <= 3
@@ -79,7 +118,7 @@ def test_the_instance_queues_runs_retries_lost_ones_and_reports_to_nobody(instan
 
 
 def test_the_storage_is_postgres_through_the_driver_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"HOST": "db", "USER": "me", "PASSWORD": "p@ss", "DB": "dagster"}.items():
+    for name, value in {"HOST": "db", "PORT": "6432", "USER": "me", "PASSWORD": "p@ss", "DB": "dagster"}.items():
         monkeypatch.setenv(f"DAGSTER_POSTGRES_{name}", value)
 
     storage = safe_load_yaml((DEPLOY / "dagster.yaml").read_text())["storage"]["postgres"]
@@ -88,8 +127,104 @@ def test_the_storage_is_postgres_through_the_driver_that_is_installed(monkeypatc
     assert configured.success, configured.errors
     assert configured.value is not None
     url = make_url(pg_url_from_config(configured.value))
-    assert (url.host, url.username, url.password, url.database, url.port) == ("db", "me", "p@ss", "dagster", 5432)
+    assert (url.host, url.username, url.password, url.database, url.port) == ("db", "me", "p@ss", "dagster", 6432)
     assert url.get_dialect().driver == "psycopg2"
+
+
+def services() -> dict[str, dict[str, Any]]:
+    """Those of `docker-compose.yaml`, with what they share merged in."""
+    return {name: dict(service) for name, service in COMPOSE["services"].items()}
+
+
+def test_each_run_gets_the_variables_that_the_daemon_has(instance: dg.DagsterInstance) -> None:
+    """The launcher fails for a variable that is not set."""
+    launcher = instance.run_launcher
+    assert isinstance(launcher, DockerRunLauncher)
+    assert set(launcher.env_vars) == set(services()["daemon"]["environment"])
+    assert launcher.networks == [COMPOSE["networks"]["edxorg"]["name"]]
+
+
+def test_all_of_dagster_runs_from_one_image_without_rights() -> None:
+    of_dagster = {name: services()[name] for name in ("migrate", "edxorg", "webserver", "daemon")}
+    assert {each["image"] for each in of_dagster.values()} == {"${EDXORG_IMAGE:-edxorg:latest}"}
+    for each in of_dagster.values():
+        assert each["read_only"]
+        assert each["cap_drop"] == ["ALL"]
+        assert "no-new-privileges:true" in each["security_opt"]
+        assert each["logging"]["options"]["max-size"]
+    assert of_dagster["edxorg"]["environment"]["DAGSTER_CURRENT_IMAGE"] == of_dagster["edxorg"]["image"]
+
+
+def test_only_who_starts_runs_may_use_docker_and_only_loopback_is_published() -> None:
+    with_socket = {name for name, each in services().items() if "docker.sock" in str(each.get("volumes"))}
+    assert with_socket == {"webserver", "daemon"}
+    published = [port for each in services().values() for port in each.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_a_postgres_of_an_exact_version_keeps_its_data() -> None:
+    postgres = services()["postgres"]
+    assert re.fullmatch(r"postgres:\d+\.\d+-\w+", postgres["image"])
+    (volume,) = postgres["volumes"]
+    assert volume.partition(":")[0] in COMPOSE["volumes"]
+
+
+HELM: dict[str, Any] = safe_load_yaml((DEPLOY / "helm/values.yaml").read_text())
+
+
+def test_kubernetes_has_the_instance_that_compose_has() -> None:
+    instance = safe_load_yaml((DEPLOY / "dagster.yaml").read_text())
+    additional = HELM["additionalInstanceConfig"]
+
+    assert additional == {name: instance[name] for name in additional}
+    assert set(instance) - set(additional) == {"storage", "compute_logs", "run_launcher", "python_logs", "telemetry"}
+    assert HELM["pythonLogs"]["pythonLogLevel"] == instance["python_logs"]["python_log_level"]
+    assert HELM["telemetry"] == instance["telemetry"]
+    # Each would be in the chart's dagster.yaml twice.
+    assert not any(HELM["dagsterDaemon"][name]["enabled"] for name in ("runCoordinator", "runMonitoring", "runRetries"))
+
+
+def test_kubernetes_takes_the_pods_of_runs() -> None:
+    """Dagster's own parser of such configurations, and Kubernetes's client behind it, refuse mistakes."""
+    asked = HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    snake_case = {re.sub("(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in asked.items()}
+    parsed = UserDefinedDagsterK8sConfig.from_dict(snake_case)  # type: ignore[no-untyped-call]
+    container = k8s_model_from_dict(V1Container, {"name": "run", **parsed.container_config})
+    pod = k8s_model_from_dict(V1PodSpec, {"containers": [], **parsed.pod_spec_config})
+
+    assert container.resources.limits["memory"] == "1Gi"
+    assert container.security_context.read_only_root_filesystem
+    account = safe_load_yaml((DEPLOY / "helm/service-account.yaml").read_text())
+    assert pod.service_account_name == account["metadata"]["name"]
+
+
+def test_kubernetes_takes_the_pods_of_the_services() -> None:
+    (code_server,) = HELM["dagster-user-deployments"]["deployments"]
+    for service in (code_server, HELM["dagsterWebserver"], HELM["dagsterDaemon"]):
+        fields = {"volumeMounts": service["volumeMounts"], "resources": service["resources"]}
+        described = {"name": "service", "securityContext": service["securityContext"], **fields}
+        container = k8s_model_from_dict(V1Container, k8s_snake_case_dict(V1Container, described))
+        assert container.security_context.run_as_non_root
+        assert [mount.mount_path for mount in container.volume_mounts] == ["/tmp"]  # noqa: S108
+        assert service["image"] == code_server["image"]
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        probe = {key: value for key, value in code_server[name].items() if key != "enabled"}
+        assert k8s_model_from_dict(V1Probe, k8s_snake_case_dict(V1Probe, probe)).timeout_seconds >= 30
+    # Loading the location may take three minutes, as Dagster itself allows for.
+    startup = code_server["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 180
+    command = image_command()
+    assert code_server["codeServerArgs"] == command[command.index("-m") :]
+    assert code_server["port"] == workspace_origin().port
+
+
+def test_kubernetes_has_no_setting_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code_server,) = HELM["dagster-user-deployments"]["deployments"]
+    for name, value in code_server["env"].items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings().environment == "production"
 
 
 def test_the_image_is_made_of_exact_versions() -> None:
@@ -120,12 +255,6 @@ def workspace_origin(**server: object) -> GrpcServerCodeLocationOrigin:
     return origin
 
 
-def image_command() -> list[str]:
-    """What the image runs."""
-    command: list[str] = json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1])
-    return command
-
-
 def test_the_image_serves_where_the_workspace_looks() -> None:
     command = image_command()
 
@@ -147,88 +276,28 @@ def test_the_image_runs_as_another_user_than_root_and_copies_what_is_there() -> 
             assert any(source == kept or source.startswith(f"{kept}/") for kept in allowed), source
 
 
-@pytest.fixture(scope="module")
-def wheels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both packages, installed from their wheels and without what they depend on."""
-    tmp_path = tmp_path_factory.mktemp("wheels")
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv is not on PATH")
-    wheels, folder = tmp_path / "wheels", tmp_path / "installed"
-    for package in (ROOT, ROOT / "packages/ol-orchestrate-lib"):
-        # From uv's cache alone: `uv run` put the build backend there when it installed these packages.
-        command = [uv, "build", "--offline", "--wheel", "--out-dir", str(wheels), str(package)]
-        built = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603
-        if "network was disabled" in built.stderr:
-            pytest.skip("the build backend, hatchling, is not in uv's cache: build a wheel once with network")
-        assert built.returncode == 0, built.stderr
-    command = [uv, "pip", "install", "--offline", "--no-deps", "--python", sys.executable, "--target", str(folder)]
-    subprocess.run([*command, *map(str, wheels.glob("*.whl"))], check=True, capture_output=True, cwd=tmp_path)  # noqa: S603
-    return folder
-
-
 class CodeServer(NamedTuple):
-    """A server and all its processes, which are of one group."""
+    """A server and its port."""
 
     port: int
-    process: subprocess.Popen[bytes]
-
-    def is_gone(self) -> bool:
-        """Whether no process is left."""
-        self.process.poll()
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 0)
-            return False
-        return True
+    service: Service
 
 
 @contextmanager
 def code_server(wheels_folder: Path, home: Path, **variables: str) -> Iterator[CodeServer]:
     """The image's command on the installed wheels; in the end none of its processes is left."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    program, *arguments = image_command()
-    arguments[arguments.index("-h") + 1] = LOOPBACK
-    arguments[arguments.index("-p") + 1] = str(port)
-    environment = {
-        "PATH": os.defpath,
-        "HOME": str(home),
-        "PYTHONNOUSERSITE": "1",
-        # As plain entries of the path, the environment's packages do not bring the editable checkout with them.
-        "PYTHONPATH": os.pathsep.join([str(wheels_folder), sysconfig.get_path("purelib")]),
-        **variables,
-    }
-    # The interpreter below the environment, for the same reason.
-    python = str(Path(sys.executable).resolve())
-    found = subprocess.run(  # noqa: S603
-        [python, "-c", "import sys, edxorg, ol_orchestrate as ol; print(edxorg.__path__, ol.__path__, *sys.path)"],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env=environment,
-    )
-    assert found.stdout.startswith(f"['{wheels_folder}/edxorg'] ['{wheels_folder}/ol_orchestrate']"), found.stdout
-    assert str(ROOT) not in found.stdout.replace(sysconfig.get_path("purelib"), "")
-    # A shell lets its background jobs ignore interrupts; who inherits that makes Dagster ignore SIGTERM as well.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(  # noqa: S603
-            [python, "-m", program, *arguments],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            env=environment,
-            start_new_session=True,
-        )
-    signal.signal(signal.SIGINT, handler)
+    image = Image(wheels_folder, home)
+    image.check()
+    port = free_port()
+    command = image_command()
+    command[command.index("-h") + 1] = LOOPBACK
+    command[command.index("-p") + 1] = str(port)
+    server = Service(command, {**image.environment, "HOME": str(home), **variables}, home)
+    server.start()
     try:
         yield CodeServer(port, server)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.kill()
 
 
 def load_location(port: int, instance: dg.DagsterInstance) -> CodeLocation:
@@ -288,21 +357,14 @@ def test_a_server_that_is_stopped_fails_its_runs_and_leaves_nothing(
         load_location(server.port, instance).cleanup()
         run_id = launch(server.port, instance, "retrieve_edxorg_raw_data", name)
         wait_for(lambda: any((tmp_path / "lake").rglob("*.tsv")))
-        os.killpg(server.process.pid, signal.SIGTERM)
-        wait_for(server.is_gone)
+        server.service.signal(signal.SIGTERM)
+        wait_for(lambda: server.service.is_gone)
         run = instance.get_run_by_id(run_id)
 
     assert run is not None
     assert run.status is dg.DagsterRunStatus.FAILURE
     assert "edxorg/permanent_failure" not in run.tags
     assert [path for path in (tmp_path / "temporary").rglob("*") if path.is_file()] == []
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def launch(port: int, instance: dg.DagsterInstance, job_name: str, partition: str) -> str:
