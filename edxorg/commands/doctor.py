@@ -116,10 +116,6 @@ def _checks(settings: Settings) -> Iterator[DoctorCheck]:
             lambda _: StoreAccess(),
             "the program reports",
         )
-    if settings.course_bundles_url:
-        bundles, copies = settings.course_bundles_url, settings.course_bundles_destination_url
-        yield _store_check("course bundles", bundles, _listing, source_access, "the course bundles")
-        yield _store_check("their copies", copies, _round_trip, landing_zone.access, "the course bundles")
     yield DoctorCheck(
         "edX API",
         "Discovery API",

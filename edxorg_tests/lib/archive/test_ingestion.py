@@ -24,7 +24,6 @@ from edxorg.lib.archive.ingestion import MAX_WORKERS_WITH_GCS, ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.tables import Dialect
 from edxorg.lib.workers import MAX_WORKERS, WorkerPool
 from edxorg_tests.support.archives import ARCHIVE, POST, TABLE, landed, table_name, tar_bytes, times, write_archive
@@ -324,54 +323,6 @@ class TestWhatIsNotConvertedAgain:
     def test_a_table_too_large_to_be_held_is_converted_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda Lovelace\n" * 600_000})
         assert self.counted(archive, lake, ingest(archive, lake)) == 600_000
-
-
-class TestForumsThatAreNotConvertedAgain:
-    FORUM = "MITx-6.00x-2012_Fall-prod.mongo"
-    POST = b'{"_id": "1", "_type": "Comment"}\n'
-
-    def again(self, archive: Path, lake: Path, first: Outcome) -> Outcome:
-        """Ingest with records of the first run; they say that there are 999 posts, to show where a count comes from."""
-        known = {
-            raw_data_asset(each.member.kind): {
-                str(each.member.partition): Recorded(
-                    str(each.version), TODAY, stats=TableStats(999), made_from=each.made_from
-                )
-            }
-            for each in first.results
-        }
-        return ingest(archive, lake, known)
-
-    def test_a_forum_of_the_same_bytes_is_not(self, archive: Path, lake: Path) -> None:
-        write_archive(archive, {self.FORUM: self.POST})
-        first, written = ingest(archive, lake), times(lake)
-        again = self.again(archive, lake, first)
-        assert again.report.tables["forum_posts"].rows == 999
-        assert (again.report.outcomes, again.results) == ({MemberOutcome.UNCHANGED: 1}, [])
-        assert times(lake) == written
-
-    def test_a_forum_of_other_bytes_is(self, archive: Path, lake: Path) -> None:
-        write_archive(archive, {self.FORUM: self.POST})
-        first = ingest(archive, lake)
-        write_archive(archive, {self.FORUM: self.POST * 2})
-        again = self.again(archive, lake, first)
-        assert again.report.tables["forum_posts"].rows == 2
-        assert len(again.results) == 2
-
-    def test_a_forum_with_rejects_is(self, archive: Path, lake: Path) -> None:
-        write_archive(archive, {self.FORUM: self.POST + b"no post\n"})
-        first = ingest(archive, lake)
-        assert self.again(archive, lake, first).report.tables["forum_posts"].rows == 1
-
-    @pytest.mark.parametrize("gone", ["forum_mongo", "forum_posts"])
-    def test_a_forum_with_an_object_that_is_gone_is(self, gone: str, archive: Path, lake: Path) -> None:
-        write_archive(archive, {self.FORUM: self.POST})
-        first = ingest(archive, lake)
-        content = landed(lake)
-        (path,) = (lake / key for key in content if gone in key)
-        path.unlink()
-        self.again(archive, lake, first)
-        assert landed(lake) == content
 
 
 class TestBrokenTables:

@@ -8,7 +8,6 @@
   `alerts.py`: the sensor that tells operators of failures;
 - `automation.py`: conditions under which assets run by themselves; `described.py`: descriptions and columns of assets;
 - `console_links.py`: links from the Dagster UI to objects;
-- `copy_runs.py`: runs that keep reconciled copies; `runs_under_way.py`: the runs that sensors wait for;
 - `location_names.py`: names of a location's definitions; `asset_keys.py`: from names to asset keys;
 - `testing`: servers for tests.
 """
