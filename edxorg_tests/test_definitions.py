@@ -132,6 +132,7 @@ def test_with_an_archive_source_there_are_sensors_for_it() -> None:
         "edxorg_program_reports_sensor",
         "gcs_edxorg_archive_sensor",
         "gcs_edxorg_tracking_log_sensor",
+        "default_automation_condition_sensor",
     ]
 
 

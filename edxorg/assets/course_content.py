@@ -9,7 +9,7 @@ import dagster as dg
 from edxorg.lib.object_keys import COURSE_KEYS, COURSE_STRUCTURE
 from edxorg.location import EDXORG
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing.course_outputs import CourseOutputs, output_specs
+from ol_orchestrate.landing.course_outputs import CourseOutputs, each_course, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
 from ol_orchestrate.lib.openedx.dictionary import STRUCTURE_OUTPUTS
@@ -29,21 +29,23 @@ def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefiniti
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
-    def flatten_edxorg_course_structure(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def flatten_edxorg_course_structure(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetMaterialization]:
         """The structure of a course as rows."""
-        with (
-            as_dagster_failure(context.op_execution_context, location.permanent_failure),
-            CourseOutputs(context, COURSE_STRUCTURE, location) as outputs,
-        ):
-            with outputs.open() as (blocks, name):
-                structure = read_course_structure(_in_memory(blocks), name=name)
-            outputs.report(structure.problems, structure.missing)
-            course = outputs.course
-            for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
-                outputs.land_rows(rows, COURSE_KEYS.structure_output)
-            yield from outputs.new()
+        with as_dagster_failure(context.op_execution_context, location.permanent_failure):
+            yield from each_course(context, COURSE_STRUCTURE, location, _flatten)
 
     return flatten_edxorg_course_structure
+
+
+def _flatten(outputs: CourseOutputs) -> None:
+    with outputs.open() as (blocks, name):
+        structure = read_course_structure(_in_memory(blocks), name=name)
+    outputs.report(structure.problems, structure.missing)
+    course = outputs.course
+    for rows in structure_outputs(structure, course_id=course.course_id, source_system=course.site).values():
+        outputs.land_rows(rows, COURSE_KEYS.structure_output)
 
 
 def _in_memory(blocks: VerifiedReader) -> BinaryIO:

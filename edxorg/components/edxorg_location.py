@@ -28,6 +28,7 @@ from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from ol_orchestrate.alerts import failure_alerts_sensor
 from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
+from ol_orchestrate.course_automation import CourseAutomationSensor
 from ol_orchestrate.failed_partitions import PartitionedJob, failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
@@ -137,6 +138,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             interval_seconds=settings.source_interval_seconds,
         ),
     )
+    automation = CourseAutomationSensor([structure_rows, course_run], courses_a_run=settings.courses_a_run)
     assets = [
         archives.asset(),
         logs.asset(),
@@ -166,6 +168,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             edxorg_program_reports_sensor(reports_job, settings),
             *(archive_source_sensors if settings.archive_source_configured else ()),
+            *((automation,) if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
         ],
         schedules=[edxorg_api_daily_schedule(catalogue, location)],

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(*IGNORED_WARNINGS)
 
 @pytest.fixture
 def location(tmp_path: Path) -> Iterator[LocationWithDaemons]:
-    with location_with_daemons(tmp_path) as location:
+    with location_with_daemons(tmp_path, courses_a_run=3) as location:
         yield location
 
 
@@ -36,6 +36,8 @@ def test_each_course_runs_once_for_each_change(location: LocationWithDaemons) ->
     assert location.ticks(1) == {}
     location.ingest("mitx-2024-01-03.tar.gz", course_members(courses))
     assert location.ticks(2) == {(output, course): 1 for course in courses for output in (FLATTEN, EXTRACT)}
+    assert location.runs == 2, "three courses are in one, and one in the other"
+    assert [location.materialized(output) for output in (FLATTEN, EXTRACT)] == [4, 4]
     location.ingest("mitx-2024-01-10.tar.gz", course_members(courses))
     assert location.ticks(1) == {}, "nothing has changed"
 
@@ -55,6 +57,6 @@ def test_each_course_runs_once_for_each_change(location: LocationWithDaemons) ->
         (EXTRACT, "d"): 1,
     }
     assert location.ticks(2) == {}, "neither what failed twice nor what had nothing to record"
-    assert location.backfills_at_work() == 0
+    assert not location.instance.get_backfills(), "which would fail, as some outputs stayed as they were"
     assert location.failed(flatten_edxorg_course_structure) == ["MITx-c-1T2020|prod"]
     assert location.failed(extract_edxorg_courserun_metadata) == []

@@ -1,10 +1,11 @@
-"""The real location with Dagster's own automation and backfill daemons over it.
+"""The real location with Dagster's own sensor daemon over it.
 
-The daemons' loops are called one by one, without their waits; runs start at once, in this process.
+Its loop is called step by step, without its waits; runs start at once, in this process.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from contextlib import contextmanager
@@ -16,8 +17,7 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
-from dagster._daemon.asset_daemon import AssetDaemon
-from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._daemon.sensor import execute_sensor_iteration
 
 from edxorg_tests.support.archives import write_archive
 from edxorg_tests.support.course_files import course_xml, structure
@@ -59,7 +59,8 @@ class LocationWithDaemons(ArchiveLocation):
     def __init__(self, folder: Path, instance: dg.DagsterInstance, workspace: WorkspaceProcessContext) -> None:
         super().__init__(folder, instance)
         self._workspace = workspace
-        self._daemon = AssetDaemon(settings={}, pre_sensor_interval_seconds=30)
+        self.runs = 0
+        """The number of runs that the last ticks started."""
         (loaded,) = workspace.create_request_context().code_locations
         (repository,) = loaded.get_repositories().values()
         instance.start_sensor(repository.get_sensor("default_automation_condition_sensor"))
@@ -73,21 +74,25 @@ class LocationWithDaemons(ArchiveLocation):
         """Let the daemons tick; return how often they ran which asset for which course."""
         before = {run.run_id for run in self.instance.get_runs()}
         for _ in range(number):
-            self._daemon._run_iteration_impl(self._workspace, None, {}, {})  # noqa: SLF001 - else it waits
-            assert not list(filter(None, execute_backfill_iteration(self._workspace, logging.getLogger("backfill"))))
+            errors = execute_sensor_iteration(self._workspace, logging.getLogger("sensors"), None, None)
+            assert not list(filter(None, errors))
         started = [run for run in self.instance.get_runs() if run.run_id not in before]
+        self.runs = len(started)
         return Counter(
-            (key.path[-1], run.tags["dagster/partition"].split("-")[1])
+            (key.path[-1], course.split("-")[1])
             for run in started
             for key in run.asset_selection or ()
+            for course in (run.tags["dagster/partition"], *json.loads(run.tags.get("more_courses", "[]")))
             if key.path[-1] in {FLATTEN, EXTRACT}
         )
 
     def failed(self, definition: dg.AssetsDefinition) -> list[str]:
         return [each.partition for each in failed_partitions(self.instance, definition)]
 
-    def backfills_at_work(self) -> int:
-        return sum(not backfill.status.value.startswith("COMPLETED") for backfill in self.instance.get_backfills())
+    def materialized(self, output: str) -> int:
+        """The number of courses that have an output."""
+        key = dg.AssetKey(["edxorg", "processed_data", output])
+        return len(self.instance.get_materialized_partitions(key))
 
 
 @contextmanager
@@ -101,7 +106,7 @@ def location_with_daemons(folder: Path, **more: object) -> Iterator[LocationWith
         dg.instance_for_test(temp_dir=str(folder), overrides=IN_THIS_PROCESS) as instance,
         create_test_daemon_workspace_context(InProcessWorkspaceLoadTarget(origin), instance) as workspace,
     ):
-        patch.setattr("dagster._daemon.asset_daemon.is_under_min_interval", lambda *_, **__: False)
+        patch.setattr("dagster._daemon.sensor.is_under_min_interval", lambda *_, **__: False)
         yield LocationWithDaemons(folder, instance, workspace)
 
 

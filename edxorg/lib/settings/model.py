@@ -341,6 +341,9 @@ class Settings(BaseSettings):
     logs_a_run: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=25, description="Tracking logs in one run of a backfill, so that Dagster is loaded once for all of them"
     )
+    courses_a_run: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=100, description="Courses whose content one run brings up to date after an archive"
+    )
     workers: Annotated[int | None, Field(ge=1, le=64), Optional] = Field(
         default=None,
         description="Worker processes of a run; by default as many as the container has processors, four at most, "

@@ -6,7 +6,8 @@
 - `landing`: from an output to its object and its record;
 - `failures.py`: errors as Dagster's failures; `failed_partitions.py`: the asset check of failed partitions;
   `alerts.py`: the sensor that tells operators of failures;
-- `automation.py`: conditions under which assets run by themselves; `described.py`: descriptions and columns of assets;
+- `automation.py`: conditions under which assets run by themselves; `course_automation.py`: the sensor that evaluates
+  them; `described.py`: descriptions and columns of assets;
 - `console_links.py`: links from the Dagster UI to objects;
 - `location_names.py`: names of a location's definitions; `asset_keys.py`: from names to asset keys;
 - `testing`: servers for tests.

@@ -23,6 +23,9 @@ PRIVATE_NAMES = {
     f"{EVENTS}:DagsterEvent": "event_type_value job_name step_handle node_handle step_kind_value logging_tags "
     "event_specific_data message pid step_key",
     f"{EVENTS}:StepMaterializationData": "materialization asset_lineage",
+    f"{EVENTS}:AssetMaterializationPlannedData": "asset_key partition partitions_subset",
+    f"{EVENTS}:DagsterEvent.build_asset_materialization_planned_event": "job_name step_key "
+    "asset_materialization_planned_data",
     f"{EVENTS}.log:EventLogEntry": "error_info level user_message run_id timestamp step_key job_name dagster_event",
     f"{EVENT_LOG}:SqlEventLogStorage.index_connection": "self",
     f"{EVENT_LOG}:SqlEventLogStorage.index_transaction": "self",

@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 import dagster as dg
 
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing.course_outputs import CourseOutputs, output_specs
+from ol_orchestrate.landing.course_outputs import CourseOutputs, each_course, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
 from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
@@ -29,13 +29,15 @@ def courserun_metadata(location: LocationNames, ratio_limit: RatioLimit = DEFAUL
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )
-    def extract_courserun_metadata(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def extract_courserun_metadata(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetMaterialization]:
         """Extract metadata, videos, policies, signatories, blocks and static files of a course."""
-        with (
-            as_dagster_failure(context.op_execution_context, location.permanent_failure),
-            CourseOutputs(context, course_xml, location) as outputs,
-            StaticAssets() as static_assets,
-        ):
+        with as_dagster_failure(context.op_execution_context, location.permanent_failure):
+            yield from each_course(context, course_xml, location, extract)
+
+    def extract(outputs: CourseOutputs) -> None:
+        with StaticAssets() as static_assets:
             with outputs.open() as (blocks, name):
                 course = read_course(
                     blocks,
@@ -46,7 +48,6 @@ def courserun_metadata(location: LocationNames, ratio_limit: RatioLimit = DEFAUL
                 )
             outputs.report(course.problems, course.missing)
             _land(outputs, course, static_assets)
-            yield from outputs.new()
 
     return extract_courserun_metadata
 

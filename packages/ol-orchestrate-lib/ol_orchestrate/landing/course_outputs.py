@@ -5,20 +5,26 @@ Each asset runs for one course, so that one course's failure is its own.
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import dagster as dg
 
 from ol_orchestrate.automation import on_new_version
 from ol_orchestrate.described import described
+from ol_orchestrate.failures import failure_of_partitions
+from ol_orchestrate.landing.batch import record, record_attempts
 from ol_orchestrate.landing.land import Artifact, land
+from ol_orchestrate.landing.records import latest_versions
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
+from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.course_partition import CoursePartition
-from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.errors import BadInputError, PipelineError
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import VersionedObjects
@@ -63,32 +69,131 @@ def output_specs(
     ]
 
 
+MORE_COURSES = "more_courses"
+"""Tag of a run: the partitions that it has beside its own, as JSON. Dagster gives a run one partition or a range."""
+
+COURSES_AT_ONCE = 25
+"""Courses whose outputs are recorded together, if a run has several; a run that is killed loses no more."""
+
+
+def each_course(
+    context: dg.AssetExecutionContext, made_of: str, location: LocationNames, work: Callable[[CourseOutputs], None]
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetMaterialization]:
+    """Do the work for each course of the run, and record its outputs.
+
+    A run has one course, or several, each of which fails alone: its own partition, a range of them, or those that the
+    tag `MORE_COURSES` names beside it.
+
+    Args:
+        context: The context of the step.
+        made_of: The asset whose files the outputs are made of.
+        location: The names of the location.
+        work: Lands the outputs of one course.
+
+    Yields:
+        What the step has to yield. Of several courses, nearly all is recorded in batches instead.
+    """
+    courses = list(dict.fromkeys([*context.partition_keys, *json.loads(context.run.tags.get(MORE_COURSES, "[]"))]))
+    if len(courses) == 1:
+        with CourseOutputs(context, made_of, location, courses[0]) as outputs:
+            work(outputs)
+            yield from outputs.new()
+        return
+    several = _SeveralCourses(context, made_of, location, work)
+    for some in batched(courses, COURSES_AT_ONCE):
+        yield from several.land(some)
+        context.log.info("%s", several.progress(len(courses)))
+    if several.failed:
+        # Dagster knows the run's own partition only, and would take the others for courses that never ran.
+        record_attempts(context.op_execution_context, sorted(context.selected_asset_keys), list(several.failed))
+        raise failure_of_partitions(several.failed, len(courses), "courses")
+
+
+@dataclass(slots=True)
+class _SeveralCourses:
+    """A run over several courses.
+
+    Attributes:
+        failed: The courses that failed, and why.
+    """
+
+    context: dg.AssetExecutionContext
+    made_of: str
+    location: LocationNames
+    work: Callable[[CourseOutputs], None]
+    failed: dict[str, PipelineError] = field(default_factory=dict)
+    _done: int = 0
+
+    def land(self, courses: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
+        """Land the outputs of some courses, and record them asset by asset."""
+        new: dict[str, list[dg.AssetMaterialization]] = {}
+        waiting = list(courses)
+        # A file that came meanwhile has its turn at once: the run that it asks for may be over before this one records.
+        while waiting:
+            before = self._versions(waiting)
+            for course in waiting:
+                new[course] = self._land_one(course)
+            after = self._versions(waiting)
+            waiting = [course for course in waiting if before.get(course) != after.get(course)]
+        for asset in sorted(self.context.selected_asset_keys):
+            of_asset = [each for of_course in new.values() for each in of_course if each.asset_key == asset]
+            yield from record(self.context.op_execution_context, of_asset, iter)
+        self._done += len(courses)
+
+    def progress(self, courses: int) -> str:
+        """Say how far the run is."""
+        return f"{self._done:,} of {courses:,} courses, {len(self.failed):,} of them failed"
+
+    def _versions(self, courses: Sequence[str]) -> dict[str, str]:
+        return latest_versions(self.context.instance, self.location.key(self.made_of), courses)
+
+    def _land_one(self, course: str) -> list[dg.AssetMaterialization]:
+        self.failed.pop(course, None)
+        try:
+            with CourseOutputs(self.context, self.made_of, self.location, course) as outputs:
+                self.work(outputs)
+                return [
+                    dg.AssetMaterialization(
+                        cast("dg.AssetKey", each.asset_key), partition=course, metadata=each.metadata, tags=each.tags
+                    )
+                    for each in outputs.new()
+                ]
+        except PipelineError as error:
+            self.context.log.error("%s: %s", course, error)  # noqa: TRY400 - complete without its traceback
+            self.failed[course] = error
+            return []
+
+
 class CourseOutputs:
     """A run over one course: its file, and the outputs that land. A context manager.
 
     All outputs land before the first of them is recorded, so that all have failed in a run that fails.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, made_of: str, location: LocationNames) -> None:
-        """Find the latest file of the run's partition.
+    def __init__(
+        self, context: dg.AssetExecutionContext, made_of: str, location: LocationNames, partition: str
+    ) -> None:
+        """Find the latest file of a partition.
 
         Args:
             context: The context of the step, which needs the resource `LANDING_ZONE`.
             made_of: The asset whose file this is.
             location: The names of the location.
+            partition: The course.
 
         Raises:
             BadInputError: The partition is no course.
             MissingObjectError: There is no such file.
         """
         self._context = context
-        self.course = course_of(context.partition_key)
+        self._partition = partition
+        self.course = course_of(partition)
         self._location = location
         self.keys = location.course_keys
         upstream = location.key(made_of)
         zone = landing_zone(context)
-        self._path = zone.find(context.instance, upstream, context.partition_key)
-        self._retrieved_at = _latest_materialization(context.instance, upstream, context.partition_key)
+        self._path = zone.find(context.instance, upstream, partition)
+        self._retrieved_at = _latest_materialization(context.instance, upstream, partition)
         self.store: ObjectStore = zone.store()
         self._problems: Sequence[Problem] = ()
         self._missing: Sequence[Reference[Any]] = ()
@@ -149,9 +254,10 @@ class CourseOutputs:
             Artifact(version=version, content=content.reader(), row_count=row_count, metadata=self._metadata()),
             to=to,
             tags=self._location.tags,
-            partition=self._context.partition_key,
+            partition=self._partition,
         )
-        self._context.log.info("%s: %d bytes, %s", output, content.size, "new" if result else "as before")
+        outcome = "new" if result else "as before"
+        self._context.log.info("%s, %s: %d bytes, %s", self._partition, output, content.size, outcome)
         if result:
             self._results.append(result)
 
