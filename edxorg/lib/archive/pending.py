@@ -10,7 +10,6 @@ from ol_orchestrate.lib.record_spool import RecordSpool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from edxorg.lib.archive.ingest_report import MemberResult
 
@@ -78,7 +77,5 @@ class PendingRecords:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._spool.close()

@@ -36,7 +36,6 @@ from ol_orchestrate.lib.spool import Spool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
-    from types import TracebackType
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -152,9 +151,7 @@ class Collected(NamedTuple):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for output in self:
             output.content.close()
 

@@ -45,10 +45,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass
-class LogReport:
-    """Counters of a log, read so far; at the end `lines_in` = `lines_out` + all of `rejected` + `blank`."""
+class LineCounts:
+    """Numbers of lines by what became of them."""
 
-    lines_in: int = 0
     lines_out: int = 0
     rejected: Counter[LineRejectReason] = field(default_factory=Counter)
     blank: int = 0
@@ -58,6 +57,22 @@ class LogReport:
     """Lines that were delivered without the syslog or container prefix they had."""
     exact_path_lines: int = 0
     """Lines that a JSON parser would refuse or alter, read by the exact reader and delivered."""
+
+    def count(self, more: LineCounts) -> None:
+        """Add other lines."""
+        self.lines_out += more.lines_out
+        self.rejected += more.rejected
+        self.blank += more.blank
+        self.nul_bytes += more.nul_bytes
+        self.syslog_prefixes += more.syslog_prefixes
+        self.exact_path_lines += more.exact_path_lines
+
+
+@dataclass
+class LogReport(LineCounts):
+    """Counters of a log, read so far; at the end `lines_in` = `lines_out` + all of `rejected` + `blank`."""
+
+    lines_in: int = 0
     columns: list[str] = field(default_factory=list)
     """The day's top-level keys in order of first appearance."""
     bytes_in: int = 0

@@ -285,12 +285,7 @@ class _Assembly:
         report.bytes_normalized += block.bytes_normalized + block.lines_out * bytes_of_nulls(late)
         report.bytes_normalized += report.lines_out * bytes_of_nulls(block.new_columns)
         report.columns += block.new_columns
-        report.lines_out += block.lines_out
-        report.rejected += block.rejected
-        report.blank += block.blank
-        report.nul_bytes += block.nul_bytes
-        report.syslog_prefixes += block.syslog_prefixes
-        report.exact_path_lines += block.exact_path_lines
+        report.count(block)
         self.rejects.write(block.rejects)
         if block.output:
             self._parts.append(_Part(len(block.output), pending.width + len(block.new_columns)))

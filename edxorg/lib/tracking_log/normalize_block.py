@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from edxorg.lib.rejects import reject_line
 from edxorg.lib.tracking_log.exact_path import ReadLine, read_event
 from edxorg.lib.tracking_log.fast_path import read_quickly
 from edxorg.lib.tracking_log.log_output import GzipMember, Rows
-from edxorg.lib.tracking_log.log_rejects import LineRejectReason, RejectedLineError
+from edxorg.lib.tracking_log.log_rejects import RejectedLineError
+from edxorg.lib.tracking_log.log_report import LineCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ _MAX_OUTPUT = 64 << 20
 
 
 @dataclass
-class NormalizedBlock:
+class NormalizedBlock(LineCounts):
     """The lines of one block, normalized; nothing if the output is too large."""
 
     output: bytes = b""
@@ -40,12 +40,6 @@ class NormalizedBlock:
     """Size of the lines before compression."""
     new_columns: list[str] = field(default_factory=list)
     """Keys that the block brought, in order of first appearance; all its lines have them."""
-    lines_out: int = 0
-    rejected: Counter[LineRejectReason] = field(default_factory=Counter)
-    blank: int = 0
-    nul_bytes: int = 0
-    syslog_prefixes: int = 0
-    exact_path_lines: int = 0
     is_too_much: bool = False
     """True if the block is to be cut in two, and each half given to a worker."""
 

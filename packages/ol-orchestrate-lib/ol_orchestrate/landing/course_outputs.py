@@ -31,7 +31,6 @@ from ol_orchestrate.lib.versions import VersionedObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import TracebackType
 
     from ol_orchestrate.lib.dictionary import Output
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
@@ -284,9 +283,7 @@ class CourseOutputs:
         """Return the run itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Free the memory and the disk space."""
         self._spools.close()
 

@@ -14,7 +14,6 @@ from ol_orchestrate.lib.record_spool import RecordSpool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
 MAX_STATIC_BYTES = 8 << 30
 """Bytes of all static assets of a course, unpacked; the temporary folder needs this much space."""
@@ -149,9 +148,7 @@ class StaticAssets:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._spool.close()
 
 

@@ -14,7 +14,6 @@ from ol_orchestrate.lib.openedx_api.session import ApiSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
     from ol_orchestrate.lib.openedx_api.credentials import ApiCredentials
     from ol_orchestrate.lib.openedx_api.transport import Response
@@ -119,9 +118,7 @@ class OpenEdxApi:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
