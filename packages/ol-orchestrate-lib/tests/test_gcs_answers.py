@@ -1,0 +1,82 @@
+"""The responses of Google Cloud Storage if something is wrong, and the number of requests."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ol_orchestrate.lib.errors import (
+    MissingObjectError,
+    PermanentServiceError,
+    PipelineError,
+    ServiceError,
+)
+from ol_orchestrate.testing.scripted import Request, Response, ScriptedServer, serving
+from ol_orchestrate.testing.store_answers import OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ol_orchestrate.lib.stores import ObjectStore
+
+pytestmark = pytest.mark.usefixtures("no_pause", "aws_environment")
+
+
+def gcs_error(status: int) -> Response:
+    body = json.dumps({"error": {"code": status, "message": "m"}}).encode()
+    return Response(status, body, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("operation", ["find", "write", "list"])
+@pytest.mark.parametrize("status", [301, 400, 403, 405])
+def test_a_final_answer_of_cloud_storage_is_asked_for_once(
+    status: int, operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: gcs_error(status)) as server, pytest.raises(PipelineError) as caught:
+        OPERATIONS[operation](gcs_at(server))
+    assert not caught.value.is_transient
+    assert "AWS_" not in str(caught.value)
+    assert len([request for request in server.requests if not is_about_the_bucket(request)]) == 1
+
+
+@pytest.mark.parametrize("operation", ["write", "list"])
+def test_a_missing_bucket_of_cloud_storage_is_final(
+    operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: gcs_error(404)) as server, pytest.raises(MissingObjectError, match="no such bucket"):
+        OPERATIONS[operation](gcs_at(server))
+    assert len([request for request in server.requests if not is_about_the_bucket(request)]) == 1
+
+
+def is_about_the_bucket(request: Request) -> bool:
+    """Google's client looks up the bucket beside the first request, for its traces."""
+    return request.path == "/storage/v1/b/bucket"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("operation", ["find", "write", "list"])
+def test_an_answer_of_cloud_storage_that_may_pass_is_asked_for_again(
+    status: int, operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ol_orchestrate.lib.stores.gcs.PATIENCE", 0.3)
+    monkeypatch.setattr("ol_orchestrate.lib.stores.gcs.PAUSE", 0.05)
+    with serving(lambda _: gcs_error(status)) as server, pytest.raises(ServiceError):
+        OPERATIONS[operation](gcs_at(server))
+    assert 2 <= len(server.requests) <= 20
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"[]", b'{"size": "many"}'])
+@pytest.mark.parametrize("operation", ["find", "read", "list", "write"])
+def test_an_answer_that_is_none_of_cloud_storage_is_final(
+    body: bytes, operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: Response(200, body, {"Content-Type": "application/json"})) as server:
+        store = gcs_at(server)
+        if operation == "list" and body.startswith(b"{"):
+            assert list(store.list()) == []
+            return
+        with pytest.raises(PermanentServiceError):
+            OPERATIONS[operation](store)
+    assert sum(not is_about_the_bucket(request) for request in server.requests) <= 2
