@@ -307,5 +307,3 @@ _VOTES: Final = {
     "votes_count": "count",
     "votes_point": "point",
 }
-
-POST_COLUMNS: Final = (*_COLUMNS, *_VOTES, "abuse_flaggers_count")

@@ -15,7 +15,15 @@ from edxorg.lib.catalogue.responses import Number  # noqa: TC001 - the models be
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edxorg.lib.catalogue.responses import Course, CourseRun, Image, Organization, Program, ProgramCourse
+    from edxorg.lib.catalogue.responses import (
+        ApiRecord,
+        Course,
+        CourseRun,
+        Image,
+        Organization,
+        Program,
+        ProgramCourse,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,15 @@ class CatalogueTable:
     stamped: bool
 
 
-class ProgramRow(BaseModel):
+class _Row(BaseModel):
+    @classmethod
+    def _from(cls, record: ApiRecord, **others: object) -> Self:
+        """Return the row with the record's fields of the same names, and with others."""
+        same = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
+        return cls(**(same | others))
+
+
+class ProgramRow(_Row):
     """A program."""
 
     uuid: str
@@ -47,15 +63,7 @@ class ProgramRow(BaseModel):
     @classmethod
     def of(cls, program: Program) -> Self:
         """The row of a program."""
-        return cls(
-            uuid=program.uuid,
-            title=program.title,
-            subtitle=program.subtitle,
-            type=program.type,
-            status=program.status,
-            authoring_organizations=_keys(program.authoring_organizations),
-            data_modified_timestamp=program.data_modified_timestamp,
-        )
+        return cls._from(program, authoring_organizations=_keys(program.authoring_organizations))
 
 
 class ProgramCourseRow(BaseModel):
@@ -104,7 +112,7 @@ class StaffValue(BaseModel):
     last_name: str | None
 
 
-class CourseRow(BaseModel):
+class CourseRow(_Row):
     """A course of the catalogue."""
 
     course_key: str
@@ -125,24 +133,16 @@ class CourseRow(BaseModel):
     def of(cls, course: Course) -> Self:
         """The row of a course."""
         subjects = course.subjects
-        return cls(
+        return cls._from(
+            course,
             course_key=course.key,
-            title=course.title,
             owner=_keys(course.owners),
-            short_description=course.short_description,
-            full_description=course.full_description,
-            level_type=course.level_type,
-            marketing_url=course.marketing_url,
             image=ImageValue.of(course.image),
-            course_type=course.course_type,
             subjects=None if subjects is None else [SubjectValue(name=subject.name) for subject in subjects],
-            prerequisites=course.prerequisites,
-            prerequisites_raw=course.prerequisites_raw,
-            modified=course.modified,
         )
 
 
-class CourseRunRow(BaseModel):
+class CourseRunRow(_Row):
     """A run of a course of the catalogue."""
 
     course_key: str
@@ -176,35 +176,18 @@ class CourseRunRow(BaseModel):
     def of(cls, course: Course, run: CourseRun) -> Self:
         """The row of a run of a course."""
         staff = run.staff
-        return cls(
+        return cls._from(
+            run,
             course_key=course.key,
             run_key=run.key,
-            title=run.title,
-            short_description=run.short_description,
-            full_description=run.full_description,
-            marketing_url=run.marketing_url,
-            level_type=run.level_type,
             languages=run.content_language,
             start_on=run.start,
             end_on=run.end,
-            enrollment_start=run.enrollment_start,
-            enrollment_end=run.enrollment_end,
-            announcement=run.announcement,
-            pacing_type=run.pacing_type,
             enrollment_type=run.type,
-            availability=run.availability,
-            status=run.status,
-            is_enrollable=run.is_enrollable,
             image=ImageValue.of(run.image),
-            seats=run.seats,
             staff=None
             if staff is None
             else [StaffValue(first_name=person.given_name, last_name=person.family_name) for person in staff],
-            weeks_to_complete=run.weeks_to_complete,
-            min_effort=run.min_effort,
-            max_effort=run.max_effort,
-            estimated_hours=run.estimated_hours,
-            modified=run.modified,
         )
 
 
