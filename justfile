@@ -30,7 +30,7 @@ imports:
 test *arguments:
     uv run --group test pytest -n 2 "$@"
 
-# Build each package as a wheel, and use the library's without this repository.
+# Build each package as a wheel, and use them without this repository: the library alone, and both for the demo.
 wheels:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -47,6 +47,13 @@ wheels:
     import ol_orchestrate.partitions.edxorg, ol_orchestrate.resources.openedx, ol_orchestrate.resources.outputs
     assert "site-packages" in ol_orchestrate.__file__, ol_orchestrate.__file__
     '
+    uv venv --quiet "$dist/both"
+    uv pip install --quiet --python "$dist/both" "$dist"/*.whl
+    for package in edxorg ol_orchestrate_lib; do
+      ls both/lib/python*/site-packages/"$package"-*.dist-info/licenses/LICENSE >/dev/null
+    done
+    HOME="$dist" env -u UV both/bin/edxorg demo >demo.log || { cat demo.log; exit 1; }
+    grep -q '^What landed' demo.log
 
 # Write the pages that are made of code: settings, and columns of outputs.
 pages:

@@ -137,7 +137,7 @@ class _Demo:
             how = ", as an OpenPGP message" if name.endswith(".gpg") else ""
             console.heading(f"Archive {name}", f"tables, structures, XML and forums of each course{how}")
             yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_report)
-        console.heading(f"Tracking log {LOG}", "the events of one day")
+        console.heading(f"Tracking log {LOG}", "the events that reached edX on one day; phones send some days late")
         yield from self._file(LOG, logs, "refresh_edxorg_tracking_logs", console.show_log)
 
     def course_content(self) -> Iterator[str]:
@@ -188,6 +188,11 @@ class _Demo:
         )
 
 
+def runner() -> str:
+    """Return what a command has to begin with, in a checkout that `uv run` uses."""
+    return "uv run " if os.environ.get("UV") else ""
+
+
 def _show_where(folder: Path, settings: Settings) -> None:
     report = max((folder / "landing-zone" / "edxorg" / "reports").glob("*.html"), default="none was written")
     home, inputs, lake = folder / "dagster_home", settings.archive_url, settings.landing_zone_url
@@ -199,7 +204,7 @@ def _show_where(folder: Path, settings: Settings) -> None:
         f"  EDXORG_ARCHIVE_NAME={shlex.quote(ARCHIVE_NAME)} \\\n"
         f"  EDXORG_GPG_KEY_FILE={shlex.quote(str(folder / PRIVATE_KEY))} \\\n"
         f"  EDXORG_LANDING_ZONE_URL={shlex.quote(lake)} \\\n"
-        "  uv run dg dev\n",
+        f"  {runner()}{'dg dev' if runner() else 'dagster dev -m edxorg.definitions'}\n",
         soft_wrap=True,
         highlight=False,
         markup=False,
@@ -217,7 +222,7 @@ def _show_answers(landing_zone: str) -> None:
     lake = database.Lake(open_store(landing_zone))
     for title, sql in QUESTIONS.items():
         console.heading(title, "asked in SQL of what landed")
-        command = f'uv run edxorg query --landing-zone {shlex.quote(landing_zone)} "\n{sql}"\n'
+        command = f'{runner()}edxorg query --landing-zone {shlex.quote(landing_zone)} "\n{sql}"\n'
         console.out.print(command, soft_wrap=True, highlight=False, markup=False)
         lake.prepare(sql)
         console.out.print(answers.as_table(lake.connection, sql), soft_wrap=True, highlight=False, markup=False)

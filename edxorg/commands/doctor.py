@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -11,129 +15,237 @@ from uuid import uuid4
 import click
 from rich.markup import escape
 
-from edxorg.commands import console, runs
+from edxorg.commands import console, homes, runs
 from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.private_keys import private_keys
-from edxorg.lib.settings import Settings
+from edxorg.lib.settings import Environment, Settings
 from edxorg.lib.settings.sources import Given
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError
 from ol_orchestrate.lib.openpgp import KeyRing
+from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.stores import StoreAccess, open_store, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import dagster as dg
 
     from ol_orchestrate.lib.openedx_api import OpenEdxApi
 
 PROBE = "edxorg/doctor"
 """Key of the object that is written to check the permission."""
 
+API_VARIABLES = ("EDXORG_API_URL", "EDXORG_API_TOKEN_URL", "EDXORG_API_CLIENT_ID", "EDXORG_API_CLIENT_SECRET")
+
+SECONDS_OF_LIFE = 300
+"""Age at which Dagster takes the heartbeat of a daemon for that of a dead one."""
+
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """A connection that must work."""
+    """A connection that must work.
+
+    Attributes:
+        name: Its name for the user.
+        where: The place that is connected to.
+        run: Returns the finding, or raises `PipelineError`.
+        needed_for: What does not work without it.
+        optional: True if all else works without it, so that its failure is none of the command.
+    """
 
     name: str
     where: str
     run: Callable[[], str]
-    """Returns the finding, or raises `PipelineError`."""
     needed_for: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotSetUp:
+    """A part that needs settings which nobody has given."""
+
+    name: str
+    remedy: str
 
 
 @click.command()
 def command() -> None:
-    """Check each setting and each connection: Vault, archives, private keys, landing zone, program reports, API.
+    """Check each setting and each connection.
 
-    Reads and lists; in the landing zone it writes one small object and leaves it there, named edxorg/doctor.
+    They are Vault, archives, private keys, landing zone, program reports, the edX API and Dagster with its daemon. This
+    reads and lists; in the landing zone it writes one small object and leaves it there, named edxorg/doctor. A part
+    that is not set up is no failure: it is listed with what to set.
     """
     settings = Settings()
     console.out.print(f"Environment: [bold]{settings.environment}[/]")
     for name, value, place in Given.shown(settings):
         console.out.print(f"{name}: {escape(value)} [dim](from {escape(place)})[/]", soft_wrap=True, highlight=False)
+    parts = list(_Doctor(settings).parts())
     failed = 0
-    for check in _checks(settings):
-        with console.err.status(f"Checking {check.name} …"):
-            try:
-                lines = [f"[green]✓[/] [bold]{check.name}[/] {check.where}: {check.run()}"]
-            except PipelineError as error:
-                failed += 1
-                lines = [f"[red]✗[/] [bold]{check.name}[/] {check.where}", f"  {escape(str(error))}"]
-                lines.append(f"  [dim]Needed for {check.needed_for}.[/]")
-        for line in lines:
-            console.out.print(line, soft_wrap=True, highlight=False)
+    for part in parts:
+        if isinstance(part, DoctorCheck):
+            failed += not _passes(part)
+    if missing := [part for part in parts if isinstance(part, NotSetUp)]:
+        console.out.print("\nNot set up, and needed only for what they name:")
+        for each in missing:
+            console.out.print(f"- [bold]{each.name}[/]: {escape(each.remedy)}", soft_wrap=True, highlight=False)
     sys.exit(1 if failed else 0)
 
 
-def _checks(settings: Settings) -> Iterator[DoctorCheck]:
-    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - loads Dagster
+def _passes(check: DoctorCheck) -> bool:
+    """Run a check and print its finding."""
+    try:
+        with console.err.status(f"Checking {check.name} …"):
+            finding = check.run()
+    except PipelineError as error:
+        mark = "-" if check.optional else "[red]✗[/]"
+        lines = [f"{mark} [bold]{check.name}[/] {check.where}", f"  {escape(str(error))}"]
+        lines.append(f"  [dim]Needed for {check.needed_for}.[/]")
+    else:
+        lines = [f"[green]✓[/] [bold]{check.name}[/] {check.where}: {finding}"]
+    for line in lines:
+        console.out.print(line, soft_wrap=True, highlight=False)
+    return check.optional or len(lines) == 1
 
-    definitions = build_definitions(settings)
-    resources, source_access = definitions.resources or {}, runs.access_to_sources(definitions)
-    vault, api = resources["vault"], resources["edxorg_api"]
-    landing_zone = resources["io_manager"]
-    if settings.vault.address and settings.api_secret_path:
-        path = settings.api_secret_path
-        yield DoctorCheck(
+
+class _Doctor:
+    """Finds out which parts of a location are set up, and how to check them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._given = {name for name, _, _ in Given.shown(settings)}
+
+    @cached_property
+    def _definitions(self) -> dg.Definitions:
+        with console.loading("Starting Dagster"):
+            from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
+
+            return build_definitions(self._settings)
+
+    def parts(self) -> Iterator[DoctorCheck | NotSetUp]:
+        """Yield all parts, in the order of a first deployment."""
+        yield self._vault()
+        yield from self._sources()
+        yield self._private_keys()
+        yield self._landing_zone()
+        yield from self._program_reports()
+        yield self._api()
+        yield from self._dagster()
+
+    def _vault(self) -> DoctorCheck | NotSetUp:
+        vault, path = self._settings.vault, self._settings.api_secret_path or self._settings.google_secret_path
+        if not vault.address:
+            return NotSetUp("Vault", "set VAULT_ADDR and VAULT_AUTH_METHOD, if secrets are kept there")
+        if not path:
+            return NotSetUp("Vault", "set EDXORG_API_SECRET_PATH or another path of a secret, to read one")
+        return DoctorCheck(
             "Vault",
-            f"{settings.vault.address} ({settings.vault.auth_method})",
-            lambda: _fields(vault.read(path)),
+            f"{vault.address} ({vault.auth_method})",
+            lambda: _fields(vault.client().read(path)),
             "the API and the archive bucket, unless their own variables are set",
         )
-    if settings.archive_url:
-        yield _store_check(
-            "archives and logs",
-            settings.archive_url,
-            _listing,
-            source_access,
-            "the archive job, the tracking logs and their sensors",
-        )
-    if settings.tracking_log_url:
-        yield _store_check(
-            "tracking logs", settings.tracking_log_url, _listing, source_access, "the tracking logs and their sensor"
-        )
-    if settings.gpg_key_file or (settings.gpg_secret_path and settings.vault.address):
-        yield DoctorCheck(
-            "private keys",
-            settings.gpg_key_file or f"{settings.gpg_secret_path} in Vault",
-            lambda: _keys(settings),
-            "files that edX encrypts",
-        )
-    yield _store_check(
-        "landing zone", settings.landing_zone_url, _round_trip, landing_zone.access, "everything that lands"
-    )
-    if settings.program_reports_url:
-        yield _store_check(
-            "program reports",
-            settings.program_reports_url,
-            _listing,
-            lambda _: StoreAccess(aws_profile=settings.program_reports_profile),
-            "the program reports",
-        )
-        yield _store_check(
-            "their destination",
-            settings.program_reports_destination_url,
-            _round_trip,
-            lambda _: StoreAccess(),
-            "the program reports",
-        )
-    yield DoctorCheck(
-        "edX API",
-        "Discovery API",
-        lambda: _catalogue(api.client),
-        "the catalogue. Without Vault, set EDXORG_API_URL, EDXORG_API_TOKEN_URL, EDXORG_API_CLIENT_ID and "
-        "EDXORG_API_CLIENT_SECRET",
-    )
 
+    def _sources(self) -> Iterator[DoctorCheck | NotSetUp]:
+        settings = self._settings
+        if not settings.archive_url:
+            yield NotSetUp("archives and logs", "set EDXORG_ARCHIVE_URL to their folder: s3://, gs:// or file://")
+        elif settings.archive_source_configured:
+            needed_for = "the archive job, the tracking logs and their sensors"
+            yield self._source("archives and logs", settings.archive_url, needed_for)
+        else:
+            yield NotSetUp(
+                "archives and logs",
+                f"to read {settings.archive_url}, set GOOGLE_APPLICATION_CREDENTIALS, or VAULT_ADDR where Vault has "
+                "them; for another folder, set EDXORG_ARCHIVE_URL",
+            )
+        if settings.tracking_log_url:
+            yield self._source("tracking logs", settings.tracking_log_url, "the tracking logs and their sensor")
 
-def _store_check(
-    name: str,
-    url: str,
-    check: Callable[[str, StoreAccess], str],
-    access: Callable[[str], StoreAccess],
-    needed_for: str,
-) -> DoctorCheck:
-    """Check a store; its credentials may be secrets that cannot be read, so they are a part of the check."""
-    return DoctorCheck(name, url, lambda: check(url, access(url)), needed_for)
+    def _source(self, name: str, url: str, needed_for: str) -> DoctorCheck:
+        return DoctorCheck(name, url, lambda: _listing(url, runs.access(url, self._settings)), needed_for)
+
+    def _private_keys(self) -> DoctorCheck | NotSetUp:
+        settings = self._settings
+        if settings.gpg_key_file or (settings.gpg_secret_path and settings.vault.address):
+            return DoctorCheck(
+                "private keys",
+                settings.gpg_key_file or f"{settings.gpg_secret_path} in Vault",
+                lambda: _keys(settings),
+                "files that edX encrypts",
+            )
+        return NotSetUp(
+            "private keys", "set EDXORG_GPG_KEY_FILE, or EDXORG_GPG_SECRET_PATH in Vault, for files that edX encrypts"
+        )
+
+    def _landing_zone(self) -> DoctorCheck | NotSetUp:
+        url = self._settings.landing_zone_url
+        if "landing_zone_url" not in self._given and url.startswith("file://") and not _folder(url).exists():
+            return NotSetUp("landing zone", f"set EDXORG_LANDING_ZONE_URL; else {url} is made by the first run")
+        return self._destination("landing zone", url, "everything that lands")
+
+    def _destination(self, name: str, url: str, needed_for: str) -> DoctorCheck:
+        def check() -> str:
+            return _round_trip(url, (self._definitions.resources or {})["io_manager"].access(url))
+
+        return DoctorCheck(name, url, check, needed_for)
+
+    def _program_reports(self) -> Iterator[DoctorCheck | NotSetUp]:
+        settings = self._settings
+        source, destination = settings.program_reports_url, settings.program_reports_destination_url
+        profile = settings.program_reports_profile
+        if not source:
+            yield NotSetUp("program reports", "set EDXORG_PROGRAM_REPORTS_URL to their folder")
+        elif (
+            self._given.isdisjoint({"program_reports_url", "program_reports_profile"})
+            and settings.environment is Environment.DEV
+            and profile not in _aws_profiles()
+        ):
+            yield NotSetUp(
+                "program reports",
+                f"to copy those of {source}, make the AWS profile {profile} (`aws configure --profile {profile}`); for "
+                "others, set EDXORG_PROGRAM_REPORTS_URL and EDXORG_PROGRAM_REPORTS_PROFILE",
+            )
+        else:
+            access = StoreAccess(aws_profile=profile)
+            yield DoctorCheck("program reports", source, partial(_listing, source, access), "the program reports")
+            yield DoctorCheck(
+                "their destination",
+                destination,
+                partial(_round_trip, destination, StoreAccess()),
+                "the program reports",
+            )
+
+    def _api(self) -> DoctorCheck | NotSetUp:
+        settings = self._settings
+        in_vault = settings.vault.address and settings.api_secret_path
+        if not in_vault and not any(os.environ.get(name) for name in API_VARIABLES):
+            remedy = f"for the catalogue, set {', '.join(API_VARIABLES)}; or VAULT_ADDR and EDXORG_API_SECRET_PATH"
+            return NotSetUp("edX API", remedy)
+        return DoctorCheck(
+            "edX API",
+            "Discovery API",
+            lambda: _catalogue((self._definitions.resources or {})["edxorg_api"].client),
+            "the catalogue",
+        )
+
+    def _dagster(self) -> Iterator[DoctorCheck | NotSetUp]:
+        home = os.environ.get("DAGSTER_HOME")
+        if not home:
+            yield NotSetUp(
+                "Dagster",
+                "set DAGSTER_HOME to the folder with its dagster.yaml; else commands keep their runs in "
+                f"{homes.home_folder()}",
+            )
+            return
+        yield DoctorCheck("Dagster", home, lambda: _dagster_instance(Path(home)), "runs, and all that they record")
+        if homes.is_made(Path(home)):
+            yield DoctorCheck(
+                "Dagster's daemon",
+                home,
+                lambda: _daemon(Path(home)),
+                "sensors, schedules and automation; commands do without",
+                optional=self._settings.environment is Environment.DEV,
+            )
 
 
 def _fields(secret: dict[str, object]) -> str:
@@ -145,10 +257,19 @@ def _keys(settings: Settings) -> str:
         return f"opened a message made for each of them: {', '.join(ring.check())}"
 
 
+def _folder(url: str) -> Path:
+    return Path(split_url(url)[2])
+
+
+def _aws_profiles() -> list[str]:
+    import botocore.session  # noqa: PLC0415 - 0.3 s
+
+    return botocore.session.Session().available_profiles
+
+
 def _listing(url: str, access: StoreAccess) -> str:
-    scheme, _, folder = split_url(url)
-    if scheme == "file" and not Path(folder).is_dir():
-        raise MissingObjectError(f"{folder}: there is no such folder. Make it, or correct the URL")
+    if url.startswith("file:") and not _folder(url).is_dir():
+        raise MissingObjectError(f"{_folder(url)}: there is no such folder. Make it, or correct the URL")
     first = next(open_store(url, access).list(), None)
     return "at least one object" if first else "it can be listed, and is empty"
 
@@ -166,3 +287,50 @@ def _catalogue(api: OpenEdxApi) -> str:
     with api:
         first = next(iter(api.pages(PROGRAMS.path, PROGRAMS.page)))
     return f"{first.count:,} programs"
+
+
+@contextmanager
+def _opened(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of `DAGSTER_HOME`.
+
+    Raises:
+        ServiceError: Its storage cannot be used.
+    """
+    import dagster as dg  # noqa: PLC0415
+
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except Exception as error:  # noqa: BLE001 - of any storage
+        first_line = redact(str(error)).strip().partition("\n")[0]
+        raise ServiceError(f"{home}: Dagster's storage cannot be used: {first_line}. Check dagster.yaml") from None
+
+
+def _dagster_instance(home: Path) -> str:
+    """Count the runs that an instance keeps.
+
+    Raises:
+        MissingObjectError: The folder is not there.
+        ServiceError: The storage cannot be used.
+    """
+    if not home.is_dir():
+        raise MissingObjectError(f"{home}: there is no such folder. Make it, or correct DAGSTER_HOME")
+    if not homes.is_made(home):
+        return "the folder is empty; the first run makes Dagster's files in it"
+    with _opened(home) as instance:
+        return f"{instance.get_runs_count():,} runs"
+
+
+def _daemon(home: Path) -> str:
+    """Look for the latest sign of life of Dagster's daemon.
+
+    Raises:
+        ServiceError: There is none, or it is too old.
+    """
+    with _opened(home) as instance:
+        beats = instance.get_daemon_heartbeats()
+    age = time.time() - max((beat.timestamp for beat in beats.values()), default=0)
+    if age < SECONDS_OF_LIFE:
+        return f"alive, {age:.0f} seconds ago: {', '.join(sorted(beats))}"
+    since = f"for {age / 60:,.0f} minutes" if beats else "yet"
+    raise ServiceError(f"no daemon has given a sign of life {since}. Start `dagster-daemon run`, or `dg dev`")

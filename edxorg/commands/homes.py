@@ -62,14 +62,24 @@ def tags_of_this_command() -> dict[str, str]:
     return {COMMAND: command} if command else {}
 
 
+def home_folder() -> Path:
+    """Return the folder `DAGSTER_HOME`, or one in the working folder."""
+    return Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home")).absolute()
+
+
+def is_made(home: Path) -> bool:
+    """Return True if a command or Dagster has made its files in a home."""
+    return home.exists() and any(home.iterdir())
+
+
 @contextmanager
 def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
     """Open the instance of `DAGSTER_HOME`, or one in the working folder."""
     import dagster as dg  # noqa: PLC0415 - three seconds, and `--help` needs none of it
 
-    folder = (home or Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home"))).absolute()
+    folder = home.absolute() if home else home_folder()
     with console.writing_to(folder):
-        if not folder.exists() or not any(folder.iterdir()):
+        if not is_made(folder):
             _make_home(folder)
         _renew_configuration(folder / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(folder)
@@ -88,7 +98,7 @@ def _make_home(home: Path) -> None:
     unfinished = home.with_name(f".{home.name}.unfinished")
     make_private(home.parent)
     with locked(home.parent):
-        if home.exists() and any(home.iterdir()):
+        if is_made(home):
             return
         shutil.rmtree(unfinished, ignore_errors=True)
         make_private(unfinished)

@@ -79,10 +79,8 @@ def _show(listed: list[tuple[str, FoundFile]]) -> None:
 def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[str, str, FoundFile]]:
     """Yield each file with its kind and its URL."""
     from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415 - loads Dagster
-    from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
     from edxorg.sensors.object_storage import files_at  # noqa: PLC0415
 
-    access = runs.access_to_sources(build_definitions(settings))
     archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
     requested = replace(archives, names=FileNames(()))
     of_archives, of_logs = "retrieve_edxorg_raw_data", "refresh_edxorg_tracking_logs"
@@ -96,7 +94,7 @@ def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[s
         sources.append((requested, of_archives, log_url, archive_names, is_in_folder_of_request))
     seen = set()
     for files, job, place, other_names, undated in sources:
-        store = open_store(place, access(place))
+        store = open_store(place, runs.access(place, settings))
         for found in files_at(instance, files, files.location.of(job), store, other_names, undated=undated):
             kind = "log" if files is logs else "email" if found.name.startswith(EMAIL_OPT_IN) else "archive"
             url = join_url(store.url, found.stored.key)

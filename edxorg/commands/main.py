@@ -7,6 +7,7 @@ import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, TextIO, cast
 
 import click
@@ -21,6 +22,7 @@ COMMANDS = {
     "ingest": "Bring files into the landing zone.",
     "inspect": "Look at a file without writing anything.",
     "list": "Show the files at the source, and what has not come in.",
+    "status": "Show what came in last, what failed, and what waits.",
     "query": "Ask what landed, in SQL.",
     "report": "Write the report of an archive again.",
     "prune": "Delete superseded versions.",
@@ -48,8 +50,19 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+PACKAGES = ("edxorg", "ol-orchestrate-lib", "dagster")
+
+
+def _show_versions(ctx: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
+    if asked:
+        click.echo(", ".join(f"{package} {version(package)}" for package in PACKAGES))
+        ctx.exit()
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="edxorg")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_versions, help="Show versions."
+)
 @click.option("--settings", metavar="FILE", help="A YAML file of settings, such as a defs.yaml, as EDXORG_SETTINGS.")
 def edxorg(settings: str | None) -> None:
     """Bring edX.org data into a data lake.

@@ -17,7 +17,7 @@ from edxorg.commands.stopping import raise_if_requested
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.settings.file_names import is_requested_package
-from ol_orchestrate.landing_zone import SOURCE_BUCKET, SOURCE_URL
+from ol_orchestrate.landing_zone import SOURCE_URL
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
 from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
@@ -26,7 +26,7 @@ from ol_orchestrate.resources.service_account import ServiceAccount
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     import dagster as dg
 
@@ -188,12 +188,6 @@ def settings_for(landing_zone: str | None, courses: Path | None = None) -> Setti
     if courses is not None:
         given["courses"] = courses.read_text()
     return Settings(**given)
-
-
-def access_to_sources(definitions: dg.Definitions) -> Callable[[str], StoreAccess]:
-    """Return the function that gives the access to the files at a URL, as sensors and runs have it."""
-    access: Callable[[str], StoreAccess] = (definitions.resources or {})[SOURCE_BUCKET].access
-    return access
 
 
 def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import click
@@ -261,23 +262,6 @@ def test_inspect_asks_for_a_file_in_a_folder(edxorg: Shell, tmp_path: Path, form
     assert "is a folder: name a file in it" in err
 
 
-def test_doctor_says_what_to_do_about_each_that_fails(
-    edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "archives").mkdir()
-    monkeypatch.setenv("EDXORG_ARCHIVE_URL", f"file://{tmp_path}/archives")
-    code, out, _ = edxorg("doctor")
-    assert code == 1
-    assert f"✓ archives and logs file://{tmp_path}/archives: it can be listed, and is empty" in out
-    assert "✓ landing zone" in out
-    assert "✗ program reports" in out
-    assert "profile (edxorg) could not be found. Correct AWS_PROFILE, or ~/.aws/config" in out
-    assert "✗ edX API" in out
-    assert "VAULT_ADDR" in out
-    assert "EDXORG_API_CLIENT_SECRET" in out
-
-
 def test_a_home_of_dagster_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     # What a kill leaves at the worst moment: Dagster takes the file for a database that has all its tables.
     left = tmp_path / ".home.unfinished" / "history" / "runs" / "index.db"
@@ -482,3 +466,9 @@ def test_the_bar_of_a_file_has_its_size_before_anything_is_read(monkeypatch: pyt
         pass
     assert "0.0/2.0 MB" in terminal.getvalue()
     assert "starts" in terminal.getvalue()
+
+
+def test_the_version_is_that_of_the_library_and_of_dagster_too(edxorg: Shell) -> None:
+    code, printed, _ = edxorg("--version")
+    packages = ("edxorg", "ol-orchestrate-lib", "dagster")
+    assert (code, printed) == (0, ", ".join(f"{each} {version(each)}" for each in packages) + "\n")

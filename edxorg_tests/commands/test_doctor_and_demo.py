@@ -6,15 +6,18 @@ import gzip
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hvac
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
+from edxorg.commands import homes
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.samples.catalogue_server import serve_sample_catalogue
-from edxorg_tests.support.archives import landed
+from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
 from edxorg_tests.support.shell import Shell
 
 if TYPE_CHECKING:
@@ -49,26 +52,116 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return User(tmp_path, monkeypatch, capsys)
 
 
+CHECKS = (
+    *("Vault", "archives and logs", "private keys", "landing zone", "program reports", "their destination", "edX API"),
+    *("Dagster's daemon", "Dagster"),
+)
+
+
 def marks(printed: str) -> dict[str, str]:
     """What each check found, by its name."""
-    checks = ("Vault", "archives and logs", "landing zone", "program reports", "their destination", "edX API")
-    lines = [line for line in printed.splitlines() if line[:1] in {"✓", "✗"}]
-    return {check: line[0] for line in lines for check in checks if line[2:].startswith(check)}
+    lines = [line for line in printed.splitlines() if line[:2] in {"✓ ", "✗ ", "- "}]
+    return {next(check for check in CHECKS if line[2:].startswith(check)): line[0] for line in lines}
 
 
-def test_with_nothing_set_up_each_check_that_fails_says_what_to_do(user: User) -> None:
+def test_with_nothing_set_up_nothing_is_a_failure_and_each_part_says_what_to_set(user: User, tmp_path: Path) -> None:
+    code, printed = user("doctor")
+
+    assert code == 0
+    assert set(marks(printed).values()) == {"-"}
+    assert set(marks(printed)) == set(CHECKS) - {"their destination", "Dagster's daemon"}
+    for remedy in (
+        *("GOOGLE_APPLICATION_CREDENTIALS", "aws configure --profile edxorg", "EDXORG_API_CLIENT_SECRET", "VAULT_ADDR"),
+        *("EDXORG_LANDING_ZONE_URL", "EDXORG_GPG_KEY_FILE", "DAGSTER_HOME"),
+    ):
+        assert remedy in printed
+    assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
+
+
+def test_a_part_that_is_set_up_and_fails_says_what_to_do_and_the_others_are_none(user: User, tmp_path: Path) -> None:
+    (tmp_path / "archives").mkdir()
+    user.set(EDXORG_ARCHIVE_URL=f"file://{tmp_path}/archives", EDXORG_PROGRAM_REPORTS_URL="s3://reports/x")
+
     code, printed = user("doctor")
 
     assert code == 1
-    assert marks(printed) == {
-        "archives and logs": "✗",
-        "landing zone": "✓",
-        "program reports": "✗",
-        "their destination": "✓",
-        "edX API": "✗",
-    }
-    for remedy in ("GOOGLE_APPLICATION_CREDENTIALS", "`aws configure`", "EDXORG_API_CLIENT_SECRET", "VAULT_ADDR"):
-        assert remedy in printed
+    assert f"✓ archives and logs file://{tmp_path}/archives: it can be listed, and is empty" in printed
+    assert [check for check, mark in marks(printed).items() if mark == "✗"] == ["program reports"]
+    assert "`aws configure --profile edxorg` makes it; the setting that names it can name another" in printed
+
+
+def test_a_proxy_that_is_not_there_is_named_by_its_variable(user: User) -> None:
+    user.set(
+        HTTPS_PROXY="http://127.0.0.1:1",
+        VAULT_ADDR="https://vault.example.org",
+        VAULT_TOKEN=CANARY,
+        EDXORG_ARCHIVE_URL="s3://archives/x",
+        AWS_ACCESS_KEY_ID=CANARY,
+        AWS_SECRET_ACCESS_KEY=CANARY,
+        EDXORG_LANDING_ZONE_URL="s3://lake/x",
+    )
+    user.monkeypatch.setattr("ol_orchestrate.lib.retrying.PAUSE", 0)
+
+    code, printed = user("doctor")
+
+    assert code == 1
+    failed = printed.split("✗ ")[1:]
+    assert [part.partition(" http")[0].partition(" s3")[0] for part in failed][:3] == [
+        *("Vault", "archives and logs", "landing zone")
+    ]
+    assert [part for part in failed if "HTTPS_PROXY" not in part] == []
+
+
+def test_doctor_looks_at_dagster_and_its_daemon(user: User, tmp_path: Path) -> None:
+    user.set(DAGSTER_HOME=str(tmp_path / "home"))
+    code, printed = user("doctor")
+    assert (code, marks(printed)["Dagster"]) == (1, "✗")
+    assert f"{tmp_path}/home: there is no such folder. Make it, or correct DAGSTER_HOME" in printed
+
+    with homes.dagster_instance(tmp_path / "home") as instance:
+        code, printed = user("doctor")
+        assert (code, marks(printed)["Dagster"], marks(printed)["Dagster's daemon"]) == (0, "✓", "-")
+        assert "no daemon has given a sign of life yet. Start `dagster-daemon run`" in printed
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", None, None))
+        code, printed = user("doctor")
+        assert (code, marks(printed)["Dagster's daemon"]) == (0, "✓")
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 3600, "SENSOR", None, None))
+        _, printed = user("doctor")
+        assert "no daemon has given a sign of life for 60 minutes" in printed
+
+    (tmp_path / "home" / "dagster.yaml").write_text("storage: nonsense\n")
+    code, printed = user("doctor")
+    assert (code, marks(printed)["Dagster"]) == (1, "✗")
+    assert "Dagster's storage cannot be used" in printed
+
+
+def test_status_shows_what_came_in_what_failed_and_what_waits(user: User, tmp_path: Path) -> None:
+    code, printed = user("status")
+    assert (code, printed.startswith(f"Nothing has run yet: {tmp_path}/.edxorg/dagster_home is empty")) == (0, True)
+    assert list(tmp_path.iterdir()) == []
+    code, printed = user("status", "--json")
+    assert (code, json.loads(printed)["parts"]) == (0, [])
+
+    good = write_archive(tmp_path / "mitx-2024-01-31.tar.gz", {table_name(): TABLE})
+    bad = tmp_path / "mitx-2024-02-07.tar.gz"
+    bad.write_bytes(good.read_bytes()[:-20])
+    assert user("ingest", "archive", str(good), str(bad))[0] == 1
+    with homes.dagster_instance() as instance:
+        instance.add_dynamic_partitions("edxorg_tracking_log", ["mitx-edx-events-2024-01-31.log.gz"])
+
+    code, printed = user("status", "--json")
+    assert code == 1
+    parts = {part["part"]: part for part in json.loads(printed)["parts"]}
+    assert parts["archives"]["last"]["name"] == good.name
+    (failed,) = parts["archives"]["failed"]
+    assert (failed["name"], "breaks off" in failed["why"]) == (bad.name, True)
+    assert parts["tracking logs"]["last"] is None
+    assert parts["tracking logs"]["waiting"] == ["mitx-edx-events-2024-01-31.log.gz"]
+    assert parts["catalogue"]["last"] is None
+    code, printed = user("status")
+    assert f"archives: {good.name}, " in printed
+    assert f"  failed: {bad.name}: " in printed
+    assert "  waits for a run: mitx-edx-events-2024-01-31.log.gz" in printed
 
 
 def test_with_everything_set_up_all_is_found(
@@ -107,8 +200,9 @@ def test_with_everything_set_up_all_is_found(
         vault.adapter.close()
 
     assert code == 0, printed
-    assert set(marks(printed).values()) == {"✓"}
-    assert len(marks(printed)) == 6
+    found = marks(printed)
+    assert {check for check, mark in found.items() if mark == "-"} == {"private keys", "Dagster"}
+    assert len([mark for mark in found.values() if mark == "✓"]) == 6
     assert "3 programs" in printed
     hidden = (openbao_server.token, catalogue.client_secret, moto_server.secret_access_key, CANARY)
     assert [secret for secret in hidden if secret in printed] == []

@@ -196,9 +196,14 @@ def _shortened(reason: str) -> str:
 
 @contextmanager
 def errors_without_secrets() -> Iterator[None]:
-    """Re-raise errors with their texts redacted: for sensors, whose errors Dagster stores as they are."""
+    """Re-raise errors with their texts redacted: for sensors, whose errors Dagster stores as they are.
+
+    An error that is complete without its traceback, such as a profile that is not there, loses that of its causes.
+    """
     try:
         yield
+    except PipelineError as error:
+        raise without_secrets(error).with_traceback(None) from None
     except Exception as error:
         if (shown := without_secrets(error)) is not error:
             raise shown from shown.__cause__

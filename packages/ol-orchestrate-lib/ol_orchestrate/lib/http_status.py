@@ -6,6 +6,7 @@ sent once, and the error message names the setting to change.
 
 from __future__ import annotations
 
+import os
 import ssl
 from http import HTTPStatus
 
@@ -29,6 +30,18 @@ def is_transient(status: int) -> bool:
     certificates, and responses that break the protocol.
     """
     return status in _TRANSIENT or 500 <= status <= 599  # noqa: PLR2004
+
+
+def proxy_variables() -> str:
+    """Return the names of the variables that lead to a proxy, as far as they are set, for the message of an error."""
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    return " and ".join(each for name in names for each in (name, name.lower()) if os.environ.get(each))
+
+
+def with_proxy_variables(remedy: str) -> str:
+    """Return a remedy for a connection that failed, with the proxy's variables where one is set."""
+    variables = proxy_variables()
+    return f"{remedy}. A proxy is set: check {variables}" if variables else remedy
 
 
 def error_of_status(status: int) -> type[PipelineError]:

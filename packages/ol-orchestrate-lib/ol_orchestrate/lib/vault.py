@@ -29,7 +29,12 @@ from ol_orchestrate.lib.errors import (
     PipelineError,
     ServiceError,
 )
-from ol_orchestrate.lib.http_status import error_of_status, is_transient, is_untrusted_certificate
+from ol_orchestrate.lib.http_status import (
+    error_of_status,
+    is_transient,
+    is_untrusted_certificate,
+    with_proxy_variables,
+)
 from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
@@ -276,7 +281,8 @@ class VaultClient:
             kind = AccessRefusedError
             problem = f"the token has expired or is unknown (`vault login` makes a new one), or {NOT_PERMITTED}"
         except RequestException as error:
-            problem = f"it cannot be reached ({type(error).__name__}). Check VAULT_ADDR and the network"
+            remedy = with_proxy_variables("Check VAULT_ADDR and the network")
+            problem = f"it cannot be reached ({type(error).__name__}). {remedy}"
             if is_untrusted_certificate(error):
                 kind = AccessRefusedError
                 problem = "its certificate is not trusted. Set VAULT_CACERT to a file with the certificates to trust"

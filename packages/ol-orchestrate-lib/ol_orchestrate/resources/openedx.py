@@ -111,9 +111,9 @@ class OpenEdxApiClientFactory(_OpenEdxResource):
             return credentials
         if not self.vault.address or not self.secret_path:
             message = (
-                f"No OAuth client for the API of {self.deployment}. Set {prefix}_URL, {prefix}_TOKEN_URL, "
-                f"{prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR, VAULT_AUTH_METHOD and the "
-                "path of the secret"
+                f"There is no OAuth client for the Open edX API ({self.deployment}). Set {prefix}_URL, "
+                f"{prefix}_TOKEN_URL, {prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, or VAULT_ADDR, "
+                "VAULT_AUTH_METHOD and the path of the secret"
             )
             raise AccessRefusedError(message)
         path = self.secret_path.format(deployment=self.deployment)

@@ -15,7 +15,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type
 
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, ServiceError
-from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
+from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate, with_proxy_variables
 from ol_orchestrate.lib.retrying import pauses
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def _problem(shown: str, error: Exception) -> str:
         raise AccessRefusedError(f"{shown}: the server's certificate is not trusted. {remedy}") from None
     problem = f"no complete response ({type(error).__name__})"
     # The texts of other errors can quote headers.
-    return f"{problem}, {error}" if isinstance(error, httpx.ConnectError) else problem
+    return with_proxy_variables(f"{problem}, {error}") if isinstance(error, httpx.ConnectError) else problem
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

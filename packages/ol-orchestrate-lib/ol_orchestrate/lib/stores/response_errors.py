@@ -14,7 +14,12 @@ from ol_orchestrate.lib.errors import (
     PipelineError,
     ServiceError,
 )
-from ol_orchestrate.lib.http_status import error_of_status, is_untrusted_certificate
+from ol_orchestrate.lib.http_status import (
+    error_of_status,
+    is_untrusted_certificate,
+    proxy_variables,
+    with_proxy_variables,
+)
 from ol_orchestrate.lib.redaction import redact
 
 if TYPE_CHECKING:
@@ -170,7 +175,7 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
         return incomplete(url, "readable header", variables)
     if "non-partial response" in text or "Content-Range" in text:
         return incomplete(url, "Content-Range", variables)
-    return ServiceError(f"{url}: the store failed: {first_line}. Run again later")
+    return ServiceError(f"{url}: the store failed: {first_line}. {with_proxy_variables('Run again later')}")
 
 
 def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
@@ -180,6 +185,7 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
         HTTPClientError,
         MetadataRetrievalError,
         ParamValidationError,
+        ProxyConnectionError,
     )
 
     text = " ".join(redact(str(error)).split())[:300]
@@ -187,6 +193,8 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
         return ServiceError(f"{url}: {text}")
     if isinstance(error, ParamValidationError):
         return BadInputError(f"{url}: {text}")
+    if isinstance(error, ProxyConnectionError):
+        return PermanentServiceError(f"{url}: {text}. Check {proxy_variables() or 'the proxy of AWS_PROFILE'}")
     return PermanentServiceError(f"{url}: {text}. Check AWS_PROFILE, {AWS.address}")
 
 

@@ -131,8 +131,11 @@ class S3Store(CloudStore):
                 config=config,
             )
         except BotoCoreError as error:
+            profile = self._access.aws_profile
             remedy = "Correct AWS_PROFILE, or ~/.aws/config; `aws configure` makes a profile"
-            message = f"{self.url}: the AWS settings cannot be used: {error}. {remedy}"
+            if profile is not None:
+                remedy = f"`aws configure --profile {profile}` makes it; the setting that names it can name another"
+            message = f"{self.url}: the AWS settings cannot be used: {str(error).rstrip('.')}. {remedy}"
             raise BadInputError(message) from error
         except ValueError:  # whose text repeats the address, with a password that it may hold
             raise BadInputError(f"{self.url}: AWS_ENDPOINT_URL is no address that can be used. Correct it") from None

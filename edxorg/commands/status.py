@@ -1,0 +1,179 @@
+"""`edxorg status`: what came in last, what failed, and what waits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from edxorg.commands import console, homes
+from edxorg.lib.settings import Settings
+from ol_orchestrate.lib.shortening import first_and_more
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dagster as dg
+
+    from edxorg.source_files import SourceFiles
+    from ol_orchestrate.failed_partitions import FailedPartition
+
+
+class Part(NamedTuple):
+    """The state of a part of the location.
+
+    Attributes:
+        name: Its name for the user.
+        last: The file, course or job that came in last, and when its run ended; `None` if nothing has.
+        failed: Name, reason and run of each whose latest run failed or was canceled.
+        waiting: Names of those that have never had a run.
+        under_way: Names of those whose run is queued or goes on.
+    """
+
+    name: str
+    last: tuple[str, datetime] | None
+    failed: list[FailedPartition]
+    waiting: list[str]
+    under_way: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "part": self.name,
+            "last": {"name": self.last[0], "ended": self.last[1].isoformat()} if self.last else None,
+            "failed": [{"name": each.partition, "why": each.why, "run": each.run_id} for each in self.failed],
+            "waiting": self.waiting,
+            "under_way": self.under_way,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield it for people."""
+        last = f"{self.last[0]}, {self.last[1]:%Y-%m-%d %H:%M} UTC" if self.last else "nothing has come in"
+        yield f"{self.name}: {last}"
+        for title, names in (
+            ("failed", [f"{each.partition}: {each.why}" for each in self.failed]),
+            ("waits for a run", self.waiting),
+            ("under way", self.under_way),
+        ):
+            yield from (f"  {title}: {each}" for each in first_and_more(names, console.LISTED))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(*, as_json: bool) -> None:
+    """Show what came in last, what failed, and what waits, as the Dagster instance of DAGSTER_HOME has it.
+
+    Starts nothing, and looks into no bucket: `edxorg list --missing` does. Exit code 1 if the latest run of anything
+    failed.
+    """
+    settings = Settings()
+    home = homes.home_folder()
+    parts = []
+    if homes.is_made(home):
+        with console.loading("Starting Dagster"):
+            import dagster as dg  # noqa: F401, PLC0415 - seconds
+        with homes.dagster_instance() as instance, console.err.status("Looking at the runs …"):
+            parts = list(_parts(instance, settings))
+    if as_json:
+        about = {"dagster_home": str(home), "parts": [part.as_json() for part in parts]}
+        click.echo(json.dumps(about))
+    else:
+        _show(str(home), parts)
+    sys.exit(1 if any(part.failed for part in parts) else 0)
+
+
+def _show(home: str, parts: list[Part]) -> None:
+    if not parts:
+        click.echo(
+            f"Nothing has run yet: {home} is empty. `edxorg ingest archive FILE` brings in a file; DAGSTER_HOME names "
+            "another instance"
+        )
+        return
+    click.echo(f"Dagster home: {home}")
+    for part in parts:
+        for line in part.lines():
+            click.echo(line)
+
+
+def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:
+    from edxorg.assets.course_content import course_structure_rows  # noqa: PLC0415 - these load Dagster
+    from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415
+    from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log  # noqa: PLC0415
+    from edxorg.location import location_names  # noqa: PLC0415
+    from edxorg.ops.ingest_archive import ARCHIVE_STEP  # noqa: PLC0415
+    from ol_orchestrate.assets.openedx_course_archives import courserun_metadata  # noqa: PLC0415
+    from ol_orchestrate.failed_partitions import failed_partitions  # noqa: PLC0415
+
+    location = location_names(settings.name)
+    archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
+    log = normalize_edxorg_tracking_log(logs, settings)
+    yield _files(instance, "archives", archives, location.of("retrieve_edxorg_raw_data"), location.of(ARCHIVE_STEP))
+    of_logs = _files(instance, "tracking logs", logs, location.of("refresh_edxorg_tracking_logs"), log.op.name)
+    # A backfill has runs of many days, which are not among the runs of a day.
+    yield of_logs._replace(waiting=sorted(set(of_logs.waiting) - instance.get_materialized_partitions(log.key)))
+    for name, definition in (
+        ("course structures", course_structure_rows(location)),
+        ("course XML", courserun_metadata(location)),
+    ):
+        yield Part(name, _last_course(instance, definition), failed_partitions(instance, definition), [], [])
+    yield _job(instance, "catalogue", location.of("edxorg_api_daily_job"))
+    yield _job(instance, "program reports", location.of("sync_edxorg_program_reports"))
+
+
+def _files(instance: dg.DagsterInstance, name: str, files: SourceFiles, job: str, step: str) -> Part:
+    """Return the state of files that have a run each."""
+    import dagster as dg  # noqa: PLC0415
+
+    from ol_orchestrate.failed_partitions import PartitionedJob, failed_partitions_of_job  # noqa: PLC0415
+    from ol_orchestrate.runs_under_way import is_under_way  # noqa: PLC0415
+
+    runs = {run.partition: run for run in instance.get_run_partition_data(dg.RunsFilter(job_name=job))}
+    came_in = [run for run in runs.values() if run.status is dg.DagsterRunStatus.SUCCESS]
+    newest = max(came_in, key=lambda run: run.end_time or 0, default=None)
+    not_well = failed_partitions_of_job(instance, PartitionedJob(job, step, files.key(), files.partitions_def()))
+    return Part(
+        name,
+        (newest.partition, _time(newest.end_time)) if newest else None,
+        [each for each in not_well if each.run_id is not None],
+        [each.partition for each in not_well if each.run_id is None],
+        sorted(run.partition for run in runs.values() if is_under_way(run.status, run.start_time)),
+    )
+
+
+def _last_course(instance: dg.DagsterInstance, definition: dg.AssetsDefinition) -> tuple[str, datetime] | None:
+    """Return the course whose content was recorded last."""
+    records = [
+        record
+        for key in definition.keys
+        for record in instance.fetch_materializations(key, limit=1).records
+        if record.partition_key is not None
+    ]
+    last = max(records, key=lambda record: record.timestamp, default=None)
+    return (str(last.partition_key), _time(last.timestamp)) if last else None
+
+
+def _job(instance: dg.DagsterInstance, name: str, job: str) -> Part:
+    """Return the state of a job whose runs have no partitions."""
+    import dagster as dg  # noqa: PLC0415
+
+    from ol_orchestrate.failed_partitions import FailedPartition  # noqa: PLC0415
+    from ol_orchestrate.failures import failed_steps  # noqa: PLC0415
+    from ol_orchestrate.landing.attempts import NOT_WELL  # noqa: PLC0415
+    from ol_orchestrate.runs_under_way import is_under_way  # noqa: PLC0415
+
+    latest = next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
+    successes = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS])
+    success = next(iter(instance.get_run_records(successes, limit=1)), None)
+    failed = []
+    if latest and latest.dagster_run.status in NOT_WELL:
+        why = "; ".join(failed_steps(latest.dagster_run).values()) or "the run was canceled or killed: run it again"
+        failed.append(FailedPartition(job, latest.dagster_run.run_id, why))
+    goes_on = latest is not None and is_under_way(latest.dagster_run.status, latest.start_time)
+    return Part(name, (job, _time(success.end_time)) if success else None, failed, [], [job] if goes_on else [])
+
+
+def _time(seconds: float | None) -> datetime:
+    return datetime.fromtimestamp(seconds or 0, UTC)
