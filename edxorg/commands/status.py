@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ol_orchestrate.failed_partitions import FailedPartition
 
 
+ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
+"""Dagster's names of the states of runs that are over."""
+
+
 class Part(NamedTuple):
     """The state of a part of the location.
 
@@ -128,7 +132,6 @@ def _files(instance: dg.DagsterInstance, name: str, files: SourceFiles, job: str
     import dagster as dg  # noqa: PLC0415
 
     from ol_orchestrate.failed_partitions import PartitionedJob, failed_partitions_of_job  # noqa: PLC0415
-    from ol_orchestrate.runs_under_way import is_under_way  # noqa: PLC0415
 
     runs = {run.partition: run for run in instance.get_run_partition_data(dg.RunsFilter(job_name=job))}
     came_in = [run for run in runs.values() if run.status is dg.DagsterRunStatus.SUCCESS]
@@ -139,7 +142,7 @@ def _files(instance: dg.DagsterInstance, name: str, files: SourceFiles, job: str
         (newest.partition, _time(newest.end_time)) if newest else None,
         [each for each in not_well if each.run_id is not None],
         [each.partition for each in not_well if each.run_id is None],
-        sorted(run.partition for run in runs.values() if is_under_way(run.status, run.start_time)),
+        sorted(run.partition for run in runs.values() if run.status.value not in ENDED),
     )
 
 
@@ -161,17 +164,15 @@ def _job(instance: dg.DagsterInstance, name: str, job: str) -> Part:
 
     from ol_orchestrate.failed_partitions import FailedPartition  # noqa: PLC0415
     from ol_orchestrate.failures import failed_steps  # noqa: PLC0415
-    from ol_orchestrate.landing.attempts import NOT_WELL  # noqa: PLC0415
-    from ol_orchestrate.runs_under_way import is_under_way  # noqa: PLC0415
 
     latest = next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
     successes = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS])
     success = next(iter(instance.get_run_records(successes, limit=1)), None)
     failed = []
-    if latest and latest.dagster_run.status in NOT_WELL:
+    if latest and latest.dagster_run.status.value in ENDED - {"SUCCESS"}:
         why = "; ".join(failed_steps(latest.dagster_run).values()) or "the run was canceled or killed: run it again"
         failed.append(FailedPartition(job, latest.dagster_run.run_id, why))
-    goes_on = latest is not None and is_under_way(latest.dagster_run.status, latest.start_time)
+    goes_on = latest is not None and latest.dagster_run.status.value not in ENDED
     return Part(name, (job, _time(success.end_time)) if success else None, failed, [], [job] if goes_on else [])
 
 
