@@ -42,6 +42,7 @@ print(ran.returncode, taken.peak_rss)
 
 TABLES = 6
 TABLE_BYTES = 12 << 20
+SMALL_TABLES = 900
 
 RUN_ASSETS = """
 import sys
@@ -122,12 +123,17 @@ class SlowS3(ScriptedS3):
             self.most = max(self.most, self._now)
 
 
-def test_many_large_tables_and_a_slow_store_stay_within_the_bound_with_four_workers(
+def test_many_large_and_small_tables_and_a_slow_store_stay_within_the_bound_with_four_workers(
     tmp_path: Path,
 ) -> None:
     line = b"%07d\t" + b"x" * 400 + b"\n"
     table = b"id\tname\n" + b"".join(line % number for number in range(TABLE_BYTES // 409))
     members = {table_name(course=f"MITx-6.0{number}x-2012_Fall"): table for number in range(TABLES)}
+    small = [
+        b"id\tname\n" + b"".join(line % (number + row) for row in range(50 + number % 200))
+        for number in range(SMALL_TABLES)
+    ]
+    members |= {table_name(course=f"MITx-7.{number:03}x-2012_Fall"): content for number, content in enumerate(small)}
     archive = write_archive(tmp_path / "mitx-2024-01-31.tar.gz", members)
     script = SlowS3()
     with serving(script) as server:
@@ -140,7 +146,7 @@ def test_many_large_tables_and_a_slow_store_stay_within_the_bound_with_four_work
         arguments = ("ingest", "archive", archive, "--landing-zone", "s3://lake/zone")
         code, peak, told = edxorg(tmp_path, *arguments, EDXORG_WORKERS="4", **variables)
     assert code == 0, told
-    assert len([key for key in script.objects if "/db_table/" in key]) == TABLES
+    assert len([key for key in script.objects if "/db_table/" in key]) == TABLES + SMALL_TABLES
     assert script.uploads == {}
     assert 1 < script.most <= PARTS_AT_ONCE
     assert peak < MOST, f"{peak >> 20} MB"
