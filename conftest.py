@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from ol_orchestrate.lib import redaction
 
-pytest_plugins = ["ol_orchestrate.testing.servers", "ol_orchestrate.testing.openpgp"]
+pytest_plugins = ["ol_orchestrate.testing.servers", "ol_orchestrate.testing.openpgp_keys"]
 
 # An example may take longer on a busy machine.
 settings.register_profile("edxorg", deadline=None)

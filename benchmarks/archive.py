@@ -22,7 +22,7 @@ from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.sample_archive import write_sample_archive
 from ol_orchestrate.lib.archives import gunzip
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.tar import tar_entries

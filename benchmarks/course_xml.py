@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Measurement, measured
-from edxorg.samples.course_xml import write_sample_course_xml
+from edxorg.samples.sample_course_xml import write_sample_course_xml
 from ol_orchestrate.lib.openedx import StaticAssets, course_outputs, read_course
 
 if TYPE_CHECKING:

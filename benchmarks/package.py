@@ -18,8 +18,8 @@ from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
-from edxorg.samples.archive import write_sample_archive, write_sample_package
 from edxorg.samples.encryption import Recipient, make_keys
+from edxorg.samples.sample_archive import write_sample_archive, write_sample_package
 from ol_orchestrate.lib.openpgp import KeyRing, PrivateKeys
 from ol_orchestrate.lib.stores import open_store
 

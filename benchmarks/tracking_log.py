@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from benchmarks.measure import Measurement, measured
 from edxorg.lib.tracking_log import LogReport, normalize_log
 from edxorg.lib.workers import WorkerPool
-from edxorg.samples.tracking_log import write_sample_log
+from edxorg.samples.sample_log import write_sample_log
 from ol_orchestrate.lib.archives import gunzip
 
 if TYPE_CHECKING:

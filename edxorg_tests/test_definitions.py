@@ -22,7 +22,7 @@ from edxorg.definitions import defs
 from edxorg.lib.alert_addresses import alert_addresses
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
-from edxorg.samples.tables import TABLES
+from edxorg.samples.sample_tables import TABLES
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 
@@ -39,7 +39,7 @@ from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
-from edxorg.samples.tables import TABLES
+from edxorg.samples.sample_tables import TABLES
 repository = defs.get_repository_def()
 print(json.dumps({
     "assets": len(defs.assets), "jobs": len(defs.jobs), "sensors": len(defs.sensors),

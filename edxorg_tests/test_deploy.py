@@ -34,7 +34,7 @@ from sqlalchemy import make_url
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.sample_archive import write_sample_archive
 from edxorg.sensors.run_decision import ABANDONED_AFTER
 from edxorg_tests.support.deployment import COMPOSE, DEPLOY, DOCKERFILE, Image, image_command
 from edxorg_tests.support.processes import LOOPBACK, Service, free_port, wait_for

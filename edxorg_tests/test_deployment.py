@@ -14,7 +14,7 @@ import hvac
 import pytest
 
 from edxorg.lib.object_keys import RAW_DATA_ARCHIVE
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.sample_archive import write_sample_archive
 from edxorg_tests.support.deployment import Deployment, Image
 from edxorg_tests.support.docker_api import serving_docker
 from edxorg_tests.support.postgres import running_postgres
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edxorg_tests.support.docker_api import Engine
     from edxorg_tests.support.postgres import Postgres
     from edxorg_tests.support.s3_gate import Gate
-    from ol_orchestrate.testing.openpgp import GnuPG
+    from ol_orchestrate.testing.openpgp_keys import GnuPG
     from ol_orchestrate.testing.servers import OpenBaoServer, S3Server
 
 RECIPIENT = "ada@example.org"

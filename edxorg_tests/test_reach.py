@@ -8,7 +8,7 @@ import pytest
 
 from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.stores import StoreAccess, open_store
-from ol_orchestrate.lib.stores.gcs import GCSStore
+from ol_orchestrate.lib.stores.gcs_store import GCSStore
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, serving
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from dagster._grpc.impl import get_external_sensor_execution
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import PipelineError
-from ol_orchestrate.lib.vault import AuthMethod, VaultClient
+from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
 from ol_orchestrate.testing.scripted import Request, Response, serving
 
 if TYPE_CHECKING:

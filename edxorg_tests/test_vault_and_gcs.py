@@ -31,7 +31,7 @@ from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.support.archives import ARCHIVE, TABLE, landed, table_name, write_archive
 from ol_orchestrate.lib.retrying import PATIENCE
-from ol_orchestrate.lib.stores import gcs
+from ol_orchestrate.lib.stores import gcs_store
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def gate(gcs_server: GCSServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gat
     # Where Google's client and obstore look for storage, with credentials, unlike STORAGE_EMULATOR_HOST.
     monkeypatch.setenv("API_ENDPOINT_OVERRIDE", gate.url)
     monkeypatch.setenv("GOOGLE_BASE_URL", gate.url)
-    monkeypatch.setattr(gcs, "CLIENT_OPTIONS", {**CLIENT_OPTIONS, "allow_http": True})
+    monkeypatch.setattr(gcs_store, "CLIENT_OPTIONS", {**CLIENT_OPTIONS, "allow_http": True})
     yield gate
     gate.close()
 
@@ -357,7 +357,7 @@ def test_a_tick_ends_before_dagster_ends_it_if_google_gives_no_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert PATIENCE * 2 <= DAGSTERS_PATIENCE
-    monkeypatch.setattr(gcs, "PATIENCE", 1.0)
+    monkeypatch.setattr(gcs_store, "PATIENCE", 1.0)
     monkeypatch.setenv("VAULT_TOKEN", openbao_server.token)
     gate.issues_tokens = False
     start = time.monotonic()

@@ -12,7 +12,7 @@ from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.course_outputs import CourseOutputs, each_course, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.openedx import read_course_structure, structure_outputs
-from ol_orchestrate.lib.openedx.dictionary import STRUCTURE_OUTPUTS
+from ol_orchestrate.lib.openedx.described_course import STRUCTURE_OUTPUTS
 from ol_orchestrate.lib.openedx.structure import MAX_STRUCTURE_BYTES
 from ol_orchestrate.lib.stores import VerifiedReader
 from ol_orchestrate.location_names import LocationNames

@@ -20,7 +20,7 @@ from ol_orchestrate.lib.errors import AccessRefusedError, MissingObjectError
 from ol_orchestrate.lib.json_template import JsonTemplate, fill_url
 from ol_orchestrate.lib.openedx import RatioLimit
 from ol_orchestrate.lib.record_tags import DATA_VERSION
-from ol_orchestrate.lib.vault import field_of
+from ol_orchestrate.lib.vault_client import field_of
 from ol_orchestrate.lib.webhook import send_signed
 from ol_orchestrate.resources.secrets.vault import Vault
 

@@ -155,7 +155,7 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds
 
-    from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS  # noqa: PLC0415 - `--help` can do without
+    from ol_orchestrate.lib.openedx.described_course import EXPORT_OUTPUTS  # noqa: PLC0415 - `--help` can do without
 
     with console.loading("Starting Dagster"):
         from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415

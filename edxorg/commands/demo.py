@@ -158,8 +158,8 @@ class _Demo:
         return reasons
 
     def catalogue(self) -> Sequence[str]:
-        from edxorg.samples.catalogue import Catalogue  # noqa: PLC0415
         from edxorg.samples.catalogue_server import serve_catalogue  # noqa: PLC0415
+        from edxorg.samples.sample_catalogue import Catalogue  # noqa: PLC0415
 
         with serve_catalogue(Catalogue.of(_university())) as catalogue:
             console.heading("The edX catalogue", f"from a small server on this machine, {catalogue.url}")

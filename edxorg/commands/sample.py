@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edxorg.commands import console
-from edxorg.samples.archive import scale_for, write_sample_archive, write_sample_package
-from edxorg.samples.course_xml import write_sample_course_xml
 from edxorg.samples.encryption import EncryptionError
 from edxorg.samples.files import TRUTH, files_of, write_university
 from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
-from edxorg.samples.tracking_log import DAY, write_sample_log
+from edxorg.samples.sample_archive import scale_for, write_sample_archive, write_sample_package
+from edxorg.samples.sample_course_xml import write_sample_course_xml
+from edxorg.samples.sample_log import DAY, write_sample_log
 from edxorg.samples.university import FIRST_DAY, University
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from edxorg.assets.edxorg_api import catalogue_assets
 from edxorg.assets.edxorg_archive import archive_members, course_exports, raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs import max_runtime
-from edxorg.jobs.edxorg_api import edxorg_api_daily_schedule
+from edxorg.jobs.edxorg_api_schedule import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
 from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
-from edxorg.lib.settings.reference import yaml_example, yaml_schema
+from edxorg.lib.settings.settings_pages import yaml_example, yaml_schema
 from edxorg.location import location_names
 from edxorg.ops.checks import raw_archive_checks, raw_log_checks
 from edxorg.ops.ingest_archive import ARCHIVE_STEP

@@ -15,20 +15,20 @@ the story: rows, enrollments by mode, certificates, posts, events by type, and r
 The story:
 
 - `university.py`: the university; `courses.py`: its courses; `learners.py`: its learners;
-- `story.py`: what a learner does in a course; `progress.py`: what a learner has left behind by a certain time;
+- `story.py`: what a learner does in a course; `learner_progress.py`: what a learner has left behind by a certain time;
 - `invented.py`, `prose.py`: names and texts; `times.py`: times, and how each source prints them;
 - `hazards.py`: oddities by name.
 
 The writers:
 
-- `files.py`: all files of a university; `archive.py`: a weekly archive; `package.py`: its members;
+- `files.py`: all files of a university; `sample_archive.py`: a weekly archive; `package.py`: its members;
   `encryption.py`: files as OpenPGP messages;
-- `tables.py`: tables and their columns; `table_rows.py`, `assessment_rows.py`: their rows; `dialects.py`: how values
-  are written;
-- `forum.py`: a forum; `olx.py`: the export of a course; `course_xml.py`: an export of any size;
-- `tracking_log.py`: a day's log; `events.py`: its events;
-- `catalogue.py`: the catalogue; `catalogue_server.py`: a server that answers with it;
-- `program_reports.py`: program reports.
+- `sample_tables.py`: tables and their columns; `table_rows.py`, `assessment_rows.py`: their rows; `dialects.py`: how
+  values are written;
+- `sample_forum.py`: a forum; `sample_olx.py`: the export of a course; `sample_course_xml.py`: an export of any size;
+- `sample_log.py`: a day's log; `events.py`: its events;
+- `sample_catalogue.py`: the catalogue; `catalogue_server.py`: a server that answers with it;
+- `sample_reports.py`: program reports.
 
 This package imports nothing of the code that reads these files, so that both cannot share a mistake.
 """

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from edxorg.samples.catalogue import Catalogue
+from edxorg.samples.sample_catalogue import Catalogue
 from edxorg.samples.university import University
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 from edxorg.samples import invented, times
 from edxorg.samples.assessment_rows import submission_uuid
 from edxorg.samples.courses import Site
-from edxorg.samples.forum import post_of
-from edxorg.samples.progress import progress_of
+from edxorg.samples.learner_progress import progress_of
+from edxorg.samples.sample_forum import post_of
 from edxorg.samples.table_rows import DOWNLOADABLE, certificate_of, grade_of, tags_of
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from edxorg.samples.archive import archive_name, write_archive
-from edxorg.samples.catalogue import Catalogue
 from edxorg.samples.courses import Site
 from edxorg.samples.hazards import HAZARDS
 from edxorg.samples.package import Package
-from edxorg.samples.program_reports import report_name, write_report
-from edxorg.samples.tracking_log import TrackingLog, write_log
+from edxorg.samples.sample_archive import archive_name, write_archive
+from edxorg.samples.sample_catalogue import Catalogue
+from edxorg.samples.sample_log import TrackingLog, write_log
+from edxorg.samples.sample_reports import report_name, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,20 +11,20 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from edxorg.samples import times
 from edxorg.samples.courses import Site
-from edxorg.samples.forum import Forum
 from edxorg.samples.hazards import STRUCK_TABLES, strike_row
-from edxorg.samples.olx import APPLE_DOUBLE, broken_problem, course_xml
-from edxorg.samples.progress import Progress, progress_of
+from edxorg.samples.learner_progress import Progress, progress_of
+from edxorg.samples.sample_forum import Forum
+from edxorg.samples.sample_olx import APPLE_DOUBLE, broken_problem, course_xml
+from edxorg.samples.sample_tables import STUDENT_MODULE, TABLES, VERIFICATIONS
 from edxorg.samples.table_rows import CourseRows, certificate_of
-from edxorg.samples.tables import STUDENT_MODULE, TABLES, VERIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from datetime import date
 
     from edxorg.samples.courses import Course
+    from edxorg.samples.sample_tables import Table
     from edxorg.samples.story import Enrollment
-    from edxorg.samples.tables import Table
     from edxorg.samples.university import University
 
 _IN_MEMORY: Final = 1 << 20

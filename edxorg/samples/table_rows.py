@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from edxorg.samples import invented, times
 from edxorg.samples.assessment_rows import AssessmentRows, anonymous_id, submission_uuid
 from edxorg.samples.dialects import NULL, exported, piped, quoted
+from edxorg.samples.sample_tables import STUDENT_MODULE, TABLES, VERIFICATIONS
 from edxorg.samples.story import PASSING
-from edxorg.samples.tables import STUDENT_MODULE, TABLES, VERIFICATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edxorg.samples.courses import Course
+    from edxorg.samples.learner_progress import Module, Progress
     from edxorg.samples.learners import Learner
-    from edxorg.samples.progress import Module, Progress
     from edxorg.samples.story import Enrollment
     from edxorg.samples.university import University
 

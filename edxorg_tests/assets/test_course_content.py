@@ -17,8 +17,8 @@ from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
 from edxorg.lib.settings import Settings
-from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
+from edxorg.samples.sample_archive import write_sample_archive
 from edxorg_tests.support.archives import times
 from edxorg_tests.support.course_files import (
     COURSE,

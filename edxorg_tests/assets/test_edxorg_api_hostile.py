@@ -22,7 +22,7 @@ from edxorg.lib.catalogue import courses_of
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import AccessRefusedError
 from ol_orchestrate.lib.openedx_api import ApiCredentials, OpenEdxApi
-from ol_orchestrate.testing.certificates import certify_loopback
+from ol_orchestrate.testing.loopback_certificates import certify_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

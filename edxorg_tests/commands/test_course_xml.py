@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edxorg.samples.archive import write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
+from edxorg.samples.sample_archive import write_sample_archive
 from edxorg_tests.support.archives import landed, times
 from edxorg_tests.support.course_files import XML_OUTPUTS, course_xml
 

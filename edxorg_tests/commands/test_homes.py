@@ -19,7 +19,7 @@ from edxorg.commands.console import progress_bar
 from edxorg.commands.homes import COMMAND, COMMANDS, CONFIGURATION, EARLIER_CONFIGURATIONS, dagster_instance
 from edxorg.commands.runs import run_job
 from edxorg.lib.progress import RunObserver, observed_by
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.sample_archive import write_sample_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

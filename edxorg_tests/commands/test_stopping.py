@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from edxorg.commands.homes import COMMANDS
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.sample_archive import write_sample_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from edxorg.assets import tracking_logs
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.progress import Progress, RunObserver, observed_by
 from edxorg.lib.settings import Settings
-from edxorg.samples.tracking_log import write_sample_log
+from edxorg.samples.sample_log import write_sample_log
 from edxorg_tests.support.archives import landed, times
 from edxorg_tests.support.location import (
     EVENTS,
@@ -35,7 +35,7 @@ from edxorg_tests.support.location import (
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import VerifiedReader, open_store
 from ol_orchestrate.lib.stores.checksums import ExpectedChecksum
-from ol_orchestrate.lib.stores.folder import FolderStore
+from ol_orchestrate.lib.stores.folder_store import FolderStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

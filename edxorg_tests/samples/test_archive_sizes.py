@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from isal import igzip
 
-from edxorg.samples.archive import scale_for, write_sample_archive
 from edxorg.samples.courses import LTI_PASSPORT
+from edxorg.samples.sample_archive import scale_for, write_sample_archive
 from edxorg_tests.support.plain_readers import PlainArchive, read_archive
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def test_an_interrupted_sample_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_huge_table_is_never_in_memory(tmp_path: Path) -> None:
     out = tmp_path / "a.tar.gz"
     script = (
-        "import sys; from pathlib import Path; from edxorg.samples.archive import write_sample_archive; "
+        "import sys; from pathlib import Path; from edxorg.samples.sample_archive import write_sample_archive; "
         "s = write_sample_archive(Path(sys.argv[1]), courses=1, seed=1, rows_per_course=8_000, "
         "huge_table_bytes=300_000_000); "
         # Not `ru_maxrss`, which counts what the parent had when it forked.

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from edxorg.samples.catalogue import Catalogue
+from edxorg.samples.sample_catalogue import Catalogue
 from edxorg.samples.university import University
 from edxorg_tests.support.plain_readers import PlainArchive, usage_keys_in
 

@@ -16,8 +16,8 @@ from dagster._grpc.impl import get_external_sensor_execution
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg_tests.support.sensors import ARCHIVES, REPORTS
-from ol_orchestrate.lib import vault
-from ol_orchestrate.lib.stores import s3
+from ol_orchestrate.lib import vault_client
+from ol_orchestrate.lib.stores import s3_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,9 @@ def black_hole(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that never answers, for all stores and Vault; who asks it waits a fifth of a second and not twenty."""
     with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        monkeypatch.setattr(s3, "SECONDS_TO_ANSWER", 0.2)
-        monkeypatch.setattr(s3, "PATIENCE", 0.3)
-        monkeypatch.setattr(vault, "TIMEOUT", (0.2, 0.2))
+        monkeypatch.setattr(s3_store, "SECONDS_TO_ANSWER", 0.2)
+        monkeypatch.setattr(s3_store, "PATIENCE", 0.3)
+        monkeypatch.setattr(vault_client, "TIMEOUT", (0.2, 0.2))
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN"):
             monkeypatch.setenv(name, "secret")
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ol_orchestrate.testing.openpgp import GnuPG
+    from ol_orchestrate.testing.openpgp_keys import GnuPG
 
 TABLE = b"id\tname\n1\tAda\n2\tGrace\n"
 POST = b'{"_id": "p1", "_type": "Comment"}\n'

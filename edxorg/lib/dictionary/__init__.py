@@ -1,8 +1,8 @@
 """The data dictionary: each output, one subject a module. Columns that a file has beyond it land all the same.
 
-- `tables.py`, `assessments.py`: tables of archives; `archive.py`: what else is in them;
-- `tracking_log.py`: events; `catalogue.py`: programs and courses;
-- `reference.py`: the second part of `docs/data.md`, which `__main__.py` writes.
+- `described_tables.py`, `described_assessments.py`: tables of archives; `described_archive.py`: what else is in them;
+- `described_log.py`: events; `described_catalogue.py`: programs and courses;
+- `dictionary_page.py`: the second part of `docs/data.md`, which `__main__.py` writes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from edxorg.lib.dictionary.archive import ARCHIVE
-from edxorg.lib.dictionary.assessments import ASSESSMENTS
-from edxorg.lib.dictionary.catalogue import CATALOGUE
-from edxorg.lib.dictionary.tables import ADDED_COLUMNS, TABLES
-from edxorg.lib.dictionary.tracking_log import TRACKING_LOG
+from edxorg.lib.dictionary.described_archive import ARCHIVE
+from edxorg.lib.dictionary.described_assessments import ASSESSMENTS
+from edxorg.lib.dictionary.described_catalogue import CATALOGUE
+from edxorg.lib.dictionary.described_log import TRACKING_LOG
+from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS, TABLES
 from edxorg.lib.object_keys import COURSE_KEYS
-from ol_orchestrate.lib.openedx.dictionary import OUTPUTS
+from ol_orchestrate.lib.openedx.described_course import OUTPUTS
 
 COURSE_CONTENT: Final = tuple(replace(output, asset=COURSE_KEYS.output(output.name)) for output in OUTPUTS)
 

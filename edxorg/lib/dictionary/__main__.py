@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from edxorg.lib.dictionary.reference import write
+from edxorg.lib.dictionary.dictionary_page import write
 
 write(Path.cwd())

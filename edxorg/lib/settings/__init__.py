@@ -1,13 +1,13 @@
 """All that differs between partners, environments and machines: `Settings`.
 
-- `model.py`: the settings as fields; `institutions.py`: the defaults of institutions;
+- `settings_model.py`: the settings as fields; `institutions.py`: the defaults of institutions;
 - `sources.py`: a file, variables and defaults, from which settings come; `file_names.py`: names with a date in them;
-- `reference.py`: `docs/settings.md` and `.env.example`, which `__main__.py` writes.
+- `settings_pages.py`: `docs/settings.md` and `.env.example`, which `__main__.py` writes.
 """
 
 from edxorg.lib.settings.file_names import FileNames
 from edxorg.lib.settings.institutions import LOCAL_FOLDER
-from edxorg.lib.settings.model import (
+from edxorg.lib.settings.settings_model import (
     COURSE_XML_MAX_RATIO,
     CourseWebhookSettings,
     DefaultSettings,

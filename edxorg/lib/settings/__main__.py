@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from edxorg.lib.settings.reference import write
+from edxorg.lib.settings.settings_pages import write
 
 write(Path.cwd())

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from edxorg.lib.workers.frames import ABORT, Frames, Inbox
-from ol_orchestrate.lib.stores.folder import discard_unfinished
+from ol_orchestrate.lib.stores.folder_store import discard_unfinished
 
 T = TypeVar("T")
 

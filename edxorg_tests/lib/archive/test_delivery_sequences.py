@@ -27,8 +27,8 @@ from edxorg_tests.support.delivery_model import (
 )
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.stores import StoreAccess
-from ol_orchestrate.lib.stores.folder import FolderStore
-from ol_orchestrate.lib.stores.s3 import S3Store
+from ol_orchestrate.lib.stores.folder_store import FolderStore
+from ol_orchestrate.lib.stores.s3_store import S3Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

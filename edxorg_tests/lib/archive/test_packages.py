@@ -21,7 +21,7 @@ from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.settings import Settings
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples.sample_archive import write_sample_archive
 from edxorg_tests.support.archives import (
     TABLE,
     encrypted,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ol_orchestrate.testing.openpgp import GnuPG
+    from ol_orchestrate.testing.openpgp_keys import GnuPG
     from ol_orchestrate.testing.servers import OpenBaoServer, S3Server
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES, TRACKING_LOG, reference
-from edxorg.lib.dictionary.tables import ADDED_COLUMNS
+from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES, TRACKING_LOG, dictionary_page
+from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS
 from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import MemberKind
 from edxorg.lib.object_keys import COURSE_KEYS, raw_data_asset
 from edxorg.lib.tables.table_model import COLUMNS_ADDED
-from edxorg.samples import tables
-from edxorg.samples.archive import write_sample_archive
+from edxorg.samples import sample_tables
 from edxorg.samples.courses import Site
-from edxorg.samples.tracking_log import TrackingLog, write_log
+from edxorg.samples.sample_archive import write_sample_archive
+from edxorg.samples.sample_log import TrackingLog, write_log
 from edxorg.samples.university import University
 from edxorg_tests.support.plain_readers import PlainArchive, read_archive, read_log
 from edxorg_tests.support.repository import ROOT
@@ -93,12 +93,12 @@ def misfits(archive: PlainArchive) -> Iterator[tuple[str, str, str]]:
 
 
 def test_all_tables_that_samples_have_are_described() -> None:
-    assert {output.name for output in (*TABLES, *ASSESSMENTS)} == set(tables.TABLES)
+    assert {output.name for output in (*TABLES, *ASSESSMENTS)} == set(sample_tables.TABLES)
 
 
-@pytest.mark.parametrize("table", tables.TABLES)
+@pytest.mark.parametrize("table", sample_tables.TABLES)
 def test_a_table_of_a_package_has_only_columns_that_are_described(table: str) -> None:
-    assert set(tables.TABLES[table].columns) <= set(table_columns(table)) - set(COLUMNS_ADDED)
+    assert set(sample_tables.TABLES[table].columns) <= set(table_columns(table)) - set(COLUMNS_ADDED)
 
 
 def test_columns_that_conversion_adds_end_each_table() -> None:
@@ -188,4 +188,4 @@ def test_names_in_sql_are_unique() -> None:
 
 
 def test_the_page_is_what_the_dictionary_says() -> None:
-    assert (ROOT / "docs/data.md").read_text().endswith(f"-->\n{reference.markdown()}")
+    assert (ROOT / "docs/data.md").read_text().endswith(f"-->\n{dictionary_page.markdown()}")

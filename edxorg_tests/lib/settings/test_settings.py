@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from edxorg.lib.settings import DefaultSettings, Environment, FileNames, Settings, reference
+from edxorg.lib.settings import DefaultSettings, Environment, FileNames, Settings, settings_pages
 from edxorg.lib.settings.sources import Given, settings_of
 from edxorg.lib.tables import Escapes, RowHash
 from edxorg_tests.support.repository import ROOT
@@ -378,13 +378,13 @@ def test_a_proxy_may_hold_credentials() -> None:
 
 
 def test_the_pages_of_settings_are_written_from_the_fields() -> None:
-    assert (ROOT / "docs/settings.md").read_text() == reference.markdown()
-    assert (ROOT / ".env.example").read_text() == reference.example()
+    assert (ROOT / "docs/settings.md").read_text() == settings_pages.markdown()
+    assert (ROOT / ".env.example").read_text() == settings_pages.example()
 
 
 @pytest.mark.parametrize(("institution", "name"), [("delft-x", "delft_x"), ("3mx", "edxorg_3mx")])
 def test_a_scaffolded_file_has_each_setting_with_its_default(here: Path, institution: str, name: str) -> None:
-    text = reference.yaml_example("edxorg.components.EdxorgLocation", institution=institution)
+    text = settings_pages.yaml_example("edxorg.components.EdxorgLocation", institution=institution)
     uncommented = re.sub(r"^  # (?=( *)[a-z_]+:( |$))", "  ", text, flags=re.MULTILINE)
     (here / "defs.yaml").write_text(uncommented)
     found = settings(EDXORG_SETTINGS=str(here / "defs.yaml"))
@@ -413,7 +413,7 @@ def test_a_scaffolded_file_has_each_setting_with_its_default(here: Path, institu
 def test_the_schema_finds_mistakes_in_a_file_before_dagster_loads_it(
     attributes: dict[str, Any], mistaken: list[str]
 ) -> None:
-    errors = Draft202012Validator(reference.yaml_schema()).iter_errors(attributes)
+    errors = Draft202012Validator(settings_pages.yaml_schema()).iter_errors(attributes)
     assert sorted({str(error.path[0]) for error in errors}) == mistaken
-    (error,) = Draft202012Validator(reference.yaml_schema()).iter_errors({"archve_url": "s3://x"})
+    (error,) = Draft202012Validator(settings_pages.yaml_schema()).iter_errors({"archve_url": "s3://x"})
     assert "'archve_url' was unexpected" in error.message

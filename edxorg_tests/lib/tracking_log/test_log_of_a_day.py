@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.samples.tracking_log import write_sample_log
+from edxorg.samples.sample_log import write_sample_log
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ import pandas as pd  # no stubs are installed
 import polars as pl
 import pytest
 
-from edxorg.samples.tracking_log import write_sample_log
+from edxorg.samples.sample_log import write_sample_log
 from edxorg_tests.support.tracking_logs import Normalize, rejects, rows
 
 if TYPE_CHECKING:

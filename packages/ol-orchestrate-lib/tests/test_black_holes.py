@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from ol_orchestrate.lib import retrying, vault
+from ol_orchestrate.lib import retrying, vault_client
 from ol_orchestrate.lib.errors import PipelineError, ServiceError
-from ol_orchestrate.lib.stores import StoreAccess, cloud, gcs, open_store, s3
-from ol_orchestrate.lib.vault import AuthMethod, VaultClient
+from ol_orchestrate.lib.stores import StoreAccess, cloud, gcs_store, open_store, s3_store
+from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,21 +47,21 @@ BOUND = retrying.PATIENCE + retrying.SECONDS_TO_ANSWER
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     answer, patience = retrying.SECONDS_TO_ANSWER / SCALE, retrying.PATIENCE / SCALE
-    monkeypatch.setattr(s3, "SECONDS_TO_ANSWER", answer)
-    monkeypatch.setattr(gcs, "SECONDS_TO_ANSWER", answer)
-    monkeypatch.setattr(gcs, "TIMEOUT_OF_QUESTIONS", (1, answer))
-    monkeypatch.setattr(vault, "TIMEOUT", tuple(each / SCALE for each in vault.TIMEOUT))
-    for module in (s3, gcs):
+    monkeypatch.setattr(s3_store, "SECONDS_TO_ANSWER", answer)
+    monkeypatch.setattr(gcs_store, "SECONDS_TO_ANSWER", answer)
+    monkeypatch.setattr(gcs_store, "TIMEOUT_OF_QUESTIONS", (1, answer))
+    monkeypatch.setattr(vault_client, "TIMEOUT", tuple(each / SCALE for each in vault_client.TIMEOUT))
+    for module in (s3_store, gcs_store):
         monkeypatch.setattr(module, "PATIENCE", patience)
     monkeypatch.setattr(cloud, "CLIENT_OPTIONS", {**cloud.CLIENT_OPTIONS, "read_timeout": "200ms"})
-    for module in (s3, gcs):
+    for module in (s3_store, gcs_store):
         monkeypatch.setattr(module, "CLIENT_OPTIONS", cloud.CLIENT_OPTIONS)
     monkeypatch.setattr(retrying, "PAUSE", 0.01)
 
 
 def test_a_question_ends_before_dagster_ends_the_tick() -> None:
     assert BOUND < TICK
-    assert (vault.RETRIES + 1) * max(vault.TIMEOUT) + 5 < TICK
+    assert (vault_client.RETRIES + 1) * max(vault_client.TIMEOUT) + 5 < TICK
 
 
 @pytest.fixture
@@ -111,6 +111,6 @@ def test_a_login_to_vault(black_hole: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("VAULT_TOKEN", "token")
     client = VaultClient(address=black_hole, auth_method=AuthMethod.TOKEN)
 
-    seconds = (vault.RETRIES + 1) * max(vault.TIMEOUT) + 5
+    seconds = (vault_client.RETRIES + 1) * max(vault_client.TIMEOUT) + 5
     with taking_at_most(seconds), pytest.raises(ServiceError, match=r"secret/edx.*127\.0\.0\.1"):
         client.read("secret/edx")

@@ -19,7 +19,7 @@ from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.lib.course_content_keys import CourseKeys
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 from ol_orchestrate.lib.errors import BadInputError
-from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
+from ol_orchestrate.lib.openedx.described_course import EXPORT_OUTPUTS
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.location_names import LocationNames
 

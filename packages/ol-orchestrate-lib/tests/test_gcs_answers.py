@@ -60,8 +60,8 @@ def is_about_the_bucket(request: Request) -> bool:
 def test_an_answer_of_cloud_storage_that_may_pass_is_asked_for_again(
     status: int, operation: str, gcs_at: Callable[[ScriptedServer], ObjectStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ol_orchestrate.lib.stores.gcs.PATIENCE", 0.3)
-    monkeypatch.setattr("ol_orchestrate.lib.stores.gcs.PAUSE", 0.05)
+    monkeypatch.setattr("ol_orchestrate.lib.stores.gcs_store.PATIENCE", 0.3)
+    monkeypatch.setattr("ol_orchestrate.lib.stores.gcs_store.PAUSE", 0.05)
     with serving(lambda _: gcs_error(status)) as server, pytest.raises(ServiceError):
         OPERATIONS[operation](gcs_at(server))
     assert 2 <= len(server.requests) <= 20

@@ -15,7 +15,7 @@ from ol_orchestrate.lib.openedx import StaticAssets, course_outputs, read_course
 if TYPE_CHECKING:
     from pathlib import Path
 
-sample = pytest.importorskip("edxorg.samples.course_xml")
+sample = pytest.importorskip("edxorg.samples.sample_course_xml")
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 50, 1_000])

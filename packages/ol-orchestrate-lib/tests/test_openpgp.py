@@ -18,7 +18,7 @@ from ol_orchestrate.lib.openpgp import Decryptor, KeyRing, OpenPgpError, Private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ol_orchestrate.testing.openpgp import GnuPG
+    from ol_orchestrate.testing.openpgp_keys import GnuPG
 
 ADA, EVE = "ada@example.org", "eve@example.org"
 CONTENT = b"id\tname\n1\tAda\n" * 50_000

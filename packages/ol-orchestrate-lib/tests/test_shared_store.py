@@ -16,7 +16,7 @@ import pytest
 from ol_orchestrate.lib.errors import AccessRefusedError
 from ol_orchestrate.lib.stores import StoreAccess, shared_store
 from ol_orchestrate.lib.stores.asking import answering
-from ol_orchestrate.lib.stores.s3 import S3Store
+from ol_orchestrate.lib.stores.s3_store import S3Store
 from ol_orchestrate.testing.scripted import ScriptedS3, serving
 
 if TYPE_CHECKING:

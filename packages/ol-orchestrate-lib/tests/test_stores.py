@@ -18,7 +18,7 @@ import pytest
 
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store, split_url
-from ol_orchestrate.lib.stores import folder as folder_module
+from ol_orchestrate.lib.stores import folder_store as folder_module
 from ol_orchestrate.lib.stores.path import StorePath
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ol_orchestrate.lib.errors import (
     PermanentServiceError,
     PipelineError,
 )
-from ol_orchestrate.lib.vault import AuthMethod, VaultClient
+from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
 from ol_orchestrate.resources.secrets.vault import Vault
 from ol_orchestrate.testing.scripted import Response, serving
 

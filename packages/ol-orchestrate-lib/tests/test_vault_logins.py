@@ -27,8 +27,8 @@ from ol_orchestrate.lib.errors import (
     PipelineError,
     ServiceError,
 )
-from ol_orchestrate.lib.vault import RETRIES, AuthMethod, VaultClient
-from ol_orchestrate.testing.certificates import certify_loopback
+from ol_orchestrate.lib.vault_client import RETRIES, AuthMethod, VaultClient
+from ol_orchestrate.testing.loopback_certificates import certify_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

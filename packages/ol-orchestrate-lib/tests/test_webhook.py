@@ -11,7 +11,7 @@ import pytest
 from ol_orchestrate.lib.errors import AccessRefusedError, PermanentServiceError, ServiceError
 from ol_orchestrate.lib.json_template import JsonTemplate, fill_url
 from ol_orchestrate.lib.openedx_api import Clock
-from ol_orchestrate.lib.vault import field_of
+from ol_orchestrate.lib.vault_client import field_of
 from ol_orchestrate.lib.webhook import send_signed
 from ol_orchestrate.testing.scripted import Request, Response, serving
 

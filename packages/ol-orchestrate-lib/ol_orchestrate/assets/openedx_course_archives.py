@@ -9,7 +9,7 @@ from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.course_outputs import CourseOutputs, each_course, output_specs
 from ol_orchestrate.landing_zone import LANDING_ZONE
 from ol_orchestrate.lib.openedx import Course, RatioLimit, StaticAssets, course_outputs, manifest_line, read_course
-from ol_orchestrate.lib.openedx.dictionary import EXPORT_OUTPUTS
+from ol_orchestrate.lib.openedx.described_course import EXPORT_OUTPUTS
 from ol_orchestrate.lib.openedx.export_files import DEFAULT_RATIO_LIMIT
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
 from ol_orchestrate.location_names import LocationNames

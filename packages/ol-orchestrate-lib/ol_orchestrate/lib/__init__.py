@@ -11,7 +11,8 @@
 - `errors.py`: the errors that pipelines raise; `http_status.py`: which responses are transient; `retrying.py`: retries;
 - `failure_causes.py`: the cause that failures have in common; `notifying.py`: messages to operators;
 - `webhook.py`: signed messages; `json_template.py`: messages from a template;
-- `vault.py`: a client of Vault; `redaction.py`: texts without secrets; `addresses.py`: addresses without credentials;
+- `vault_client.py`: a client of Vault; `redaction.py`: texts without secrets; `addresses.py`: addresses without
+  credentials;
 - `private_folders.py`: folders for data of learners;
 - `batching.py`: batches of items;
 - `dictionary.py`: the form of the data dictionary; `markdown.py`, `shortening.py`: texts and lists in messages.

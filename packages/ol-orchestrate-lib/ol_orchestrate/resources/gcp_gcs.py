@@ -8,7 +8,7 @@ from dagster_gcp.gcs import GCSResource
 from google.cloud.storage import Client
 from pydantic import Field, PrivateAttr
 
-from ol_orchestrate.lib.stores.gcs import google_credentials
+from ol_orchestrate.lib.stores.gcs_store import google_credentials
 from ol_orchestrate.resources.secrets.vault import Vault
 from ol_orchestrate.resources.service_account import ServiceAccount
 from ol_orchestrate.resources.strict import Strict

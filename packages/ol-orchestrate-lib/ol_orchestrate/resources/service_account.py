@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ol_orchestrate.lib.errors import BadInputError
 
 if TYPE_CHECKING:
-    from ol_orchestrate.lib.vault import VaultClient
+    from ol_orchestrate.lib.vault_client import VaultClient
     from ol_orchestrate.resources.secrets.vault import Vault
 
 NEEDED_FIELDS = ("client_email", "private_key", "token_uri")

@@ -14,7 +14,7 @@ Begin with `olx`.
 | `reading_order` | sorts blocks depth first, with cycles and orphans |
 | `passports` | removes LTI secrets |
 | `safe_xml`, `safe_json` | parse untrusted documents |
-| `dictionary` | the outputs and their columns |
+| `described_course` | the outputs and their columns |
 | `problems` | parts that could not be used, and errors |
 """
 

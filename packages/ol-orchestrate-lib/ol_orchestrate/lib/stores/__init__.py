@@ -10,12 +10,12 @@ Making a store connects to nothing and reads no credentials; the first request d
 
 - `base.py`: what all stores do, and the names of what they give;
 - `path.py`: the path object, `StorePath`;
-- `folder.py`, `s3.py`, `gcs.py`: a module for each kind; `s3_listing.py`: checks of S3's listings;
+- `folder_store.py`, `s3_store.py`, `gcs_store.py`: a module for each kind; `s3_listing.py`: checks of S3's listings;
 - `cloud.py`: what S3 and Cloud Storage have in common;
 - `opening.py`: from a URL to its store; `access.py`: the credentials and settings for it;
 - `reading.py`: verified reading; `checksums.py`: the checksums that stores announce;
 - `response_errors.py`: errors for the responses of stores;
-- `certificates.py`: the authorities that an operator trusts; `budget.py`: the memory that uploads share;
+- `certificate_authorities.py`: the authorities that an operator trusts; `budget.py`: the memory that uploads share;
 - `asking.py`: what child processes ask their parent.
 """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 from ol_orchestrate.lib.errors import SourceChangedError
 from ol_orchestrate.lib.retrying import retried
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
-from ol_orchestrate.lib.stores.certificates import certificates_in
+from ol_orchestrate.lib.stores.certificate_authorities import certificates_in
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
 from ol_orchestrate.lib.stores.response_errors import Variables, WrongRegionError, error_of_obstore, incomplete
 

@@ -39,15 +39,15 @@ def open_store(
     access = access or StoreAccess()
     match split_url(url)[0]:
         case "file":
-            from ol_orchestrate.lib.stores.folder import FolderStore  # noqa: PLC0415 - each kind loads only its own
+            from ol_orchestrate.lib.stores.folder_store import FolderStore  # noqa: PLC0415 - each kind loads only its own
 
             return FolderStore(url)
         case "s3":
-            from ol_orchestrate.lib.stores.s3 import S3Store  # noqa: PLC0415
+            from ol_orchestrate.lib.stores.s3_store import S3Store  # noqa: PLC0415
 
             return S3Store(url, access, budget, connection)
         case _:
-            from ol_orchestrate.lib.stores.gcs import GCSStore  # noqa: PLC0415
+            from ol_orchestrate.lib.stores.gcs_store import GCSStore  # noqa: PLC0415
 
             return GCSStore(url, unsigned=access.unsigned, service_account=access.google_service_account, budget=budget)
 

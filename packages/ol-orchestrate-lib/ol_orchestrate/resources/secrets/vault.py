@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
 from ol_orchestrate.lib.addresses import refuse_credentials
-from ol_orchestrate.lib.vault import AuthMethod, VaultClient
+from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
 from ol_orchestrate.resources.strict import Strict
 
 
@@ -18,7 +18,7 @@ class Vault(Strict, dg.ConfigurableResource[None]):
 
     It connects and logs in when a secret is first read, so a location loads without it. Dagster shows its fields in
     the UI and stores them with runs, so it reads the credentials from environment variables and files at that moment;
-    `ol_orchestrate.lib.vault.AuthMethod` names them.
+    `ol_orchestrate.lib.vault_client.AuthMethod` names them.
     """
 
     address: str | None = Field(default=None, description="VAULT_ADDR, for example https://vault.example.org:8200")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edxorg.samples.courses import Block, Course
+    from edxorg.samples.learner_progress import Progress
     from edxorg.samples.learners import Learner
-    from edxorg.samples.progress import Progress
     from edxorg.samples.story import Action, Enrollment
     from edxorg.samples.university import University
 

@@ -25,7 +25,7 @@ from ol_orchestrate.lib.stores.access import S3Connection
 from ol_orchestrate.lib.stores.asking import answering
 from ol_orchestrate.lib.stores.base import join_url
 from ol_orchestrate.lib.stores.budget import PART
-from ol_orchestrate.lib.stores.certificates import ca_bundle
+from ol_orchestrate.lib.stores.certificate_authorities import ca_bundle
 from ol_orchestrate.lib.stores.checksums import expected_by_s3, expected_e_tag
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo

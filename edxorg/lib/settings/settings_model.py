@@ -31,7 +31,7 @@ from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import BadInputError, SettingsError
 from ol_orchestrate.lib.json_template import JsonTemplate, check_placeholders
 from ol_orchestrate.lib.stores import split_url
-from ol_orchestrate.lib.vault import AuthMethod, VaultClient
+from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
 
 COURSE_XML_MAX_RATIO = "EDXORG_COURSE_XML_MAX_RATIO"
 

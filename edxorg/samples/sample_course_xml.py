@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from edxorg.samples import invented
 from edxorg.samples.courses import BLOCKS_IN_CHAPTER
-from edxorg.samples.olx import Export, files_of
+from edxorg.samples.sample_olx import Export, files_of
 from edxorg.samples.university import University
 
 if TYPE_CHECKING:

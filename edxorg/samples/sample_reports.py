@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from edxorg.samples import times
-from edxorg.samples.progress import progress_of
+from edxorg.samples.learner_progress import progress_of
 from edxorg.samples.story import PASSING
 from edxorg.samples.table_rows import DOWNLOADABLE, certificate_of, grade_of
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from edxorg.samples.catalogue import Catalogue, Record
     from edxorg.samples.courses import Course
+    from edxorg.samples.sample_catalogue import Catalogue, Record
     from edxorg.samples.story import Enrollment
     from edxorg.samples.university import University
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edxorg.lib.dictionary import ARCHIVE, ASSESSMENTS, CATALOGUE, COURSE_CONTENT, TABLES, TRACKING_LOG
-from edxorg.lib.dictionary.tables import ADDED_COLUMNS
+from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

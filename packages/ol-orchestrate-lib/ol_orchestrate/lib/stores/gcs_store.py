@@ -30,7 +30,7 @@ from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.retrying import PATIENCE, PAUSE, SECONDS_TO_ANSWER, SECONDS_TO_CONNECT
 from ol_orchestrate.lib.stores.base import StoredObject, join_url
 from ol_orchestrate.lib.stores.budget import PART
-from ol_orchestrate.lib.stores.certificates import ca_bundle
+from ol_orchestrate.lib.stores.certificate_authorities import ca_bundle
 from ol_orchestrate.lib.stores.checksums import expected_by_gcs
 from ol_orchestrate.lib.stores.cloud import CLIENT_OPTIONS, NO_RETRIES, CloudStore, bytes_left
 from ol_orchestrate.lib.stores.reading import SourceInfo

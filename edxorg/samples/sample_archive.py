@@ -17,8 +17,8 @@ from isal import igzip
 
 from edxorg.samples.encryption import Recipient
 from edxorg.samples.hazards import STRUCK_TABLES
-from edxorg.samples.olx import MODIFIED
 from edxorg.samples.package import ArchiveTruth, Package, PackageMember
+from edxorg.samples.sample_olx import MODIFIED
 from edxorg.samples.university import FIRST_DAY, University
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from edxorg.lib.settings.model import DefaultSettings, Environment, Settings
+from edxorg.lib.settings.settings_model import DefaultSettings, Environment, Settings
 from edxorg.lib.settings.sources import ALERTS, COURSE_WEBHOOK_SECRET, SECRETS, SETTINGS_FILE, Setting, settings_of
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from edxorg.lib.dictionary import tables
+from edxorg.lib.dictionary import described_tables
 
-_table = partial(tables.table, source="edX Research Guide: Open Response Assessment Data")
+_table = partial(described_tables.table, source="edX Research Guide: Open Response Assessment Data")
 
 ASSESSMENTS: Final = (
     _table(
