@@ -63,6 +63,22 @@ def package(courses: int, megabytes: int) -> None:
     import_module("benchmarks.package").run(courses, megabytes)
 
 
+@main.command()
+@click.option("--courses", default=120, show_default=True)
+@click.option("--landing-zone", metavar="URL", help="An empty one, such as s3://bucket/prefix; by default a folder.")
+def query(courses: int, landing_zone: str | None) -> None:
+    """A count in SQL over what landed, against DuckDB with the list of files."""
+    import_module("benchmarks.query").run(courses, landing_zone)
+
+
+@main.command()
+@click.option("--courses", default=120, show_default=True)
+@click.option("--weeks", default=2, show_default=True)
+def report(courses: int, weeks: int) -> None:
+    """The report of an archive, as a share of its run."""
+    import_module("benchmarks.report").run(courses, weeks)
+
+
 @main.command("small-objects")
 @click.option("--objects", default=3000, show_default=True)
 def small_objects(objects: int) -> None:

@@ -257,18 +257,20 @@ def names_of(definitions: dg.Definitions) -> dict[str, list[str]]:
 def test_the_page_of_names_has_those_of_the_location_and_no_others() -> None:
     text = (ROOT / "docs/reference/assets.md").read_text(encoding="utf-8")
     page = set(re.findall("`([^`]+)`", text.partition("## Names for other code locations")[0]))
-    found = build_definitions(Settings(archive_url="file:///archives"))
+    configured = {"course_bundles_url": "file:///bundles", "course_webhook": {"url": "https://learn.example"}}
+    found = build_definitions(Settings(archive_url="file:///archives", **configured))
     names = names_of(found)
     keys = {re.sub("(?<=/db_table/).*", "{table}", key) for key in names["keys"]}
     checks = {key.name for key in found.resolve_asset_graph().asset_check_keys}
     others = {*chain.from_iterable(names[kind] for kind in names if kind != "keys"), *(found.resources or {}), *checks}
     assert sorted(others - page) == []
-    assert sorted(name for name in page if re.match("edxorg/(raw|processed|api)_", name)) == sorted(keys)
+    assert sorted(name for name in page if re.match("edxorg/(raw|processed|api|course)_", name)) == sorted(keys)
 
 
 def test_the_name_of_a_location_leads_all_its_names() -> None:
-    location = EdxorgLocation(name="delftx", institution="delftx", archive_url="s3://x", catalogue_number=42)
-    other, default = names_of(location.definitions()), names_of(EdxorgLocation(archive_url="s3://x").definitions())
+    given = {"archive_url": "s3://x", "course_bundles_url": "s3://y", "course_webhook": {"url": "https://z.example"}}
+    location = EdxorgLocation(name="delftx", institution="delftx", catalogue_number=42, **given)
+    other, default = names_of(location.definitions()), names_of(EdxorgLocation(**given).definitions())
     for kind, names in other.items():
         assert names, kind
         assert all("delftx" in name for name in names), kind

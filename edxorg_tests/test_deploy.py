@@ -35,11 +35,11 @@ from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 from edxorg.samples.sample_archive import write_sample_archive
-from edxorg.sensors.run_decision import ABANDONED_AFTER
 from edxorg_tests.support.deployment import COMPOSE, DEPLOY, DOCKERFILE, Image, image_command
 from edxorg_tests.support.processes import LOOPBACK, Service, free_port, wait_for
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.stores import open_store
+from ol_orchestrate.runs_under_way import ABANDONED_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def test_each_job_says_how_long_its_runs_may_take() -> None:
     jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
     assert len(jobs) == 4
     for job in jobs:
-        assert 0 < int(job.tags["dagster/max_runtime"]) <= ABANDONED_AFTER, job.name
+        assert 0 < int(job.run_tags["dagster/max_runtime"]) <= ABANDONED_AFTER, job.name
 
 
 def test_the_instance_queues_runs_retries_lost_ones_and_reports_to_nobody(instance: dg.DagsterInstance) -> None:

@@ -34,8 +34,8 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
         partitions=location.of("edxorg_archive"),
         subject=_SUBJECT,
         description=(
-            "Archives of course exports: some 45 table dumps, a course structure, a forum dump and the course's XML "
-            f"for each course, one `tar.gz` a week. Files named like `{settings.archive_name.example}`."
+            "One file: the archive of a week's course exports, with some 45 table dumps, a course structure, a forum "
+            f"dump and the XML of each course. Files named like `{settings.archive_name.example}`."
         ),
         names=settings.archive_name,
         max_age=_max_age(settings, settings.archive_max_age_days),
@@ -51,8 +51,8 @@ def raw_tracking_logs(settings: Settings) -> SourceFiles:
         partitions=location.of("edxorg_tracking_log"),
         subject="tracking_logs",
         description=(
-            "What learners did, one JSON object a line, one `log.gz` a day. "
-            f"Files named like `{settings.tracking_log_name.example}`."
+            "One file: the log of a day, gzipped, each line a JSON object that tells what somebody did, with the keys "
+            f"of `tracking_logs` or some of them. Files named like `{settings.tracking_log_name.example}`."
         ),
         names=settings.tracking_log_name,
         max_age=_max_age(settings, settings.tracking_log_max_age_days),

@@ -23,6 +23,7 @@ from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure, failure_of_partitions
 from ol_orchestrate.landing.land import Artifact, is_landed, land
+from ol_orchestrate.landing.records import upstream_tags
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -153,9 +154,10 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
     problem = str(log.problem) if log.problem else None
     current_observer().report(LogResult(log.report, outcome, rejects, problem))
     if recorded is not None:
+        made_of = upstream_tags(context.instance, raw.files.key(), raw.name, source.info.version)
         # The asset's output would stand for all days of the run, so this is an event of its own.
         yield dg.AssetMaterialization(
-            context.asset_key, partition=raw.name, metadata=recorded.metadata, tags=recorded.tags
+            context.asset_key, partition=raw.name, metadata=recorded.metadata, tags={**(recorded.tags or {}), **made_of}
         )
     if log.whole:
         yield log_evaluation(raw.files.key(), raw.name, log.report, rejects)

@@ -129,6 +129,7 @@ class _Doctor:
         yield self._private_keys()
         yield self._landing_zone()
         yield from self._program_reports()
+        yield from self._course_bundles()
         yield self._api()
         yield from self._dagster()
 
@@ -214,6 +215,12 @@ class _Doctor:
                 partial(_round_trip, destination, StoreAccess()),
                 "the program reports",
             )
+
+    def _course_bundles(self) -> Iterator[DoctorCheck]:
+        source, destination = self._settings.course_bundles_url, self._settings.course_bundles_destination_url
+        if source:
+            yield self._source("course bundles", source, "the course bundles")
+            yield self._destination("their copies", destination, "the course bundles")
 
     def _api(self) -> DoctorCheck | NotSetUp:
         settings = self._settings

@@ -242,7 +242,9 @@ def run_job(
     Args:
         url: The URL that the run is to read, even if another command records another one of the same name meanwhile.
     """
-    run, tags = str(uuid4()), tags_of_this_command() | ({SOURCE_URL: url} if url else {})
+    from edxorg.jobs.run_tags import source_tag  # noqa: PLC0415 - loads Dagster
+
+    run, tags = str(uuid4()), tags_of_this_command() | ({SOURCE_URL: url, **source_tag(url)} if url else {})
     with _when_there_is_room(instance, run, job.graph.pools, current_observer()):
         result = job.execute_in_process(instance=instance, partition_key=partition, run_id=run, tags=tags, **QUIET)
     return _reasons(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
@@ -14,16 +15,19 @@ from edxorg.assets.edxorg_api import catalogue_assets
 from edxorg.assets.edxorg_archive import archive_members, course_exports, raw_data_archives, raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.jobs import max_runtime
+from edxorg.jobs.course_bundles import edx_gcs_course_retrieval
 from edxorg.jobs.edxorg_api_schedule import edxorg_api_daily_schedule
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
+from edxorg.jobs.run_tags import run_tags
 from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
-from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
+from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Environment, Settings
 from edxorg.lib.settings.settings_pages import yaml_example, yaml_schema
 from edxorg.location import location_names
-from edxorg.ops.checks import raw_archive_checks, raw_log_checks
+from edxorg.ops.checks import catalogue_age_check, raw_archive_checks, raw_log_checks
 from edxorg.ops.ingest_archive import ARCHIVE_STEP
 from edxorg.ops.program_reports import LazyS3Resource, StrictS3Resource
+from edxorg.sensors.course_bundles import edxorg_course_bundle_sensor
 from edxorg.sensors.object_storage import source_files_sensor
 from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from ol_orchestrate.alerts import failure_alerts_sensor
@@ -112,10 +116,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     logs_job = dg.define_asset_job(
         location.of("refresh_edxorg_tracking_logs"),
         selection=dg.AssetSelection.assets(normalized_log),
-        tags=max_runtime.OTHERS,
         description="Normalize the log of one day, the partition.",
+        run_tags=run_tags(
+            settings, source=settings.tracking_log_url or settings.archive_url, destination=settings.landing_zone_url
+        )
+        | max_runtime.OTHERS,
     )
     reports_job = sync_edxorg_program_reports(settings)
+    copies_bundles = bool(settings.course_bundles_url)
     archive_source_sensors = (
         source_files_sensor(
             location.of("gcs_edxorg_archive_sensor"),
@@ -139,6 +147,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ),
     )
     automation = CourseAutomationSensor([structure_rows, course_run], courses_a_run=settings.courses_a_run)
+    schedule = edxorg_api_daily_schedule(catalogue, settings, location)
     assets = [
         archives.asset(),
         logs.asset(),
@@ -155,6 +164,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[
             raw_archive_checks(archives),
             raw_log_checks(logs),
+            *_catalogue_checks(settings, catalogue, schedule.job_name),
             failed_partitions_check(
                 [structure_rows, course_run, normalized_log, *messages],
                 [
@@ -164,14 +174,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 ],
             ),
         ],
-        jobs=[archive_job, logs_job, reports_job],
+        jobs=[archive_job, logs_job, reports_job, *([edx_gcs_course_retrieval(settings)] if copies_bundles else ())],
         sensors=[
-            edxorg_program_reports_sensor(reports_job, settings),
+            edxorg_program_reports_sensor(settings),
+            *([edxorg_course_bundle_sensor(settings)] if copies_bundles else ()),
             *(archive_source_sensors if settings.archive_source_configured else ()),
             *((automation,) if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
         ],
-        schedules=[edxorg_api_daily_schedule(catalogue, location)],
+        schedules=[schedule],
         resources=_resources(settings),
         executor=dg.in_process_executor,
     )
@@ -181,6 +192,15 @@ def _alerts(settings: Settings) -> dg.SensorDefinition:
     location = location_names(settings.name)
     name = location.of("edxorg_failure_alerts_sensor")
     return failure_alerts_sensor(name, partial(alert_addresses, settings), location.permanent_failure)
+
+
+def _catalogue_checks(
+    settings: Settings, catalogue: list[dg.AssetsDefinition], job: str
+) -> list[dg.AssetChecksDefinition]:
+    if settings.environment is Environment.DEV:
+        return []
+    asset = next(iter(catalogue[0].specs)).key
+    return [catalogue_age_check(asset, job, timedelta(hours=settings.catalogue_max_age_hours))]
 
 
 def _owned(assets: list[dg.AssetsDefinition], owner: str | None) -> list[dg.AssetsDefinition]:

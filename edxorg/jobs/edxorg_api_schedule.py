@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.jobs import max_runtime
+from edxorg.jobs.run_tags import run_tags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edxorg.lib.settings import Settings
     from ol_orchestrate.location_names import LocationNames
 
 
 def edxorg_api_daily_schedule(
-    catalogue: Sequence[dg.AssetsDefinition], location: LocationNames
+    catalogue: Sequence[dg.AssetsDefinition], settings: Settings, location: LocationNames
 ) -> dg.ScheduleDefinition:
     """Every day at 5:00 UTC. The assets are steps of one run, and none waits for another or fails with it."""
     return dg.ScheduleDefinition(
@@ -25,7 +27,8 @@ def edxorg_api_daily_schedule(
         job=dg.define_asset_job(
             location.of("edxorg_api_daily_job"),
             selection=dg.AssetSelection.assets(*catalogue),
-            tags=max_runtime.OTHERS,
+            run_tags=run_tags(settings, source="Discovery API", destination=settings.landing_zone_url)
+            | max_runtime.OTHERS,
             description="Brings the edX catalogue up to date: what is as it was is neither written nor recorded.",
         ),
     )

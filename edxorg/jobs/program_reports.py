@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.jobs import max_runtime
-from edxorg.location import location_names
-from edxorg.ops.program_reports import copy_op
+from edxorg.jobs.run_tags import run_tags
+from edxorg.ops.program_reports import copy_op, report_runs
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -19,9 +19,12 @@ def sync_edxorg_program_reports(settings: Settings) -> dg.JobDefinition:
     copy_program_reports = copy_op(settings)
 
     @dg.job(
-        name=location_names(settings.name).of("sync_edxorg_program_reports"),
+        name=report_runs(settings).job,
         description=sync_edxorg_program_reports.__doc__,
-        tags=max_runtime.OTHERS,
+        run_tags=run_tags(
+            settings, source=settings.program_reports_url, destination=settings.program_reports_destination_url
+        )
+        | max_runtime.OTHERS,
     )
     def job() -> None:
         copy_program_reports()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.jobs import max_runtime
+from edxorg.jobs.run_tags import run_tags
 from edxorg.ops.ingest_archive import archive_op
+from ol_orchestrate.landing.attempts import failed_attempts
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
@@ -23,4 +25,6 @@ def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.Jo
     def graph() -> None:
         process_edxorg_archive(raw_data_archive)
 
-    return graph.to_job(partitions_def=archives.partitions_def(), tags=max_runtime.ARCHIVE)
+    tags = run_tags(settings, source=settings.archive_url, destination=settings.landing_zone_url) | max_runtime.ARCHIVE
+    hooks = {failed_attempts(archives.key())}
+    return graph.to_job(partitions_def=archives.partitions_def(), run_tags=tags, hooks=hooks)

@@ -7,7 +7,6 @@
 - `forum.py`: from a forum to rows; `rejects.py`: the line of a record or line that is set aside;
 - `catalogue`: from the Discovery API to four tables;
 - `course_message.py`: messages about new versions of courses;
-- `program_reports.py`: copies of program reports;
 - `settings`: everything that differs between partners, environments and machines;
 - `lake`: the landing zone as readers see it;
 - `dictionary`: descriptions of all outputs and their columns;

@@ -32,8 +32,7 @@ class ArchiveReports:
 
     def latest(self) -> str | None:
         """Return the name of the last archive, by date, that has a report."""
-        dates = self._dated()
-        return max(dates, key=dates.__getitem__, default=None)
+        return next((name for name in self._latest_first() if self.of(name)), None)
 
     def of(self, archive: str) -> ArchiveSummary | None:
         """Return the latest summary of an archive."""
@@ -49,8 +48,8 @@ class ArchiveReports:
         day = self._archives.names.date_in(archive)
         if day is None:
             return None
-        dates = {name: each for name, each in self._dated().items() if each < day}
-        return self.of(max(dates, key=dates.__getitem__)) if dates else None
+        earlier = (self.of(name) for name in self._latest_first(before=day))
+        return next((summary for summary in earlier if summary), None)
 
     def tell(
         self, archive: str, report: IngestReport, source: SourceInfo, store: ObjectStore
@@ -72,13 +71,13 @@ class ArchiveReports:
         metadata = {**shown, **numbers, **counts, SUMMARY: dg.MetadataValue.json(summary.model_dump())}
         return shown, dg.AssetObservation(self._archives.key(), partition=archive, metadata=metadata)
 
-    def _dated(self) -> dict[str, date]:
-        """The dates of the archives that were observed, by their names."""
+    def _latest_first(self, before: date | None = None) -> list[str]:
+        """The archives that were observed, by their dates; an observation can also tell of a canceled run."""
         observed = self._instance.event_log_storage.get_latest_storage_id_by_partition(
             self._archives.key(), dg.DagsterEventType.ASSET_OBSERVATION
         )
-        dates = {name: self._archives.names.date_in(name) for name in observed}
-        return {name: each for name, each in dates.items() if each is not None}
+        dated = [(day, name) for name in observed if (day := self._archives.names.date_in(name))]
+        return [name for day, name in sorted(dated, reverse=True) if before is None or day < before]
 
 
 def write_page(summary: ArchiveSummary, store: ObjectStore) -> str:

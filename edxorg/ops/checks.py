@@ -1,10 +1,12 @@
-"""Asset checks on the files of edX: they warn an operator, and block nothing.
+"""Asset checks on the files of edX and on its catalogue: they warn an operator, and block nothing.
 
-The jobs evaluate them by partition while they read a file, because they read each file only once.
+The jobs evaluate those of files by partition while they read a file, because they read each file only once.
 """
 
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -45,6 +47,43 @@ def raw_archive_checks(archives: SourceFiles) -> dg.AssetChecksDefinition:
 def raw_log_checks(logs: SourceFiles) -> dg.AssetChecksDefinition:
     """Declare the check that `refresh_edxorg_tracking_logs` evaluates for a tracking log."""
     return _evaluated_by("refresh_edxorg_tracking_logs", logs, (REJECTED_LINES,))
+
+
+CATALOGUE_AGE = CheckText("catalogue_age", "The time since all pages of the catalogue were last read.")
+
+
+def catalogue_age_check(asset: dg.AssetKey, job: str, max_age: timedelta) -> dg.AssetChecksDefinition:
+    """Make a check that warns if the last complete run of the catalogue's job is too old; hourly, with automation on.
+
+    A freshness policy would count from the last materialization, and a catalogue that stays as it was has none.
+
+    Args:
+        asset: The asset to show it on.
+        job: The job that reads all listings.
+        max_age: The age from which it warns.
+    """
+    hourly: dg.AutomationCondition[dg.AssetCheckKey] = dg.AutomationCondition.cron_tick_passed("30 * * * *")
+
+    @dg.asset_check(
+        name=CATALOGUE_AGE.name,
+        asset=asset,
+        description=CATALOGUE_AGE.description,
+        automation_condition=hourly,
+    )
+    def catalogue_age(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        complete = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS])
+        runs = context.instance.get_run_records(complete, limit=1)
+        last = runs[0].end_time if runs else None
+        return dg.AssetCheckResult(
+            passed=last is not None and time.time() - last < max_age.total_seconds(),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"Counts as stale after {max_age.total_seconds() / 3600:,.0f} hours"
+            if last
+            else f"{job} has never succeeded: run it, and switch its schedule on",
+            metadata={"last complete run": dg.MetadataValue.timestamp(last)} if last else {},
+        )
+
+    return catalogue_age
 
 
 def _evaluated_by(job: str, files: SourceFiles, checks: Sequence[CheckText]) -> dg.AssetChecksDefinition:

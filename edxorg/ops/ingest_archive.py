@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from typing import Any, Literal
 
@@ -23,10 +24,11 @@ from edxorg.ops.archive_reports import ArchiveReports
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from edxorg.ops.run_records import RunRecords
-from edxorg.source_files import SourceFiles
+from edxorg.source_files import NamedFile, SourceFiles
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.landing.attempts import attempt, shows_as_not_well
 from ol_orchestrate.landing.batch import add_partitions, record
-from ol_orchestrate.landing.records import metadata_of
+from ol_orchestrate.landing.records import metadata_of, upstream_tags
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -67,7 +69,7 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
     )
     def process_edxorg_archive(context: dg.OpExecutionContext, config: ArchiveConfig, archive: UPath) -> ArchiveEvents:
         """Deliver an archive's members to the landing zone, and record new versions."""
-        with as_dagster_failure(context, location.permanent_failure):
+        with as_dagster_failure(context, location.permanent_failure), attempt(context, archives.key()):
             if not isinstance(archive, StorePath):
                 raise TypeError(f"{archive!r} is no path of a store")
             source = archive.store.read(archive.key)
@@ -130,7 +132,8 @@ def _process(
         courses = list(pending.courses())
         added = add_partitions(context.instance, archives.location.courses, courses)
         context.log.info("%d objects of %d courses to record, %d of them new", len(pending), len(courses), added)
-        describe = _Description(context.partition_key, source.info, options, archives.location)
+        made_of = upstream_tags(context.instance, archives.key(), context.partition_key, source.info.version)
+        describe = _Description(context.partition_key, source.info, options, archives.location, made_of)
         by_asset = pending.by_asset()
         for asset, of_asset in by_asset.items():
             yield from record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
@@ -143,20 +146,38 @@ def _process(
         metadata |= shown
         if observation is not None:
             yield observation
+    failed = ingested.problem is not None or ingested.report.failed
+    if not failed and shows_as_not_well(context.instance, context.job_name, archives.key(), context.partition_key):
+        yield _arrived(archives, context, source.info, options.archive_date)
     yield dg.Output(None, metadata=metadata)
-    if ingested.problem is not None or ingested.report.failed:
+    if failed:
         raise failure(ingested.report, ingested.problem, is_refused=ingested.is_refused)
+
+
+def _arrived(
+    archives: SourceFiles, context: dg.OpExecutionContext, info: SourceInfo, day: date | None
+) -> dg.AssetMaterialization:
+    named = NamedFile(context.partition_key, day) if day else None
+    return archives.arrived(info.url, size=info.size, created=info.created, version=info.version, named=named)
 
 
 class _Description:
     """Makes the materializations of results."""
 
-    def __init__(self, archive: str, source: SourceInfo, options: IngestOptions, location: LocationNames) -> None:
+    def __init__(
+        self,
+        archive: str,
+        source: SourceInfo,
+        options: IngestOptions,
+        location: LocationNames,
+        made_of: dict[str, str],
+    ) -> None:
         self._archive = archive
         self._source = source
         self._landing_zone = options.landing_zone or ""
         self._options = options
         self._location = location
+        self._made_of = made_of
 
     def materialization(self, result: MemberResult) -> dg.AssetMaterialization:
         """Return the materialization of one member's result."""
@@ -192,7 +213,8 @@ class _Description:
                 stats=result.stats,
                 before=result.before,
                 made_from=result.made_from,
-            ),
+            )
+            | self._made_of,
         )
 
 

@@ -2,5 +2,6 @@
 
 - `object_storage.py`: archives and tracking logs that arrive in a bucket;
 - `program_reports.py`: program reports that have no copy yet;
-- `run_decision.py`: decides if a file needs a run; the limits that all sensors keep.
+- `course_bundles.py`: course bundles that have no copy yet;
+- `run_decision.py`: decides if a file needs a run.
 """

@@ -20,15 +20,16 @@ from edxorg.sensors.run_decision import (
     RunDecision,
     RunOutcome,
     decide_run,
-    is_under_way,
 )
 from ol_orchestrate.failures import errors_without_secrets
+from ol_orchestrate.landing.attempts import PARTITION
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import join_url, open_store
 from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.lib.versions import short_hash
+from ol_orchestrate.runs_under_way import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
-
-PARTITION = "dagster/partition"
 
 WILL_RETRY, RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
 """Tags of a failed run that the daemon is about to start anew by itself, and of one that it has started anew."""

@@ -9,10 +9,13 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 import duckdb
 import pytest
 
 from edxorg.lib.dictionary import DICTIONARY
+from edxorg_tests.support.archives import table_name, write_archive
+from edxorg_tests.support.location import ArchiveLocation
 from edxorg_tests.support.shell import Shell
 from edxorg_tests.support.tables import convert as converted
 from edxorg_tests.support.tables import csv_minimal, exporter, mysqlpipe
@@ -103,6 +106,33 @@ def test_the_current_version_of_each_course_is_shown(any_lake: Lake) -> None:
     logs = any_lake.rows("SELECT username, event->>'a' AS a FROM tracking_logs ORDER BY username")
     assert logs == [{"username": "x", "a": "1"}, {"username": None, "a": None}]
     assert any_lake.rows("SELECT block_index + 1 AS next FROM course_blocks") == [{"next": 8}]
+
+
+def test_updates_reverts_and_archives_published_again_show_what_is_current(any_lake: Lake, tmp_path: Path) -> None:
+    first, second, third = (f"mitx-2024-01-{day}.tar.gz" for day in ("10", "17", "24"))
+    weeks = [
+        (first, "audit", "audit"),
+        (second, "honor", "honor"),  # an update
+        (third, "audit", "audit"),  # a revert
+        (second, "no-id", "audit"),  # published again, and older than what is current
+        (third, "masters", "masters"),  # published again
+        (third, "audit", "audit"),  # and once more, as it was
+    ]
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        location = ArchiveLocation(tmp_path, instance)
+        location.settings = location.settings.model_copy(update={"landing_zone_url": any_lake.url})
+        for archive, mode, current in weeks:
+            table = table_name("student_courseenrollment")
+            write_archive(location.archives / archive, {table: f"id\tmode\n1\t{mode}\n".encode()})
+            assert location.run(archive).success
+            assert any_lake.rows("SELECT id, mode FROM student_courseenrollment") == [{"id": "1", "mode": current}]
+
+
+def test_values_of_logs_are_those_that_landed(lake: Lake) -> None:
+    odd = ["\t", "\n", "\r\n", '"', "\\", "\\N", "NULL", "null", "", " ", "\x1b[31m", "é\u2028", ",", "{", "'", None]
+    events = [{"username": str(number), "page": value} for number, value in enumerate(odd)]
+    lake.write("edxorg/raw_data/tracking_logs/normalized_a.log.gz", "".join(f"{json.dumps(each)}\n" for each in events))
+    assert lake.rows("SELECT username, page FROM tracking_logs ORDER BY username::INT") == events
 
 
 @pytest.mark.parametrize("write", [exporter, mysqlpipe, csv_minimal])

@@ -64,6 +64,10 @@ def test_delivered_members_are_recorded_with_their_metadata(location: ArchiveLoc
     assert recorded.tags["dagster/data_version"] == Path(key).stem
     assert recorded.tags["edxorg/archive_date"] == "2024-01-31"
     assert recorded.tags["edxorg/row_count"] == "2"
+    raw_archive = dg.AssetKey(["edxorg", "raw_data_archive"])
+    (arrival,) = location.instance.fetch_materializations(raw_archive, limit=2).records
+    assert recorded.tags["dagster/input_event_pointer/edxorg/raw_data_archive"] == str(arrival.storage_id)
+    assert recorded.tags["dagster/input_data_version/edxorg/raw_data_archive"] == found["archive_version"]
     assert set(location.instance.get_dynamic_partitions("course_and_source")) == {f"{COURSE}|prod", f"{COURSE}|edge"}
     recorded_versions = location.everything_recorded()
     assert ("edxorg/raw_data/db_table/not_in_the_dictionary", f"{COURSE}|edge") in recorded_versions

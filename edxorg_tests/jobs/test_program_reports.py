@@ -19,12 +19,11 @@ from dagster_aws.s3 import S3Resource
 
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.jobs.program_reports import sync_edxorg_program_reports
-from edxorg.lib import program_reports
-from edxorg.lib.program_reports import Needed, batches, needs_copy
 from edxorg.lib.settings import Settings
-from edxorg.ops.program_reports import LazyS3Resource, run_config_for
+from edxorg.ops.program_reports import LazyS3Resource, report_runs
 from edxorg_tests.support.location import QUIET
-from ol_orchestrate.lib import retrying
+from ol_orchestrate.lib import reconciled_copies, retrying
+from ol_orchestrate.lib.reconciled_copies import Needed, batches, needs_copy
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, open_store
 from ol_orchestrate.resources.outputs import SimpleResultsDir
 
@@ -140,7 +139,7 @@ class Two:
         return sync_edxorg_program_reports(self.settings).execute_in_process(
             instance=instance,
             raise_on_error=False,
-            run_config={**(run_config_for(list(keys)) if keys else {}), **QUIET},
+            run_config={**(report_runs(self.settings).run_config(keys) if keys else {}), **QUIET},
             resources={
                 "s3_download": self.source.resource,
                 "s3_upload": self.destination.resource,
@@ -300,7 +299,7 @@ def test_a_failure_that_passes_is_tried_again_in_the_same_run(two: Two, monkeypa
     two.source.before = change_while_it_is_read
     assert two.run(f"{PREFIX}/a.csv", f"{PREFIX}/b.csv").success
     assert two.landed() == {f"{PREFIX}/a.csv": b"third", f"{PREFIX}/b.csv": b"b"}
-    monkeypatch.setattr(program_reports, "RETRIES", 0)
+    monkeypatch.setattr(reconciled_copies, "RETRIES", 0)
     rewrites = (f"{number:05}".encode() for number in count())
     result = two.run(f"{PREFIX}/a.csv", f"{PREFIX}/b.csv")
     assert not result.success
@@ -425,12 +424,12 @@ class TestNeed:
 COPY = """
 import sys
 from pathlib import Path
-from edxorg.lib.program_reports import Reports, copy
+from ol_orchestrate.lib.reconciled_copies import ReconciledCopies, copy
 from ol_orchestrate.lib.stores import StoreAccess
 source, destination, report = sys.argv[1:]
 access = [StoreAccess(aws_endpoint_url=url, aws_region="us-east-1", aws_keys=("AK", "secret", None))
           for url in (source, destination)]
-reports = Reports.between("s3://bucket/reports_v2", access[0], "s3://large-reports", access[1])
+reports = ReconciledCopies.between("s3://bucket/reports_v2", access[0], "s3://large-reports", access[1])
 copy(reports, "reports_v2/large.csv", Path(report))
 copied = reports.destination.find("reports_v2/large.csv")
 print(copied.size, next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -191,3 +192,38 @@ def test_checks_run_by_hand_leave_what_was_found() -> None:
     assert (latest.evaluation.passed, latest.evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert latest.evaluation.metadata["found"].value == 7
     assert latest.evaluation.metadata["found in"].value == "a"
+
+
+def catalogue_age(instance: dg.DagsterInstance, *, hours: int) -> dg.AssetCheckEvaluation:
+    """The check's evaluation, where the catalogue counts as stale after some hours."""
+    location = build_definitions(Settings(environment="qa", catalogue_max_age_hours=hours))
+    check = dg.AssetCheckKey(dg.AssetKey(["edxorg", "api_data", "program_metadata"]), "catalogue_age")
+    job = location.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection={check})
+    (evaluation,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    assert evaluation.severity == dg.AssetCheckSeverity.WARN
+    return evaluation
+
+
+def test_a_catalogue_is_stale_some_hours_after_its_last_complete_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = build_definitions(Settings()).resolve_job_def("edxorg_api_daily_job")
+    with dg.instance_for_test() as instance:
+        never = catalogue_age(instance, hours=2)
+        assert (never.passed, "edxorg_api_daily_job has never succeeded" in str(never.description)) == (False, True)
+        instance.report_run_failed(instance.create_run_for_job(job))
+        assert not catalogue_age(instance, hours=2).passed
+        run = instance.create_run_for_job(job)
+        event = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_SUCCESS.value, job_name=job.name)
+        instance.report_dagster_event(event, run.run_id)
+        assert catalogue_age(instance, hours=2).passed
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 3 * 3600)
+        late = catalogue_age(instance, hours=2)
+        assert not late.passed
+        assert late.metadata["last complete run"].value == pytest.approx(now, abs=60)
+        assert catalogue_age(instance, hours=4).passed
+
+
+@pytest.mark.parametrize(("environment", "there"), [("dev", False), ("production", True)])
+def test_no_catalogue_counts_as_stale_in_dev(environment: str, there: bool) -> None:  # noqa: FBT001
+    keys = build_definitions(Settings(environment=environment)).resolve_asset_graph().asset_check_keys
+    assert ("catalogue_age" in {key.name for key in keys}) == there

@@ -14,7 +14,6 @@ from sqlalchemy.engine import CursorResult, Row
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
-from edxorg.sensors import run_decision
 from edxorg_tests.support.sensors import (
     ARCHIVES,
     CANCELED,
@@ -27,6 +26,7 @@ from edxorg_tests.support.sensors import (
     Daemon,
     count_statements,
 )
+from ol_orchestrate import runs_under_way
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -214,7 +214,9 @@ class TestFilesThatFailed:
         daemon.become(run.run_id, STARTED)
         assert daemon.tick() == []
         now = time.time()
-        monkeypatch.setattr("edxorg.sensors.run_decision.time.time", lambda: now + run_decision.ABANDONED_AFTER + 60)
+        monkeypatch.setattr(
+            "ol_orchestrate.runs_under_way.time.time", lambda: now + runs_under_way.ABANDONED_AFTER + 60
+        )
         assert daemon.tick() == [archive(1)]
 
 

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edxorg.components.edxorg_location import build_definitions
-from edxorg.lib import program_reports
 from edxorg.lib.settings import Settings
-from edxorg.ops.program_reports import requested_keys, run_config_for
+from edxorg.ops.program_reports import report_runs
 from edxorg_tests.support.sensors import (
     FAILED,
     JOBS,
@@ -22,12 +21,15 @@ from edxorg_tests.support.sensors import (
     Daemon,
     count_statements,
 )
+from ol_orchestrate.lib import reconciled_copies
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+RUNS = report_runs(Settings())
 
 
 class TestProgramReports:
@@ -38,7 +40,7 @@ class TestProgramReports:
         )
 
     def requested(self, daemon: Daemon) -> list[list[str]]:
-        return [requested_keys(request.run_config) for request in daemon.evaluate(REPORTS).run_requests or []]
+        return [RUNS.requested_keys(request.run_config) for request in daemon.evaluate(REPORTS).run_requests or []]
 
     def test_what_is_missing_changed_or_lost_is_requested(self, daemon: Daemon, tmp_path: Path) -> None:
         reports, copies = self.stores(daemon)
@@ -69,8 +71,8 @@ class TestProgramReports:
         assert "without keys" in str(daemon.evaluate(REPORTS).skip_message)
 
     def test_many_reports_are_many_runs(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(program_reports, "REPORTS_A_RUN", 5)
-        monkeypatch.setattr(program_reports, "BYTES_A_RUN", 20)
+        monkeypatch.setattr(reconciled_copies, "OBJECTS_A_RUN", 5)
+        monkeypatch.setattr(reconciled_copies, "BYTES_A_RUN", 20)
         reports, _ = self.stores(daemon)
         for number, size in enumerate([1, 1, 1, 1, 1, 1, 15, 15, 50]):
             reports.write(f"{number}.csv", bytes(size))
@@ -79,12 +81,12 @@ class TestProgramReports:
     def test_at_most_fifty_runs_a_tick_and_the_rest_at_the_next(
         self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(program_reports, "REPORTS_A_RUN", 2)
+        monkeypatch.setattr(reconciled_copies, "OBJECTS_A_RUN", 2)
         reports, _ = self.stores(daemon)
         for number in range(110):
             reports.write(f"{number:03}.csv", b"1")
         assert [len(daemon.tick(REPORTS)) for _ in range(3)] == [50, 5, 0]
-        asked = [requested_keys(run.run_config) for run in daemon.instance.get_runs()]
+        asked = [RUNS.requested_keys(run.run_config) for run in daemon.instance.get_runs()]
         assert sorted(key for keys in asked for key in keys) == [f"{number:03}.csv" for number in range(110)]
 
     def test_a_tick_asks_the_instance_a_handful_of_times(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +102,7 @@ class TestProgramReports:
 
     @given(st.lists(st.text()))
     def test_keys_go_through_a_runs_config(self, keys: list[str]) -> None:
-        assert requested_keys(run_config_for(keys)) == keys
+        assert RUNS.requested_keys(RUNS.run_config(keys)) == keys
 
     def test_a_run_asked_for_by_the_sensor_does_it(self, daemon: Daemon) -> None:
         reports, copies = self.stores(daemon)

@@ -13,7 +13,7 @@ from dagster._grpc.impl import get_external_sensor_execution
 from sqlalchemy.engine import Connection
 
 from edxorg.components.edxorg_location import build_definitions
-from edxorg.sensors import run_decision
+from ol_orchestrate import runs_under_way
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Daemon:
 
     def end(self, status: dg.DagsterRunStatus, **tags: str) -> None:
         """End all runs that are under way."""
-        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(run_decision.UNFINISHED))):
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=list(runs_under_way.UNFINISHED))):
             self.instance.add_run_tags(run.run_id, tags)
             self.become(run.run_id, status)
 

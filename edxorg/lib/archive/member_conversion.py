@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
-from edxorg.lib.forum import PostsWriter
+from edxorg.lib.forum import POSTS_CONVERSION, PostsWriter
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
 from edxorg.lib.tables import CONVERSION, CourseColumns, convert_table
@@ -36,14 +36,14 @@ MADE_FROM_LENGTH = 40
 class Source:
     """A member's bytes, and a hash that tells if they were converted before.
 
-    Most tables are the same from one week's archive to the next, and hashing them takes a tenth of the time of
-    converting them.
+    Most tables and forums are the same from one week's archive to the next, and hashing them takes a tenth of the time
+    of converting them.
 
     Attributes:
         blocks: The bytes, to be read once.
         options: The options by which a table is read and written.
-        made_from: A hash of a table's bytes and of all else that its rows depend on. `None` for other members, which
-            are not converted, and for tables that are too large to be held whole.
+        made_from: A hash of the bytes and of all else that the rows of a table or a forum depend on. `None` for other
+            members, which are not converted, and for those that are too large to be held whole.
     """
 
     blocks: Iterator[bytes]
@@ -52,10 +52,14 @@ class Source:
 
     @classmethod
     def begin(cls, member: Member, blocks: Iterable[bytes], options: TableOptions) -> Self:
-        """Read a table's bytes, or its first `HELD`."""
-        if member.kind is not MemberKind.TABLE or member.course is None:
+        """Read the bytes of a table or a forum, or the first `HELD`."""
+        how: tuple[object, ...]
+        if member.kind is MemberKind.TABLE and member.course is not None:
+            how = (CONVERSION, options.escapes, options.row_hash, options.dialect, course_columns(member.course))
+        elif member.kind is MemberKind.FORUM:
+            how = (MemberKind.FORUM, POSTS_CONVERSION)
+        else:
             return cls(iter(blocks), options, None)
-        how = (CONVERSION, options.escapes, options.row_hash, options.dialect, course_columns(member.course))
         digest = sha256(repr(how).encode())
         held: deque[bytes] = deque()
         size = 0
@@ -135,7 +139,11 @@ def convert(member: Member, source: Source) -> list[Converted]:
         content.write(block)
     rows, rejects = _unless_empty(posts.rows), _unless_empty(posts.rejects)
     outputs = outputs_of(member)
-    return [Converted(outputs[0], _unless_empty(content)), Converted(outputs[1], rows, rejects, forum=posts.report)]
+    made_from = source.made_from if rejects is None else None
+    return [
+        Converted(outputs[0], _unless_empty(content), made_from=made_from),
+        Converted(outputs[1], rows, rejects, forum=posts.report, made_from=made_from),
+    ]
 
 
 def _unless_empty(spool: Spool) -> Spool | None:
@@ -166,6 +174,7 @@ def result_of(converted: Converted) -> MemberResult:
         size=content.size if content else 0,
         problem=problem,
         rejects_key=rejected_rows_key(member, converted.rejects.sha256) if converted.rejects else None,
+        made_from=converted.made_from,
     )
     if converted.forum is not None:
         forum = converted.forum
@@ -175,7 +184,7 @@ def result_of(converted: Converted) -> MemberResult:
         return result
     report = converted.table.report
     facts: dict[str, str | int] = {
-        "reading": report.dialect.value if report.dialect else "none",
+        "dialect": report.dialect.value if report.dialect else "none",
         "quoted_records": report.rfc4180_records,
         "records_with_other_quotes": report.rfc4180_violations,
         "ambiguous": report.ambiguous,
@@ -185,6 +194,5 @@ def result_of(converted: Converted) -> MemberResult:
         result,
         stats=TableStats.from_columns(report.rows_out if content else 0, report.columns or None),
         rejected={reason.value: count for reason, count in report.rejected.items()},
-        made_from=converted.made_from,
         facts=facts,
     )

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
-from itertools import chain
+from itertools import chain, starmap
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 from edxorg.lib.archive.column_changes import column_changes
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
 from edxorg.lib.archive.marks import RunMark
-from edxorg.lib.archive.member_conversion import Converted, Source, convert, result_of
+from edxorg.lib.archive.member_conversion import Converted, Source, convert, outputs_of, result_of
 from edxorg.lib.object_keys import raw_data_key
 from edxorg.lib.tables import Dialect, Escapes, RowHash, TableOptions
 from edxorg.lib.workers import Deferred, TruncatedStreamError
@@ -134,9 +134,9 @@ class MemberWriter:
         try:
             content = decryptor.decrypt(blocks) if member.is_encrypted and decryptor else _no_message(blocks)
             source = Source.begin(member, content, self.options.table_options(member))
-            latest = recorded[0]
-            if latest is not None and source.made_from is not None and latest.made_from == source.made_from:
-                return self.threads.submit(self._unless_there, member, latest, source)
+            known = [each for each in recorded if each is not None and each.made_from == source.made_from]
+            if source.made_from is not None and len(known) == len(recorded):
+                return self.threads.submit(self._unless_there, member, known, source)
             return self.threads.submit(self._made(member, recorded, source))
         except BadInputError as error:
             return self.threads.submit(_failed, member, str(error), is_transient=False)
@@ -154,27 +154,33 @@ class MemberWriter:
             return partial(_failed, member, problem, is_transient=True)
         return partial(_write_all, self, converted, recorded)
 
-    def _unless_there(self, member: Member, recorded: Recorded, source: Source) -> list[MemberResult]:
-        """Handle a member whose recorded version came from the same bytes in the same way: its object may be gone."""
+    def _unless_there(self, member: Member, recorded: Sequence[Recorded], source: Source) -> list[MemberResult]:
+        """Handle a member whose recorded versions came from the same bytes in the same way: an object may be gone."""
+        results = list(starmap(self._result_if_there, zip(outputs_of(member), recorded, strict=True)))
+        kept = [result for result in results if result is not None]
+        return kept if len(kept) == len(results) else self._made(member, recorded, source)()
+
+    def _result_if_there(self, member: Member, recorded: Recorded) -> MemberResult | None:
+        """Return the result of an output that is recorded; `None` if it is to be written again."""
         result = MemberResult(member, MemberOutcome.UNCHANGED, version=recorded.version, stats=recorded.stats)
         if self.store is None:
-            return [result]
+            return result
         try:
             stored = _versions_of(self.store, member).stored()
         except PipelineError as error:
-            return [_unwritable(result, error)]
+            return _unwritable(result, error)
         options = self.options
         decision = decide(
             recorded.version, options.archive_date, recorded=recorded, stored=stored, supersede=options.supersede
         )
         if decision.write:
-            return self._made(member, [recorded], source)()
+            return None
         result = replace(result, outcome=_OUTCOMES[decision.outcome], settle=decision.settle is not None)
         if decision.outcome is VersionOutcome.SUPERSEDED:
-            return [result]
+            return result
         size = stored.objects[recorded.version].size
         result = replace(result, object_key=raw_data_key(member, recorded.version), size=size)
-        return [self.with_column_changes(result, recorded)]
+        return self.with_column_changes(result, recorded)
 
     def with_column_changes(self, result: MemberResult, recorded: Recorded | None) -> MemberResult:
         """Name the columns of a table that came or went, if the landing zone can be read."""

@@ -71,7 +71,7 @@ def _body(summary: ArchiveSummary) -> Iterator[str]:
     if not found:
         yield "<p>Nothing.</p>\n"
     yield "<h2>Tables</h2>\n"
-    yield _table(["", *_NUMBERS, "rows, and before"], _table_rows(summary))
+    yield _table(["", *_NUMBERS, "rows (mark: before)"], _table_rows(summary))
     yield f"<h2>Courses</h2>\n<details><summary>All {len(summary.courses):,}</summary>"
     yield _table(["", "members", "rows", "MB"], _course_rows(summary))
     yield "</details>\n"
@@ -89,14 +89,13 @@ _NUMBERS = ("rows", "change", "MB", "set aside", "delivered", "unchanged", "fail
 
 
 def _table_rows(summary: ArchiveSummary) -> Iterator[list[str]]:
-    highest = max((table.rows for table in summary.tables.values()), default=0)
     for name, table in sorted(summary.tables.items(), key=lambda item: -item[1].rows):
         change = "new" if table.rows_before is None else _change(table.rows, table.rows_before)
         counts = (table.outcomes.get(outcome, 0) for outcome in ("delivered", "unchanged", "failed"))
         yield [
             f"<td>{escape(name).replace('_', '_<wbr>')}",
             *_numbers(table.rows, change, f"{table.bytes / 1e6:,.1f}", table.rejected, *counts),
-            f"<td>{plots.bar(table.rows, table.rows_before, highest)}",
+            f"<td>{plots.bar(table.rows, table.rows_before)}",
         ]
 
 

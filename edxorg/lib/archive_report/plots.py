@@ -23,9 +23,9 @@ def _marked_last(count: int) -> list[str]:
     return [*[""] * (count - 1), ' class="now"']
 
 
-def bar(value: int, before: int | None, highest: int) -> str:
-    """A bar for a value, and a mark where it was before."""
-    scale = 100 / max(highest, 1)
+def bar(value: int, before: int | None) -> str:
+    """A bar for a value, and a mark where it was before, at a scale that fits both: small tables show changes, too."""
+    scale = 100 / max(value, before or 0, 1)
     mark = (
         ""
         if before is None

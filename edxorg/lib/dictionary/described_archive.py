@@ -12,14 +12,63 @@ _FORUM: Final = "edX Research Guide: Discussion Forums Data"
 ARCHIVE: Final = (
     Output(
         COURSE_STRUCTURE,
-        "The blocks of a course, as edX exports them: one JSON object, usage key to category, children and metadata.",
-        format=Format.JSON,
+        "A block of a course. Each course is one JSON object, as edX exports it, with usage keys as names of blocks.",
+        columns_of(
+            """
+            category string Type of the block: `course`, `chapter`, `problem` and so on.
+            children array  Usage keys of the blocks right below, in order; library content is not among the blocks.
+            metadata object Settings of the block that are not the default, such as `display_name`, `start` and `due`.
+            """,
+            "edX Research Guide: Course Content Data",
+        ),
+        Format.JSON,
     ),
     Output(COURSE_XML, "A course as OLX, packed as `tar.gz`, as edX exports it.", format=Format.TAR),
     Output(
         FORUM,
         "A thread or comment of a course's forum as MongoDB exports it, one JSON object a line.",
-        format=Format.JSON,
+        columns_of(
+            """
+            _id                       object  Identifies the post, as `$oid`.
+            _type                     string  `CommentThread` or `Comment`.
+            course_id                 string  Course key.
+            author_id                 string  The account: `id` of auth_user, as text.
+            author_username           string  Name of the account when the post was made.
+            anonymous                 boolean True if nobody sees the author's name.
+            anonymous_to_peers        boolean True if learners do not see it, and the course team does.
+            title                     string  Title of a thread.
+            body                      string  Text in Markdown.
+            thread_type               string  Of a thread: `discussion` or `question`.
+            context                   string  Of a thread: `course`, or `standalone` for that of a team.
+            commentable_id            string  Of a thread: the topic, or the discussion block, that it is in.
+            comment_thread_id         object  Of a comment: `_id` of its thread.
+            parent_id                 object  Of a comment on a comment: `_id` of that.
+            parent_ids                array   Of a comment: `_id` of all comments above, the first at the top.
+            depth                     integer Of a comment: the number of comments above.
+            sk                        string  Of a comment: a text by which the forum sorts comments.
+            child_count               integer Of a comment: the number of comments right below.
+            created_at                object  When it was written, as `$date`.
+            updated_at                object  When it was last changed, likewise.
+            last_activity_at          object  Of a thread: when somebody last wrote in it, likewise.
+            closed                    boolean Of a thread: true if nobody can answer any more.
+            closed_by_id              string  Of a closed thread: the account that closed it.
+            close_reason_code         string  Of a closed thread: the reason.
+            pinned                    boolean Of a thread: true if it stays at the top.
+            endorsed                  boolean Of a comment: true if the course team recommends it.
+            endorsement               object  Who endorsed it, and when.
+            visible                   boolean False for what is hidden.
+            group_id                  integer Of a thread: the cohort that alone sees it.
+            comment_count             integer Of a thread: the number of its comments.
+            votes                     object  Votes: who voted for and against it, and the counts.
+            abuse_flaggers            array   Accounts that report it now.
+            historical_abuse_flaggers array   Accounts that reported it before a moderator allowed it.
+            at_position_list          array   Not in use any more.
+            tags_array                array   Not in use any more; meant for tags.
+            """,
+            _FORUM,
+        ),
+        Format.JSON,
+        ("_id",),
     ),
     Output(
         FORUM_POSTS,

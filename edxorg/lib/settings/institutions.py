@@ -23,6 +23,9 @@ REPORTS = "edxorg-program-credentials"
 EMAIL_OPT_IN = "email-opt-in-"
 """What edX's names of packages of e-mail preferences begin with."""
 
+BUNDLES = "edxorg-course-bundles"
+"""Folder of course bundles."""
+
 _OF_MIT: dict[str, Any] = {
     "archive_url": "gs://simeon-mitx-pipeline-main/COLD",
     "archive_name": "mitx-{date}.tar.gz",
@@ -83,10 +86,12 @@ def _of_mit(environment: str) -> dict[str, Any]:
         return _OF_MIT | {
             "landing_zone_url": _local("landing-zone"),
             "program_reports_destination_url": _local("program-reports"),
+            "course_bundles_destination_url": _local("course-bundles"),
         }
     return _OF_MIT | {
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": f"s3://ol-data-lake-landing-zone-{environment}/{REPORTS}",
+        "course_bundles_destination_url": f"s3://edxorg-{environment}-edxapp-courses",
         "vault": {"auth_method": "kubernetes", "address": f"https://vault-{environment}.odl.mit.edu"},
     }
 
@@ -106,6 +111,7 @@ def _of_another(institution: str, environment: str, given: Mapping[str, Any]) ->
         "tracking_log_name": [f"{institution}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": join_url(str(landing_zone), REPORTS),
+        "course_bundles_destination_url": join_url(str(landing_zone), BUNDLES),
         "course_webhook": {"source": institution},
     }
 

@@ -276,6 +276,10 @@ class Settings(BaseSettings):
     program_reports_profile: OptionalText = Field(
         default=None, description="The AWS profile to read program reports with"
     )
+    course_bundles_url: OptionalUrl = Field(
+        default="", description="Where course bundles come from; there is no job for them where it is empty"
+    )
+    course_bundles_destination_url: StoreUrl = Field(description="Where course bundles go")
     vault: VaultSettings = Field(default_factory=VaultSettings, description="Vault, and how to log in there")
     google_secret_path: OptionalText = Field(
         default=None, description="Path in Vault of a Google service account's fields"
@@ -334,6 +338,11 @@ class Settings(BaseSettings):
     )
     tracking_log_max_age_days: Annotated[int, Field(ge=1)] = Field(
         default=2, description="Days after which the last tracking log counts as stale in the UI; never in `dev`"
+    )
+    catalogue_max_age_hours: Annotated[int, Field(ge=1)] = Field(
+        default=26,
+        description="Hours after which the last complete catalogue counts as stale in the UI; it is asked for once a "
+        "day. Never in `dev`",
     )
     runs_a_tick: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=50, description="Runs that a sensor asks for at most at one tick; the next tick goes on"

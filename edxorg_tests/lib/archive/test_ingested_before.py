@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edxorg.lib.archive.ingest_report import MemberOutcome
+from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.tables import Dialect
 from edxorg_tests.support.archives import TABLE, landed, table_name, times, write_archive
 from edxorg_tests.support.ingestion import TODAY, Outcome, ingest
@@ -132,6 +133,54 @@ class TestWhatIsNotConvertedAgain:
     def test_a_table_too_large_to_be_held_is_converted_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): b"id\tname\n" + b"1\tAda Lovelace\n" * 600_000})
         assert self.counted(archive, lake, ingest(archive, lake)) == 600_000
+
+
+class TestForumsThatAreNotConvertedAgain:
+    FORUM = "MITx-6.00x-2012_Fall-prod.mongo"
+    POST = b'{"_id": "1", "_type": "Comment"}\n'
+
+    def again(self, archive: Path, lake: Path, first: Outcome) -> Outcome:
+        """Ingest with records of the first run; they say that there are 999 posts, to show where a count comes from."""
+        known = {
+            raw_data_asset(each.member.kind): {
+                str(each.member.partition): Recorded(
+                    str(each.version), TODAY, stats=TableStats(999), made_from=each.made_from
+                )
+            }
+            for each in first.results
+        }
+        return ingest(archive, lake, known)
+
+    def test_a_forum_of_the_same_bytes_is_not(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {self.FORUM: self.POST})
+        first, written = ingest(archive, lake), times(lake)
+        again = self.again(archive, lake, first)
+        assert again.report.tables["forum_posts"].rows == 999
+        assert (again.report.outcomes, again.results) == ({MemberOutcome.UNCHANGED: 1}, [])
+        assert times(lake) == written
+
+    def test_a_forum_of_other_bytes_is(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {self.FORUM: self.POST})
+        first = ingest(archive, lake)
+        write_archive(archive, {self.FORUM: self.POST * 2})
+        again = self.again(archive, lake, first)
+        assert again.report.tables["forum_posts"].rows == 2
+        assert len(again.results) == 2
+
+    def test_a_forum_with_rejects_is(self, archive: Path, lake: Path) -> None:
+        write_archive(archive, {self.FORUM: self.POST + b"no post\n"})
+        first = ingest(archive, lake)
+        assert self.again(archive, lake, first).report.tables["forum_posts"].rows == 1
+
+    @pytest.mark.parametrize("gone", ["forum_mongo", "forum_posts"])
+    def test_a_forum_with_an_object_that_is_gone_is(self, gone: str, archive: Path, lake: Path) -> None:
+        write_archive(archive, {self.FORUM: self.POST})
+        first = ingest(archive, lake)
+        content = landed(lake)
+        (path,) = (lake / key for key in content if gone in key)
+        path.unlink()
+        self.again(archive, lake, first)
+        assert landed(lake) == content
 
 
 def test_two_ingestions_at_once_end_in_the_same_objects(archive: Path, lake: Path, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edxorg.definitions import defs
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES, TRACKING_LOG, dictionary_page
 from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS
 from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import MemberKind
-from edxorg.lib.object_keys import COURSE_KEYS, raw_data_asset
+from edxorg.lib.object_keys import COURSE_KEYS, COURSE_STRUCTURE, FORUM, raw_data_asset
 from edxorg.lib.tables.table_model import COLUMNS_ADDED
 from edxorg.samples import sample_tables
 from edxorg.samples.courses import Site
@@ -34,6 +35,8 @@ from ol_orchestrate.lib.openedx import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import dagster as dg
 
     from ol_orchestrate.lib.dictionary import Column
 
@@ -133,6 +136,29 @@ def test_course_outputs_have_the_columns_and_types_that_are_described(archive: P
                 seen.add(name)
     described = {output.name for asset, output in DICTIONARY.items() if asset.startswith(COURSE_KEYS.output(""))}
     assert described - seen == {"course_static_assets", "forum_posts"}
+
+
+def test_structures_and_forums_have_the_fields_and_types_that_are_described(archive: PlainArchive) -> None:
+    blocks = [block for course in archive.courses.values() for block in course.structure.values()]
+    posts = [post for course in archive.courses.values() for post in course.forum]
+    for asset, found in ((COURSE_STRUCTURE, blocks), (FORUM, posts)):
+        columns = {column.name: column for column in DICTIONARY[asset].columns}
+        assert len(found) > 20
+        assert {name for each in found for name in each} <= set(columns)
+        assert [name for each in found for name, value in each.items() if not fits(columns[name], value)] == []
+
+
+def test_an_asset_without_columns_says_what_one_object_is() -> None:
+    without = {
+        spec.key.path[-1]: str(spec.description) for spec in defs.resolve_all_asset_specs() if not columns_in(spec)
+    }
+    assert set(without) == {"raw_data_archive", "raw_tracking_logs", "course_xml", "course_static_assets"}
+    for name, description in without.items():
+        assert description.startswith(("One file: ", "One object: ")), name
+
+
+def columns_in(spec: dg.AssetSpec) -> bool:
+    return bool(spec.metadata.get("dagster/column_schema"))
 
 
 def test_posts_have_the_types_that_are_described(archive: PlainArchive) -> None:

@@ -21,7 +21,8 @@ _KINDS = {
 
 def described(spec: dg.AssetSpec, output: Output) -> dg.AssetSpec:
     """Return the asset with the description, the kinds and the columns of its output."""
-    row = f"One row: {output.row[0].lower()}{output.row[1:]}" if output.columns else output.row
+    what = "One object" if not output.columns else "One entry" if output.format is Format.JSON else "One row"
+    row = f"{what}: {output.row[0].lower()}{output.row[1:]}"
     schema = {COLUMN_SCHEMA: column_schema(output)} if output.columns else {}
     return spec.replace_attributes(description=row).merge_attributes(kinds=_KINDS[output.format], metadata=schema)
 

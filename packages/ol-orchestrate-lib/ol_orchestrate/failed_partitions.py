@@ -6,6 +6,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from ol_orchestrate.failures import IN_ITS_LOG, why_failed
+from ol_orchestrate.landing.attempts import NOT_WELL
 from ol_orchestrate.landing.records import latest_runs_without_record
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.batching import batched
@@ -17,8 +18,6 @@ RUNS_AT_ONCE = 500
 
 LOGS_READ = 5
 """Logs that an evaluation reads, for runs whose tags do not tell why they failed. On SQLite each is a file."""
-
-NOT_WELL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 class FailedPartition(NamedTuple):

@@ -3,8 +3,10 @@
 - `land.py`: lands one artifact and describes its materialization.
 - `records.py`: reads the tags of recorded versions.
 - `batch.py`: records many objects at once.
+- `attempts.py`: shows failed and canceled runs on the partitions of external assets.
 - `course_outputs.py`: a run over one course, which lands all its outputs before the first is recorded.
 
-`records.py` and `batch.py` alone use names that are private to Dagster, since its public interface has nothing as fast.
+`records.py`, `batch.py` and `attempts.py` alone use names that are private to Dagster, since its public interface has
+nothing as fast, or nothing at all.
 A test compares these names with the locked Dagster.
 """

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.record_tags import RecordTags
     from ol_orchestrate.lib.versions import Recorded
 
+INPUT_DATA_VERSION = "dagster/input_data_version"
+INPUT_EVENT_POINTER = "dagster/input_event_pointer"
+"""The first parts of tags that Dagster links to the upstream asset, and to a materialization of it by its number."""
+
 EVENTS_AT_ONCE = 1000
 """Events that are read in one query; SQLite refuses longer lists of their numbers at some length."""
 
@@ -119,6 +123,24 @@ def latest_recorded_unpartitioned(
     event = instance.get_latest_materialization_event(asset)
     materialization = event.asset_materialization if event else None
     return tags.recorded(materialization.tags or {}, landing_zone) if materialization else None
+
+
+def upstream_tags(instance: dg.DagsterInstance, upstream: dg.AssetKey, partition: str, version: str) -> dict[str, str]:
+    """Return the tags by which Dagster shows of what a materialization was made, in one query.
+
+    Dagster itself adds them to the results of assets that a step makes, and not to events that a step yields.
+
+    Args:
+        instance: The instance that has the records.
+        upstream: The asset that was read.
+        partition: The partition of it that was read.
+        version: The data version that was read.
+    """
+    filters = dg.AssetRecordsFilter(asset_key=upstream, asset_partitions=[partition])
+    recorded = instance.fetch_materializations(filters, limit=1).records
+    name = upstream.to_user_string()
+    pointer = str(recorded[0].storage_id) if recorded else "NULL"
+    return {f"{INPUT_DATA_VERSION}/{name}": version, f"{INPUT_EVENT_POINTER}/{name}": pointer}
 
 
 def metadata_of(

@@ -10,6 +10,7 @@
 - `spool.py`, `record_spool.py`: bytes and records that wait, on disk once they are many; `disk_copy.py`: a file there;
 - `errors.py`: the errors that pipelines raise; `http_status.py`: which responses are transient; `retrying.py`: retries;
 - `failure_causes.py`: the cause that failures have in common; `notifying.py`: messages to operators;
+- `reconciled_copies.py`: copies of all objects below a URL;
 - `webhook.py`: signed messages; `json_template.py`: messages from a template;
 - `vault_client.py`: a client of Vault; `redaction.py`: texts without secrets; `addresses.py`: addresses without
   credentials;

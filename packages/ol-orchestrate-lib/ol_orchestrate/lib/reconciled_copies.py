@@ -1,7 +1,7 @@
-"""Finds the program reports that need a copy, and copies them.
+"""Copies of all objects below one URL at another URL, kept by comparing the two listings.
 
-A report keeps its whole key: `s3://source/reports_v2/MITx/a.csv` lands as `{destination}/reports_v2/MITx/a.csv`. In a
-source that is a folder, a report's key is its path below the folder.
+A copy keeps the whole key of its object: `s3://source/reports/a.csv` is copied to `{destination}/reports/a.csv`. In a
+source that is a folder, an object's key is its path below the folder. Copies of objects that are gone stay.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from ol_orchestrate.lib.stores import SourceInfo, StoredObject
 
-REPORTS_A_RUN = 500
+OBJECTS_A_RUN = 500
 
 BYTES_A_RUN = 20 * 10**9
-"""Bytes that a run copies at most, unless a single report is larger."""
+"""Bytes that a run copies at most, unless a single object is larger."""
 
 RETRIES = 2
-"""Number of times that a report is copied again if it changed meanwhile. Stores repeat their requests themselves."""
+"""Number of times that an object is copied again if it changed meanwhile. Stores repeat their requests themselves."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
-    """The source of the reports and the destination of their copies."""
+class ReconciledCopies:
+    """The source of the objects and the destination of their copies."""
 
     source: ObjectStore
     destination: ObjectStore
@@ -42,8 +42,8 @@ class Reports:
     @classmethod
     def between(
         cls, source_url: str, source_access: StoreAccess, destination_url: str, destination_access: StoreAccess
-    ) -> Reports:
-        """Return the reports at one URL and their copies at another. This connects to nothing yet."""
+    ) -> ReconciledCopies:
+        """Return the objects at one URL and their copies at another. This connects to nothing yet."""
         scheme, _, prefix = split_url(source_url)
         return cls(
             open_store(source_url, source_access),
@@ -52,7 +52,7 @@ class Reports:
         )
 
     def key_in_source(self, key: str) -> str:
-        """Return the key below the source's URL of a report's whole key.
+        """Return the key below the source's URL of an object's whole key.
 
         Raises:
             BadInputError: The key is not in the source, or could name something else.
@@ -62,30 +62,30 @@ class Reports:
         return checked_key(key.removeprefix(self.prefix))
 
     def compare(self) -> Comparison:
-        """Find the reports that need a copy from two listings; nothing is kept from earlier ones.
+        """Find the objects that need a copy from two listings; nothing is kept from earlier ones.
 
         Raises:
             AccessRefusedError, ServiceError: A listing failed.
         """
         copies = {copy.key: copy for copy in self.destination.list(self.prefix)}
         comparison = Comparison()
-        for report in self.source.list():
-            key = self.prefix + report.key
-            comparison.reports += 1
+        for each in self.source.list():
+            key = self.prefix + each.key
+            comparison.objects += 1
             try:
-                checked_key(report.key)
+                checked_key(each.key)
             except BadInputError:
                 comparison.refused.append(key)
                 continue
-            if needs_copy(report, copies.get(key)):
-                comparison.needed.append(Needed(key, report.size))
+            if needs_copy(each, copies.get(key)):
+                comparison.needed.append(Needed(key, each.size))
         comparison.needed.sort()
         return comparison
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Needed:
-    """A report that needs a copy: its whole key, and its size in bytes."""
+    """An object that needs a copy: its whole key, and its size in bytes."""
 
     key: str
     size: int
@@ -95,26 +95,26 @@ class Needed:
 class Comparison:
     """The result of two listings."""
 
-    reports: int = 0
+    objects: int = 0
     needed: list[Needed] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Keys that could name something outside their folder."""
 
 
-def needs_copy(report: StoredObject, copy: StoredObject | None) -> bool:
-    """Return True if a copy is missing, has another size, or is not younger than its report.
+def needs_copy(original: StoredObject, copy: StoredObject | None) -> bool:
+    """Return True if a copy is missing, has another size, or is not younger than its original.
 
     Stores give whole seconds, so a copy of the same second may be one of the version before.
     """
-    return copy is None or copy.size != report.size or report.modified >= copy.modified
+    return copy is None or copy.size != original.size or original.modified >= copy.modified
 
 
 def batches(needed: Iterable[Needed]) -> Iterator[list[Needed]]:
-    """Yield the reports of one run each: at most `REPORTS_A_RUN` and `BYTES_A_RUN`, or a larger one by itself."""
+    """Yield the objects of one run each: at most `OBJECTS_A_RUN` and `BYTES_A_RUN`, or a larger one by itself."""
     batch: list[Needed] = []
     size = 0
     for each in needed:
-        if batch and (len(batch) == REPORTS_A_RUN or size + each.size > BYTES_A_RUN):
+        if batch and (len(batch) == OBJECTS_A_RUN or size + each.size > BYTES_A_RUN):
             yield batch
             batch, size = [], 0
         batch.append(each)
@@ -123,33 +123,33 @@ def batches(needed: Iterable[Needed]) -> Iterator[list[Needed]]:
         yield batch
 
 
-def copy(reports: Reports, key: str, path: Path) -> SourceInfo:
-    """Copy a report, pinned to one version and checked against the store's checksum.
+def copy(copies: ReconciledCopies, key: str, path: Path) -> SourceInfo:
+    """Copy an object, pinned to one version and checked against the store's checksum.
 
-    A report that changed meanwhile is copied once more: its copy is younger than the change and may be of the same
+    An object that changed meanwhile is copied once more: its copy is younger than the change and may be of the same
     size, so that no later comparison would notice.
 
     Args:
-        reports: The source and the destination.
-        key: The report's whole key.
-        path: A temporary file for the report, which is deleted afterwards.
+        copies: The source and the destination.
+        key: The object's whole key.
+        path: A temporary file for the object, which is deleted afterwards.
 
     Raises:
-        PipelineError: The report is gone, is refused, does not arrive, or keeps changing.
+        PipelineError: The object is gone, is refused, does not arrive, or keeps changing.
     """
-    key_in_source = reports.key_in_source(key)
+    key_in_source = copies.key_in_source(key)
 
     def copy_once() -> SourceInfo:
-        source = reports.source.read(key_in_source)
+        source = copies.source.read(key_in_source)
         with _disk(key), path.open("wb") as file:
             for block in source:
                 file.write(block)
         with _disk(key), path.open("rb") as file:
-            reports.destination.write(key, file)
-        now = reports.source.find(key_in_source)
+            copies.destination.write(key, file)
+        now = copies.source.find(key_in_source)
         if now is not None and now.version != source.info.version:
             raise SourceChangedError(
-                f"{join_url(reports.source.url, key_in_source)}: it changes faster than it is copied. Run again"
+                f"{join_url(copies.source.url, key_in_source)}: it changes faster than it is copied. Run again"
             )
         return source.info
 
