@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 
 ADA, EVE = "ada@example.org", "eve@example.org"
+UNPROTECTED = ("--rfc2440", "--disable-mdc", "--cipher-algo", "CAST5")
+PACKED = ("--compress-algo", "zlib", "--compress-level", "9")
 
 
 def ingest(
@@ -174,8 +176,10 @@ class TestEncrypted:
             (lambda message, gnupg: gnupg.message(message, ADA), "holds another OpenPGP message"),
             (lambda _, gnupg: gnupg.message(TABLE, EVE), "there is no private key for it"),
             (lambda _, __: TABLE, "no OpenPGP message"),
+            (lambda _, gnupg: gnupg.message(TABLE, ADA, *UNPROTECTED), "no integrity protection"),
+            (lambda _, gnupg: gnupg.changed_after_signing(TABLE, ADA, ADA), "its signature"),
         ],
-        ids=["flipped", "cut", "nested", "for-someone-else", "in-clear"],
+        ids=["flipped", "cut", "nested", "for-someone-else", "in-clear", "unprotected", "signed-wrongly"],
     )
     def test_nothing_of_a_broken_message_lands_and_other_members_do(
         self,
@@ -193,6 +197,28 @@ class TestEncrypted:
         [(_, _, why)] = ingested.report.listed[MemberOutcome.FAILED]
         assert problem in why
         assert {key.split("/")[3] for key in landed(tmp_path / "lake")} == {"auth_user"}
+
+    def test_a_bomb_in_a_message_fails_alone(
+        self, tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys]
+    ) -> None:
+        bomb = gnupg.message(b"id\tname\n" + b"1\tAda\n" * 15_000_000, ADA, *PACKED)
+        members = [(f"{table_name('teams')}.gpg", bomb), (table_name(), TABLE)]
+        ingested, _ = ingest(write_zip(tmp_path / "a.zip", members), tmp_path / "lake", keys)
+        [(_, _, why)] = ingested.report.listed[MemberOutcome.FAILED]
+        assert "250 times as large" in why
+        assert {key.split("/")[3] for key in landed(tmp_path / "lake")} == {"auth_user"}
+
+    def test_a_key_with_a_wrong_passphrase_fails_its_messages(self, tmp_path: Path, gnupg: GnuPG) -> None:
+        right = "open sesame"
+        gnupg.make_key("locked@example.org", passphrase=right)
+        exported = gnupg.private_key("locked@example.org", right)
+        members = [(f"{table_name()}.gpg", gnupg.message(TABLE, "locked@example.org"))]
+        archive = write_zip(tmp_path / "a.zip", members)
+        ingested, _ = ingest(archive, tmp_path / "lake", lambda: PrivateKeys(exported, "wrong"))
+        [(_, _, why)] = ingested.report.listed[MemberOutcome.FAILED]
+        assert "passphrase is wrong or missing" in why
+        ingested, _ = ingest(archive, tmp_path / "lake", lambda: PrivateKeys(exported, right))
+        assert ingested.report.outcomes == {"delivered": 1}
 
     def test_a_message_is_read_to_its_end_where_its_table_is_given_up_before(
         self, tmp_path: Path, gnupg: GnuPG, keys: Callable[[], PrivateKeys]
