@@ -8,7 +8,7 @@ from edxorg.components import EdxorgLocation
 
 
 def _definitions() -> dg.Definitions:
-    """All of them; a location in the folder `defs` takes the place of the environment's."""
+    """Return all definitions; a location in the folder `defs` takes the place of the environment's."""
     folder = Path(__file__).parent / "defs"
     if not any(each.is_dir() and each.name[0] not in "_." for each in folder.iterdir()):
         return EdxorgLocation().definitions()

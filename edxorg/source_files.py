@@ -60,15 +60,15 @@ class SourceFiles:
     max_age: timedelta | None = None
 
     def partitions_def(self) -> dg.DynamicPartitionsDefinition:
-        """The partitions."""
+        """Return the partitions."""
         return dg.DynamicPartitionsDefinition(name=self.partitions)
 
     def key(self) -> dg.AssetKey:
-        """The asset's key."""
+        """Return the asset's key."""
         return self.location.key(self.name)
 
     def asset(self) -> dg.AssetsDefinition:
-        """The external asset."""
+        """Return the external asset."""
         spec = dg.AssetSpec(
             self.key(),
             group_name=self.location.group(self.subject),

@@ -19,7 +19,7 @@ from ol_orchestrate.location_names import LocationNames
 
 
 def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
-    """The assets that are made of a course's structure."""
+    """Return the assets that are made of a course's structure."""
 
     @dg.multi_asset(
         name=location.of("flatten_edxorg_course_structure"),
@@ -49,7 +49,7 @@ def _flatten(outputs: CourseOutputs) -> None:
 
 
 def _in_memory(blocks: VerifiedReader) -> BinaryIO:
-    """The whole document, or the beginning of one that is too large to be read."""
+    """Return the whole document, or the beginning of one that is too large to be read."""
     document = io.BytesIO()
     for block in blocks:
         document.write(block)

@@ -26,7 +26,7 @@ _SUBJECT = "archive"
 
 
 def raw_data_archives(settings: Settings) -> SourceFiles:
-    """The archives of course exports."""
+    """Return the archives of course exports."""
     location = location_names(settings.name)
     return SourceFiles(
         location=location,
@@ -43,7 +43,7 @@ def raw_data_archives(settings: Settings) -> SourceFiles:
 
 
 def raw_tracking_logs(settings: Settings) -> SourceFiles:
-    """The tracking logs."""
+    """Return the tracking logs."""
     location = location_names(settings.name)
     return SourceFiles(
         location=location,

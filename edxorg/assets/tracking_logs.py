@@ -35,7 +35,7 @@ LogEvents = Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]
 
 
 def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.AssetsDefinition:
-    """The asset, on the partitions of the raw logs."""
+    """Return the asset, on the partitions of the raw logs."""
 
     @dg.asset(
         key=logs.location.key(TRACKING_LOGS),
@@ -62,7 +62,7 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
 
 
 def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settings: Settings) -> LogEvents:
-    """All days of a run, mostly one: each succeeds or fails by itself, and those that fail are raised at the end.
+    """Normalize all days of a run, mostly one. Each succeeds or fails by itself; failures are raised at the end.
 
     Of several, those that are done are left alone, so that a run that was killed goes on where it was.
     """

@@ -54,7 +54,7 @@ class Part(NamedTuple):
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield it for people."""
+        """Yield the status as lines for a terminal."""
         last = f"{self.last[0]}, {self.last[1]:%Y-%m-%d %H:%M} UTC" if self.last else "nothing has come in"
         yield f"{self.name}: {last}"
         for title, names in (

@@ -81,7 +81,7 @@ class StopRequests:
 
 
 _current: StopRequests | None = None
-"""Those of the command that runs in this process."""
+"""The requests to stop the command that runs in this process."""
 
 
 def requested() -> bool:

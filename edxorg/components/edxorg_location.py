@@ -82,7 +82,7 @@ class EdxorgLocation(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The attributes in a `defs.yaml`."""
+        """Return the attributes in a `defs.yaml`."""
         return _Attributes
 
     @classmethod
@@ -92,17 +92,17 @@ class EdxorgLocation(dg.Component):
         return cls(**context.resolution_context.at_path("attributes").resolve_value(given))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The definitions, for Dagster."""
+        """Return the definitions, for Dagster."""
         del context
         return self.definitions()
 
     def definitions(self) -> dg.Definitions:
-        """The definitions."""
+        """Return the definitions."""
         return build_definitions(self.settings)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """The location for these settings. Connects to nothing and reads no secret."""
+    """Return the location for these settings. Connects to nothing and reads no secret."""
     location = location_names(settings.name)
     archives = raw_data_archives(settings)
     logs = raw_tracking_logs(settings)

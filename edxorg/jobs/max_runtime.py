@@ -1,4 +1,4 @@
-"""How long a run of each job may take, before Dagster's run monitoring ends it as failed."""
+"""The time that a run of each job may take, before Dagster's run monitoring ends it as failed."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class ArchiveReports:
         return shown, dg.AssetObservation(self._archives.key(), partition=archive, metadata=metadata)
 
     def _latest_first(self, before: date | None = None) -> list[str]:
-        """The archives that were observed, by their dates; an observation can also tell of a canceled run."""
+        """Return observed archives, the latest first; an observation can also tell of a canceled run."""
         observed = self._instance.event_log_storage.get_latest_storage_id_by_partition(
             self._archives.key(), dg.DagsterEventType.ASSET_OBSERVATION
         )

@@ -42,7 +42,7 @@ def column_changes(versions: VersionedObjects, version: str, before: TableStats)
 
 
 def _columns(store: ObjectStore, key: str) -> Sequence[str]:
-    """The table's own columns, of which all are in the first block."""
+    """Return the table's own columns, of which all are in the first block."""
     first = next(iter(store.read(key)), b"").partition(b"\n")[0]
     columns = next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])
     return columns[: len(columns) - len(COLUMNS_ADDED)]

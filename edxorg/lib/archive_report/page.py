@@ -45,7 +45,7 @@ _TILES = (
 
 
 def page(summary: ArchiveSummary) -> str:
-    """The whole report. All that it names are files, tables and courses."""
+    """Return the whole report. All that it names are files, tables and courses."""
     name = escape(summary.archive.archive)
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'

@@ -24,7 +24,7 @@ def _marked_last(count: int) -> list[str]:
 
 
 def bar(value: int, before: int | None) -> str:
-    """A bar for a value, and a mark where it was before, at a scale that fits both: small tables show changes, too."""
+    """Return a bar for a value, and a mark where it was before, at a scale that fits both."""
     scale = 100 / max(value, before or 0, 1)
     mark = (
         ""

@@ -62,7 +62,7 @@ class ProgramRow(_Row):
 
     @classmethod
     def of(cls, program: Program) -> Self:
-        """The row of a program."""
+        """Return the row of a program."""
         return cls._from(program, authoring_organizations=_keys(program.authoring_organizations))
 
 
@@ -77,7 +77,7 @@ class ProgramCourseRow(BaseModel):
 
     @classmethod
     def of(cls, program: Program, course: ProgramCourse) -> Self:
-        """The row of a course of a program."""
+        """Return the row of a course of a program."""
         return cls(
             program_uuid=program.uuid,
             course_key=course.key,
@@ -95,7 +95,7 @@ class ImageValue(BaseModel):
 
     @classmethod
     def of(cls, image: Image | None) -> Self | None:
-        """The picture, if there is an address of one."""
+        """Return the picture, if there is an address of one."""
         return cls(url=image.src, description=image.description) if image and image.src else None
 
 
@@ -131,7 +131,7 @@ class CourseRow(_Row):
 
     @classmethod
     def of(cls, course: Course) -> Self:
-        """The row of a course."""
+        """Return the row of a course."""
         subjects = course.subjects
         return cls._from(
             course,
@@ -174,7 +174,7 @@ class CourseRunRow(_Row):
 
     @classmethod
     def of(cls, course: Course, run: CourseRun) -> Self:
-        """The row of a run of a course."""
+        """Return the row of a run of a course."""
         staff = run.staff
         return cls._from(
             run,

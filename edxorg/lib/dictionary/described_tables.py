@@ -47,7 +47,7 @@ _COMMON: Final = {
 
 
 def table(name: str, row: str, columns: str, *, source: str = _GUIDE, key: str = "id") -> Output:
-    """A table, with the columns that each table has at its end."""
+    """Return a table, with the columns that each table has at its end."""
     own = columns_of("\n".join(_COMMON.get(line.strip(), line) for line in columns.splitlines()), source)
     asset = raw_data_asset(MemberKind.TABLE, name)
     return Output(asset, row, (*own, *ADDED_COLUMNS), Format.TSV, tuple(key.split()))

@@ -18,7 +18,7 @@ _MARK = "<!-- Written from edxorg/lib/dictionary by `uv run python -m edxorg.lib
 
 
 def markdown() -> str:
-    """The outputs, one subject a section."""
+    """Return the outputs, one subject a section."""
     parts = [
         *_section("Tables", "Each table also has these columns, at its end:", TABLES, common=ADDED_COLUMNS),
         *_section(

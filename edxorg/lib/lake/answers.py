@@ -15,13 +15,13 @@ _ROWS_AT_ONCE = 10_000
 
 
 def as_table(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The first and the last rows, for a terminal: what is no printable character shows as an escape."""
+    """Return the first and the last rows, for a terminal: what is no printable character shows as an escape."""
     text = str(connection.sql(f"FROM (\n{sql}\n)"))
     return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
 
 
 def write_csv(connection: duckdb.DuckDBPyConnection, sql: str, file: TextIO) -> None:
-    """All rows with a header; NULL is an empty field."""
+    """Write all rows with a header; NULL is an empty field."""
     connection.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (\n{sql}\n)")  # noqa: S608 - the user's own
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(column[0] for column in connection.description or ())
@@ -29,7 +29,7 @@ def write_csv(connection: duckdb.DuckDBPyConnection, sql: str, file: TextIO) -> 
 
 
 def write_json(connection: duckdb.DuckDBPyConnection, sql: str, file: TextIO) -> None:
-    """All rows as one array of objects."""
+    """Write all rows as one array of objects."""
     connection.execute(f"SELECT to_json(answer) FROM (\n{sql}\n) AS answer")  # noqa: S608 - the user's own
     separator = "["
     for (row,) in _rows(connection):
@@ -39,7 +39,7 @@ def write_json(connection: duckdb.DuckDBPyConnection, sql: str, file: TextIO) ->
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
-    """All rows with their types."""
+    """Write all rows with their types."""
     escaped = str(path).replace("'", "''")
     connection.execute(f"COPY (\n{sql}\n) TO '{escaped}' (FORMAT parquet)")
 

@@ -19,7 +19,7 @@ def place_of(key: str) -> str:
 
 
 def newest(objects: Iterable[StoredObject]) -> dict[str, StoredObject]:
-    """The newest object of each place; of two that are as new, always the same one."""
+    """Return the newest object of each place; of two that are as new, always the same one."""
     found: dict[str, StoredObject] = {}
     for each in objects:
         place = place_of(each.key)

@@ -57,7 +57,7 @@ class Superseded:
 
 
 def find_superseded(store: ObjectStore, before: datetime) -> Superseded:
-    """All versions that were written before a time, and are not current.
+    """Return all versions that were written before a time, and are not current.
 
     Raises:
         ServiceError: A run has not finished: what is current is not settled.
@@ -107,6 +107,6 @@ def _superseded(objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
 
 
 def _output_of(key: str) -> str:
-    """The name of the output: a table's own, or what is in the folder of its kind."""
+    """Return the name of the output: a table's own, or what is in the folder of its kind."""
     _, _, kind, name, *_ = key.split("/")
     return name if kind == "db_table" else kind

@@ -81,7 +81,7 @@ class View:
         return sum(each.size for each in self.objects)
 
     def sql(self, store: ObjectStore) -> str:
-        """The statement that makes the view, over the landing zone that the objects are in."""
+        """Return the statement that makes the view, over the landing zone that the objects are in."""
         rows = _rows(self.output, self.objects, store) if self.objects else _no_rows(self.output)
         return f"CREATE OR REPLACE VIEW {_name(self.name)} AS {rows}"
 
@@ -101,7 +101,7 @@ def find_view(store: ObjectStore, name: str, *, site: str | None = None) -> View
 
 
 def all_views(store: ObjectStore, *, site: str | None = None) -> Iterator[View]:
-    """The views of all outputs, and of all tables that are there; see `find_view`."""
+    """Yield the views of all outputs, and of all tables that are there; see `find_view`."""
     tables = raw_data_asset(MemberKind.TABLE, "")
     of_table: dict[str, list[StoredObject]] = {}
     for each in store.list(tables):
@@ -113,7 +113,7 @@ def all_views(store: ObjectStore, *, site: str | None = None) -> Iterator[View]:
 
 
 def view_names_in(sql: str) -> list[str]:
-    """The names of outputs that are words of an SQL text: those of all views that it can use, and perhaps others."""
+    """Return the names of outputs that are words of an SQL text: those of its views, and perhaps others."""
     words = {word.lower() for word in re.findall(r"\w+", sql)}
     return [name for name in _OUTPUTS if name in words]
 

@@ -106,7 +106,7 @@ class FileNames:
         return " or ".join(pattern.example for pattern in self.patterns)
 
     def date_in(self, name: str) -> date | None:
-        """The date in a file name; `None` for a name of another kind.
+        """Return the date in a file name; `None` for a name of another kind.
 
         Raises:
             AmbiguousNameError: Two patterns fit it.

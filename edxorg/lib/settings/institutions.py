@@ -21,7 +21,7 @@ REPORTS = "edxorg-program-credentials"
 """Folder of program reports."""
 
 EMAIL_OPT_IN = "email-opt-in-"
-"""What edX's names of packages of e-mail preferences begin with."""
+"""The first part of edX's names of packages of e-mail preferences."""
 
 BUNDLES = "edxorg-course-bundles"
 """Folder of course bundles."""
@@ -55,7 +55,7 @@ _ARCHIVE_SOURCE = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST")
 
 
 def defaults_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults that depend on the institution, the environment and other settings.
+    """Return the defaults that depend on the institution, the environment and other settings.
 
     Args:
         given: What is given from outside, as it was written.

@@ -375,7 +375,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given first wins."""
+        """Return the sources in their order: the first one that gives a value wins."""
         del env_settings, dotenv_settings, file_secret_settings
         outside = (source(settings_cls) for source in cls.outside)
         return (init_settings, *outside, InstitutionDefaults(settings_cls))

@@ -64,7 +64,7 @@ _OTHER_VARIABLES = {
 
 
 def markdown() -> str:
-    """The page `docs/settings.md`."""
+    """Return the page `docs/settings.md`."""
     mit, another = DefaultSettings(), DefaultSettings(institution="delftx")
     rows = [
         (f"`{each.variable}`", f"`{each.attribute}`", _meaning(each), _shown(each, mit), _shown(each, another))
@@ -76,7 +76,7 @@ def markdown() -> str:
 
 
 def example() -> str:
-    """The file `.env.example`: each variable with its default, commented out."""
+    """Return the file `.env.example`: each variable with its default, commented out."""
     lines = ["# Copy to .env and uncomment what differs. Written from the settings' fields; see docs/settings.md.\n"]
     defaults = DefaultSettings()
     for each in settings_of(Settings):
@@ -90,7 +90,7 @@ def example() -> str:
 
 
 def yaml_schema() -> dict[str, Any]:
-    """The JSON schema of the settings in a `defs.yaml`, where each can be a template."""
+    """Return the JSON schema of the settings in a `defs.yaml`, where each can be a template."""
     schema = Settings.model_json_schema()
     template = {"type": "string", "pattern": r"\{\{.*\}\}"}
     for model in (schema, *schema["$defs"].values()):
@@ -102,7 +102,7 @@ def yaml_schema() -> dict[str, Any]:
 
 
 def yaml_example(component: str, *, institution: str) -> str:
-    """A `defs.yaml` for an institution: its name, which leads all others, and each setting as a comment.
+    """Return a `defs.yaml` for an institution: its name, which leads all others, and each setting as a comment.
 
     Args:
         component: The type of the component.

@@ -169,7 +169,7 @@ class SettingsFile(_Source):
 
 
 def _rendered(value: Any, path: Path) -> Any:  # noqa: ANN401 - any YAML
-    """The value with variables in the places of `{{ env.NAME }}`, as Dagster renders a `defs.yaml`.
+    """Return the value with variables in the places of `{{ env.NAME }}`, as Dagster renders a `defs.yaml`.
 
     Raises:
         SettingsError: There is no such variable, or a template of another kind.

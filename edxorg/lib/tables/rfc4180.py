@@ -98,7 +98,7 @@ def regular_shows_quoting(line: bytes) -> bool:
 
 
 def regular_row(line: bytes) -> bytes:
-    """A regular line as it is written if it is read as *quoted*."""
+    """Return a regular line as it is written if it is read as *quoted*."""
     return _NEEDLESS.sub(rb"\1", line) if b'""' in line else line.replace(b'"', b"")
 
 

@@ -23,7 +23,7 @@ POINTER = '<course url_name="2024" org="MITx" course="6.00x"/>'
 
 
 def export(files: Mapping[str, str | bytes], *, root: str = "course/") -> bytes:
-    """An export with these files below its root folder."""
+    """Return an export with these files below its root folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, text in files.items():

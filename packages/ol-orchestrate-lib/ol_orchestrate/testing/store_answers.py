@@ -76,7 +76,7 @@ class ChunkedGCS:
 def signed(
     key: ec.EllipticCurvePrivateKey, name: str, signer: ec.EllipticCurvePrivateKey, issuer: str, *, ca: bool
 ) -> bytes:
-    """A certificate in PEM for the loopback address, with all that Python 3.13 demands of one."""
+    """Return a certificate in PEM for the loopback address, with all that Python 3.13 demands of one."""
     now = datetime.now(UTC)
     signs = x509.KeyUsage(
         digital_signature=True,
