@@ -20,7 +20,7 @@ from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.settings import Environment, Settings
 from edxorg.lib.settings.sources import Given
-from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError
+from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError, SettingsError
 from ol_orchestrate.lib.openpgp import KeyRing
 from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.stores import StoreAccess, open_store, split_url
@@ -253,6 +253,13 @@ class _Doctor:
                 "sensors, schedules and automation; commands do without",
                 optional=self._settings.environment is Environment.DEV,
             )
+            yield DoctorCheck(
+                "killed runs",
+                home,
+                lambda: _killed_runs(Path(home)),
+                "runs to go on by themselves after one was killed; commands do without",
+                optional=self._settings.environment is Environment.DEV,
+            )
 
 
 def _fields(secret: dict[str, object]) -> str:
@@ -341,3 +348,26 @@ def _daemon(home: Path) -> str:
         return f"alive, {age:.0f} seconds ago: {', '.join(sorted(beats))}"
     since = f"for {age / 60:,.0f} minutes" if beats else "yet"
     raise ServiceError(f"no daemon has given a sign of life {since}. Start `dagster-daemon run`, or `dg dev`")
+
+
+def _killed_runs(home: Path) -> str:
+    """Say what becomes of a run whose process is gone.
+
+    Raises:
+        SettingsError: It counts as started for ever, or holds its slot of a pool for ever.
+        ServiceError: The storage cannot be used.
+    """
+    with _opened(home) as instance:
+        frees_slots = instance.run_monitoring_settings.get("free_slots_after_run_end_seconds")
+        monitors = instance.run_monitoring_enabled and frees_slots
+        looks = instance.run_monitoring_poll_interval_seconds
+        launcher = type(instance.run_launcher).__name__
+        sees = instance.run_launcher.supports_check_run_worker_health
+    if not monitors:
+        raise SettingsError(
+            f"{home / 'dagster.yaml'}: a run that is killed holds its slot of the pool for ever, and no archive starts "
+            "after it. Take the sections run_monitoring, run_retries and concurrency from deploy/dagster.yaml"
+        )
+    if not sees:
+        return f"each ends when the time of its job is over, since {launcher} cannot see that it is gone"
+    return f"each fails and frees its slot within {looks + frees_slots} s, and starts anew"

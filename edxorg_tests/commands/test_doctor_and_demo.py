@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import hvac
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
+from dagster_shared.yaml_utils import safe_load_yaml
 
 from edxorg.commands import homes
 from edxorg.lib.dictionary import DICTIONARY
@@ -55,7 +56,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 CHECKS = (
     *("Vault", "archives and logs", "private keys", "landing zone", "program reports", "their destination", "edX API"),
-    *("Dagster's daemon", "Dagster"),
+    *("Dagster's daemon", "Dagster", "killed runs"),
 )
 
 
@@ -70,7 +71,7 @@ def test_with_nothing_set_up_nothing_is_a_failure_and_each_part_says_what_to_set
 
     assert code == 0
     assert set(marks(printed).values()) == {"-"}
-    assert set(marks(printed)) == set(CHECKS) - {"their destination", "Dagster's daemon"}
+    assert set(marks(printed)) == set(CHECKS) - {"their destination", "Dagster's daemon", "killed runs"}
     for remedy in (
         *("GOOGLE_APPLICATION_CREDENTIALS", "aws configure --profile edxorg", "EDXORG_API_CLIENT_SECRET", "VAULT_ADDR"),
         *("EDXORG_LANDING_ZONE_URL", "EDXORG_GPG_KEY_FILE", "DAGSTER_HOME"),
@@ -134,6 +135,30 @@ def test_doctor_looks_at_dagster_and_its_daemon(user: User, tmp_path: Path) -> N
     code, printed = user("doctor")
     assert (code, marks(printed)["Dagster"]) == (1, "✗")
     assert "Dagster's storage cannot be used" in printed
+
+
+def test_doctor_says_what_becomes_of_killed_runs(user: User, tmp_path: Path) -> None:
+    instance = safe_load_yaml((ROOT / "deploy/dagster.yaml").read_text())
+    del instance["storage"]
+    home = tmp_path / "home"
+    home.mkdir()
+    user.set(DAGSTER_HOME=str(home), EDXORG_LANDING_ZONE_URL=f"file://{tmp_path}/lake")
+    (home / "dagster.yaml").write_text(json.dumps(instance))
+    _, printed = user("doctor")
+    assert marks(printed)["killed runs"] == "✓"
+    assert "each fails and frees its slot within 90 s, and starts anew" in printed
+
+    del instance["run_launcher"]
+    (home / "dagster.yaml").write_text(json.dumps(instance))
+    _, printed = user("doctor")
+    assert "DefaultRunLauncher cannot see that it is gone" in printed
+
+    del instance["run_monitoring"]["free_slots_after_run_end_seconds"]
+    (home / "dagster.yaml").write_text(json.dumps(instance))
+    _, printed = user("doctor")
+    assert marks(printed)["killed runs"] == "-"
+    assert "holds its slot of the pool for ever" in printed
+    assert "deploy/dagster.yaml" in printed
 
 
 def test_status_shows_what_came_in_what_failed_and_what_waits(user: User, tmp_path: Path) -> None:
