@@ -25,6 +25,7 @@ from edxorg.lib.settings import Settings
 from edxorg.samples.sample_tables import TABLES
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.lib.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -302,3 +303,37 @@ def test_a_component_of_attributes_gives_what_the_environment_gives(monkeypatch:
         vault={"address": "https://v.example"},
     )
     assert names_of(component.definitions()) == names_of(EdxorgLocation(archive_url="s3://x").definitions())
+
+
+def test_a_variable_that_is_not_set_is_no_empty_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    for attributes in ({"archive_profile": "{{ env.NOT_SET }}"}, {"vault": {"role": "{{ env.NOT_SET }}"}}):
+        with pytest.raises(SettingsError, match=r"cannot be rendered: set NOT_SET$"):
+            EdxorgLocation.from_attributes_dict(attributes=attributes)
+    monkeypatch.setenv("NOT_SET", "")
+    assert EdxorgLocation.from_attributes_dict(attributes=attributes).settings.vault.role is None
+
+
+def test_the_launchpad_scaffolds_each_option_of_an_archive_with_its_description() -> None:
+    (step,) = defs.resolve_job_def("retrieve_edxorg_raw_data").all_node_defs
+    assert isinstance(step, dg.OpDefinition)
+    config = step.config_schema.config_type
+    assert config is not None
+    fields = getattr(config, "fields", {})
+    assert {name: field.default_value for name, field in fields.items() if field.default_provided} == {
+        "escapes": "keep",
+        "row_hash": "record",
+        "dialect": {},
+        "supersede": False,
+    }
+    assert all(field.description for field in fields.values())
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_the_outputs_of_a_course_are_selected_together_as_the_page_says() -> None:
+    page = (ROOT / "docs/reference/assets.md").read_text(encoding="utf-8")
+    outputs = {key for key in KEYS if key.startswith("edxorg/processed_data/")} - {"edxorg/processed_data/forum_posts"}
+    (selection,) = re.findall(r"dagster asset materialize .*--select '([^']+)'", page)
+    chosen = dg.AssetSelection.from_string(selection).resolve(defs.resolve_asset_graph())
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(chosen))
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == outputs

@@ -23,6 +23,7 @@ from edxorg.jobs.run_tags import run_tags
 from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Environment, Settings
 from edxorg.lib.settings.settings_pages import yaml_example, yaml_schema
+from edxorg.lib.settings.sources import refuse_unset_variables
 from edxorg.location import location_names
 from edxorg.ops.checks import catalogue_age_check, raw_archive_checks, raw_log_checks
 from edxorg.ops.ingest_archive import ARCHIVE_STEP
@@ -89,6 +90,7 @@ class EdxorgLocation(dg.Component):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Make it of a `defs.yaml`."""
         given = dict(attributes.model_extra or {}) if attributes is not None else {}
+        refuse_unset_variables(given)
         return cls(**context.resolution_context.at_path("attributes").resolve_value(given))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

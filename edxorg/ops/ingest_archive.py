@@ -51,14 +51,21 @@ def archive_op(archives: SourceFiles, settings: Settings) -> dg.OpDefinition:
     class ArchiveConfig(dg.Config):
         """Options of the tables; the defaults are the location's settings."""
 
-        escapes: Literal["keep", "decode"] = settings.escapes.value
-        """`decode` undoes the exporter's backslash escapes, and empties `NULL`."""
-        row_hash: Literal["record", "concatenated"] = settings.row_hash.value
-        """`concatenated` is the hash of an older pipeline, for lakes that merge on it."""
-        dialect: dict[str, str] = Field(default_factory=dict)
-        """Dialects to force, `plain`, `escaped` or `quoted`, by table or by member; names can have wildcards."""
-        supersede: bool = False
-        """True lets this archive replace versions of later ones."""
+        escapes: Literal["keep", "decode"] = Field(
+            default=settings.escapes.value,
+            description="`decode` undoes the exporter's backslash escapes, and empties `NULL`.",
+        )
+        row_hash: Literal["record", "concatenated"] = Field(
+            default=settings.row_hash.value,
+            description="`concatenated` is the hash of an older pipeline, for lakes that merge on it.",
+        )
+        # A default, not the factory of one, which the launchpad would leave out.
+        dialect: dict[str, str] = Field(
+            default={},
+            description="Dialects to force, `plain`, `escaped` or `quoted`, by table or by member; names can have "
+            "wildcards.",
+        )
+        supersede: bool = Field(default=False, description="True lets this archive replace versions of later ones.")
 
     @dg.op(
         name=location.of(ARCHIVE_STEP),

@@ -188,6 +188,17 @@ def _rendered(value: Any, path: Path) -> Any:  # noqa: ANN401 - any YAML
     return rendered
 
 
+def refuse_unset_variables(attributes: Mapping[str, Any]) -> None:
+    """Refuse `{{ env.NAME }}` without such a variable: Dagster renders it as nothing, which switches a default off.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    for attribute, value in attributes.items():
+        if unset := [name for name in _FROM_ENVIRONMENT.findall(str(value)) if name not in os.environ]:
+            raise SettingsError(f"{attribute}: {value!r} cannot be rendered: set {' and '.join(unset)}")
+
+
 class InstitutionDefaults(_Source):
     """The values of settings that are given nowhere else."""
 
