@@ -203,7 +203,9 @@ def errors_without_secrets() -> Iterator[None]:
     try:
         yield
     except PipelineError as error:
-        raise without_secrets(error).with_traceback(None) from None
+        # Another object, since a context manager gives the same one its traceback back.
+        kind = type(error)
+        raise kind.__new__(kind, redact(str(error))) from None
     except Exception as error:
         if (shown := without_secrets(error)) is not error:
             raise shown from shown.__cause__

@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import time
+import traceback
 from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
@@ -216,3 +217,17 @@ def test_dagster_starts_a_failed_run_again_only_if_that_can_help(error: Exceptio
         run = instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags["dagster/will_retry"] == will_retry
+
+
+def test_an_expected_error_of_a_sensor_comes_without_the_tracebacks_of_its_causes() -> None:
+    def find_profile() -> None:
+        try:
+            os.environ["NO_SUCH_PROFILE"]
+        except KeyError as error:
+            raise BadInputError("there is no profile edxorg") from error
+
+    with pytest.raises(BadInputError, match="there is no profile edxorg") as caught, errors_without_secrets():
+        find_profile()
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert "find_profile" not in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
