@@ -353,7 +353,8 @@ class TestWhichSensorsThereAre:
 
     def test_sensors_of_archives_exist_only_where_there_is_a_source(self) -> None:
         assert self.names() == {REPORTS}
-        assert self.names(archive_url="file:///archives") == {REPORTS, ARCHIVES, LOGS}
+        automation = "default_automation_condition_sensor"
+        assert self.names(archive_url="file:///archives") == {REPORTS, ARCHIVES, LOGS, automation}
         assert self.names(environment="qa") == {REPORTS, ARCHIVES, LOGS}
 
 
