@@ -9,7 +9,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
@@ -259,7 +259,7 @@ def test_the_page_of_names_has_those_of_the_location_and_no_others() -> None:
     text = (ROOT / "docs/reference/assets.md").read_text(encoding="utf-8")
     page = set(re.findall("`([^`]+)`", text.partition("## Names for other code locations")[0]))
     configured = {"course_bundles_url": "file:///bundles", "course_webhook": {"url": "https://learn.example"}}
-    found = build_definitions(Settings(archive_url="file:///archives", **configured))
+    found = build_definitions(Settings(archive_url="file:///archives", error_reports=True, **configured))
     names = names_of(found)
     keys = {re.sub("(?<=/db_table/).*", "{table}", key) for key in names["keys"]}
     checks = {key.name for key in found.resolve_asset_graph().asset_check_keys}
@@ -269,7 +269,8 @@ def test_the_page_of_names_has_those_of_the_location_and_no_others() -> None:
 
 
 def test_the_name_of_a_location_leads_all_its_names() -> None:
-    given = {"archive_url": "s3://x", "course_bundles_url": "s3://y", "course_webhook": {"url": "https://z.example"}}
+    given: dict[str, Any] = {"archive_url": "s3://x", "course_bundles_url": "s3://y", "error_reports": True}
+    given["course_webhook"] = {"url": "https://z.example"}
     location = EdxorgLocation(name="delftx", institution="delftx", catalogue_number=42, **given)
     other, default = names_of(location.definitions()), names_of(EdxorgLocation(**given).definitions())
     for kind, names in other.items():

@@ -34,6 +34,7 @@ from edxorg.sensors.program_reports import edxorg_program_reports_sensor
 from ol_orchestrate.alerts import failure_alerts_sensor
 from ol_orchestrate.assets.openedx_course_archives import courserun_metadata
 from ol_orchestrate.course_automation import CourseAutomationSensor
+from ol_orchestrate.error_reports import failed_runs_sensor
 from ol_orchestrate.failed_partitions import PartitionedJob, failed_partitions_check
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
 from ol_orchestrate.io_managers.gcs import GCSFileIOManager
@@ -183,6 +184,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *(archive_source_sensors if settings.archive_source_configured else ()),
             *((automation,) if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
+            *(_error_reports(settings) if settings.error_reports else ()),
         ],
         schedules=[schedule],
         resources=_resources(settings),
@@ -194,6 +196,12 @@ def _alerts(settings: Settings) -> dg.SensorDefinition:
     location = location_names(settings.name)
     name = location.of("edxorg_failure_alerts_sensor")
     return failure_alerts_sensor(name, partial(alert_addresses, settings), location.permanent_failure)
+
+
+def _error_reports(settings: Settings) -> list[dg.SensorDefinition]:
+    name = location_names(settings.name).of("edxorg_error_reports_sensor")
+    sensor = failed_runs_sensor(name, environment=settings.environment)
+    return [sensor] if sensor else []
 
 
 def _catalogue_checks(

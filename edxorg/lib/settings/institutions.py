@@ -50,6 +50,9 @@ _LANDING_ZONES_OF_MIT = {
     "production": "s3://ol-data-lake-landing-zone-production/edxorg-raw-data",
 }
 
+SENTRY_DSN = "SENTRY_DSN"
+"""The variable that tells that failed runs are reported; Sentry's own clients read it."""
+
 _ARCHIVE_SOURCE = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST")
 """Variables either of which tells that there is an archive source to watch."""
 
@@ -77,6 +80,7 @@ def defaults_of(given: Mapping[str, Any]) -> dict[str, Any]:
         or (isinstance(vault, dict) and bool(vault.get("address")))
         or any(os.environ.get(name) for name in _ARCHIVE_SOURCE)
     )
+    defaults["error_reports"] = bool(os.environ.get(SENTRY_DSN))
     return defaults
 
 

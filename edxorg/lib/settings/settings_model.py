@@ -305,6 +305,11 @@ class Settings(BaseSettings):
     course_webhook: CourseWebhookSettings = Field(
         default_factory=CourseWebhookSettings, description="Messages about new versions of courses"
     )
+    error_reports: bool = Field(
+        default=False,
+        description="Whether failed runs are reported to Sentry, which needs the extra `sentry`. By default they are "
+        "where SENTRY_DSN is set",
+    )
     catalogue_number: Annotated[int | None, Field(ge=1), Optional] = Field(
         default=None, description="Your catalogue's number in the Discovery API; courses need one"
     )

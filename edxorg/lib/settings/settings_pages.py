@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from edxorg.lib.settings.institutions import SENTRY_DSN
 from edxorg.lib.settings.settings_model import DefaultSettings, Environment, Settings
 from edxorg.lib.settings.sources import ALERTS, COURSE_WEBHOOK_SECRET, SECRETS, SETTINGS_FILE, Setting, settings_of
 
@@ -56,6 +57,7 @@ _OTHER_VARIABLES = {
     (ALERTS,): "where operators are told of failures, with spaces between several addresses: `https://…` of a Slack "
     "webhook or of any other, `mailto://…`, `slack://…` and others that the library apprise knows",
     (COURSE_WEBHOOK_SECRET,): "the secret to sign messages about courses with; it wins over Vault",
+    (SENTRY_DSN,): "where failed runs are reported: the address of a project in Sentry, with its key",
     ("VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "VAULT_JWT", "VAULT_AUTH_GITHUB_TOKEN"): "what to log in to "
     "Vault with",
     ("AWS_PROFILE", "AWS_ENDPOINT_URL", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"): "these and others, "

@@ -103,6 +103,7 @@ def values() -> Iterator[tuple[str, str]]:
         "archive_name": "x-{date}.zip",
         "tracking_log_name": "y-{date}.log.gz",
         "archive_is_public": "True",
+        "error_reports": "True",
         "archive_source_configured": "True",
         "auth_method": "jwt",
         "escapes": "decode",

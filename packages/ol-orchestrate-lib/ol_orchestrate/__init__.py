@@ -9,6 +9,7 @@
 - `automation.py`: conditions under which assets run by themselves; `course_automation.py`: the sensor that evaluates
   them; `described.py`: descriptions and columns of assets;
 - `console_links.py`: links from the Dagster UI to objects;
+- `error_reports.py`: reports of failed runs to Sentry;
 - `copy_runs.py`: runs that keep reconciled copies; `runs_under_way.py`: the runs that sensors wait for;
 - `location_names.py`: names of a location's definitions; `asset_keys.py`: from names to asset keys;
 - `testing`: servers for tests.
