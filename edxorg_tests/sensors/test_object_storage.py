@@ -355,7 +355,7 @@ class TestWhichSensorsThereAre:
         assert self.names() == {REPORTS}
         automation = "default_automation_condition_sensor"
         assert self.names(archive_url="file:///archives") == {REPORTS, ARCHIVES, LOGS, automation}
-        assert self.names(environment="qa") == {REPORTS, ARCHIVES, LOGS}
+        assert self.names(environment="qa") == {REPORTS, ARCHIVES, LOGS, automation}
 
 
 def test_each_sensor_takes_the_names_that_its_patterns_fit_and_none_that_two_do(tmp_path: Path) -> None:
