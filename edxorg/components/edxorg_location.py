@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
@@ -43,6 +43,11 @@ from ol_orchestrate.resources.gcp_gcs import GCSConnection
 from ol_orchestrate.resources.openedx import OpenEdxApiClientFactory
 from ol_orchestrate.resources.outputs import SimpleResultsDir
 from ol_orchestrate.resources.secrets.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edxorg.source_files import SourceFiles
 
 
 class _Attributes(dg.Model):
@@ -127,28 +132,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     reports_job = sync_edxorg_program_reports(settings)
     copies_bundles = bool(settings.course_bundles_url)
-    archive_source_sensors = (
-        source_files_sensor(
-            location.of("gcs_edxorg_archive_sensor"),
-            archives,
-            archive_job.name,
-            settings.archive_url,
-            other_names=settings.tracking_log_name,
-            setting="EDXORG_ARCHIVE_URL",
-            runs_a_tick=settings.runs_a_tick,
-            interval_seconds=settings.source_interval_seconds,
-        ),
-        source_files_sensor(
-            location.of("gcs_edxorg_tracking_log_sensor"),
-            logs,
-            logs_job.name,
-            settings.tracking_log_url or settings.archive_url,
-            other_names=settings.archive_name,
-            setting="EDXORG_TRACKING_LOG_URL" if settings.tracking_log_url else "EDXORG_ARCHIVE_URL",
-            runs_a_tick=settings.runs_a_tick,
-            interval_seconds=settings.source_interval_seconds,
-        ),
-    )
     automation = CourseAutomationSensor([structure_rows, course_run], courses_a_run=settings.courses_a_run)
     schedule = edxorg_api_daily_schedule(catalogue, settings, location)
     assets = [
@@ -181,7 +164,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             edxorg_program_reports_sensor(settings),
             *([edxorg_course_bundle_sensor(settings)] if copies_bundles else ()),
-            *(archive_source_sensors if settings.archive_source_configured else ()),
+            *_source_files_sensors(settings, (archives, archive_job.name), (logs, logs_job.name)),
             *((automation,) if settings.archive_source_configured else ()),
             *((_alerts(settings),) if are_alerts_configured(settings) else ()),
             *(_error_reports(settings) if settings.error_reports else ()),
@@ -189,6 +172,33 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules=[schedule],
         resources=_resources(settings),
         executor=dg.in_process_executor,
+    )
+
+
+def _source_files_sensors(
+    settings: Settings, archives: tuple[SourceFiles, str], logs: tuple[SourceFiles, str]
+) -> Iterator[dg.SensorDefinition]:
+    """Yield the sensors of files, each for a job by its name, where an archive source is configured."""
+    if not settings.archive_source_configured:
+        return
+    location = location_names(settings.name)
+    yield source_files_sensor(
+        location.of("gcs_edxorg_archive_sensor"),
+        *archives,
+        settings.archive_url,
+        other_names=settings.tracking_log_name,
+        setting="EDXORG_ARCHIVE_URL",
+        runs_a_tick=settings.runs_a_tick,
+        interval_seconds=settings.source_interval_seconds,
+    )
+    yield source_files_sensor(
+        location.of("gcs_edxorg_tracking_log_sensor"),
+        *logs,
+        settings.tracking_log_url or settings.archive_url,
+        other_names=settings.archive_name,
+        setting="EDXORG_TRACKING_LOG_URL" if settings.tracking_log_url else "EDXORG_ARCHIVE_URL",
+        runs_a_tick=settings.runs_a_tick,
+        interval_seconds=settings.source_interval_seconds,
     )
 
 
