@@ -112,10 +112,10 @@ def values() -> Iterator[tuple[str, str]]:
     }
     for setting in settings_of(Settings):
         last = setting.path[-1]
-        numbers = {"catalogue_number", "api_requests_per_hour", "course_xml_max_ratio", "workers"}
+        is_number = "int" in str(setting.field.annotation) or "float" in str(setting.field.annotation)
         other = (
             "7"
-            if last in numbers or last.endswith("_days")
+            if is_number or last == "catalogue_number"
             else f"s3://other/{last}"
             if last.endswith("url")
             else "other"
