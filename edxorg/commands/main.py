@@ -24,6 +24,7 @@ COMMANDS = {
     "list": "Show the files at the source, and what has not come in.",
     "status": "Show what came in last, what failed, and what waits.",
     "query": "Ask what landed, in SQL.",
+    "reload": "Bring history in again, the oldest first.",
     "report": "Write the report of an archive again.",
     "prune": "Delete superseded versions.",
     "doctor": "Check the settings and the connections.",

@@ -26,7 +26,7 @@ from ol_orchestrate.resources.service_account import ServiceAccount
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import dagster as dg
 
@@ -214,12 +214,19 @@ def access(url: str, settings: Settings) -> StoreAccess:
 
 
 def run_for_file(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, files: SourceFiles, source: SourceUrl, info: SourceInfo
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    files: SourceFiles,
+    source: SourceUrl,
+    info: SourceInfo,
+    *,
+    tags: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Record a file in Dagster, and run a job for it; return the reasons of failures.
 
     Args:
         info: The store's description of the file.
+        tags: Further tags of the run.
     """
     from edxorg.source_files import NamedFile  # noqa: PLC0415 - loads Dagster
 
@@ -231,22 +238,33 @@ def run_for_file(
             click.echo(f"{name}: it is taken as of {day}, when its store got it; --date says otherwise", err=True)
         named = NamedFile(name, day)
     partition = files.register(instance, info, named)
-    return run_job(job, instance, partition, url=info.url)
+    return run_job(job, instance, partition, url=info.url, tags=tags)
 
 
 def run_job(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, partition: str | None = None, *, url: str | None = None
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    partition: str | None = None,
+    *,
+    url: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    assets: Sequence[dg.AssetKey] | None = None,
 ) -> list[str]:
     """Run a job in this process; return the reasons of failures, one for each step that failed.
 
     Args:
         url: The URL that the run is to read, even if another command records another one of the same name meanwhile.
+        tags: Further tags of the run.
+        assets: The assets to make; by default all of the job.
     """
     from edxorg.jobs.run_tags import source_tag  # noqa: PLC0415 - loads Dagster
 
-    run, tags = str(uuid4()), tags_of_this_command() | ({SOURCE_URL: url, **source_tag(url)} if url else {})
+    of_url = {SOURCE_URL: url, **source_tag(url)} if url else {}
+    run, tags = str(uuid4()), {**tags_of_this_command(), **of_url, **(tags or {})}
     with _when_there_is_room(instance, run, job.graph.pools, current_observer()):
-        result = job.execute_in_process(instance=instance, partition_key=partition, run_id=run, tags=tags, **QUIET)
+        result = job.execute_in_process(
+            instance=instance, partition_key=partition, run_id=run, tags=tags, asset_selection=assets, **QUIET
+        )
     return _reasons(result)
 
 

@@ -1,0 +1,305 @@
+"""`edxorg reload`: history comes in again, oldest first."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import click
+from rich.table import Table
+
+from edxorg.commands import console, homes, runs
+from edxorg.commands.places import Period, period_options
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, SOURCE
+from edxorg.lib.progress import observed_by
+from ol_orchestrate.lib.batching import batched
+from ol_orchestrate.lib.stores import join_url, open_store
+from ol_orchestrate.lib.versions import short_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    import dagster as dg
+
+    from edxorg.lib.settings import Settings
+
+TABLES, LOGS, CONTENT = KINDS = ("tables", "logs", "content")
+
+RELOAD = f"{SOURCE}/reload"
+"""Tag of the runs of a reload: a name that all of them share."""
+
+Work = tuple[str, str, "tuple[dg.AssetKey, ...]"]
+"""A kind, the partition of its run, and the assets, of course content."""
+
+RUNS_MEASURED = 20
+"""Latest successful runs of a kind from which its speed is taken."""
+
+RECORDS_READ = 100
+"""Latest records of reloads among which an unfinished one is looked for."""
+
+
+@click.command()
+@period_options
+@click.option("--only", type=click.Choice(KINDS), help="Only archives, only tracking logs, or only course content.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes, and do nothing.")
+@click.option("--landing-zone", metavar="URL", help="Where to: s3://bucket/prefix, gs://bucket/prefix or a folder.")
+def command(*, period: Period, only: str | None, dry_run: bool, landing_zone: str | None) -> None:
+    """Bring history in again, the oldest first: archives, tracking logs, and what is made of courses.
+
+    Takes the files at EDXORG_ARCHIVE_URL and EDXORG_TRACKING_LOG_URL, in this process, one after the other. What is
+    there and recorded already is not written again. A reload that is stopped or killed goes on where it was if it is
+    started again with the same options. Dagster keeps a record of its start and its end, on the asset of archives.
+    """
+    if None in period:
+        raise click.UsageError("say which days: --from and --to")
+    settings = runs.settings_for(landing_zone)
+    with homes.dagster_instance() as instance:
+        with console.loading("Looking for the files"):
+            reload = _Reload(instance, settings, period, only)
+            files = reload.files()
+        if dry_run:
+            _show([*files, *reload.courses()], {kind: reload.rate(kind) for kind in KINDS})
+            return
+        failed = reload.run(files)
+    sys.exit(1 if failed else 0)
+
+
+class Piece(NamedTuple):
+    """A run of a reload.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: The partition: the name of a file, or the first course.
+        size: The bytes of a file, or the number of courses.
+        url: The URL of a file.
+        courses: All partitions, if they are courses.
+        assets: What is made of these.
+    """
+
+    kind: str
+    name: str
+    size: int
+    url: str = ""
+    courses: tuple[str, ...] = ()
+    assets: tuple[dg.AssetKey, ...] = ()
+
+    @property
+    def work(self) -> Work:
+        """What a run of it has in common with another one."""
+        return (self.kind, self.name, self.assets)
+
+
+class Rate(NamedTuple):
+    """How long a kind takes, as measured in a Dagster instance.
+
+    Attributes:
+        runs: The number of runs that were measured.
+        seconds: Seconds for each byte or course.
+        events: Materializations for each byte or course.
+    """
+
+    runs: int
+    seconds: float
+    events: float
+
+
+class _Reload:
+    """All runs of a reload, and its records."""
+
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings, period: Period, only: str | None) -> None:
+        from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415 - loads Dagster
+        from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415
+
+        self._instance = instance
+        self._settings = settings
+        self._period = period
+        self._kinds = (only,) if only else KINDS
+        self._definitions = build_definitions(settings)
+        self._files = {TABLES: raw_data_archives(settings), LOGS: raw_tracking_logs(settings)}
+        location = self._files[TABLES].location
+        self._location = location
+        self._jobs = {
+            TABLES: location.of("retrieve_edxorg_raw_data"),
+            LOGS: location.of("refresh_edxorg_tracking_logs"),
+            CONTENT: "__ASSET_JOB",
+        }
+
+    def files(self) -> list[Piece]:
+        """Return the runs of files, by date."""
+        dated = [each for kind in (TABLES, LOGS) if kind in self._kinds for each in self._of_files(kind)]
+        return [piece for _, piece in sorted(dated, key=lambda each: each[0])]
+
+    def courses(self) -> list[Piece]:
+        """Return the runs of courses, as far as these are recorded now."""
+        return list(self._of_courses()) if CONTENT in self._kinds else []
+
+    def _of_files(self, kind: str) -> Iterator[tuple[date, Piece]]:
+        from edxorg.sensors.object_storage import files_at  # noqa: PLC0415 - loads Dagster
+
+        settings, files = self._settings, self._files[kind]
+        url, other_names = settings.archive_url, settings.tracking_log_name
+        if kind == LOGS:
+            url, other_names = settings.tracking_log_url or settings.archive_url, settings.archive_name
+        if not url:
+            raise click.UsageError("there is no source to take history from: set EDXORG_ARCHIVE_URL")
+        store = open_store(url, runs.access_to_sources(self._definitions)(url))
+        for found in files_at(self._instance, files, self._jobs[kind], store, other_names, undated=lambda _: False):
+            if self._period.has(found.day):
+                yield found.day, Piece(kind, found.name, found.stored.size, join_url(store.url, found.stored.key))
+
+    def _of_courses(self) -> Iterator[Piece]:
+        """Yield runs of the courses whose recorded file is of these days."""
+        from ol_orchestrate.landing.records import latest_tags  # noqa: PLC0415 - loads Dagster
+
+        graph = self._definitions.resolve_asset_graph()
+        day_tag = self._location.tags.source_date
+        since, until = (day.isoformat() if day else "" for day in self._period)
+        for made_of in (COURSE_STRUCTURE, COURSE_XML):
+            upstream = self._location.key(made_of)
+            tags = latest_tags(self._instance, upstream)
+            courses = sorted(course for course, tag in tags.items() if since <= tag.get(day_tag, "") <= until)
+            group = self._location.group("course_content")
+            assets = tuple(sorted(key for key in graph.get(upstream).child_keys if graph.get(key).group_name == group))
+            for some in batched(courses, self._settings.courses_a_run):
+                yield Piece(CONTENT, some[0], len(some), courses=tuple(some), assets=assets)
+
+    def rate(self, kind: str) -> Rate:
+        """Return the speed of the latest successful runs of a kind."""
+        import dagster as dg  # noqa: PLC0415
+
+        filters = dg.RunsFilter(job_name=self._jobs[kind], statuses=[dg.DagsterRunStatus.SUCCESS])
+        records = self._instance.get_run_records(filters, limit=RUNS_MEASURED)
+        seconds = size = events = measured = 0.0
+        for record in records:
+            of_run = self._size(kind, record.dagster_run)
+            if of_run and record.start_time and record.end_time:
+                measured += 1
+                size += of_run
+                seconds += record.end_time - record.start_time
+                events += self._instance.get_run_stats(record.dagster_run.run_id).materializations
+        return Rate(int(measured), seconds / size, events / size) if size else Rate(0, 0, 0)
+
+    def _size(self, kind: str, run: dg.DagsterRun) -> int:
+        """Return the bytes or courses that a run had; 0 if they are not known."""
+        partition = run.tags.get("dagster/partition")
+        if partition is None:
+            return 0
+        if kind == CONTENT:
+            group = self._location.key(f"{SOURCE}/processed_data").path[:2]
+            selected = [key for key in run.asset_selection or () if list(key.path[:2]) == list(group)]
+            return len(_courses_of(run)) if selected else 0
+        import dagster as dg  # noqa: PLC0415
+
+        filters = dg.AssetRecordsFilter(asset_key=self._files[kind].key(), asset_partitions=[partition])
+        for record in self._instance.fetch_materializations(filters, limit=1).records:
+            if record.asset_materialization and "size" in record.asset_materialization.metadata:
+                return int(str(record.asset_materialization.metadata["size"].value))
+        return 0
+
+    def run(self, files: Sequence[Piece]) -> int:
+        """Run all pieces that an earlier attempt has not done; return the number of those that failed."""
+        name, done = self._name()
+        start = time.monotonic()
+        failed = self._run_all(files, name, done)
+        failed += self._run_all(self.courses(), name, done)
+        ended = {"ended": True, "seconds": time.monotonic() - start, "failed": failed}
+        self._record({"reload": name, **ended, "done_before": len(done)})
+        return len(failed)
+
+    def _run_all(self, pieces: Sequence[Piece], name: str, done: set[Work]) -> list[str]:
+        """Run pieces one after the other; return the names of those that failed."""
+        failed = []
+        for number, piece in enumerate(pieces, 1):
+            if piece.work in done:
+                continue
+            with console.progress_bar(piece.name, piece.size if piece.url else None) as bar, observed_by(bar):
+                reasons = self._run(piece, name)
+            click.echo(f"{number:,} of {len(pieces):,}: {piece.kind}, {piece.name}{', failed' if reasons else ''}")
+            for reason in reasons:
+                click.echo(f"Error: {reason}", err=True)
+            if reasons:
+                failed.append(piece.name)
+        return failed
+
+    def _run(self, piece: Piece, name: str) -> list[str]:
+        from ol_orchestrate.landing.course_outputs import MORE_COURSES  # noqa: PLC0415 - loads Dagster
+
+        tags = {RELOAD: name}
+        if piece.courses:
+            job = self._definitions.resolve_implicit_global_asset_job_def()
+            tags[MORE_COURSES] = json.dumps(piece.courses[1:])
+            return runs.run_job(job, self._instance, piece.name, tags=tags, assets=piece.assets)
+        folder, _, file = piece.url.rpartition("/")
+        source = runs.SourceUrl(f"{folder}/", file)
+        info = runs.open_source(source, self._settings).info
+        job = self._definitions.resolve_job_def(self._jobs[piece.kind])
+        return runs.run_for_file(job, self._instance, self._files[piece.kind], source, info, tags=tags)
+
+    def _name(self) -> tuple[str, set[Work]]:
+        """Return the name of this reload, and the pieces that were done under it before it was stopped."""
+        import dagster as dg  # noqa: PLC0415
+
+        options = short_hash(f"{self._period} {self._kinds} {self._settings.landing_zone_url}")
+        ended = set()
+        for about in self._records():
+            ended |= {about["reload"]} if about.get("ended") else set()
+            if about.get("options") == options:  # the latest one with these options
+                if about["reload"] in ended:
+                    break
+                done = self._instance.get_runs(
+                    dg.RunsFilter(tags={RELOAD: about["reload"]}, statuses=[dg.DagsterRunStatus.SUCCESS])
+                )
+                return about["reload"], set(map(self._work_of, done))
+        name = uuid4().hex
+        since, until = self._period
+        about = {"from": str(since), "to": str(until), "only": ", ".join(self._kinds)}
+        self._record({"reload": name, "options": options, **about})
+        return name, set()
+
+    def _work_of(self, run: dg.DagsterRun) -> Work:
+        kind = next(kind for kind, job in self._jobs.items() if job == run.job_name)
+        assets = tuple(sorted(run.asset_selection or ())) if kind == CONTENT else ()
+        return kind, run.tags["dagster/partition"], assets
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        """Yield what is recorded of reloads, the latest first."""
+        records = self._instance.fetch_observations(self._files[TABLES].key(), limit=RECORDS_READ).records
+        for observation in (record.asset_observation for record in records):
+            if observation is not None and "reload" in observation.metadata:
+                yield {name: value.value for name, value in observation.metadata.items()}
+
+    def _record(self, about: dict[str, Any]) -> None:
+        import dagster as dg  # noqa: PLC0415
+
+        self._instance.report_runless_asset_event(dg.AssetObservation(self._files[TABLES].key(), metadata=about))
+
+
+def _courses_of(run: dg.DagsterRun) -> list[str]:
+    from ol_orchestrate.landing.course_outputs import MORE_COURSES  # noqa: PLC0415 - loads Dagster
+
+    return [run.tags["dagster/partition"], *json.loads(run.tags.get(MORE_COURSES, "[]"))]
+
+
+def _show(pieces: Sequence[Piece], rates: dict[str, Rate]) -> None:
+    """Print what a reload would do, and how long it would take."""
+    table = Table("what", box=None, pad_edge=False)
+    for name in ("runs", "GB", "courses", "events", "hours", "measured in"):
+        table.add_column(name, justify="right")
+    for kind in KINDS:
+        of_kind = [piece for piece in pieces if piece.kind == kind]
+        if not of_kind:
+            continue
+        size, rate = sum(piece.size for piece in of_kind), rates[kind]
+        sizes = ("", f"{size:,}") if kind == CONTENT else (f"{size / 1e9:,.2f}", "")
+        known = (f"{size * rate.events:,.0f}", f"{size * rate.seconds / 3600:,.2f}") if rate.runs else ("?", "?")
+        table.add_row(kind, f"{len(of_kind):,}", *sizes, *known, f"{rate.runs} runs")
+    if not pieces:
+        click.echo("There is nothing of these days")
+        return
+    console.out.print(table)
+    if any(not rates[piece.kind].runs for piece in pieces):
+        click.echo("?: no run of this kind is recorded here yet, so its speed is not known")
