@@ -42,6 +42,16 @@ def sensors(objects: int, partitions: int) -> None:
 
 
 @main.command()
+@click.option("--weeks", default=52, show_default=True)
+@click.option("--courses", default=20, show_default=True, help="Courses of each archive.")
+@click.option("--recorded-courses", default=3500, show_default=True, help="Courses that the automation sensor has.")
+@click.option("--partitions", default=100_000, show_default=True)
+def growth(weeks: int, courses: int, recorded_courses: int, partitions: int) -> None:
+    """A year of weekly archives in one instance, and ticks of the automation sensor, on SQLite and Postgres."""
+    import_module("benchmarks.growth").run(weeks, courses, recorded_courses, partitions)
+
+
+@main.command()
 @click.option("--runs", default=7, show_default=True)
 def loading(runs: int) -> None:
     """Loading the code location, against importing its libraries."""
