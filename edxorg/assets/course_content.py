@@ -18,13 +18,21 @@ from ol_orchestrate.lib.stores import VerifiedReader
 from ol_orchestrate.location_names import LocationNames
 
 
-def course_structure_rows(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
-    """Return the assets that are made of a course's structure."""
+def course_structure_rows(location: LocationNames = EDXORG, *, follow_code: bool = False) -> dg.AssetsDefinition:
+    """Return the assets that are made of a course's structure.
+
+    Args:
+        follow_code: True if automation makes all courses again when a release reads them better.
+    """
 
     @dg.multi_asset(
         name=location.of("flatten_edxorg_course_structure"),
         specs=output_specs(
-            STRUCTURE_OUTPUTS, made_of=COURSE_STRUCTURE, automated="flattened_course_structure", location=location
+            STRUCTURE_OUTPUTS,
+            made_of=COURSE_STRUCTURE,
+            automated="flattened_course_structure",
+            location=location,
+            follow_code=follow_code,
         ),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,

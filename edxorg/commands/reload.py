@@ -146,7 +146,7 @@ class _Reload:
             url, other_names = settings.tracking_log_url or settings.archive_url, settings.archive_name
         if not url:
             raise click.UsageError("there is no source to take history from: set EDXORG_ARCHIVE_URL")
-        store = open_store(url, runs.access_to_sources(self._definitions)(url))
+        store = open_store(url, runs.access(url, self._settings))
         for found in files_at(self._instance, files, self._jobs[kind], store, other_names, undated=lambda _: False):
             if self._period.has(found.day):
                 yield found.day, Piece(kind, found.name, found.stored.size, join_url(store.url, found.stored.key))

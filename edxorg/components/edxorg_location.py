@@ -116,8 +116,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     logs = raw_tracking_logs(settings)
     normalized_log = normalize_edxorg_tracking_log(logs, settings)
     catalogue = catalogue_assets(settings)
-    structure_rows = course_structure_rows(location)
-    course_run = courserun_metadata(location, RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO))
+    structure_rows = course_structure_rows(location, follow_code=settings.follow_code_versions)
+    course_run = courserun_metadata(
+        location,
+        RatioLimit(settings.course_xml_max_ratio, COURSE_XML_MAX_RATIO),
+        follow_code=settings.follow_code_versions,
+    )
     messages = [course_content_webhook(settings)] if settings.course_webhook.url else []
     archive_job = retrieve_edxorg_raw_data(archives, settings)
     # Defined here, since Dagster has no public name for the type of such jobs.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
+from edxorg.assets.course_content import course_structure_rows
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
@@ -49,7 +50,7 @@ class Daemon:
 
     def __init__(self, lake: Lake, *assets: dg.AssetsDefinition) -> None:
         self._lake = lake
-        self._assets = assets or (dummy_edxorg_course_structure, flatten_edxorg_course_structure)
+        self.assets = assets or (dummy_edxorg_course_structure, flatten_edxorg_course_structure)
         self._cursor: AssetDaemonCursor | None = None
         self.at_first = self.tick()
 
@@ -57,7 +58,7 @@ class Daemon:
         """The partitions that are requested of an output."""
         result = dg.evaluate_automation_conditions(
             dg.Definitions(
-                assets=self._assets, resources=dict.fromkeys(("s3file_io_manager", "gcs_input"), dg.mem_io_manager)
+                assets=self.assets, resources=dict.fromkeys(("s3file_io_manager", "gcs_input"), dg.mem_io_manager)
             ),
             self._lake.instance,
             asset_selection=dg.AssetSelection.all(),
@@ -209,6 +210,24 @@ def test_what_was_there_before_starts_nothing(lake: Lake) -> None:
     assert not lake.flatten("MITx-bad-1T2020|prod").success
     daemon = Daemon(lake)
     assert [daemon.at_first, daemon.tick()] == [set()] * 2
+
+
+@pytest.mark.parametrize("follow_code", [True, False])
+def test_a_release_that_reads_courses_better_makes_all_again_if_that_is_wanted(
+    lake: Lake, *, follow_code: bool
+) -> None:
+    def definition(version: str) -> dg.AssetsDefinition:
+        rows = course_structure_rows(follow_code=follow_code)
+        return rows.map_asset_specs(lambda spec: spec.replace_attributes(code_version=version))
+
+    lake.bring(COURSE_STRUCTURE, structure())
+    lake.bring(COURSE_STRUCTURE, structure(), OTHER)
+    lake.instance.add_dynamic_partitions("course_and_source", ["MITx-empty-1T2020|prod"])
+    daemon = Daemon(lake, dummy_edxorg_course_structure, definition("1"))
+    assert daemon.tick() == set()
+    daemon.assets = (dummy_edxorg_course_structure, definition("2"))  # a new release
+    assert daemon.tick() == ({PARTITION, OTHER} if follow_code else set())
+    assert daemon.tick() == set()
 
 
 def test_hundreds_of_courses_in_one_tick(lake: Lake, daemon: Daemon) -> None:

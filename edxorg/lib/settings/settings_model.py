@@ -358,6 +358,11 @@ class Settings(BaseSettings):
     courses_a_run: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=100, description="Courses whose content one run brings up to date after an archive"
     )
+    follow_code_versions: bool = Field(
+        default=False,
+        description="Whether automation brings the content of all courses up to date after a release that reads them "
+        "better",
+    )
     workers: Annotated[int | None, Field(ge=1, le=64), Optional] = Field(
         default=None,
         description="Worker processes of a run; by default as many as the container has processors, four at most, "

@@ -19,13 +19,25 @@ STATIC_ASSETS = "course_static_assets"
 MANIFEST = "course_static_assets_manifest"
 
 
-def courserun_metadata(location: LocationNames, ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT) -> dg.AssetsDefinition:
-    """Define the assets, for exports that unpack within a limit."""
+def courserun_metadata(
+    location: LocationNames, ratio_limit: RatioLimit = DEFAULT_RATIO_LIMIT, *, follow_code: bool = False
+) -> dg.AssetsDefinition:
+    """Define the assets, for exports that unpack within a limit.
+
+    Args:
+        follow_code: True if automation makes all courses again when a release reads them better.
+    """
     course_xml = location.course_keys.course_xml
 
     @dg.multi_asset(
         name=f"extract_{location.location}_courserun_metadata",
-        specs=output_specs(EXPORT_OUTPUTS, made_of=course_xml, automated="course_xml_blocks", location=location),
+        specs=output_specs(
+            EXPORT_OUTPUTS,
+            made_of=course_xml,
+            automated="course_xml_blocks",
+            location=location,
+            follow_code=follow_code,
+        ),
         required_resource_keys={LANDING_ZONE},
         retry_policy=RETRIES,
     )

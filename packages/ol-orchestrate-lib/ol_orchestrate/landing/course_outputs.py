@@ -25,6 +25,7 @@ from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.openedx import CODE_VERSION
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import VersionedObjects
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def output_specs(
-    outputs: Iterable[Output], *, made_of: str, automated: str, location: LocationNames
+    outputs: Iterable[Output], *, made_of: str, automated: str, location: LocationNames, follow_code: bool
 ) -> list[dg.AssetSpec]:
     """Return the specs of the assets that one step makes.
 
@@ -51,7 +52,9 @@ def output_specs(
             evaluated one after the other, and the later ones would request a run again that ended in between. Choose an
             output that seldom stays as it was, since Dagster takes it for failed from a failure to its next record.
         location: The names of the location.
+        follow_code: True if automation makes all courses again when `CODE_VERSION` changes.
     """
+    automation = on_new_version(follow_code=follow_code)
     return [
         described(
             dg.AssetSpec(
@@ -59,7 +62,8 @@ def output_specs(
                 group_name=location.group("course_content"),
                 deps=[location.key(made_of)],
                 partitions_def=location.courses,
-                automation_condition=on_new_version() if output.name == automated else None,
+                automation_condition=automation if output.name == automated else None,
+                code_version=CODE_VERSION,
                 skippable=True,  # nothing is recorded of an output that is as it was
             ),
             output,

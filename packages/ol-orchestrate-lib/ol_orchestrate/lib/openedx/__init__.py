@@ -33,7 +33,11 @@ from ol_orchestrate.lib.openedx.structure import (
     read_course_structure,
 )
 
+CODE_VERSION = "1"
+"""Changes with each change of what is made of a course's files, so that courses can be made again."""
+
 __all__ = [
+    "CODE_VERSION",
     "Block",
     "BlockKey",
     "BrokenDocumentError",
