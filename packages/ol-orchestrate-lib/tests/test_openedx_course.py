@@ -19,7 +19,7 @@ from ol_orchestrate.lib.openedx import (
     course_outputs,
     read_course,
 )
-from ol_orchestrate.testing.courses import POINTER, SMALL, block, course_of, export, rows
+from ol_orchestrate.testing.course_exports import POINTER, SMALL, block, course_of, export, rows
 
 
 def keys(course: Course) -> list[tuple[str, str]]:

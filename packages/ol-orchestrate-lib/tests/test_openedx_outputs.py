@@ -16,7 +16,7 @@ from ol_orchestrate.lib.openedx import (
     manifest_line,
     read_course,
 )
-from ol_orchestrate.testing.courses import POINTER, SMALL, course_of, export, rows
+from ol_orchestrate.testing.course_exports import POINTER, SMALL, course_of, export, rows
 
 
 class TestRows:

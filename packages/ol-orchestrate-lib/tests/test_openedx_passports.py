@@ -17,7 +17,7 @@ from ol_orchestrate.lib.openedx import (
     read_course,
 )
 from ol_orchestrate.lib.openedx.passports import text_without_passports
-from ol_orchestrate.testing.courses import POINTER, block, course_of, export, rows
+from ol_orchestrate.testing.course_exports import POINTER, block, course_of, export, rows
 
 CANARY = "canary-7f3a"
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ol_orchestrate.testing.courses import SMALL, course_of, rows
+from ol_orchestrate.testing.course_exports import SMALL, course_of, rows
 
 
 class TestPolicies:
