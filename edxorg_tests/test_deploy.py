@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from dagster._core.remote_representation.code_location import CodeLocation
 
+HELM: dict[str, Any] = safe_load_yaml((DEPLOY / "helm/values.yaml").read_text())
 SECONDS_TO_START = 120
 
 
@@ -170,9 +171,6 @@ def test_a_postgres_of_an_exact_version_keeps_its_data() -> None:
     assert volume.partition(":")[0] in COMPOSE["volumes"]
 
 
-HELM: dict[str, Any] = safe_load_yaml((DEPLOY / "helm/values.yaml").read_text())
-
-
 def test_kubernetes_has_the_instance_that_compose_has() -> None:
     instance = safe_load_yaml((DEPLOY / "dagster.yaml").read_text())
     additional = HELM["additionalInstanceConfig"]
@@ -242,6 +240,12 @@ def test_dagster_plus_accepts_its_file() -> None:
     assert location.code_source is not None
     assert location.code_source.module_name == "edxorg.definitions"
     assert location.build is not None
+    assert location.container_context is not None
+    of_helm = HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    of_runs = location.container_context["k8s"]["run_k8s_config"]
+    assert of_helm["containerConfig"].items() <= of_runs["container_config"].items()
+    assert of_helm["podSpecConfig"].items() <= of_runs["pod_spec_config"].items()
+    UserDefinedDagsterK8sConfig.from_dict(of_runs)  # type: ignore[no-untyped-call]
     # Left out of the image, the lock file would not fix its versions.
     assert (ROOT / (location.build.directory or "")).samefile(ROOT)
 
