@@ -7,6 +7,8 @@ OpenBao. Everything is brought about by the daemon alone, and seen through the w
 from __future__ import annotations
 
 import sys
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import boto3
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 RECIPIENT = "ada@example.org"
 GOOD, BROKEN = "delftx-2024-01-31.tar.gz.gpg", "delftx-2024-02-07.tar.gz.gpg"
-COURSES = 2
+COURSES = 1
 PATIENCE = 300
 """Seconds for what takes twenty where the machine has nothing else to do."""
 
@@ -83,6 +85,11 @@ class Site:
         runs = self.deployment.runs(partition)
         return runs[-1].status if runs else None
 
+    def has_run(self, partition: str, number: int, statuses: set[str]) -> bool:
+        """Whether a partition's run, counted from 1, is there and has one of the statuses."""
+        runs = self.deployment.runs(partition)
+        return len(runs) >= number and runs[number - 1].status in statuses
+
     def wait_for_run(self, partition: str, *, runs: int, status: str) -> None:
         """Wait until a partition has had so many runs at least, the last of which has ended so."""
         wait_for(
@@ -91,10 +98,20 @@ class Site:
         )
 
 
+SHORT_WAITS = {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 2}
+AS_CHECKED_IN: dict[str, int] = {}
+
+
 @pytest.fixture
 def site(
-    tmp_path: Path, wheels_folder: Path, moto_server: S3Server, openbao_server: OpenBaoServer, gnupg: GnuPG
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    wheels_folder: Path,
+    moto_server: S3Server,
+    openbao_server: OpenBaoServer,
+    gnupg: GnuPG,
 ) -> Iterator[Site]:
+    """A deployment; its parameter are the waits of the run monitoring that differ from those of `dagster.yaml`."""
     vault = hvac.Client(openbao_server.address, token=openbao_server.token)
     key = gnupg.private_key(RECIPIENT).decode()
     vault.secrets.kv.v2.create_or_update_secret("edx/deployment", {"private_key": key})
@@ -126,8 +143,7 @@ def site(
             "VAULT_ROLE_ID": "",
             "VAULT_SECRET_ID": "",
         }
-        waits = {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 2}
-        deployment = Deployment(tmp_path / "services", image.environment, variables, docker, waits)
+        deployment = Deployment(tmp_path / "services", image.environment, variables, docker, request.param)
         try:
             deployment.start()
             yield Site(lake, gate, postgres, engine, deployment)
@@ -139,6 +155,7 @@ def site(
 
 @pytest.mark.once
 @pytest.mark.timeout(1500)
+@pytest.mark.parametrize("site", [SHORT_WAITS], indirect=True, ids=["short-waits"])
 def test_archives_land_by_the_daemon_alone_whatever_is_killed_meanwhile(site: Site) -> None:
     deployment, lake = site.deployment, site.lake
     server, daemon = deployment.services["edxorg"], deployment.services["daemon"]
@@ -196,3 +213,34 @@ def test_archives_land_by_the_daemon_alone_whatever_is_killed_meanwhile(site: Si
         assert each.host["ReadonlyRootfs"]
         assert each.host["Memory"] == 1 << 30
         assert each.asked["Image"] == "edxorg:tested"
+
+
+@pytest.mark.once
+@pytest.mark.by_hand
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("site", [AS_CHECKED_IN], indirect=True, ids=["as-checked-in"])
+def test_how_long_it_takes_with_the_waits_of_dagster_yaml(site: Site) -> None:
+    """Print the figures of `docs/operating.md`, with `-s`."""
+    deployment, lake = site.deployment, site.lake
+    lake.publish(GOOD, seed=0)
+    deployment.start_sensor("gcs_edxorg_archive_sensor")
+    wait_for(lambda: lake.landed("zone/edxorg/raw_data/"), seconds=PATIENCE, pause=0.05)
+    site.engine.running[0].service.kill()
+    killed = time.monotonic()
+    for what, runs, statuses in (
+        ("the run has failed", 1, {"FAILURE"}),
+        ("the next one has started", 2, {"STARTED", "SUCCESS"}),
+        ("it has succeeded", 2, {"SUCCESS"}),
+    ):
+        wait_for(partial(site.has_run, GOOD, runs, statuses), seconds=600)
+        sys.stdout.write(f"{time.monotonic() - killed:.0f} s after a run was killed {what}\n")
+
+    site.gate.refuses = f"/{lake.landing_zone}/zone"
+    lake.publish(GOOD, seed=2)
+    wait_for(lambda: site.gate.refused > 0, seconds=PATIENCE)
+    time.sleep(60)
+    site.gate.refuses = None
+    site.wait_for_run(GOOD, runs=3, status="SUCCESS")
+    attempts = len(deployment.runs(GOOD)) - 2
+    sys.stdout.write(f"{site.gate.refused} requests were refused within a minute; it took {attempts} run\n")
+    assert attempts == 1
