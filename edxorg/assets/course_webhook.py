@@ -27,7 +27,8 @@ from ol_orchestrate.resources.secrets.vault import Vault
 ANNOUNCED = "announced_record"
 """Metadata of a message's record: the number of the export's record that the message was about."""
 
-_AUTOMATED = "dagster/from_automation_condition"
+AUTOMATED = frozenset({"dagster/from_automation_condition", "dagster/sensor_name"})
+"""Tags of runs that the automation sensor has started, on Dagster's daemon or in the code server."""
 
 
 def course_content_webhook(settings: Settings) -> dg.AssetsDefinition:
@@ -62,7 +63,7 @@ def course_content_webhook(settings: Settings) -> dg.AssetsDefinition:
                     f"{course_xml.to_user_string()} has no materialization for partition {context.partition_key!r}: "
                     "deliver an archive with this course first"
                 )
-            if _AUTOMATED in context.run.tags and _announced(context, key) == record.storage_id:
+            if AUTOMATED & context.run.tags.keys() and _announced(context, key) == record.storage_id:
                 context.log.info("An earlier message was about this version already")
                 return
             recorded = record.asset_materialization

@@ -12,7 +12,7 @@ import dagster as dg
 import hvac
 import pytest
 
-from edxorg.assets.course_webhook import course_content_webhook
+from edxorg.assets.course_webhook import AUTOMATED, course_content_webhook
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import COURSE_XML
 from edxorg.lib.settings import Settings
@@ -295,6 +295,9 @@ def test_each_version_is_told_once_by_dagsters_own_daemon(receiver: Receiver, tm
         assert messages_of(10) == []
         assert messages_of(17, a_xml=course_xml("B"), edge_xml=course_xml("B")) == ["a"]
         assert messages_of(24) == ["a"]
+        runs = [run for run in location.instance.get_runs() if WEBHOOK in (run.asset_selection or ())]
+        assert runs
+        assert all(AUTOMATED & run.tags.keys() for run in runs)
         assert location.failed(course_content_webhook(location.settings)) == ["MITx-refused-1T2020|prod"]
 
 
