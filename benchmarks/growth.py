@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import logging
+import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -29,6 +32,7 @@ from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
 from edxorg.lib.settings import Settings
 from edxorg.location import EDXORG
+from edxorg.samples.sample_course_xml import write_sample_course_xml
 from edxorg_tests.support.postgres import running_postgres
 from ol_orchestrate.landing.batch import add_partitions, record
 from ol_orchestrate.lib.stores import open_store
@@ -47,6 +51,8 @@ def run(weeks: int, courses: int, recorded_courses: int, partitions: int) -> Non
     for name, opened in (("SQLite", _sqlite), ("Postgres", _postgres)):
         with opened() as opened_instance:
             _print_weeks(name, _grow(opened_instance, weeks, courses), courses)
+        with opened() as opened_instance:
+            _print_courses(name, opened_instance, CHANGED // 5)
     with _postgres() as opened_instance:
         _print_ticks(opened_instance, recorded_courses, weeks, partitions)
 
@@ -240,3 +246,65 @@ def _copy_records(instance: dg.DagsterInstance, weeks: int) -> None:
             connection.execute(text(statement), {"weeks": weeks, "span": span})
         connection.execute(text("SELECT setval('event_logs_id_seq', (SELECT max(id) FROM event_logs))"))
         connection.execute(text("ANALYZE"))
+
+
+_RUN = """
+import json, sys
+import dagster as dg
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.settings import Settings
+
+home, lake, courses = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+definitions = build_definitions(Settings(archive_url=lake, landing_zone_url=lake))
+job = definitions.resolve_implicit_global_asset_job_def()
+key = dg.AssetKey(["edxorg", "raw_data", "course_xml"])
+assets = sorted(definitions.resolve_asset_graph().get(key).child_keys)
+with dg.DagsterInstance.from_config(home) as instance:
+    if courses:
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=courses[0],
+            asset_selection=assets,
+            tags={"more_courses": json.dumps(courses[1:])} if courses[1:] else None,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        assert result.success
+"""
+
+
+def _print_courses(name: str, opened: Opened, courses: int) -> None:
+    """Print what it takes to bring courses up to date in one run, and in a run each; each run is a process."""
+    archives, lake = opened.folder / "archives", opened.folder / "lake"
+    archives.mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        export = Path(folder, "export.tar.gz")
+        write_sample_course_xml(export, blocks=300, seed=0)
+        content = export.read_bytes()
+    with (
+        gzip.open(archives / "mitx-2024-01-03.tar.gz", "wb", compresslevel=1) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for course in range(courses):
+            info = tarfile.TarInfo(f"MITx-{course}x-1T2020-course-prod-analytics.xml.tar.gz")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    settings = Settings(archive_url=f"file://{archives}", landing_zone_url=f"file://{lake}")
+    files = raw_data_archives(settings)
+    partition = files.register(opened.instance, open_store(settings.archive_url).read("mitx-2024-01-03.tar.gz").info)
+    job = build_definitions(settings).resolve_job_def(JOB)
+    job.execute_in_process(instance=opened.instance, partition_key=partition, run_config=QUIET)
+    names = [f"MITx-{course}x-1T2020|prod" for course in range(courses)]
+    print(f"{name}: {courses} courses of 300 blocks")
+    seconds = {}
+    for what, some in (("loading alone", []), ("a run of one course", names[:1]), ("a run of all others", names[1:])):
+        arguments = [str(opened.folder / "home"), f"file://{lake}", json.dumps(some)]
+        with measured(own=False) as measurement:
+            subprocess.run([sys.executable, "-c", _RUN, *arguments], check=True)  # noqa: S603 - our own
+        seconds[what] = measurement
+        print(
+            f"{what:34} {measurement.seconds:8.1f} {measurement.cpu_seconds:7.1f} {measurement.peak_bytes / 1e6:8.0f}"
+        )
+    loading, one, all_others = (each.cpu_seconds for each in seconds.values())
+    work = all_others - loading
+    each = one * (courses - 1)
+    print(f"processor time to the courses' own: in one run {all_others / work:.2f}, in a run each {each / work:.2f}")

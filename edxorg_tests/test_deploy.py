@@ -17,6 +17,7 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+from dagster._core.scheduler.instigation import InstigatorType, TickStatus
 from dagster._core.storage.config import pg_config
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load import location_origins_from_config
@@ -85,6 +86,13 @@ def test_a_restart_of_the_code_server_drops_no_run_from_the_queue(instance: dg.D
     queue = instance.get_concurrency_config().run_queue_config
     assert queue is not None
     assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay >= 3600
+
+
+@pytest.mark.parametrize("kind", [InstigatorType.SENSOR, InstigatorType.SCHEDULE, InstigatorType.AUTO_MATERIALIZE])
+def test_the_instance_keeps_no_tick_for_ever(instance: dg.DagsterInstance, kind: InstigatorType) -> None:
+    days = instance.get_tick_retention_settings(kind)
+    assert set(days) == set(TickStatus)
+    assert all(0 < kept <= 365 for kept in days.values())
 
 
 def test_no_dialog_greets_and_no_debugging_is_printed(instance: dg.DagsterInstance) -> None:
