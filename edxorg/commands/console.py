@@ -62,7 +62,8 @@ class Bar(RunObserver):
             click.echo(f"{self._name}: {reason}", err=True)
 
     def progress(self, progress: Progress) -> None:
-        """Move the bar."""
+        """Move the bar; end the command if Dagster has swallowed the request to stop it."""
+        stopping.raise_if_requested()
         counts = f"{progress.items:,} · {progress.rows:,} rows" if progress.items else ""
         self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, counts=counts)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -17,7 +23,6 @@ from edxorg.samples.sample_archive import write_sample_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ARCHIVE = "mitx-2024-01-31.tar.gz"
 SECONDS = 240
@@ -74,8 +79,12 @@ def handles_sigterm(process: subprocess.Popen[str]) -> bool:
 
 
 def has_workers(process: subprocess.Popen[str]) -> bool:
-    with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:  # noqa: PTH123
-        return len(file.read().split()) > 0
+    """Whether a worker has begun; while Dagster loads, other programs are children as well."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split():
+        with suppress(OSError):
+            if "edxorg.lib.workers" in Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8"):
+                return True
+    return False
 
 
 def has_landed(place: Path) -> bool:
@@ -160,3 +169,41 @@ def test_a_second_request_ends_a_command_that_goes_on_after_the_first(tmp_path: 
         process.send_signal(number)
     said, _ = process.communicate(timeout=SECONDS)
     assert (said.strip(), process.returncode) == ("Stopped.", 128 + number)
+
+
+def test_on_a_terminal_it_shows_from_the_start_what_it_does_and_ends_at_its_interrupt_key(place: Path) -> None:
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "edxorg", "ingest", "archive", ARCHIVE],
+        cwd=place,
+        env={"PATH": os.environ["PATH"], "HOME": str(place), "TERM": "xterm", "COLUMNS": "80"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - nothing but a system call
+    ) as process:
+        os.close(terminal)
+        shown = read_until(ours, "Starting Dagster")
+        os.write(ours, b"\x03")
+        shown += read_until(ours, None)
+    os.close(ours)
+    assert process.returncode == 128 + signal.SIGINT
+    assert re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).split("\r")[-2].strip() == "Stopped."
+    assert shown.rstrip().endswith("\x1b[?25hStopped."), "the cursor shows again"
+    assert "Traceback" not in shown
+
+
+def read_until(terminal: int, text: str | None) -> str:
+    """What a terminal shows until a text, or until its process has ended."""
+    shown = ""
+    while text is None or text not in shown:
+        try:
+            data = os.read(terminal, 1 << 16)
+        except OSError:  # the other end is closed
+            data = b""
+        if not data:
+            assert text is None, shown
+            break
+        shown += data.decode()
+    return shown

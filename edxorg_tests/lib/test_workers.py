@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -151,6 +151,18 @@ def test_a_worker_goes_on_while_an_answer_is_deferred() -> None:
 def test_a_killed_worker_fails_its_task_with_advice() -> None:
     with WorkerPool(make_state, 0, workers=1) as pool, pytest.raises(WorkerDiedError, match="memory"):
         pool.submit(die).result()
+
+
+class Unreadable:
+    """Cannot be made again of its pickle, as where a module is not there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("no number",)
+
+
+def test_a_worker_that_cannot_read_its_task_fails_it_and_nobody_waits_for_ever() -> None:
+    with WorkerPool(make_state, 1, workers=1) as pool, pytest.raises(WorkerDiedError):
+        pool.submit(add, cast("int", Unreadable())).result(timeout=60)
 
 
 class EndlessObject(io.RawIOBase):

@@ -43,16 +43,19 @@ def serve(descriptor: int) -> None:
     sender = threading.Thread(target=_send, args=(connection, answers), name="answers")
     sender.start()
     inbox = Inbox(connection, at_end=_end_without_parent)
-    with suppress(EOFError, OSError):
-        setup, arguments = pickle.loads(inbox.receive())  # noqa: S301 - our own parent
-        state = _outcome(setup, *arguments)
-        while task := inbox.receive():
-            outcome = _do(pickle.loads(task), state, inbox)  # noqa: S301
-            del task  # it may be large, and the next one may be long in coming
-            answers.put(outcome)
-    answers.put(None)
-    sender.join()
-    connection.close()
+    try:
+        with suppress(EOFError, OSError):
+            setup, arguments = pickle.loads(inbox.receive())  # noqa: S301 - our own parent
+            state = _outcome(setup, *arguments)
+            while task := inbox.receive():
+                outcome = _do(pickle.loads(task), state, inbox)  # noqa: S301
+                del task  # it may be large, and the next one may be long in coming
+                answers.put(outcome)
+    finally:
+        # Also after an error, such as a module that cannot be imported: else the parent waits for ever.
+        answers.put(None)
+        sender.join()
+        connection.close()
 
 
 def _end_at_once(*_: object) -> None:
