@@ -60,7 +60,7 @@ class Lake:
         """Put an archive, encrypted as edX does it, into the source."""
         file = self._folder / "archive"
         write_sample_archive(file, courses=COURSES, rows_per_course=200, seed=seed)
-        content = file.read_bytes() if complete else file.read_bytes()[:20_000]
+        content = file.read_bytes() if complete else file.read_bytes()[:100]
         message = self._gnupg.message(content, RECIPIENT)
         self._client.put_object(Bucket=self.source, Key=name, Body=message)
 
