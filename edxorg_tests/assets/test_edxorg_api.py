@@ -240,7 +240,7 @@ def test_a_listing_that_lacks_a_record_replaces_nothing(
     assert attempts == ["edxorg_mitx_course_metadata"] * 2
     run = location.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert "edxorg/permanent_failure" not in run.tags
+    assert run.tags["edxorg/permanent_failure"] == "false"
 
 
 @pytest.mark.parametrize(
