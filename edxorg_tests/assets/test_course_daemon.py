@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edxorg.assets import course_content
 from edxorg_tests.support.course_files import course_xml, flatten_edxorg_course_structure, structure
 from edxorg_tests.support.daemons import (
     EXTRACT,
@@ -21,6 +22,8 @@ from ol_orchestrate.assets.openedx_course_archives import extract_edxorg_courser
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ol_orchestrate.landing.course_outputs import CourseOutputs
 
 pytestmark = pytest.mark.filterwarnings(*IGNORED_WARNINGS)
 
@@ -60,3 +63,25 @@ def test_each_course_runs_once_for_each_change(location: LocationWithDaemons) ->
     assert not location.instance.get_backfills(), "which would fail, as some outputs stayed as they were"
     assert location.failed(flatten_edxorg_course_structure) == ["MITx-c-1T2020|prod"]
     assert location.failed(extract_edxorg_courserun_metadata) == []
+
+
+def test_a_run_that_breaks_down_leaves_no_course_behind(
+    location: LocationWithDaemons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a bug, or a database that is away for a moment: what a run had not done is asked for once more."""
+    location.ticks(1)
+    location.ingest("mitx-2024-01-03.tar.gz", course_members("abc"))
+    broken = ["MITx-b-1T2020"]
+
+    def break_down(outputs: CourseOutputs) -> None:
+        if outputs.course.course_id in broken:
+            broken.clear()
+            raise RuntimeError("no course's fault")
+        flatten(outputs)
+
+    flatten = course_content._flatten  # noqa: SLF001 - the work of one course
+    monkeypatch.setattr(course_content, "_flatten", break_down)
+    location.ticks(3)
+    assert not broken
+    assert [location.materialized(output) for output in (FLATTEN, EXTRACT)] == [3, 3]
+    assert location.failed(flatten_edxorg_course_structure) == []

@@ -33,3 +33,9 @@ def on_new_version(*, once_more: bool = True, follow_code: bool = False) -> Cond
     first_failure = failed.since(waiting).newly_true().with_label("failed for the first time since the change")
     due = waiting | first_failure if once_more else waiting
     return (due & ~condition.in_progress() & ~condition.initial_evaluation()).with_label("on new version")
+
+
+def watched_asset(definition: dg.AssetsDefinition) -> dg.AssetKey:
+    """Return the asset of a definition whose attempts tell if all of them failed: the one with a condition, if any."""
+    specs = list(definition.specs)
+    return next((spec.key for spec in specs if spec.automation_condition is not None), specs[0].key)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from ol_orchestrate.automation import watched_asset
 from ol_orchestrate.failures import IN_ITS_LOG, why_failed
 from ol_orchestrate.landing.attempts import NOT_WELL
 from ol_orchestrate.landing.records import latest_runs_without_record
@@ -105,7 +106,7 @@ def failed_partitions(instance: dg.DagsterInstance, definition: dg.AssetsDefinit
     Dagster's own status of a partition says "failed" even after a later run succeeded with nothing new to record, and
     also when another asset of the same run failed.
     """
-    attempts = latest_runs_without_record(instance, _first_asset(definition))
+    attempts = latest_runs_without_record(instance, watched_asset(definition))
     partitions = definition.partitions_def
     existing = partitions.get_partition_keys(dynamic_partitions_store=instance) if attempts and partitions else ()
     latest = {partition: attempts[partition] for partition in sorted(attempts.keys() & set(existing))}

@@ -83,19 +83,18 @@ def record(
                 yield from batch
 
 
-def record_attempts(context: dg.OpExecutionContext, assets: Sequence[dg.AssetKey], partitions: Sequence[str]) -> None:
-    """Let Dagster know that a run was to make partitions that it does not know as the run's own.
+def record_attempts(context: dg.OpExecutionContext, asset: dg.AssetKey, partitions: Sequence[str]) -> None:
+    """Let Dagster know that a run is to make partitions that it does not know as the run's own.
 
-    If the run fails, it shows these as failed, and conditions see it, as with partitions of a run's own.
+    It shows these as at work, or as failed if the run fails, and conditions see it, as with partitions of a run's own.
     """
     from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent  # noqa: PLC0415
 
     step_key = context.get_step_execution_context().step.key
-    for asset in assets:
-        for partition in partitions:
-            planned = AssetMaterializationPlannedData(asset, partition=partition)
-            event = DagsterEvent.build_asset_materialization_planned_event(context.job_name, step_key, planned)
-            context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
+    for partition in partitions:
+        planned = AssetMaterializationPlannedData(asset, partition=partition)
+        event = DagsterEvent.build_asset_materialization_planned_event(context.job_name, step_key, planned)
+        context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import dagster as dg
 
-from ol_orchestrate.automation import on_new_version
+from ol_orchestrate.automation import on_new_version, watched_asset
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import failure_of_partitions
 from ol_orchestrate.landing.batch import record, record_attempts
@@ -102,13 +102,15 @@ def each_course(
             work(outputs)
             yield from outputs.new()
         return
+    # Dagster knows the run's own partition only. Conditions and checks have to see that the others are at work too, and
+    # failed if the run dies, however that happens.
+    more = [course for course in courses if course not in set(context.partition_keys)]
+    record_attempts(context.op_execution_context, watched_asset(context.assets_def), more)
     several = _SeveralCourses(context, made_of, location, work)
     for some in batched(courses, COURSES_AT_ONCE):
         yield from several.land(some)
         context.log.info("%s", several.progress(len(courses)))
     if several.failed:
-        # Dagster knows the run's own partition only, and would take the others for courses that never ran.
-        record_attempts(context.op_execution_context, sorted(context.selected_asset_keys), list(several.failed))
         raise failure_of_partitions(several.failed, len(courses), "courses")
 
 
