@@ -49,6 +49,7 @@ def test_every_command_is_run_here_or_in_another_test() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.timeout(900)
 def test_the_commands_run_in_their_order(edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DAGSTER_HOME")
