@@ -246,7 +246,8 @@ def _write(state: MemberWriter, converted: Converted, recorded: Recorded | None)
         else:
             # Rejects come first: a table is recorded with the count of its rejected rows, so their object must exist.
             for spool, key in converted.rejected_objects():
-                if store.find(key) is None:
+                found = store.find(key)
+                if found is None or found.size != spool.size:
                     store.write(key, spool.reader())
         if result.version is None or converted.content is None:
             return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,7 @@ from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.lib.versions import Recorded, TableStats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
 
 class TestWhatIsThereAlready:
@@ -55,6 +55,19 @@ class TestWhatIsThereAlready:
         again = ingest(archive, lake)
         assert len(again.results) == 1
         assert times(lake) == written
+
+    @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "0 bytes"])
+    def test_rejects_of_an_unchanged_table_are_written_again(
+        self, damage: Callable[[Path], object], archive: Path, lake: Path
+    ) -> None:
+        write_archive(archive, {table_name(): TABLE + b"3\tBarbara\tLiskov\n"})
+        first = ingest(archive, lake)
+        content = landed(lake)
+        (rejects,) = (key for key in content if "/rejects/" in key)
+        damage(lake / rejects)
+        again = ingest(archive, lake, self.recorded(first))
+        assert again.report.outcomes == {MemberOutcome.UNCHANGED: 1}
+        assert landed(lake) == content
 
     def test_a_lost_object_is_written_again(self, archive: Path, lake: Path) -> None:
         write_archive(archive, {table_name(): TABLE, table_name("other"): TABLE})
