@@ -267,14 +267,15 @@ class _Ingestion:
             problem = str(error)
         except EntryError:
             pass  # nobody wants its content
-        if problem:
-            self._sizes[member.path] = entry.size
-            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=problem))
-            return
-        if is_left_out:
-            self.report.outcomes[MemberOutcome.LEFT_OUT] += 1
-        else:
-            self.report.add_unread(member, entry.size)
+        finally:
+            # The archive may break off here, and this member is counted among its members already.
+            if problem:
+                self._sizes[member.path] = entry.size
+                self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=problem))
+            elif is_left_out:
+                self.report.outcomes[MemberOutcome.LEFT_OUT] += 1
+            else:
+                self.report.add_unread(member, entry.size)
 
     def finish(self) -> None:
         """Wait for all that was sent."""

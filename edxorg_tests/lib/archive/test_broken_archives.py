@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 
 from edxorg.lib.archive.ingest_report import MemberOutcome
+from edxorg.lib.archive.ingestion import ingest_archive
+from edxorg.lib.archive.member_writer import IngestOptions
+from edxorg.lib.archive.pending import PendingRecords
+from edxorg.lib.archive.reconciling import NothingRecorded
 from edxorg.lib.tables import Dialect
 from edxorg_tests.support.archives import TABLE, landed, table_name, tar_bytes, write_archive
-from edxorg_tests.support.ingestion import Outcome, in_a_process, ingest, rows
+from edxorg_tests.support.delivery_model import InThisProcess
+from edxorg_tests.support.ingestion import TODAY, Outcome, in_a_process, ingest, rows
 from ol_orchestrate.lib.archives import ArchiveError
+from ol_orchestrate.lib.stores import open_store
 
 
 class TestBrokenTables:
@@ -101,6 +107,24 @@ class TestBrokenArchives:
         assert result.report.outcomes == {MemberOutcome.DELIVERED: 1, MemberOutcome.FAILED: 1}
         assert result.report.listed[MemberOutcome.FAILED][0][0] == table_name("large")
         assert [key for key in landed(lake) if "/large/" in key] == []
+
+    @pytest.mark.parametrize("courses", [(), ["Other-*"]], ids=["unrecognised", "left out on request"])
+    def test_an_archive_that_breaks_off_in_a_member_that_is_passed_over_adds_up(
+        self, archive: Path, lake: Path, courses: list[str]
+    ) -> None:
+        name = table_name() if courses else "odd.csv"
+        unpacked = tar_bytes({table_name("first", course="Other-1-2020"): TABLE, name: os.urandom(100_000)})
+        # It breaks off right after the header of the second member.
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.write_bytes(gzip.compress(unpacked[: 3 * 512]))
+        options = IngestOptions(f"file://{lake}", archive_date=TODAY, courses=courses)
+        source = open_store(f"file://{archive.parent}").read(archive.name)
+        with PendingRecords() as to_record:
+            report = ingest_archive(source, options, NothingRecorded(), to_record, pool_class=InThisProcess).report
+        passed_over = MemberOutcome.LEFT_OUT if courses else MemberOutcome.UNRECOGNISED
+        assert report.outcomes == {MemberOutcome.DELIVERED: 1, passed_over: 1}
+        assert report.sum_of_outcomes().startswith("2 members = ")
+        assert "breaks off" in str(report.problem)
 
     def test_a_wrong_checksum_of_the_gzip_refuses_the_archive(self, archive: Path, lake: Path) -> None:
         members = {table_name(f"t{number}"): TABLE + b"3\t" + b"x" * 500_000 + b"\n" for number in range(10)}
