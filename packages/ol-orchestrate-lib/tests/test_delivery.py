@@ -169,6 +169,20 @@ def test_a_run_begins_before_it_writes_and_not_where_nothing_changes(store: Obje
     assert seen == ([None] if version == "b" else [])
 
 
+def test_an_object_that_is_deleted_before_its_run_has_begun_is_written_again(store: ObjectStore) -> None:
+    place = place_in(store)
+    put(place, "a", "b")
+    decision = write_if_needed(
+        "b",
+        io.BytesIO(b"b"),
+        to=place,
+        recorded=Recorded("a", None),
+        begin=lambda: store.delete(place.key_of("b")),
+    )
+    assert decision == settling(WRITE_AND_RECORD, "b")
+    assert place.stored().has("b", 1)
+
+
 def test_a_single_object_needs_no_settling(store: ObjectStore) -> None:
     place = SingleObject(store, "place/normalized.log")
     for version in ("a", "b"):

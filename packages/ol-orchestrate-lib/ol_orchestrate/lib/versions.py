@@ -13,6 +13,7 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ol_orchestrate.lib.stores.base import VERSION
@@ -278,11 +279,16 @@ def write_if_needed(
     """
     size = content.seek(0, os.SEEK_END)
     content.seek(0)
+    decide_now = partial(decide, version, source_date, recorded=recorded, size=size, supersede=supersede)
     stored = to.stored()
-    decision = decide(version, source_date, recorded=recorded, stored=stored, size=size, supersede=supersede)
+    decision = decide_now(stored=stored)
     if not decision.record:
         return decision
     now = begin()
+    if not decision.write:
+        # Before it had begun, another run did not know of it, and may have deleted the object as one of no use.
+        stored = to.stored()
+        decision = decide_now(stored=stored)
     if not decision.write:
         return decision
     to.write(version, content)
