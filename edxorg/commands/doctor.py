@@ -313,6 +313,7 @@ def _opened(home: Path) -> Iterator[dg.DagsterInstance]:
     import dagster as dg  # noqa: PLC0415
 
     try:
+        homes.make_storage(home)
         with dg.DagsterInstance.get() as instance:
             yield instance
     except Exception as error:  # noqa: BLE001 - of any storage

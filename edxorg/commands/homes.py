@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import threading
 from contextlib import contextmanager, suppress
@@ -50,6 +51,14 @@ EARLIER_CONFIGURATIONS = (
 )
 """Configurations that earlier versions made, with which archives would not wait for each other."""
 
+HISTORY = "history"
+"""Folder of a home in which Dagster keeps runs and events, unless its configuration names another storage."""
+
+UNFINISHED = ".edxorg-unfinished"
+"""Folder of a home in which a command makes Dagster's tables; one that is left is of a killed command."""
+
+_STORAGE_ELSEWHERE = re.compile(r"^(?:storage|(?:run|event_log|schedule)_storage|instance_class)[ \t]*:", re.MULTILINE)
+
 SECONDS_BETWEEN_LOOKS = 1.0
 """Interval at which a command looks for killed ones, which may hold the slot that it waits for."""
 
@@ -79,8 +88,7 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
 
     folder = home.absolute() if home else home_folder()
     with console.writing_to(folder):
-        if not is_made(folder):
-            _make_home(folder)
+        make_storage(folder)
         _renew_configuration(folder / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(folder)
     with dg.DagsterInstance.get() as instance, _living_command(folder, instance) as command:
@@ -91,15 +99,20 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
             _command.reset(token)
 
 
-def _make_home(home: Path) -> None:
-    """Make a home for Dagster, whole or not at all: Dagster cannot use tables that a killed process has half made."""
+def make_storage(home: Path) -> None:
+    """Make Dagster's tables if a home has none, whole or not at all.
+
+    Dagster cannot use tables that a killed process has half made, or that two processes make at the same time.
+    """
+    if _has_storage(home):
+        return
     import dagster as dg  # noqa: PLC0415
 
-    unfinished = home.with_name(f".{home.name}.unfinished")
-    make_private(home.parent)
-    with locked(home.parent):
-        if is_made(home):
+    make_private(home)
+    with locked(home):
+        if _has_storage(home):
             return
+        unfinished = home / UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
         make_private(unfinished)
         (unfinished / "dagster.yaml").write_text(CONFIGURATION)
@@ -107,7 +120,17 @@ def _make_home(home: Path) -> None:
             instance.get_runs(limit=1)
             instance.get_dynamic_partitions("")
             instance.all_instigator_state()
-        unfinished.replace(home)
+        # The folder that shows that all is there comes last.
+        for made in sorted(unfinished.iterdir(), key=lambda each: each.name == HISTORY):
+            if not (home / made.name).exists():
+                made.replace(home / made.name)
+        shutil.rmtree(unfinished)
+
+
+def _has_storage(home: Path) -> bool:
+    """Return True if Dagster's tables are in a home, or elsewhere by its configuration."""
+    file = home / "dagster.yaml"
+    return (home / HISTORY).exists() or (file.exists() and _STORAGE_ELSEWHERE.search(file.read_text()) is not None)
 
 
 def _renew_configuration(file: Path) -> None:

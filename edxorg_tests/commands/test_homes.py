@@ -16,7 +16,14 @@ import dagster as dg
 import pytest
 
 from edxorg.commands.console import progress_bar
-from edxorg.commands.homes import COMMAND, COMMANDS, CONFIGURATION, EARLIER_CONFIGURATIONS, dagster_instance
+from edxorg.commands.homes import (
+    COMMAND,
+    COMMANDS,
+    CONFIGURATION,
+    EARLIER_CONFIGURATIONS,
+    dagster_instance,
+    make_storage,
+)
 from edxorg.commands.runs import run_job
 from edxorg.lib.progress import RunObserver, observed_by
 from edxorg.samples.sample_archive import write_sample_archive
@@ -157,6 +164,51 @@ def configuration_after_a_command(home: Path, monkeypatch: pytest.MonkeyPatch, c
     written = (home / "dagster.yaml").read_text()
     assert limit == (1 if written == CONFIGURATION else None)
     return written
+
+
+OPEN_WHEN_TOLD = """
+import sys
+import dagster
+from edxorg.commands.homes import dagster_instance
+print("ready", flush=True)
+sys.stdin.readline()
+with dagster_instance() as instance:
+    instance.add_dynamic_partitions("files", sys.argv[1:])
+"""
+
+
+def test_first_commands_at_once_share_a_home_that_has_only_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(CONFIGURATION)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)}
+    names = ["a", "b", "c", "d"]
+    commands = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", OPEN_WHEN_TOLD, name],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    for command in commands:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+    for command in commands:
+        assert command.stdin is not None
+        command.stdin.write("\n")
+        command.stdin.flush()
+    outcomes = [outcome(command) for command in commands]
+    assert [code for code, _ in outcomes] == [0] * len(names), outcomes
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert sorted(instance.get_dynamic_partitions("files")) == names
+
+
+def test_a_home_whose_storage_is_elsewhere_gets_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("storage:\n  postgres:\n    postgres_url: postgresql://db.example/dagster\n")
+    make_storage(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["dagster.yaml"]
 
 
 def test_a_command_that_waits_for_another_goes_on_when_that_is_killed(
