@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
     BadInputError,
     MissingObjectError,
     PermanentServiceError,
@@ -146,6 +147,36 @@ class TestWrongResponses:
         )
         with pytest.raises(BadInputError, match=expected):
             keys_of(api)
+
+    @pytest.mark.parametrize("start", ["\ufeff", " \ufeff\n", "\n"])
+    @pytest.mark.parametrize("kind", ["application/json", "text/html"])
+    def test_records_of_a_page_are_not_quoted_whatever_stands_before_them(
+        self, server: LoopbackApi, api: OpenEdxApi, start: str, kind: str
+    ) -> None:
+        body = f'{start}{{"count": 1, "results": [{{"note": "hidden@learner.example"}}]}}x'.encode()
+        server.on(LISTING, Reply(body, headers={"Content-Type": kind}))
+        with pytest.raises(BadInputError, match=f"status 200, but not a page.*{len(body)} bytes") as caught:
+            keys_of(api)
+        assert "hidden" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("answer", "quoted"),
+        [
+            ({"email": "hidden", "detail": "No permission"}, "it says 'No permission'"),
+            ({"error": "invalid", "error_description": "Too late", "user": "hidden"}, "it says 'invalid: Too late'"),
+            ({"detail": {"email": "hidden"}}, "31 bytes"),
+            ([{"detail": "hidden"}], "22 bytes"),
+            (b'\xef\xbb\xbf{"email": "hidden", "no', "26 bytes"),
+            (b"[" * 100_000, "100,000 bytes"),
+        ],
+    )
+    def test_of_an_error_in_json_only_the_reason_is_quoted(
+        self, server: LoopbackApi, api: OpenEdxApi, answer: object, quoted: str
+    ) -> None:
+        server.on(LISTING, Reply(answer, status=403))
+        with pytest.raises(AccessRefusedError, match=rf"status 403.*; {quoted}\)") as caught:
+            keys_of(api)
+        assert "hidden" not in str(caught.value)
 
     @pytest.mark.parametrize(
         "said",

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import httpx
+import msgspec
 from pydantic import BaseModel, Field, ValidationError
 
 from ol_orchestrate.lib.addresses import origin_of
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 EXCERPT = 200
 """Characters of a response that an error quotes."""
+
+REASONS = ("error", "error_description", "detail")
+"""Fields of an error's JSON that a message quotes: those of OAuth (RFC 6749, 5.2) and of Django REST framework."""
+
+_BLANK = "\ufeff \t\r\n"
+"""Characters that can stand before JSON; the first is a byte order mark."""
 
 MAX_VALUES = 400_000
 """JSON values of one response. Parsing takes up to 300 bytes for each; a page of the catalogue has some 10,000."""
@@ -182,14 +189,30 @@ class ApiSession:
 
     def _message(self, response: Response, problem: str) -> str:
         kind = redact(response.headers.get("Content-Type", "none"))[:60]
-        text = response.body[: 64 * EXCERPT].decode("utf-8", "replace")
-        if httpx.codes.is_success(response.status) and text.lstrip()[:1] in {"{", "["}:
-            content = f"{len(response.body):,} bytes"  # of records, which no message quotes
-        else:
-            excerpt = " ".join(_TOKEN_LIKE.sub("…", redact(text))[:EXCERPT].split())
-            content = f"it begins {excerpt!r}"
+        text = response.body[: 64 * EXCERPT].decode("utf-8-sig", "replace").lstrip(_BLANK)
+        is_success = httpx.codes.is_success(response.status)
+        content = f"{len(response.body):,} bytes"  # of records, which no message quotes
+        if text[:1] in {"{", "["}:
+            if not is_success and (reason := _reason_in(text)):
+                content = f"it says {_excerpt(reason)!r}"
+        elif not is_success or "json" not in kind:
+            content = f"it begins {_excerpt(text)!r}"
         return redact(f"{response.request}: {problem} (content type {kind}; {content})")
 
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+
+def _excerpt(text: str) -> str:
+    return " ".join(_TOKEN_LIKE.sub("…", redact(text))[:EXCERPT].split())
+
+
+def _reason_in(text: str) -> str:
+    """Return the texts of an error's JSON that say why; other fields can repeat what the server knows of learners."""
+    try:
+        fields = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
+    known = [fields.get(name) for name in REASONS] if isinstance(fields, dict) else []
+    return ": ".join(value for value in known if isinstance(value, str))
