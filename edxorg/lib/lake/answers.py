@@ -30,7 +30,8 @@ def write_csv(connection: duckdb.DuckDBPyConnection, sql: str, file: TextIO) -> 
 
 def write_json(connection: duckdb.DuckDBPyConnection, sql: str, file: TextIO) -> None:
     """Write all rows as one array of objects."""
-    connection.execute(f"SELECT to_json(answer) FROM (\n{sql}\n) AS answer")  # noqa: S608 - the user's own
+    # A column of the query may have any name, and would hide an alias of the whole row.
+    connection.execute(f"SELECT to_json(struct_pack(*COLUMNS(*))) FROM (\n{sql}\n)")  # noqa: S608 - the user's own
     separator = "["
     for (row,) in _rows(connection):
         file.write(f"{separator}{row}")
