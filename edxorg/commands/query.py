@@ -100,9 +100,12 @@ def _ask(
             return
         # The file appears whole, or not at all.
         partial = out.with_name(f".{out.name}.{uuid4().hex}")
+        with console.writing_to(out):
+            partial.touch(exist_ok=False)
         try:
             _write(lake, statement, form, partial)
-            partial.replace(out)
+            with console.writing_to(out):
+                partial.replace(out)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,30 @@ def test_an_answer_goes_to_a_file_in_the_format_of_its_name(lake: Lake, tmp_path
     assert code == 1
     assert len(duckdb.execute(answer, [str(out)]).fetchall()) == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_no_name_of_a_column_changes_an_answer(lake: Lake, tmp_path: Path, form: str) -> None:
+    names = ["answer", "unnamed_subquery", "x", "*", 'a."b', "twice"]
+    columns = ", ".join(
+        f"{number} AS {json.dumps(name).replace(chr(92), chr(34))}" for number, name in enumerate(names)
+    )
+    out = tmp_path / f"out.{form}"
+    assert lake(f"SELECT {columns}, 6 AS twice", "--out", str(out), "--format", form)[0] == 0
+    if form == "table":
+        assert re.findall(r"\b\d\b", out.read_text().replace("int32", "")) == [*"0123456"]
+        return
+    read = {"csv": "read_csv", "json": "read_json", "parquet": "read_parquet"}[form]
+    answer = duckdb.execute(f"SELECT * FROM {read}(?)", [str(out)])  # noqa: S608 - a function's name
+    assert [column[0] for column in answer.description or ()] == [*names, "twice_1"]
+    assert answer.fetchall() == [tuple(range(7))]
+
+
+def test_a_file_that_cannot_be_written_is_a_mistake(lake: Lake, tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "x.csv"
+    code, printed = lake("SELECT 1", "--out", str(out))
+    assert code == 2
+    assert f"{out}: No such file or directory: choose a path that can be written to" in printed
 
 
 def test_an_answer_without_rows_is_an_empty_array(lake: Lake) -> None:
