@@ -104,6 +104,7 @@ def values() -> Iterator[tuple[str, str]]:
         "tracking_log_name": "y-{date}.log.gz",
         "archive_is_public": "True",
         "error_reports": "True",
+        "follow_code_versions": "True",
         "archive_source_configured": "True",
         "auth_method": "jwt",
         "escapes": "decode",
