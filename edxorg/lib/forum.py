@@ -23,7 +23,7 @@ from ol_orchestrate.lib.spool import Spool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-POSTS_CONVERSION: Final = 1
+POSTS_CONVERSION: Final = 2
 """Number of the rules of conversion: to be raised with every change that makes other rows of the same forum."""
 
 MAX_LINE: Final = 16 << 20
@@ -31,6 +31,9 @@ MAX_LINE: Final = 16 << 20
 
 EXCERPT: Final = 64 << 10
 """Bytes of a longer line that its reject shows. The raw forum has the whole line."""
+
+MAX_LEVELS: Final = 100
+"""Levels of objects and lists in a column. MongoDB stores no deeper document."""
 
 
 class PostReject(StrEnum):
@@ -42,7 +45,7 @@ class PostReject(StrEnum):
     """The line is no object with the `_id` and the `_type` of a thread or comment."""
     DATE = "invalid_date"
     VALUE = "invalid_value"
-    """A column's value is not of the column's type."""
+    """A column's value is not of the column's type, or is nested too deep."""
     TOO_LONG = "too_long"
 
 
@@ -156,7 +159,7 @@ def _row(line: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         is_utf8 = "utf-8" not in str(error).lower()
         raise _NoPostError(PostReject.JSON if is_utf8 else PostReject.UTF8) from None
-    if not isinstance(post, dict) or post.get("_type") not in {"CommentThread", "Comment"} or not post.get("_id"):
+    if not isinstance(post, dict) or post.get("_type") not in _TYPES or not post.get("_id"):
         raise _NoPostError(PostReject.NO_POST)
     row = {name: _value(post.get(name), *kind) for name, kind in _COLUMNS.items()}
     votes = post.get("votes") or {}
@@ -178,12 +181,14 @@ def _value(value: Any, usual: type | None, convert: Callable[[Any], Any]) -> Any
     return None if plain is None else convert(plain)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _plain(value: Any, levels: int = MAX_LEVELS) -> Any:  # noqa: ANN401 - any JSON
     """Take the wrappers off a value and all that is in it."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         return value
+    if not levels:
+        raise _NoPostError(PostReject.VALUE)
+    if isinstance(value, list):
+        return [_plain(each, levels - 1) for each in value]
     if len(value) == 1:
         ((wrapper, inner),) = value.items()
         if wrapper == "$date":
@@ -194,7 +199,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
             return _integer(inner)
         if wrapper == "$numberDouble":
             return _number(inner)
-    return {name: _plain(each) for name, each in value.items()}
+    return {name: _plain(each, levels - 1) for name, each in value.items()}
 
 
 def _text(value: object) -> str:
@@ -275,6 +280,8 @@ def _utc_text(value: int | str) -> str:
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return time.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
+
+_TYPES: Final = ("CommentThread", "Comment")
 
 _COLUMNS: Final[dict[str, tuple[type | None, Callable[[Any], Any]]]] = {
     "_id": (str, _text),

@@ -115,6 +115,13 @@ def test_dates_become_utc_text(date: object, time: str | None) -> None:
     assert row["created_at"] == time
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -122,6 +129,10 @@ def test_dates_become_utc_text(date: object, time: str | None) -> None:
         (b"null", "no_post"),
         (b"{}", "no_post"),
         ({"_id": "a", "_type": "User"}, "no_post"),
+        ({"_id": "a", "_type": ["Comment"]}, "no_post"),
+        ({"_id": "a", "_type": {"Comment": 1}}, "no_post"),
+        (THREAD | {"endorsement": {"a": nested(254)}}, "invalid_value"),
+        (THREAD | {"abuse_flaggers": nested(900)}, "invalid_value"),
         (b'{"_id": "a", "_ty', "invalid_json"),
         (b'ObjectId("1")', "invalid_json"),
         (b'{"_id": "\xff"}', "invalid_utf8"),
