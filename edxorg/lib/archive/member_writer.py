@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from itertools import chain, starmap
 from threading import Lock
+from traceback import walk_tb
 from typing import TYPE_CHECKING, TypeAlias
 
 from edxorg.lib.archive.column_changes import column_changes
@@ -142,6 +143,8 @@ class MemberWriter:
             return self.threads.submit(_failed, member, str(error), is_transient=False)
         except TruncatedStreamError:
             return self.threads.submit(_failed, member, BROKEN_OFF, is_transient=False)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the whole archive
+            return self.threads.submit(_failed, member, _unexpected(error), is_transient=False)
 
     def _made(self, member: Member, recorded: AllRecorded, source: Source) -> Callable[[], list[MemberResult]]:
         """Convert a member, and return the function that writes it."""
@@ -152,6 +155,10 @@ class MemberWriter:
         except OSError as error:
             problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
             return partial(_failed, member, problem, is_transient=True)
+        except TruncatedStreamError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the whole archive
+            return partial(_failed, member, _unexpected(error), is_transient=False)
         return partial(_write_all, self, converted, recorded)
 
     def _unless_there(self, member: Member, recorded: Sequence[Recorded], source: Source) -> list[MemberResult]:
@@ -285,6 +292,13 @@ def _unwritable(result: MemberResult, error: PipelineError) -> MemberResult:
     return replace(
         result, outcome=MemberOutcome.FAILED, problem=str(error), is_transient=error.is_transient, unwritable=True
     )
+
+
+def _unexpected(error: Exception) -> str:
+    """Describe an error by its class and place only: its text could have data of learners."""
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    place = f"{frame.f_globals.get('__name__')}, line {line}"
+    return f"its conversion ended in an unexpected {type(error).__name__} ({place}): report this as a bug of edxorg"
 
 
 def _failed(member: Member, problem: str, *, is_transient: bool) -> list[MemberResult]:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,29 @@ from edxorg_tests.support.delivery_model import InThisProcess
 from edxorg_tests.support.ingestion import TODAY, Outcome, in_a_process, ingest, rows
 from ol_orchestrate.lib.archives import ArchiveError
 from ol_orchestrate.lib.stores import open_store
+
+
+class BrokenColumns(frozenset[str]):
+    """Columns whose use is a mistake of the program."""
+
+    def isdisjoint(self, other: Iterable[object]) -> bool:
+        raise LookupError(f"a row of {sorted(map(str, other))}")
+
+
+@pytest.mark.parametrize("rows_of_broken", [2, 200_000], ids=["small", "streamed"])
+def test_a_mistake_in_the_conversion_fails_its_member_alone_and_tells_no_data(
+    rows_of_broken: int, archive: Path, lake: Path
+) -> None:
+    broken = b"id\tname\n" + b"1\tLovelace\n" * rows_of_broken
+    write_archive(archive, {table_name("teams"): broken, table_name(): TABLE})
+    options = IngestOptions(f"file://{lake}", known_columns={"teams": BrokenColumns({"id"})})
+    with PendingRecords() as to_record:
+        source = open_store(f"file://{archive.parent}").read(archive.name)
+        report = ingest_archive(source, options, NothingRecorded(), to_record, workers=1).report
+    assert (report.outcomes, report.failed_for_now) == ({"failed": 1, "delivered": 1}, 0)
+    [(path, _, why)] = report.listed[MemberOutcome.FAILED]
+    assert (path, "unexpected LookupError (" in why, "a row" in why) == (table_name("teams"), True, False)
+    assert f"({__name__}, line " in why
 
 
 class TestBrokenTables:
