@@ -175,7 +175,7 @@ def show_numbers(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str
     """Print a table of numbers; on a narrow terminal each name has a line of its own, so that none is folded."""
     widths = [max(map(len, column)) for column in zip(headings, *(numbers for _, numbers in rows), strict=True)]
     lines = [("", headings), *rows]
-    name_width = max(len(name) for name, _ in rows)
+    name_width = max((len(name) for name, _ in rows), default=0)  # of a log without a line there are none
     is_narrow = name_width + sum(widths) + len(widths) > out.width
     for name, numbers in lines:
         aligned = " ".join(number.rjust(width) for number, width in zip(numbers, widths, strict=True))

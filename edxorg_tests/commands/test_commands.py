@@ -120,6 +120,17 @@ def test_the_problem_of_a_log_is_told_once(edxorg: Shell, tmp_path: Path) -> Non
     assert told not in out
 
 
+def test_a_log_without_a_line_is_told_and_the_next_one_comes_in(edxorg: Shell, tmp_path: Path) -> None:
+    empty, good = tmp_path / LOG, tmp_path / LOG.replace("31", "30")
+    empty.write_bytes(gzip.compress(b""))
+    good.write_bytes(gzip.compress(b'{"time": "2024-01-30T00:00:00Z"}\n'))
+    code, out, err = edxorg("inspect", empty)
+    assert (code, "0 lines = 0 normalized" in out) == (1, True), err
+    code, out, err = edxorg("ingest", "tracking-log", empty, good, "--landing-zone", tmp_path / "lake")
+    assert (code, "0 lines = 0 normalized" in out, "1 lines = 1 normalized" in out) == (1, True, True), err
+    assert any("2024-01-30" in key for key in landed(tmp_path / "lake"))
+
+
 def test_two_good_archives_and_a_broken_one_for_programs(edxorg: Shell, archive: Path, tmp_path: Path) -> None:
     same = shutil.copy(archive, archive.with_name("mitx-2024-02-07.tar.gz"))
     broken = archive.with_name("mitx-2024-02-14.tar.gz")

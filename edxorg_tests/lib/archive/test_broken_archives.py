@@ -7,8 +7,8 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +23,9 @@ from edxorg_tests.support.delivery_model import InThisProcess
 from edxorg_tests.support.ingestion import TODAY, Outcome, in_a_process, ingest, rows
 from ol_orchestrate.lib.archives import ArchiveError
 from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class BrokenColumns(frozenset[str]):

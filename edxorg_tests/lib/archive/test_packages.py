@@ -82,6 +82,10 @@ def test_a_package_gives_the_same_in_every_format(ending: str, package: Path, tm
         repacked.write_bytes(tar_bytes(members_of(package)))
     ingested, results = ingest(repacked, tmp_path / "lake")
     assert ingested.problem is None
+    if ending == "tar":
+        assert ingested.report.warning is not None
+        assert "not verified" in ingested.report.warning
+        ingested.report.warning = None
     assert ingested.report.as_json() == expected.report.as_json()
     assert results == expected_results
     assert landed(tmp_path / "lake") == landed(tmp_path / "expected")
@@ -340,6 +344,8 @@ class TestCommands:
         assert code == 1
         assert "damaged" in err
         assert landed(tmp_path / "lake") == {}
+        code, out, err = edxorg("inspect", log)
+        assert (code, "damaged" in out, "0 lines = " in out) == (1, True, True), err
 
     @pytest.mark.parametrize(
         ("name", "content"),
