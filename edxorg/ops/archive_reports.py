@@ -37,10 +37,14 @@ class ArchiveReports:
     def of(self, archive: str) -> ArchiveSummary | None:
         """Return the latest summary of an archive."""
         wanted = dg.AssetRecordsFilter(asset_key=self._archives.key(), asset_partitions=[archive])
-        for record in self._instance.fetch_observations(wanted, limit=10).records:
-            observation = record.asset_observation
-            if observation is not None and SUMMARY in observation.metadata:
-                return ArchiveSummary.model_validate(observation.metadata[SUMMARY].value)
+        cursor, has_more = None, True
+        while has_more:  # attempts that did not end well are observations too
+            found = self._instance.fetch_observations(wanted, limit=10, cursor=cursor)
+            for record in found.records:
+                observation = record.asset_observation
+                if observation is not None and SUMMARY in observation.metadata:
+                    return ArchiveSummary.model_validate(observation.metadata[SUMMARY].value)
+            cursor, has_more = found.cursor, found.has_more
         return None
 
     def before(self, archive: str) -> ArchiveSummary | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive_report import page, summarize, text
 from edxorg.lib.members import identify
+from edxorg.lib.settings import Settings
 from edxorg.ops.archive_reports import ArchiveReports
 from edxorg_tests.support.archives import table_name, write_archive
 from edxorg_tests.support.location import ArchiveLocation
@@ -186,3 +188,27 @@ def test_an_archive_without_a_report_is_a_mistake(edxorg: Shell) -> None:
     code, _, errors = edxorg("report")
     assert code == 2
     assert "edxorg ingest archive" in errors
+
+
+def test_findings_are_counted_whole_where_not_all_are_named() -> None:
+    report = IngestReport(rows_rejected=Counter({"too_few_fields": 3, "too_many_fields": 2}))
+    for number in range(500):
+        report.add_unread(identify(f"odd-{number}.csv"), 1)
+        report.shrunken.add(f"table-{number}")
+    summary = summarize(report, FIRST, info())
+    markdown, html = text(summary), page(summary)
+    for title, count in (("Unrecognised", 500), ("Tables with less than half their rows", 500), ("Rows set aside", 5)):
+        assert f"| {title} ({count}) |" in markdown
+        assert f"{title} <small>({count})</small>" in html
+    assert markdown.count("| and 450 more |") == 2
+    assert html.count("<li>and 300 more") == 2
+
+
+def test_canceled_runs_hide_no_report() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        archives = raw_data_archives(Settings())
+        summary = summarize(IngestReport(members=3), FIRST, info())
+        told = {"summary": dg.MetadataValue.json(summary.model_dump())}
+        for metadata in (told, *[{}] * 11):
+            instance.report_runless_asset_event(dg.AssetObservation(archives.key(), partition=FIRST, metadata=metadata))
+        assert ArchiveReports(instance, archives).of(FIRST) == summary

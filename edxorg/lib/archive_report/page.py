@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edxorg.lib.archive_report import plots
 from edxorg.lib.archive_report.text import to_look_at
+from ol_orchestrate.lib.shortening import and_more
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,9 +65,10 @@ def _body(summary: ArchiveSummary) -> Iterator[str]:
     yield f"<div class=tiles>{''.join(_tiles(summary))}</div>\n"
     yield "<h2>To look at</h2>\n"
     found = list(to_look_at(summary))
-    for title, things in found:
-        items = "".join(f"<li>{escape(thing)}" for thing in things)
-        yield f"<details><summary>{escape(title)} <small>({len(things):,})</small></summary><ul>{items}</ul>"
+    for title, number, things, unnamed in found:
+        shown = [*things, and_more(unnamed)] if unnamed else things
+        items = "".join(f"<li>{escape(thing)}" for thing in shown)
+        yield f"<details><summary>{escape(title)} <small>({number:,})</small></summary><ul>{items}</ul>"
         yield "</details>\n"
     if not found:
         yield "<p>Nothing.</p>\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ol_orchestrate.lib import markdown
 
@@ -29,15 +29,32 @@ def _parts(summary: ArchiveSummary) -> Iterator[str]:
         rows = [(name, getattr(now, name), getattr(before, name)) for name in names]
         yield markdown.table(columns, [(name, new, old, new - old) for name, new, old in rows])
     yield markdown.escaped(summary.sum)
-    for title, things in to_look_at(summary):
-        yield markdown.listing(f"{title} ({len(things):,})", things)
+    for finding in to_look_at(summary):
+        total = len(finding.things) + finding.unnamed
+        yield markdown.listing(f"{finding.title} ({finding.number:,})", finding.things, total)
 
 
-def to_look_at(summary: ArchiveSummary) -> Iterator[tuple[str, list[str]]]:
-    """Yield the things that an operator may have to act on, by title; a number stands for unnamed ones."""
+class Finding(NamedTuple):
+    """Things of one kind that an operator may have to act on.
+
+    Attributes:
+        number: The number in its title.
+        things: Those that are named.
+        unnamed: The number of the others.
+    """
+
+    title: str
+    number: int
+    things: list[str]
+    unnamed: int
+
+
+def to_look_at(summary: ArchiveSummary) -> Iterator[Finding]:
+    """Yield all that an operator may have to act on."""
     for outcome, members in summary.listed.items():
         named = [f"{each.member}: {each.reason}" if each.reason else each.member for each in members]
-        yield outcome.capitalize(), [*named, *_unnamed(summary.outcomes[outcome] - len(named))]
+        # Outputs beside a member can fail too; they are named, and no outcome counts them.
+        yield _finding(outcome.capitalize(), max(summary.outcomes[outcome], len(named)), named)
     for title, things in (
         ("Courses that are not in it any more", summary.vanished_courses),
         ("Courses that are new", summary.new_courses),
@@ -47,10 +64,11 @@ def to_look_at(summary: ArchiveSummary) -> Iterator[tuple[str, list[str]]]:
         ("Members whose place was taken", summary.claimed_twice),
     ):
         if things.total:
-            yield title, [*things.first, *_unnamed(things.total - len(things.first))]
+            yield _finding(title, things.total, things.first)
     if summary.rejected:
-        yield "Rows set aside", [f"{reason}: {count:,}" for reason, count in sorted(summary.rejected.items())]
+        reasons = [f"{reason}: {count:,}" for reason, count in sorted(summary.rejected.items())]
+        yield Finding("Rows set aside", sum(summary.rejected.values()), reasons, 0)
 
 
-def _unnamed(more: int) -> list[str]:
-    return [f"and {more:,} more"] if more > 0 else []
+def _finding(title: str, total: int, named: list[str]) -> Finding:
+    return Finding(title, total, named, total - len(named))
