@@ -48,12 +48,12 @@ class ArchiveReports:
         return None
 
     def before(self, archive: str) -> ArchiveSummary | None:
-        """Return the summary of the archive before, by date."""
+        """Return the summary of the last archive before, by date, that was read whole."""
         day = self._archives.names.date_in(archive)
         if day is None:
             return None
         earlier = (self.of(name) for name in self._latest_first(before=day))
-        return next((summary for summary in earlier if summary), None)
+        return next((summary for summary in earlier if summary and not summary.problem), None)
 
     def tell(
         self, archive: str, report: IngestReport, source: SourceInfo, store: ObjectStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections import Counter
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from edxorg_tests.support.shell import Shell
 
-FIRST, SECOND = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz"
+FIRST, SECOND, THIRD = "mitx-2024-01-24.tar.gz", "mitx-2024-01-31.tar.gz", "mitx-2024-02-07.tar.gz"
 
 RAW_ARCHIVE = dg.AssetKey(["edxorg", "raw_data_archive"])
 
@@ -212,3 +213,30 @@ def test_canceled_runs_hide_no_report() -> None:
         for metadata in (told, *[{}] * 11):
             instance.report_runless_asset_event(dg.AssetObservation(archives.key(), partition=FIRST, metadata=metadata))
         assert ArchiveReports(instance, archives).of(FIRST) == summary
+
+
+def test_an_archive_that_was_not_read_whole_is_compared_with_nothing(tmp_path: Path) -> None:
+    members = {table_name(course=f"MITx-{number}-1T2024"): rows(9) for number in range(3)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = Run(tmp_path)
+        run(instance, FIRST, members)
+        cut = write_archive(tmp_path / "archives" / SECOND, dict(list(members.items())[:1]))
+        with gzip.open(cut) as whole:
+            tar = whole.read()
+        cut.write_bytes(gzip.compress(tar[:1024]))
+        location = ArchiveLocation(tmp_path, instance)
+        assert not location.run(SECOND).success
+        run(instance, THIRD, members)
+        reports = ArchiveReports(instance, raw_data_archives(location.settings))
+        part, third = reports.of(SECOND), reports.of(THIRD)
+    assert part is not None
+    assert part.problem
+    assert part.vanished_courses.total == 0
+    assert "not read whole" in text(part)
+    assert "not read whole" in shown(page(part))
+    assert page(part).count('class="part"') == 5
+    assert third is not None
+    assert third.before is not None
+    assert (third.before.archive, third.new_courses.total) == (FIRST, 0)
+    assert [week.archive for week in third.weeks] == [FIRST, THIRD]
+    assert 'class="part"' not in page(third)

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from edxorg.lib.archive_report import plots
-from edxorg.lib.archive_report.text import to_look_at
+from edxorg.lib.archive_report.text import NOT_WHOLE, to_look_at
 from ol_orchestrate.lib.shortening import and_more
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ p.soft,small,th{color:var(--soft)}.alert{color:var(--alert);font-weight:600}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.75rem;margin:1rem 0}
 .tile{border:1px solid var(--line);border-radius:.5rem;padding:.6rem .75rem}
 .tile b,.tile small{display:block;font-variant-numeric:tabular-nums}.tile b{font-size:1.35rem}
-svg{display:block;width:100%;height:3.2rem;fill:var(--bar)}svg .now{fill:var(--now)}svg .before{fill:var(--text)}
+svg{display:block;width:100%;height:3.2rem;fill:var(--bar)}svg .now{fill:var(--now)}svg .before{fill:var(--text)}svg .part{fill:var(--alert)}
 svg.bar{height:.7rem;min-width:6rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
 td,th{padding:.3rem .5rem;border-bottom:1px solid var(--line);text-align:left;font-weight:400;vertical-align:top}
@@ -58,7 +58,7 @@ def page(summary: ArchiveSummary) -> str:
 
 def _body(summary: ArchiveSummary) -> Iterator[str]:
     if summary.problem:
-        yield f"<p class=alert>{escape(summary.problem)}</p>\n"
+        yield f"<p class=alert>{escape(summary.problem)}</p>\n<p>{NOT_WHOLE}</p>\n"
     yield f"<p class=soft>{escape(summary.source)}<br>{escape(summary.sum)}</p>\n"
     if summary.before:
         yield f"<p class=soft>Beside the numbers: the change since {escape(summary.before.archive)}.</p>\n"
@@ -83,7 +83,8 @@ def _tiles(summary: ArchiveSummary) -> Iterator[str]:
     for name, title in _TILES:
         value = getattr(summary.archive, name)
         change = f"<small>{_change(value, getattr(summary.before, name))}</small>" if summary.before else ""
-        plot = plots.over_time([getattr(week, name) for week in summary.weeks], title)
+        values = [getattr(week, name) for week in summary.weeks]
+        plot = plots.over_time(values, title, is_part=summary.problem is not None)
         yield f"<div class=tile>{title}<b>{value:,}</b>{change}{plot}</div>"
 
 

@@ -8,19 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def over_time(values: Sequence[int], title: str) -> str:
-    """A column for each value, the last one marked."""
+def over_time(values: Sequence[int], title: str, *, is_part: bool) -> str:
+    """A column for each value, the last one marked; in another way if it is the value of a part of an archive."""
     highest, step = max(*values, 1), 100 / max(len(values), 12)
     heights = [40 * value / highest for value in values]
+    kinds = [*[""] * (len(values) - 1), f' class="{"part" if is_part else "now"}"']
     columns = "".join(
         f'<rect x="{place * step:.2f}" y="{40 - height:.2f}" width="{step * 0.8:.2f}" height="{height:.2f}"{kind}/>'
-        for place, (height, kind) in enumerate(zip(heights, _marked_last(len(values)), strict=True))
+        for place, (height, kind) in enumerate(zip(heights, kinds, strict=True))
     )
     return f'<svg role="img" aria-label="{title}" viewBox="0 0 100 40" preserveAspectRatio="none">{columns}</svg>'
-
-
-def _marked_last(count: int) -> list[str]:
-    return [*[""] * (count - 1), ' class="now"']
 
 
 def bar(value: int, before: int | None) -> str:

@@ -67,6 +67,7 @@ class ArchiveSummary(BaseModel):
 
     Attributes:
         weeks: The archives before and this one, which is the last; the earliest first.
+        problem: The reason why it was not read whole. Then nothing is said of what is not in it any more.
     """
 
     source: str
@@ -106,7 +107,7 @@ def summarize(
         report: Of its members.
         archive: Its name: the key of its partition.
         source: What its store says of it.
-        before: The summary of the archive before.
+        before: The summary of the last archive before that was read whole.
     """
     totals = Totals(
         archive=archive,
@@ -117,6 +118,7 @@ def summarize(
         rejected=report.rows_rejected.total(),
     )
     earlier: Collection[str] = before.courses if before else report.courses
+    went = set() if report.problem else set(earlier) - report.courses.keys()
     return ArchiveSummary(
         source=source.url,
         version=source.version,
@@ -129,7 +131,7 @@ def summarize(
             for name, each in sorted(report.courses.items())
         },
         new_courses=_named(report.courses.keys() - set(earlier)),
-        vanished_courses=_named(set(earlier) - report.courses.keys()),
+        vanished_courses=_named(went),
         rejected=dict(report.rows_rejected),
         listed={
             outcome.value: [ListedMember(member=path, size=size, reason=why) for path, size, why in listed]

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from edxorg.lib.archive_report.summary import ArchiveSummary
 
 
+NOT_WHOLE = (
+    "The archive was not read whole: its numbers are those of a part of it, this report does not say which courses and "
+    "tables are not in it any more, and later archives are not compared with it."
+)
+
+
 def text(summary: ArchiveSummary) -> str:
     """Return the counts, against those of the archive before, and the things to look at."""
     return "\n\n".join(_parts(summary))
@@ -20,6 +26,7 @@ def text(summary: ArchiveSummary) -> str:
 def _parts(summary: ArchiveSummary) -> Iterator[str]:
     if summary.problem:
         yield f"**{markdown.escaped(summary.problem)}**"
+        yield NOT_WHOLE
     now, before = summary.archive, summary.before
     names = ("courses", "rows", "bytes", "members", "rejected")
     if before is None:
