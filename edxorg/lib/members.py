@@ -172,6 +172,11 @@ class Member:
         return self.course.key() if self.course else self.organization
 
     @property
+    def output(self) -> str:
+        """The table that it is a part of, or the kind of its content."""
+        return self.table or self.kind.value
+
+    @property
     def label(self) -> str:
         """The path for logs and metadata: one printable line of at most 300 characters."""
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.path[: LONGEST_LABEL + 1])

@@ -56,7 +56,13 @@ class ArchiveReports:
         return next((summary for summary in earlier if summary and not summary.problem), None)
 
     def tell(
-        self, archive: str, report: IngestReport, source: SourceInfo, store: ObjectStore
+        self,
+        archive: str,
+        report: IngestReport,
+        source: SourceInfo,
+        store: ObjectStore,
+        *,
+        before: ArchiveSummary | None,
     ) -> tuple[dict[str, object], dg.AssetObservation | None]:
         """Write the report of an archive that was read.
 
@@ -67,7 +73,7 @@ class ArchiveReports:
         known = self.of(archive) if not report.outcomes[MemberOutcome.DELIVERED] and not report.failed else None
         if known is not None and known.version == source.version:
             return _shown(known, store), None
-        summary = summarize(report, archive, source, before=self.before(archive))
+        summary = summarize(report, archive, source, before=before)
         write_page(summary, store)
         shown = _shown(summary, store)
         numbers = summary.archive.model_dump(exclude={"archive"})

@@ -123,6 +123,9 @@ def _process(
     if swept := store.abort_old_uploads():
         context.log.info("%s", swept)
     records = RunRecords(context.instance, url, context.run_id, archives.location)
+    reports = ArchiveReports(context.instance, archives)
+    before = reports.before(context.partition_key)
+    options = replace(options, empty_before=before.empty() if before else frozenset())
     with PendingRecords() as pending:
         progress = reporter(context.log, "members")
         ingested = ingest_archive(
@@ -148,8 +151,7 @@ def _process(
     metadata = report_metadata(ingested.report, source.info, store.upload_check)
     if not ingested.is_refused:
         yield from archive_evaluations(archives.key(), context.partition_key, ingested.report)
-        reports = ArchiveReports(context.instance, archives)
-        shown, observation = reports.tell(context.partition_key, ingested.report, source.info, store)
+        shown, observation = reports.tell(context.partition_key, ingested.report, source.info, store, before=before)
         metadata |= shown
         if observation is not None:
             yield observation

@@ -240,3 +240,26 @@ def test_an_archive_that_was_not_read_whole_is_compared_with_nothing(tmp_path: P
     assert (third.before.archive, third.new_courses.total) == (FIRST, 0)
     assert [week.archive for week in third.weeks] == [FIRST, THIRD]
     assert 'class="part"' not in page(third)
+
+
+def test_tables_that_vanish_are_told(tmp_path: Path) -> None:
+    first, second = "MITx-1-1T2024", "MITx-2-1T2024"
+    members = {table_name(name, course=course): rows(9) for course in (first, second) for name in ("teams", "odd_one")}
+    members[table_name(course=first)] = members[table_name(course=second)] = rows(9)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = Run(tmp_path)
+        run(instance, FIRST, members)
+        del members[table_name("odd_one", course=first)], members[table_name("odd_one", course=second)]
+        del members[table_name("teams", course=second)]
+        del members[table_name(course=first)]
+        members[f"{table_name(course=first)}.failed"] = b"Traceback"
+        told = run(instance, SECOND, members)["report"]
+        later = run(instance, THIRD, members)["report"]
+    html = (tmp_path / "lake" / "edxorg" / "reports" / f"{SECOND}.html").read_text()
+    for title, thing in (
+        ("Tables that are not in it any more", "odd_one"),
+        ("Courses without tables that they had before", f"{second}|prod: teams"),
+    ):
+        assert f"| {title} (1) |\n| --- |\n| {thing.replace('|', '&#124;')} |" in told
+        assert f"{title} <small>(1)</small></summary><ul><li>{thing}</ul>" in html
+        assert title not in later

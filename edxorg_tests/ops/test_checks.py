@@ -139,6 +139,16 @@ def test_a_table_that_stays_small_is_told_of_once(location: ArchiveLocation) -> 
     ]
 
 
+def test_a_table_that_stays_empty_is_told_of_once(location: ArchiveLocation) -> None:
+    tables = {table_name(): TABLE}, {table_name(): b"id\tname\n"}, {table_name(): b"id\tname\n"}
+    for name, members in zip((FIRST, SECOND, THIRD), tables, strict=True):
+        write_archive(location.archives / name, members)
+    for name in (FIRST, SECOND, THIRD, SECOND):
+        assert location.run(name).success
+    passed = [evaluations(location, name)["shrunken_tables"].passed for name in (FIRST, SECOND, THIRD)]
+    assert passed == [True, False, True]
+
+
 def test_users_see_the_checks_on_the_raw_assets() -> None:
     defs = build_definitions(Settings())
 

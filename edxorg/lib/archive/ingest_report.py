@@ -11,7 +11,7 @@ from edxorg.lib.members import Member, MemberKind
 from ol_orchestrate.lib.versions import NO_STATS, TableStats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from ol_orchestrate.lib.course_partition import CoursePartition
     from ol_orchestrate.lib.errors import PipelineError
@@ -98,6 +98,8 @@ class NamedItems:
 class IngestReport:
     """The report of one archive, as it grows."""
 
+    empty_before: Container[tuple[str, str]] = frozenset()
+    """The course and the name of each output that was empty in the archive before already."""
     members: int = 0
     outcomes: Counter[MemberOutcome] = field(default_factory=Counter)
     rows_delivered: int = 0
@@ -153,6 +155,8 @@ class IngestReport:
             self.failed_for_now += result.is_transient
             self._list(MemberOutcome.FAILED, result.member, size, result.problem or "")
         self._table(result).add(result)
+        if result.member.course is not None and result.outcome is MemberOutcome.EMPTY:
+            self._course(result.member.course).empty.add(result.member.output)
         if is_member and result.member.course is not None and result.outcome in _LANDED:
             self._course(result.member.course).add(result, 1)
         if is_new and result.rejected:
@@ -183,14 +187,16 @@ class IngestReport:
             self._list(MemberOutcome.FAILED, result.member, result.size, str(problem))
 
     def _table(self, result: MemberResult) -> TableCounts:
-        name = result.member.table or result.member.kind.value
-        return self.tables.setdefault(name, TableCounts())
+        return self.tables.setdefault(result.member.output, TableCounts())
 
     def _course(self, course: CoursePartition) -> CourseCounts:
         return self.courses.setdefault(course.key(), CourseCounts())
 
     def _compare(self, result: MemberResult) -> None:
         before, now = result.before, result.stats
+        place = (result.member.partition or "", result.member.output)
+        if result.outcome is MemberOutcome.EMPTY and place in self.empty_before:
+            return  # Its last version, which has rows, stays the recorded one.
         if before.rows is not None and now.rows is not None and 2 * now.rows < before.rows:
             self.shrunken.add(f"{result.member.label}: {before.rows:,} rows before, {now.rows:,} now")
         if now.has_other_columns_than(before):
@@ -201,7 +207,10 @@ class IngestReport:
         """Count a member when its name is read."""
         self.members += 1
         if member.course is not None:
-            self._course(member.course).members += 1
+            course = self._course(member.course)
+            course.members += 1
+            if member.table or member.kind is not MemberKind.MISSING_AT_SOURCE:
+                course.outputs.add(member.output)
         if member.ambiguous and member.course is not None:
             self.ambiguous[member.course.course_id] = None
 
@@ -245,11 +254,18 @@ class IngestReport:
 
 @dataclass(slots=True)
 class CourseCounts:
-    """The counts of one course: its members, and the rows and bytes that it has in the landing zone."""
+    """The counts of one course: its members, and the rows and bytes that it has in the landing zone.
+
+    Attributes:
+        outputs: Names of its tables and other members, also of tables that edX could not export.
+        empty: Names of its outputs that have no rows or no bytes.
+    """
 
     members: int = 0
     rows: int = 0
     bytes: int = 0
+    outputs: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
 
     def add(self, result: MemberResult, times: int) -> None:
         """Count an object that landed; with -1, take it out again."""

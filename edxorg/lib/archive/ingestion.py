@@ -218,7 +218,7 @@ class _Ingestion:
         to_settle: PendingRecords,
         ring: LazyKeyRing,
     ) -> None:
-        self.report = IngestReport()
+        self.report = IngestReport(empty_before=options.empty_before)
         self.last = ""
         self._archive_date = options.archive_date
         self._courses = options.courses

@@ -35,7 +35,7 @@ from ol_orchestrate.lib.versions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import date, datetime
 
@@ -69,6 +69,7 @@ class IngestOptions:
         mark: The mark that the run leaves while it is not over.
         courses: Course ids to deliver, or patterns of them; all if there are none.
         known_columns: The columns of the tables that are known.
+        empty_before: The course and the name of each output that was empty in the archive before.
     """
 
     landing_zone: str | None
@@ -81,6 +82,7 @@ class IngestOptions:
     mark: RunMark = field(default_factory=RunMark)
     courses: Sequence[str] = ()
     known_columns: Mapping[str, frozenset[str]] = field(default_factory=_known_columns)
+    empty_before: Container[tuple[str, str]] = frozenset()
 
     def table_options(self, member: Member) -> TableOptions:
         """Return the options by which a table is read and written."""

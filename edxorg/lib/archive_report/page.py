@@ -26,7 +26,8 @@ p.soft,small,th{color:var(--soft)}.alert{color:var(--alert);font-weight:600}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.75rem;margin:1rem 0}
 .tile{border:1px solid var(--line);border-radius:.5rem;padding:.6rem .75rem}
 .tile b,.tile small{display:block;font-variant-numeric:tabular-nums}.tile b{font-size:1.35rem}
-svg{display:block;width:100%;height:3.2rem;fill:var(--bar)}svg .now{fill:var(--now)}svg .before{fill:var(--text)}svg .part{fill:var(--alert)}
+svg{display:block;width:100%;height:3.2rem;fill:var(--bar)}svg .now{fill:var(--now)}svg .before{fill:var(--text)}
+svg .part{fill:var(--alert)}
 svg.bar{height:.7rem;min-width:6rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
 td,th{padding:.3rem .5rem;border-bottom:1px solid var(--line);text-align:left;font-weight:400;vertical-align:top}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from edxorg.lib.archive.ingest_report import LISTED, MemberOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from edxorg.lib.archive.ingest_report import IngestReport, NamedItems
     from ol_orchestrate.lib.stores import SourceInfo
@@ -47,11 +47,19 @@ class TableSummary(BaseModel):
 
 
 class CourseSummary(BaseModel):
-    """A course on a site."""
+    """A course on a site.
+
+    Attributes:
+        outputs: Its tables and other members: a hexadecimal number with a bit for each name in `ArchiveSummary.names`,
+            since 437 courses with the names of 45 tables each would make the record large.
+        empty: Those without content, in the same way.
+    """
 
     members: int
     rows: int
     bytes: int
+    outputs: str = "0"
+    empty: str = "0"
 
 
 class ListedMember(BaseModel):
@@ -67,6 +75,8 @@ class ArchiveSummary(BaseModel):
 
     Attributes:
         weeks: The archives before and this one, which is the last; the earliest first.
+        names: Names of all that its courses have.
+        vanished_of_courses: Courses that have not all tables any more that they had, with these tables.
         problem: The reason why it was not read whole. Then nothing is said of what is not in it any more.
     """
 
@@ -77,8 +87,11 @@ class ArchiveSummary(BaseModel):
     weeks: list[Totals]
     tables: dict[str, TableSummary]
     courses: dict[str, CourseSummary]
+    names: list[str] = []
     new_courses: NamedThings
     vanished_courses: NamedThings
+    vanished_tables: NamedThings = NamedThings()
+    vanished_of_courses: NamedThings = NamedThings()
     rejected: dict[str, int]
     listed: dict[str, list[ListedMember]]
     ambiguous: NamedThings
@@ -96,6 +109,14 @@ class ArchiveSummary(BaseModel):
     def before(self) -> Totals | None:
         """The totals of the archive before."""
         return self.weeks[-2] if len(self.weeks) > 1 else None
+
+    def outputs(self) -> dict[str, set[str]]:
+        """The names of the tables and other members of each course."""
+        return {course: _of_bits(each.outputs, self.names) for course, each in self.courses.items()}
+
+    def empty(self) -> set[tuple[str, str]]:
+        """The course and the name of each output without content."""
+        return {(course, name) for course, each in self.courses.items() for name in _of_bits(each.empty, self.names)}
 
 
 def summarize(
@@ -119,6 +140,8 @@ def summarize(
     )
     earlier: Collection[str] = before.courses if before else report.courses
     went = set() if report.problem else set(earlier) - report.courses.keys()
+    vanished, of_courses = _vanished(report, before.outputs() if before and not report.problem else {})
+    names = sorted({name for each in report.courses.values() for name in each.outputs | each.empty})
     return ArchiveSummary(
         source=source.url,
         version=source.version,
@@ -127,11 +150,20 @@ def summarize(
         weeks=[*(before.weeks if before else ()), totals][-WEEKS:],
         tables=_tables(report, before.tables if before else {}),
         courses={
-            name: CourseSummary(members=each.members, rows=each.rows, bytes=each.bytes)
+            name: CourseSummary(
+                members=each.members,
+                rows=each.rows,
+                bytes=each.bytes,
+                outputs=_bits(each.outputs, names),
+                empty=_bits(each.empty, names),
+            )
             for name, each in sorted(report.courses.items())
         },
+        names=names,
         new_courses=_named(report.courses.keys() - set(earlier)),
         vanished_courses=_named(went),
+        vanished_tables=_named(vanished),
+        vanished_of_courses=_named(of_courses),
         rejected=dict(report.rows_rejected),
         listed={
             outcome.value: [ListedMember(member=path, size=size, reason=why) for path, size, why in listed]
@@ -156,6 +188,23 @@ def _tables(report: IngestReport, before: Mapping[str, TableSummary]) -> dict[st
         )
         for name, each in sorted(report.tables.items())
     }
+
+
+def _vanished(report: IngestReport, before: Mapping[str, set[str]]) -> tuple[set[str], list[str]]:
+    """Return the tables that no course has any more, and the courses that have lost others."""
+    now = {course: each.outputs for course, each in report.courses.items()}
+    vanished = set[str]().union(*before.values()).difference(*now.values())
+    lost = {course: names - now[course] - vanished for course, names in before.items() if course in now}
+    return vanished, [f"{course}: {', '.join(sorted(names))}" for course, names in lost.items() if names]
+
+
+def _bits(chosen: Collection[str], names: Sequence[str]) -> str:
+    return f"{sum(1 << place for place, name in enumerate(names) if name in chosen):x}"
+
+
+def _of_bits(bits: str, names: Sequence[str]) -> set[str]:
+    number = int(bits, 16)
+    return {name for place, name in enumerate(names) if number >> place & 1}
 
 
 def _named(names: Collection[str]) -> NamedThings:

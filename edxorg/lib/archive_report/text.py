@@ -64,6 +64,8 @@ def to_look_at(summary: ArchiveSummary) -> Iterator[Finding]:
         yield _finding(outcome.capitalize(), max(summary.outcomes[outcome], len(named)), named)
     for title, things in (
         ("Courses that are not in it any more", summary.vanished_courses),
+        ("Tables that are not in it any more", summary.vanished_tables),
+        ("Courses without tables that they had before", summary.vanished_of_courses),
         ("Courses that are new", summary.new_courses),
         ("Tables with less than half their rows", summary.shrunken),
         ("Tables with other columns", summary.other_columns),
