@@ -339,7 +339,9 @@ class Settings(BaseSettings):
         default=3600, description="Seconds between two looks of the sensors at archives and at tracking logs"
     )
     archive_max_age_days: Annotated[int, Field(ge=1)] = Field(
-        default=8, description="Days after which the last archive counts as stale in the UI; never in `dev`"
+        default=8,
+        description="Days after which the last archive counts as stale in the UI; never in `dev`. Archives come once a "
+        "week, and with 7 days each that is some hours late would raise an alarm",
     )
     tracking_log_max_age_days: Annotated[int, Field(ge=1)] = Field(
         default=2, description="Days after which the last tracking log counts as stale in the UI; never in `dev`"
