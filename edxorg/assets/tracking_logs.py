@@ -67,7 +67,7 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
     Of several, those that are done are left alone, so that a run that was killed goes on where it was.
     """
     days = context.partition_keys
-    if swept := landing_zone(context).store().abort_old_uploads():
+    if swept := landing_zone(context).store().abort_old_uploads(SOURCE):
         context.log.info("%s", swept)
     failed: dict[str, PipelineError] = {}
     for number, name in enumerate(days, 1):

@@ -15,7 +15,7 @@ from edxorg.lib.archive.ingestion import Ingested, ingest_archive
 from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
-from edxorg.lib.object_keys import raw_data_asset
+from edxorg.lib.object_keys import SOURCE, raw_data_asset
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
@@ -120,7 +120,7 @@ def _process(
     if url is None:
         raise ValueError("the job needs a landing zone")
     store = open_store(url, options.access)
-    if swept := store.abort_old_uploads():
+    if swept := store.abort_old_uploads(SOURCE):
         context.log.info("%s", swept)
     records = RunRecords(context.instance, url, context.run_id, archives.location)
     reports = ArchiveReports(context.instance, archives)

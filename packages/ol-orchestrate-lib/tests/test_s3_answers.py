@@ -225,6 +225,18 @@ def test_a_store_that_lists_no_uploads_is_asked_once_and_the_lifecycle_rule_is_n
     assert len(server.requests) == 1
 
 
+def test_in_a_whole_bucket_only_the_uploads_of_a_folder_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = LeftUploads()
+    with serving(script) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        store = open_store("s3://bucket")
+        assert store.abort_old_uploads() is None
+        assert server.requests == []
+        said = store.abort_old_uploads("lake")
+    assert said == "Uploads that killed runs left below s3://bucket/lake, aborted: 1"
+    assert script.aborted == ["/bucket/lake/old?old"]
+
+
 def test_a_bucket_without_left_uploads_has_nothing_to_say(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
     listing = Response(200, b"<ListMultipartUploadsResult/>")
     with serving(lambda _: listing) as server:

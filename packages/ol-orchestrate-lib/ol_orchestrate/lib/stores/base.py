@@ -108,10 +108,14 @@ class ObjectStore(ABC):
     def filesystem(self) -> AbstractFileSystem:
         """Return the fsspec file system behind `StorePath`."""
 
-    def abort_old_uploads(self) -> str | None:
+    def abort_old_uploads(self, folder: str = "") -> str | None:  # noqa: ARG002 - of stores with such uploads
         """Abort the uploads in parts that killed runs left below the store's URL, as far as the store has such.
 
-        A run calls it once. Nothing fails because of it.
+        A run calls it once. Nothing fails because of it, and nothing is done to a whole bucket, which can hold uploads
+        of others.
+
+        Args:
+            folder: The folder below the URL that has all objects of this project.
 
         Returns:
             A sentence about what was done, or why nothing could be; `None` if nothing was left.

@@ -374,9 +374,12 @@ class S3Store(CloudStore):
         path = self._path(key)
         self._call(key, self.missing(key), lambda: self._client.delete_object(Bucket=self.bucket, Key=path))  # type: ignore[attr-defined]
 
-    def abort_old_uploads(self) -> str | None:
+    def abort_old_uploads(self, folder: str = "") -> str | None:
         """See `ObjectStore.abort_old_uploads`."""
-        prefix = f"{self._prefix}/" if self._prefix else ""
+        prefix = "".join(f"{part}/" for part in (self._prefix, folder) if part)
+        if not prefix:
+            return None
+        place = f"s3://{self.bucket}/{prefix.rstrip('/')}"
         before = datetime.now(UTC) - LEFT_BEHIND
         aborted = 0
         try:
@@ -389,8 +392,8 @@ class S3Store(CloudStore):
                             aborted += 1
         except (PipelineError, KeyError) as error:
             rule = "Give the bucket the lifecycle rule AbortIncompleteMultipartUpload instead"
-            return f"Uploads that killed runs left below {self.url} cannot be aborted ({error}). {rule}"
-        return f"Uploads that killed runs left below {self.url}, aborted: {aborted:,}" if aborted else None
+            return f"Uploads that killed runs left below {place} cannot be aborted ({error}). {rule}"
+        return f"Uploads that killed runs left below {place}, aborted: {aborted:,}" if aborted else None
 
     def _abort(self, path: str, upload: str) -> None:
         # Another run may have been here first.
