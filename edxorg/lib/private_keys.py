@@ -21,9 +21,8 @@ def private_keys(settings: Settings) -> PrivateKeys:
     """
     if settings.gpg_key_file:
         passphrase_file = settings.gpg_passphrase_file
-        passphrase = _read(passphrase_file, "EDXORG_GPG_PASSPHRASE_FILE") if passphrase_file else None
-        exported = _read(settings.gpg_key_file, "EDXORG_GPG_KEY_FILE")
-        return PrivateKeys(exported, passphrase.decode().rstrip("\r\n") if passphrase else None)
+        passphrases = _read(passphrase_file, "EDXORG_GPG_PASSPHRASE_FILE") if passphrase_file else b""
+        return PrivateKeys(_read(settings.gpg_key_file, "EDXORG_GPG_KEY_FILE"), passphrases.decode())
     if settings.gpg_secret_path and settings.vault.address:
         return _from_vault(settings, settings.gpg_secret_path)
     raise SettingsError(
@@ -45,4 +44,4 @@ def _from_vault(settings: Settings, path: str) -> PrivateKeys:
         raise SettingsError(f"Secret {path} has no field private_key: write the exported key there, as text")
     # A key that went through a shell or a form often has its line ends spelled out.
     exported = str(fields["private_key"]).replace("\\n", "\n")
-    return PrivateKeys(exported.encode(), str(fields["passphrase"]) if fields.get("passphrase") else None)
+    return PrivateKeys(exported.encode(), str(fields.get("passphrase") or ""))

@@ -292,10 +292,13 @@ class Settings(BaseSettings):
         description="A file with the private keys that open edX's encrypted files, as gpg --export-secret-keys "
         "makes it",
     )
-    gpg_passphrase_file: OptionalText = Field(default=None, description="A file with the passphrase of these keys")
+    gpg_passphrase_file: OptionalText = Field(
+        default=None, description="A file with the passphrase of these keys, or several, one a line"
+    )
     gpg_secret_path: OptionalText = Field(
         default=None,
-        description="Path in Vault of these keys, if there is no file: private_key and perhaps passphrase",
+        description="Path in Vault of these keys, if there is no file: private_key and perhaps "
+        "passphrase (or several, one a line)",
     )
     alert_secret_path: OptionalText = Field(
         default=None,

@@ -170,12 +170,23 @@ class TestKeys:
         with KeyRing(PrivateKeys(exported, right)) as ring:
             assert b"".join(ring.decryptor.decrypt([message])) == b"x"
             ring.check()
-        for passphrase in ("wrong", None):
+        for passphrase in ("wrong", "wrong\ntoo", None):
             with KeyRing(PrivateKeys(exported, passphrase)) as ring:
                 with pytest.raises(OpenPgpError, match="passphrase is wrong or missing"):
                     list(ring.decryptor.decrypt([message]))
                 with pytest.raises(SettingsError, match="passphrase is wrong or missing"):
                     ring.check()
+
+    def test_keys_with_passphrases_of_their_own_open_their_messages(self, gnupg: GnuPG) -> None:
+        exported, messages = gnupg.private_key(ADA), {ADA: gnupg.message(CONTENT, ADA)}
+        for name, expires in (("first", "1y"), ("second", "never")):
+            gnupg.make_key(name, passphrase=f"{name} sesame", made="20210101T000000", expires=expires)
+            exported += gnupg.private_key(name, f"{name} sesame")
+            messages[name] = gnupg.message(CONTENT, name, "--faked-system-time", "20210601T000000", "--throw-keyids")
+        with KeyRing(PrivateKeys(exported, "first sesame\r\nsecond sesame\n")) as ring:
+            for message in reversed(messages.values()):
+                assert b"".join(ring.decryptor.decrypt(in_pieces(message))) == CONTENT
+            assert len(ring.check()) == 2
 
     @pytest.mark.parametrize("exported", [b"", b"text", b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n"])
     def test_what_is_no_private_key_is_an_error(self, exported: bytes) -> None:

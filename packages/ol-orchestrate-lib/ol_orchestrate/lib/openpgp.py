@@ -15,9 +15,10 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-from collections import Counter
+from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -42,6 +43,9 @@ _MAX_STATUS: Final = 64 << 10
 _LONGEST_HOME: Final = 80
 """Characters. GnuPG's agent makes sockets in its home, and the path of a socket has 107 at most."""
 
+# A passphrase that has opened a key is kept while the ring is open, so that no message waits for others to be tried.
+_AGENT: Final = "disable-scdaemon\nmax-cache-ttl 31536000\n"
+
 
 class OpenPgpError(DamagedArchiveError):
     """A message that cannot be decrypted, or whose content cannot be trusted."""
@@ -49,7 +53,7 @@ class OpenPgpError(DamagedArchiveError):
 
 @dataclass(frozen=True, slots=True)
 class PrivateKeys:
-    """Private keys as they are exported, one or several, and the passphrase that protects them."""
+    """Private keys as they are exported, one or several, and their passphrase, or several, one a line."""
 
     exported: bytes = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
@@ -72,12 +76,14 @@ class Decryptor:
                 holds a further message, or becomes too large; or the passphrase of the key is wrong.
             SettingsError: GnuPG cannot be run.
         """
-        with _gnupg(self.home, ["--decrypt"], self.passphrase) as process:
+        blocks = iter(blocks)
+        passphrase, tried = self._passphrase_for(blocks)
+        with _gnupg(self.home, ["--decrypt"], passphrase) as process:
             start, size, packed = b"", 0, 0
 
             def counted() -> Iterator[bytes]:
                 nonlocal packed
-                for block in blocks:
+                for block in chain([tried], blocks):
                     packed += len(block)
                     yield block
 
@@ -93,11 +99,28 @@ class Decryptor:
             raise OpenPgpError("the message holds another OpenPGP message, which is not decrypted")
         self._note(value.split()[0] for value in process.values("ERRSIG"))
 
+    def _passphrase_for(self, blocks: Iterator[bytes]) -> tuple[str, bytes]:
+        """Return the passphrase that opens a message, the last one if none does, and what was read to find out."""
+        *others, last = _lines(self.passphrase) or [""]
+        start = b""
+        while others and len(start) < _STEP and (block := next(filter(None, blocks), b"")):
+            start += block
+        for passphrase in others:
+            with _gnupg(self.home, ["--max-output", "1", "--decrypt"], passphrase) as process:
+                deque(process.through([start[:_STEP]]), maxlen=0)
+            if process.values("DECRYPTION_KEY"):
+                return passphrase, start
+        return last, start
+
     def _note(self, signers: Iterable[str]) -> None:
         """Note signers whose signatures cannot be checked, for the ring: processes append to one file."""
         if lines := "".join(f"{signer}\n" for signer in signers):
             with _unchecked_signers(self.home).open("a") as file:
                 file.write(lines)
+
+
+def _lines(passphrases: str | None) -> list[str]:
+    return [line for each in (passphrases or "").split("\n") if (line := each.rstrip("\r"))]
 
 
 def _unchecked_signers(home: str) -> Path:
@@ -114,7 +137,7 @@ class KeyRing:
             SettingsError: The keys cannot be used, or GnuPG is not installed.
         """
         is_text = keys.exported.startswith(b"-----")
-        remember_secrets(keys.exported.decode(errors="replace") if is_text else "", keys.passphrase or "")
+        remember_secrets(keys.exported.decode(errors="replace") if is_text else "", *_lines(keys.passphrase))
         self._folder = PrivateFolder("keys-")
         self.decryptor = Decryptor(str(self._folder.path), keys.passphrase)
         try:
@@ -127,8 +150,8 @@ class KeyRing:
         home = self._folder.path
         if len(str(home)) > _LONGEST_HOME:
             raise SettingsError(f"{home}: the path is too long for GnuPG. Let TMPDIR name a folder nearer to the root")
-        (home / "gpg-agent.conf").write_text("disable-scdaemon\n")
-        with _gnupg(str(home), ["--import"], keys.passphrase) as process:
+        (home / "gpg-agent.conf").write_text(_AGENT)
+        with _gnupg(str(home), ["--import"]) as process:
             for _ in process.through([keys.exported]):
                 pass
         if not any(line.startswith("IMPORT_OK ") and int(line.split()[1]) & 16 for line in process.status):
@@ -154,7 +177,7 @@ class KeyRing:
         return ids
 
     def _encryption_keys(self) -> list[str]:
-        with _gnupg(self.decryptor.home, ["--with-colons", "--list-secret-keys"], None) as process:
+        with _gnupg(self.decryptor.home, ["--with-colons", "--list-secret-keys"]) as process:
             listing = b"".join(process.through([])).decode(errors="replace")
         fields = [line.split(":") for line in listing.splitlines()]
         return [each[4] for each in fields if each[0] in {"sec", "ssb"} and "e" in each[11] and each[1] not in "er"]
@@ -253,7 +276,7 @@ def encrypt(blocks: Iterable[bytes], home: Path, recipients: Sequence[str]) -> I
     arguments = ["--encrypt", "--compress-algo", "none"]
     for recipient in recipients:
         arguments += ["--recipient", recipient]
-    with _gnupg(str(home), arguments, None) as process:
+    with _gnupg(str(home), arguments) as process:
         yield from process.through(blocks)
     if "END_ENCRYPTION" not in process.status:
         raise SettingsError(f"GnuPG cannot encrypt for {', '.join(recipients)}: {process.complaint()}")
@@ -323,7 +346,7 @@ def _write(pipe: int, data: memoryview) -> int:
 
 
 @contextmanager
-def _gnupg(home: str, arguments: list[str], passphrase: str | None) -> Iterator[_Process]:
+def _gnupg(home: str, arguments: list[str], passphrase: str = "") -> Iterator[_Process]:
     """Run GnuPG; it is killed where it has not ended with the block."""
     command = ["gpg", "--homedir", home, "--no-options", "--batch", "--no-tty", "--quiet", "--status-fd", "2"]
     command += ["--trust-model", "always", "--no-auto-check-trustdb", "--pinentry-mode", "loopback"]
@@ -332,7 +355,7 @@ def _gnupg(home: str, arguments: list[str], passphrase: str | None) -> Iterator[
     # Without a passphrase an empty one is given, since no user can be asked.
     reading, writing = os.pipe()
     try:
-        os.write(writing, (passphrase or "").encode())
+        os.write(writing, passphrase.encode())
         os.close(writing)
         process = subprocess.Popen(  # noqa: S603 - a program by its name, and arguments of this module
             [*command, "--passphrase-fd", str(reading), *arguments],
