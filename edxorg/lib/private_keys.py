@@ -22,7 +22,8 @@ def private_keys(settings: Settings) -> PrivateKeys:
     if settings.gpg_key_file:
         passphrase_file = settings.gpg_passphrase_file
         passphrases = _read(passphrase_file, "EDXORG_GPG_PASSPHRASE_FILE") if passphrase_file else b""
-        return PrivateKeys(_read(settings.gpg_key_file, "EDXORG_GPG_KEY_FILE"), passphrases.decode())
+        exported = _read(settings.gpg_key_file, "EDXORG_GPG_KEY_FILE")
+        return _keys(exported, passphrases, f"EDXORG_GPG_PASSPHRASE_FILE: {passphrase_file}")
     if settings.gpg_secret_path and settings.vault.address:
         return _from_vault(settings, settings.gpg_secret_path)
     raise SettingsError(
@@ -44,4 +45,13 @@ def _from_vault(settings: Settings, path: str) -> PrivateKeys:
         raise SettingsError(f"Secret {path} has no field private_key: write the exported key there, as text")
     # A key that went through a shell or a form often has its line ends spelled out.
     exported = str(fields["private_key"]).replace("\\n", "\n")
-    return PrivateKeys(exported.encode(), str(fields.get("passphrase") or ""))
+    return _keys(exported.encode(), str(fields.get("passphrase") or "").encode(), f"Secret {path}, field passphrase")
+
+
+def _keys(exported: bytes, passphrases: bytes, place: str) -> PrivateKeys:
+    try:
+        return PrivateKeys(exported, passphrases.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise SettingsError(f"{place}: it is not UTF-8: write a passphrase a line as text") from None
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}") from None

@@ -382,6 +382,26 @@ class TestCommands:
         assert code == 2
         assert "EDXORG_GPG_KEY_FILE" in err
 
+    @pytest.mark.parametrize(
+        ("passphrase", "problem"), [(b"\xff\xfes\0", "is not UTF-8"), (b"x" * 100_000, "more than 4,096 bytes")]
+    )
+    def test_a_file_that_holds_no_passphrase_is_named_and_nothing_is_awaited(
+        self,
+        passphrase: bytes,
+        problem: str,
+        edxorg: Shell,
+        tmp_path: Path,
+        gnupg: GnuPG,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "passphrase").write_bytes(passphrase)
+        monkeypatch.setenv("EDXORG_GPG_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+        (tmp_path / "delftx-2024-01-31.tar.gz.gpg").write_bytes(gnupg.message(b"", ADA))
+        code, _, err = edxorg("inspect", tmp_path / "delftx-2024-01-31.tar.gz.gpg")
+        said = " ".join(err.split())
+        assert (code, "EDXORG_GPG_PASSPHRASE_FILE: " in said, problem in said) == (2, True, True), err
+        assert "Traceback" not in err
+
     def test_courses_are_left_out_on_request_and_a_full_run_delivers_them(self, edxorg: Shell, tmp_path: Path) -> None:
         names = [table_name(course=f"MITx-{number}-1T2024") for number in ("1.00x", "6.00x", "8.01x")]
         archive = write_zip(tmp_path / "delftx-2024-01-31.zip", [(name, TABLE) for name in names])

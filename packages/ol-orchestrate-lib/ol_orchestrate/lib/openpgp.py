@@ -40,6 +40,9 @@ _STEP: Final = 64 << 10
 _MAX_STATUS: Final = 64 << 10
 """Bytes that are kept of GnuPG's own words about one message."""
 
+_MAX_PASSPHRASES: Final = 4096
+"""Bytes of all passphrases together."""
+
 _LONGEST_HOME: Final = 80
 """Characters. GnuPG's agent makes sockets in its home, and the path of a socket has 107 at most."""
 
@@ -57,6 +60,15 @@ class PrivateKeys:
 
     exported: bytes = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what a pipe may not hold before GnuPG reads it.
+
+        Raises:
+            SettingsError: The passphrases are too long.
+        """
+        if len((self.passphrase or "").encode()) > _MAX_PASSPHRASES:
+            raise SettingsError(f"it holds more than {_MAX_PASSPHRASES:,} bytes, and should hold a passphrase a line")
 
 
 @dataclass(frozen=True, slots=True)
