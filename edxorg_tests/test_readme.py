@@ -36,7 +36,7 @@ ELSEWHERE = {
 """Commands that the tests of a module run."""
 
 FROM_THE_NETWORK = "~/uv/bin/pip install uv"
-UI = "uv run dg dev"
+UI = "DAGSTER_HOME=$PWD/.edxorg/dagster_home uv run dg dev"
 SECONDS_TO_START = 200
 
 
@@ -85,7 +85,7 @@ def test_the_ui_starts_with_the_location_in_it(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    program, *arguments = UI.removeprefix("uv run ").split()
+    program, *arguments = UI.partition(" uv run ")[2].split()
     (tmp_path / "home").mkdir()
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path / "home")}
     with (tmp_path / "log").open("wb") as log:

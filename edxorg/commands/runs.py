@@ -163,7 +163,8 @@ def _settled(source: SourceUrl, names: FileNames, *, may_be_requested: bool) -> 
         return source
     if not (may_be_requested and is_requested_package(source.name)):
         raise click.UsageError(
-            f"{source.name!r} is not named like {names.example}: say what it is with --date and --name"
+            f"{source.name!r} is not named like {names.example}: say what it is with --date and --name, or whose files "
+            "these are with EDXORG_INSTITUTION"
         )
     if source.folder.startswith("file://"):
         # A copy on this machine is as old as the download, in many cases.

@@ -37,8 +37,8 @@ class RunDecision(Enum):
     DONE = "done"
     IN_PROGRESS = "under way"
     CANCELED = "canceled by a user, left alone"
-    RETRIES_EXHAUSTED = f"failed {ATTEMPTS} times, given up until it changes"
-    FAILED_PERMANENTLY = "failed permanently, left until it changes"
+    RETRIES_EXHAUSTED = f"failed {ATTEMPTS} times, given up until it changes or is run again"
+    FAILED_PERMANENTLY = "failed permanently, left until it changes or is run again"
 
     @property
     def is_in(self) -> bool:

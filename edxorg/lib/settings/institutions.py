@@ -109,10 +109,10 @@ def _of_another(institution: str, environment: str, given: Mapping[str, Any]) ->
             "these attributes; an empty archive_url says that there is none"
         )
     landing_zone = given.get("landing_zone_url") or _local("landing-zone")
+    named = institution.lower()  # as edX names what it makes
     return {
-        # As edX names what it makes.
-        "archive_name": [f"{prefix}{institution}-{{date}}.zip" for prefix in ("", EMAIL_OPT_IN)],
-        "tracking_log_name": [f"{institution}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
+        "archive_name": [f"{prefix}{named}-{{date}}.zip" for prefix in ("", EMAIL_OPT_IN)],
+        "tracking_log_name": [f"{named}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": join_url(str(landing_zone), REPORTS),
         "course_bundles_destination_url": join_url(str(landing_zone), BUNDLES),

@@ -307,6 +307,13 @@ def test_another_institution_has_nothing_of_mit(environment: str) -> None:
     assert found.archive_name.date_in("delftx-2024-01-31.zip") == date(2024, 1, 31)
 
 
+def test_files_of_an_institution_are_named_in_lower_case() -> None:
+    found = settings(EDXORG_INSTITUTION="DelftX")
+
+    assert found.archive_name.date_in("delftx-2024-01-31.zip") == date(2024, 1, 31)
+    assert found.tracking_log_name.date_in("delftx-edge-events-2024-01-31.log.gz.gpg") == date(2024, 1, 31)
+
+
 @pytest.mark.parametrize("environment", ["ci", "qa", "production"])
 def test_another_institution_has_to_say_where(environment: str) -> None:
     with pytest.raises(SettingsError, match="set EDXORG_ARCHIVE_URL and EDXORG_LANDING_ZONE_URL"):
