@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import dagster as dg
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, MemberResult
 from edxorg.lib.archive_report import page, summarize, text
-from edxorg.lib.members import identify
+from edxorg.lib.members import MemberKind, identify
 from edxorg.lib.settings import Settings
 from edxorg.ops.archive_reports import ArchiveReports
 from edxorg_tests.support.archives import table_name, write_archive
@@ -263,3 +264,48 @@ def test_tables_that_vanish_are_told(tmp_path: Path) -> None:
         assert f"| {title} (1) |\n| --- |\n| {thing.replace('|', '&#124;')} |" in told
         assert f"{title} <small>(1)</small></summary><ul><li>{thing}</ul>" in html
         assert title not in later
+
+
+def lines_of(html: str, heading: str) -> dict[str, list[str]]:
+    """The cells of the table below a heading, by the text of the first."""
+    table = html.partition(f"<h2>{heading}</h2>")[2].partition("</table>")[0]
+    rows_of_cells = [re.sub("<(?!td)[^>]*>", "", row).split("<td")[1:] for row in table.split("<tr>")[2:]]
+    return {cells[0][1:]: [cell.partition(">")[2] for cell in cells[1:]] for cells in rows_of_cells}
+
+
+def test_the_lines_of_a_page_add_up_to_its_totals() -> None:
+    report, course = IngestReport(), "MITx-1-1T2024"
+    forum = identify(f"{course}-prod.mongo")
+    for member, size, stats, rejected in (
+        (identify(table_name(course=course)), 1_000_000, TableStats(9, "c"), {"too_few_fields": 2}),
+        (forum, 2_000_000, TableStats(), {}),
+        (identify("MITx-email_opt_in-prod-analytics.csv"), 4_000_000, TableStats(), {}),
+    ):
+        report.note(member)
+        report.add(
+            MemberResult(member, MemberOutcome.DELIVERED, size=size, stats=stats, rejected=rejected), 1, is_new=True
+        )
+    posts = replace(forum, kind=MemberKind.FORUM_POSTS)
+    of_posts = MemberResult(
+        posts, MemberOutcome.DELIVERED, size=8_000_000, stats=TableStats(5), rejected={"no_post": 1}
+    )
+    report.add(of_posts, 1, is_new=True)
+    odd = identify("odd.csv")
+    report.note(odd)
+    report.add_unread(odd, 1)
+    summary = summarize(report, FIRST, info())
+    totals = summary.archive
+    assert (totals.members, totals.rows, totals.bytes, totals.rejected) == (4, 9, 7_000_000, 3)
+    tables, courses = lines_of(page(summary), "Tables"), lines_of(page(summary), "Courses")
+    derived = tables.pop("forum_posts (derived)")
+    assert derived[:4] == ["5", "new", "8.0", "1"]
+    assert sum(int(cells[0]) for cells in tables.values()) == totals.rows
+    assert sum(float(cells[2]) for cells in tables.values()) == totals.bytes / 1e6
+    assert sum(int(cells[3]) for cells in [derived, *tables.values()]) == totals.rejected
+    assert sum(int(cells[4]) for cells in tables.values()) == report.outcomes[MemberOutcome.DELIVERED]
+    assert courses["of no course"] == ["2", "0", "4.0"]
+    assert [sum(float(cells[place]) for cells in courses.values()) for place in range(3)] == [
+        totals.members,
+        totals.rows,
+        totals.bytes / 1e6,
+    ]

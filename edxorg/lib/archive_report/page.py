@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from edxorg.lib.archive_report import plots
+from edxorg.lib.archive_report.summary import DERIVED
 from edxorg.lib.archive_report.text import NOT_WHOLE, to_look_at
 from ol_orchestrate.lib.shortening import and_more
 
@@ -74,6 +75,8 @@ def _body(summary: ArchiveSummary) -> Iterator[str]:
     if not found:
         yield "<p>Nothing.</p>\n"
     yield "<h2>Tables</h2>\n"
+    yield "<p class=soft>Tables and other members. What is derived from them lands too; its rows and bytes are in no "
+    yield "total, and its rows that were set aside are.</p>\n"
     yield _table(["", *_NUMBERS, "rows (mark: before)"], _table_rows(summary))
     yield f"<h2>Courses</h2>\n<details><summary>All {len(summary.courses):,}</summary>"
     yield _table(["", "members", "rows", "MB"], _course_rows(summary))
@@ -93,11 +96,13 @@ _NUMBERS = ("rows", "change", "MB", "set aside", "delivered", "unchanged", "fail
 
 
 def _table_rows(summary: ArchiveSummary) -> Iterator[list[str]]:
-    for name, table in sorted(summary.tables.items(), key=lambda item: -item[1].rows):
+    by_rows = sorted(summary.tables.items(), key=lambda item: (item[0] in DERIVED, -item[1].rows))
+    for name, table in by_rows:
         change = "new" if table.rows_before is None else _change(table.rows, table.rows_before)
         counts = (table.outcomes.get(outcome, 0) for outcome in ("delivered", "unchanged", "failed"))
+        derived = " <small>(derived)</small>" if name in DERIVED else ""
         yield [
-            f"<td>{escape(name).replace('_', '_<wbr>')}",
+            f"<td>{escape(name).replace('_', '_<wbr>')}{derived}",
             *_numbers(table.rows, change, f"{table.bytes / 1e6:,.1f}", table.rejected, *counts),
             f"<td>{plots.bar(table.rows, table.rows_before)}",
         ]
@@ -108,7 +113,8 @@ def _change(now: int, before: int) -> str:
 
 
 def _course_rows(summary: ArchiveSummary) -> Iterator[list[str]]:
-    for name, course in sorted(summary.courses.items(), key=lambda item: -item[1].rows):
+    by_rows = sorted(summary.courses.items(), key=lambda item: -item[1].rows)
+    for name, course in [*by_rows, ("of no course", summary.of_no_course)]:
         yield [f"<td>{escape(name)}", *_numbers(course.members, course.rows, f"{course.bytes / 1e6:,.1f}")]
 
 

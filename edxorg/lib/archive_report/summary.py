@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from edxorg.lib.archive.ingest_report import LISTED, MemberOutcome
+from edxorg.lib.members import MemberKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 WEEKS = 52
 """Archives that the plots go back."""
+
+
+DERIVED = frozenset({MemberKind.FORUM_POSTS.value})
+"""Outputs that are made of members which land as well. No total has their rows and bytes."""
 
 
 class NamedThings(BaseModel):
@@ -110,6 +115,16 @@ class ArchiveSummary(BaseModel):
         """The totals of the archive before."""
         return self.weeks[-2] if len(self.weeks) > 1 else None
 
+    @property
+    def of_no_course(self) -> CourseSummary:
+        """What belongs to no course: preferences of e-mail, and members whose names tell no course."""
+        courses = self.courses.values()
+        return CourseSummary(
+            members=self.archive.members - sum(each.members for each in courses),
+            rows=self.archive.rows - sum(each.rows for each in courses),
+            bytes=self.archive.bytes - sum(each.bytes for each in courses),
+        )
+
     def outputs(self) -> dict[str, set[str]]:
         """The names of the tables and other members of each course."""
         return {course: _of_bits(each.outputs, self.names) for course, each in self.courses.items()}
@@ -130,12 +145,13 @@ def summarize(
         source: What its store says of it.
         before: The summary of the last archive before that was read whole.
     """
+    of_members = [each for name, each in report.tables.items() if name not in DERIVED]
     totals = Totals(
         archive=archive,
         members=report.members,
         courses=len(report.courses),
-        rows=sum(each.rows for each in report.courses.values()),
-        bytes=sum(each.bytes for each in report.courses.values()),
+        rows=sum(each.rows for each in of_members),
+        bytes=sum(each.bytes for each in of_members),
         rejected=report.rows_rejected.total(),
     )
     earlier: Collection[str] = before.courses if before else report.courses
