@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ol_orchestrate.lib.archive_files import archive_entries
-from ol_orchestrate.lib.archives import ArchiveError, EntryError, TruncatedArchiveError, WrongFormatError
+from ol_orchestrate.lib.archives import (
+    ArchiveError,
+    DamagedArchiveError,
+    EntryError,
+    TruncatedArchiveError,
+    WrongFormatError,
+)
 from ol_orchestrate.lib.openpgp import LazyKeyRing, no_keys
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.zip_archives import ZipLimits, zip_entries
@@ -197,7 +203,6 @@ LONGER = len(FIRST) + 1
         pytest.param(own(zipped(), 8, b"\0\0"), "another method", id="methods-disagree"),
         pytest.param(own(zipped(), 6, b"\1\0"), "another encryption", id="only-one-says-password"),
         pytest.param(own(zipped(), 0, b"XX"), "not at byte 0", id="no-header"),
-        pytest.param(listed(zipped(), 42, b"\xff\xff\0\0"), "not at byte 65,535", id="position-past-the-end"),
         pytest.param(listed(zipped(), 24, struct.pack("<L", 2**31)), "250 times", id="ratio-of-a-bomb"),
     ],
 )
@@ -235,6 +240,11 @@ END = len(zipped()) - 22
         pytest.param(own(zipped(), END + 8, struct.pack("<2H", 3, 3)), "end says 3", id="wrong-count"),
         pytest.param(own(zipped(), END + 4, b"\1\0"), "one part of several", id="one-part-of-several"),
         pytest.param(listed(zipped(), 0, b"XX"), "damaged", id="damaged-directory"),
+        pytest.param(
+            listed(zipped(), 42, b"\xff\xff\0\0"),
+            "at byte 0 that its directory does not list",
+            id="position-past-the-end",
+        ),
         pytest.param(listed(zipped(), 28, b"\xff\xff"), "damaged", id="name-past-the-directory"),
         pytest.param(
             large({"first": FIRST}).replace(b"PK\6\6", b"PK\0\0"), "not where it belongs", id="no-end-of-zip64"
@@ -256,6 +266,40 @@ def test_a_zip_that_breaks_off_counts_as_truncated(reader: Callable[[bytes], Ver
 def test_a_directory_larger_than_the_limit_is_refused(reader: Callable[[bytes], VerifiedReader]) -> None:
     with pytest.raises(ArchiveError, match="more than any real one"):
         content_of(reader(zipped()), ZipLimits(directory_bytes=50))
+
+
+def without_entry(data: bytes, number: int) -> bytes:
+    """Take a member out of the directory, and leave its bytes."""
+    place, end = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
+    _, *entries = data[place:end].split(b"PK\1\2")
+    del entries[number]
+    directory = b"".join(b"PK\1\2" + entry for entry in entries)
+    sizes = struct.pack("<2H2L", len(entries), len(entries), len(directory), place)
+    return data[:place] + directory + data[end : end + 8] + sizes + data[end + 20 :]
+
+
+MEMBERS = {"first": FIRST, "second": SECOND, "third": FIRST}
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["read", "passed over"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("data", [zipped(MEMBERS), streamed(MEMBERS)], ids=["sizes-before", "sizes-after"])
+def test_a_member_that_the_directory_does_not_list_is_an_error_of_the_archive(
+    data: bytes, number: int, reader: Callable[[bytes], VerifiedReader], *, reads: bool
+) -> None:
+    source = reader(without_entry(data, number))
+    with pytest.raises(DamagedArchiveError, match="that its directory does not list"):
+        content_of(source) if reads else list(zip_entries(source))
+
+
+def test_other_bytes_between_members_and_before_them_pass(reader: Callable[[bytes], VerifiedReader]) -> None:
+    file = io.BytesIO(b"#!/bin/sh\n" + bytes(100))
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("first", FIRST)
+        archive.fp.write(bytes(100))  # type: ignore[union-attr]
+        archive.start_dir = archive.fp.tell()  # type: ignore[union-attr]
+        archive.writestr("second", SECOND)
+    assert content_of(reader(file.getvalue())) == {"first": FIRST, "second": SECOND}
 
 
 @pytest.mark.parametrize(

@@ -68,16 +68,21 @@ def zip_entries(source: VerifiedReader, start: bytes = b"", limits: ZipLimits = 
 
     Raises:
         TruncatedArchiveError: It has no end, or not its whole directory.
-        DamagedArchiveError: Its directory is wrong.
+        DamagedArchiveError: Its directory is wrong, or lacks a member.
     """
     directory = _Directory.read(source, limits)
     file = _File(source, start)
+    # Other bytes before the first member are a program that unpacks it.
+    if directory.first and b"".join(file.blocks(0, len(_HEADER_MARK))) == _HEADER_MARK:
+        raise _unlisted(0)
     for index, member in enumerate(directory.members()):
         if directory.overlaps[index]:
             blocks = _failing("its bytes overlap those of another member")
-        else:
-            blocks = _content(file, member, directory.ends[index], limits)
-        yield ArchiveEntry(_text(member), _type(member), member.size, blocks)
+            yield ArchiveEntry(_text(member), _type(member), member.size, blocks)
+            continue
+        place = _Place(member, directory.ends[index])
+        yield ArchiveEntry(_text(member), _type(member), member.size, _content(file, place, limits))
+        place.refuse_unlisted(file)
 
 
 _END = struct.Struct("<4s4H2LH")
@@ -91,6 +96,8 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _ENTRY_MARK: Final = b"PK\1\2"
 _HEADER = struct.Struct("<4s5H3L2H")
 _HEADER_MARK: Final = b"PK\3\4"
+_DESCRIPTOR_MARK: Final = b"PK\7\x08"
+_LONGEST_DESCRIPTOR: Final = 24
 _EXTRA = struct.Struct("<2H")
 _EXTRA64: Final = 1
 
@@ -120,6 +127,7 @@ class _Directory:
     """The directory of a zip.
 
     Attributes:
+        first: The position of the first member in the file, or of the directory if there is none.
         ends: The position before which each member must end.
         overlaps: A byte for each member: 1 if it overlaps another.
     """
@@ -132,6 +140,7 @@ class _Directory:
             least_ends.append(member.position + _HEADER.size + len(member.name) + member.packed)
         if len(starts) != count:
             raise DamagedArchiveError(f"the zip's directory has {len(starts):,} members, and its end says {count:,}")
+        self.first = min(starts, default=position)
         self.ends = array("Q", [position]) * len(starts)
         self.overlaps = bytearray(len(starts))
         reached, furthest = 0, 0
@@ -241,26 +250,74 @@ def _failing(problem: str) -> Iterator[bytes]:
     yield b""
 
 
-def _content(file: _File, member: _Member, end: int, limits: ZipLimits) -> Iterator[bytes]:
+def _unlisted(position: int) -> DamagedArchiveError:
+    return DamagedArchiveError(f"the zip has a member at byte {position:,} that its directory does not list")
+
+
+class _Place:
+    """The place of a member in the file.
+
+    Attributes:
+        end: The position before which it must end.
+        after: The position after its packed bytes, once its own header is read.
+    """
+
+    def __init__(self, member: _Member, end: int) -> None:
+        self.member, self.end = member, end
+        self.after: int | None = None
+
+    def header(self, file: _File) -> tuple[bytes, bytes, bytes]:
+        """Return the member's own header, and the name and the extra field that follow it."""
+        position = self.member.position
+        header = b"".join(file.blocks(position, _HEADER.size))
+        if len(header) < _HEADER.size or not header.startswith(_HEADER_MARK):
+            raise EntryError(f"its header is not at byte {position:,}, where the zip's directory says")
+        name_length, extra_length = _HEADER.unpack(header)[-2:]
+        names = b"".join(file.blocks(position + _HEADER.size, name_length + extra_length))
+        self.after = position + _HEADER.size + name_length + extra_length + self.member.packed
+        return header, names[:name_length], names[name_length:]
+
+    def refuse_unlisted(self, file: _File) -> None:
+        """Raise `DamagedArchiveError` if the header of a member follows that the directory does not list."""
+        member = self.member
+        room = self.end - (member.position + _HEADER.size + len(member.name) + member.packed)
+        if room < _HEADER.size:
+            return
+        try:
+            if self.after is None:
+                self.header(file)
+        except EntryError:
+            return
+        after = self.after or self.end
+        rest = b"".join(file.blocks(after, min(_LONGEST_DESCRIPTOR + len(_HEADER_MARK), max(0, self.end - after))))
+        if member.flags & _SIZES_FOLLOW:
+            numbers = (member.checksum, member.packed, member.size)
+            forms = [struct.pack("<L2Q", *numbers)]
+            if max(numbers) <= _IN_EXTRA:
+                forms.append(struct.pack("<3L", *numbers))
+            for descriptor in (mark + form for mark in (_DESCRIPTOR_MARK, b"") for form in forms):
+                if rest.startswith(descriptor):
+                    after += len(descriptor)
+                    rest = rest[len(descriptor) :]
+                    break
+        if rest.startswith(_HEADER_MARK):
+            raise _unlisted(after)
+
+
+def _content(file: _File, place: _Place, limits: ZipLimits) -> Iterator[bytes]:
     """Unpack a member, and compare it with both of its headers."""
+    member = place.member
     if member.flags & (_ENCRYPTED | _HIDDEN):
         raise EntryError("it is encrypted with a password of the zip, and not with OpenPGP")
     if member.method not in {_STORED, _DEFLATED}:
         raise EntryError(f"it is packed with method {member.method}: only deflated and stored members can be read")
     if member.size > max(limits.free_bytes, limits.ratio * member.packed):
         raise EntryError(f"{member.size:,} bytes out of {member.packed:,} are more than {limits.ratio} times as many")
-    position = member.position
-    header = b"".join(file.blocks(position, _HEADER.size))
-    if len(header) < _HEADER.size or not header.startswith(_HEADER_MARK):
-        raise EntryError(f"its header is not at byte {position:,}, where the zip's directory says")
-    name_length, extra_length = _HEADER.unpack(header)[-2:]
-    position += _HEADER.size
-    names = b"".join(file.blocks(position, name_length + extra_length))
-    position += name_length + extra_length
-    _compare(member, header, names[:name_length], names[name_length:])
-    if position + member.packed > end:
+    header, name, extra = place.header(file)
+    _compare(member, header, name, extra)
+    if place.after is None or place.after > place.end:
         raise EntryError("its bytes overlap those of another member, or the zip's directory")
-    packed = file.blocks(position, member.packed)
+    packed = file.blocks(place.after - member.packed, member.packed)
     checksum, size = 0, 0
     for block in _deflated(packed) if member.method == _DEFLATED else packed:
         size += len(block)
