@@ -6,11 +6,14 @@ import os
 import random
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
+from edxorg.lib.lake.pruning import find_superseded, remove
+from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -124,6 +127,20 @@ def test_nothing_goes_while_a_run_has_not_finished(edxorg: Shell, tmp_path: Path
     assert code == 1
     assert "has not finished" in errors
     assert stored(tmp_path) == set(model.written)
+
+
+def test_no_more_goes_once_a_run_has_begun(tmp_path: Path) -> None:
+    model = Model(tmp_path)
+    for number in range(200):
+        for name, days_ago in (("a", 100), ("b", 1)):
+            model.write(f"edxorg/raw_data/db_table/auth_user/prod/MITx-{number}-1T2024/{name * 64}.tsv", days_ago)
+    store = open_store(f"file://{tmp_path}")
+    removing = remove(store, find_superseded(store, datetime.now(UTC)))
+    next(removing)
+    model.write("edxorg/unfinished/some-run.0.json", 0)
+    with pytest.raises(ServiceError, match="has not finished"):
+        list(removing)
+    assert len(stored(tmp_path)) > len(model.written) - 100
 
 
 def test_of_two_versions_as_new_as_each_other_none_goes(edxorg: Shell, tmp_path: Path) -> None:

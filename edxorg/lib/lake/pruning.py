@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from edxorg.lib.object_keys import RUN_MARKS
@@ -22,6 +23,9 @@ _OUTPUTS: Final = ("edxorg/raw_data/", "edxorg/processed_data/", "edxorg/api_dat
 
 _VERSION: Final = re.compile(r"(?P<folder>.+)/[0-9a-f]{64}\.(?P<extension>[^/]+)")
 """Key of an object that is named by its version, and so has others beside it."""
+
+_FOLDERS_AT_ONCE: Final = 64
+"""Folders whose versions go before the marks of runs are looked at again."""
 
 
 @dataclass(slots=True)
@@ -62,11 +66,7 @@ def find_superseded(store: ObjectStore, before: datetime) -> Superseded:
     Raises:
         ServiceError: A run has not finished: what is current is not settled.
     """
-    if mark := next(store.list(f"{RUN_MARKS}/"), None):
-        raise ServiceError(
-            f"{join_url(store.url, mark.key)}: an archive run has not finished, and until then the newest version of a "
-            "course may not be the current one. Wait for it, or run that archive again"
-        )
+    _refuse_unfinished(store)
     found = Superseded()
     for prefix in _OUTPUTS:
         for each in _superseded(store.list(prefix)):
@@ -81,10 +81,24 @@ def remove(store: ObjectStore, found: Superseded) -> Iterator[StoredObject]:
 
     Yields:
         Each object that is gone.
+
+    Raises:
+        ServiceError: A run has begun meanwhile; see `find_superseded`.
     """
+    folders = iter(found.by_folder.items())
     with ThreadPoolExecutor(store.writes_at_once) as pool:
-        for removed in pool.map(lambda folder: _remove(store, *folder), found.by_folder.items()):
-            yield from removed
+        while batch := list(islice(folders, _FOLDERS_AT_ONCE)):
+            _refuse_unfinished(store)
+            for removed in pool.map(lambda folder: _remove(store, *folder), batch):
+                yield from removed
+
+
+def _refuse_unfinished(store: ObjectStore) -> None:
+    if mark := next(store.list(f"{RUN_MARKS}/"), None):
+        raise ServiceError(
+            f"{join_url(store.url, mark.key)}: an archive run has not finished, and until then the newest version of a "
+            "course may not be the current one. Wait for it, or run that archive again"
+        )
 
 
 def _remove(store: ObjectStore, folder: str, objects: Sequence[StoredObject]) -> list[StoredObject]:
