@@ -14,7 +14,7 @@ from edxorg.lib.dictionary.described_archive import ARCHIVE
 from edxorg.lib.dictionary.described_assessments import ASSESSMENTS
 from edxorg.lib.dictionary.described_catalogue import CATALOGUE
 from edxorg.lib.dictionary.described_log import TRACKING_LOG
-from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS, TABLES
+from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS, STAYS, TABLES
 from edxorg.lib.object_keys import COURSE_KEYS
 from ol_orchestrate.lib.openedx.described_course import OUTPUTS
 
@@ -40,6 +40,7 @@ __all__ = [
     "COURSE_CONTENT",
     "DICTIONARY",
     "KNOWN_COLUMNS",
+    "STAYS",
     "TABLES",
     "TRACKING_LOG",
 ]

@@ -356,3 +356,9 @@ TABLES: Final = (
     ),
 )
 """All but those of open response assessments."""
+
+STAYS: Final = (
+    "A table that came back empty, or that is no longer sent, keeps showing its last version with rows: that stays "
+    "the current one of its course."
+)
+"""The warning for those who read tables of several archives."""

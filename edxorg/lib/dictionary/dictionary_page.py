@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edxorg.lib.dictionary import ARCHIVE, ASSESSMENTS, CATALOGUE, COURSE_CONTENT, TABLES, TRACKING_LOG
+from edxorg.lib.dictionary import ARCHIVE, ASSESSMENTS, CATALOGUE, COURSE_CONTENT, STAYS, TABLES, TRACKING_LOG
 from edxorg.lib.dictionary.described_tables import ADDED_COLUMNS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _MARK = "<!-- Written from edxorg/lib/dictionary by `uv run python -m edxorg.lib
 def markdown() -> str:
     """Return the outputs, one subject a section."""
     parts = [
-        *_section("Tables", "Each table also has these columns, at its end:", TABLES, common=ADDED_COLUMNS),
+        *_section("Tables", f"{STAYS}\n\nEach table also has these columns, at its end:", TABLES, common=ADDED_COLUMNS),
         *_section(
             "Tables of open response assessments",
             "They have the same columns at their end.",
