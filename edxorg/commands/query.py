@@ -12,9 +12,11 @@ import click
 from rich.table import Table
 
 from edxorg.commands import console, runs
+from edxorg.lib.dictionary import STAYS
 from edxorg.lib.lake import all_views
+from edxorg.lib.object_keys import SOURCE
 from ol_orchestrate.lib.errors import ServiceError
-from ol_orchestrate.lib.stores import ObjectStore, open_store
+from ol_orchestrate.lib.stores import ObjectStore, open_store, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,7 @@ def command(
     form = form or (out.suffix.removeprefix(".") if out and out.suffix[1:] in FORMATS else "table")
     if form == "parquet" and out is None:
         raise click.UsageError("parquet is for files: add --out")
-    store = open_store(runs.settings_for(landing_zone).landing_zone_url)
+    store = _landing_zone(runs.settings_for(landing_zone).landing_zone_url)
     if list_views:
         _show_views(store, site)
     elif print_sql:
@@ -71,6 +73,21 @@ def command(
             click.echo(f"{view.sql(store)};")
     else:
         _ask(store, site, sql=sql, save=save, form=form, out=out)
+
+
+def _landing_zone(url: str) -> ObjectStore:
+    """Open a landing zone, and warn if it holds nothing.
+
+    Raises:
+        click.UsageError: There is no such folder.
+    """
+    store = open_store(url)
+    scheme, _, path = split_url(store.url)
+    if scheme == "file" and not Path(path).is_dir():
+        raise click.UsageError(f"{store.url}: there is no such folder: correct the landing zone's URL")
+    if next(store.list(f"{SOURCE}/"), None) is None:
+        click.echo(f"Warning: {store.url}: nothing has landed there", err=True)
+    return store
 
 
 def _show_views(store: ObjectStore, site: str | None) -> None:
@@ -82,6 +99,7 @@ def _show_views(store: ObjectStore, site: str | None) -> None:
     for view in all_views(store, site=site):
         table.add_row(view.name, f"{len(view.objects):,}", f"{view.size / 1e6:,.1f}", view.output.row)
     console.out.print(table)
+    console.out.print(f"\n{STAYS}")
 
 
 def _ask(

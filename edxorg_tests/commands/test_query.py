@@ -57,7 +57,9 @@ class Lake:
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lake:
-    return Lake(f"file://{tmp_path}/the lake's [folder]", monkeypatch, capsys)
+    made = Lake(f"file://{tmp_path}/the lake's [folder]", monkeypatch, capsys)
+    made.write("edxorg/reports/mitx-2024-01-31.tar.gz.html", "")
+    return made
 
 
 @pytest.fixture(params=["folder", "s3", "gcs"])
@@ -129,6 +131,14 @@ def test_updates_reverts_and_archives_published_again_show_what_is_current(any_l
             assert any_lake.rows("SELECT id, mode FROM student_courseenrollment") == [{"id": "1", "mode": current}]
 
 
+def test_a_log_is_of_the_site_in_its_name(lake: Lake) -> None:
+    for name in ("delftx-edge-events-2024-01-31.log.gz.gpg", "delftx-prod-events-2024-01-31.log.gz", "other.log.gz"):
+        record = gzip.compress(json.dumps({"username": name[:8]}).encode())
+        lake.store.write(f"edxorg/raw_data/tracking_logs/normalized_{name}", record)
+    found = lake.rows("SELECT username FROM tracking_logs ORDER BY ALL", "--site", "prod")
+    assert [row["username"] for row in found] == ["delftx-p", "other.lo"]
+
+
 def test_values_of_logs_are_those_that_landed(lake: Lake) -> None:
     odd = ["\t", "\n", "\r\n", '"', "\\", "\\N", "NULL", "null", "", " ", "\x1b[31m", "é\u2028", ",", "{", "'", None]
     events = [{"username": str(number), "page": value} for number, value in enumerate(odd)]
@@ -166,6 +176,47 @@ def test_a_table_that_is_not_in_the_dictionary_has_a_view_and_an_output_without_
     for output in DICTIONARY.values():
         assert (output.view or output.name) in printed or output.format.value in {"JSON", "tar.gz"}
     assert "account" in printed
+    assert "its last version with rows" in " ".join(printed.split())
+
+
+def test_a_name_in_capitals_is_the_same_table(lake: Lake) -> None:
+    lake.write(f"{TABLES}/My_new_table/prod/MITx-1-1T2024/a.tsv", "id\n1\n")
+    assert lake.rows("SELECT id FROM MY_NEW_TABLE") == [{"id": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("student_courseenrolment", "student_courseenrollment"), ("My_new_tabel", "my_new_table")]
+)
+def test_the_nearest_view_is_suggested(lake: Lake, name: str, near: str) -> None:
+    lake.write(f"{TABLES}/my_new_table/prod/MITx-1-1T2024/a.tsv", "id\n1\n")
+    code, printed = lake(f"SELECT * FROM {name}")  # noqa: S608 - a name of the test
+    assert code == 2
+    assert re.findall('Did you mean "(.*)"', printed) == [near]
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [("SELECT nope\nFROM teams", "LINE 1: SELECT nope"), ("SELECT 1,\n  nope FROM teams", "LINE 2:   nope")],
+)
+def test_an_error_shows_the_place_in_the_text_of_the_user(lake: Lake, sql: str, place: str) -> None:
+    code, printed = lake(sql)
+    assert code == 2
+    shown, mark = printed[printed.index("LINE") :].splitlines()[:2]
+    assert shown.startswith(place)
+    assert mark.index("^") == shown.index("nope")
+
+
+def test_a_landing_zone_without_anything_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = Lake(f"file://{tmp_path}/empty", monkeypatch, capsys)
+    code, printed = empty("SELECT count(*) FROM teams")
+    assert code == 2
+    assert f"{empty.url}: there is no such folder" in printed
+    (tmp_path / "empty").mkdir()
+    code, printed = empty("SELECT count(*) FROM teams")
+    assert code == 0
+    assert f"{empty.url}: nothing has landed there" in printed
 
 
 def test_views_serve_in_other_tools(lake: Lake, tmp_path: Path) -> None:

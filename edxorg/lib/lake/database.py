@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from fsspec import AbstractFileSystem
 
-from edxorg.lib.lake.views import find_view, view_names_in
+from edxorg.lib.lake.views import find_view, nearest_name, view_names_in
 from ol_orchestrate.lib.stores import join_url, split_url
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import ObjectStore, StoredObject
 
 _MISSING = re.compile(r"Table with name (\S+) does not exist")
+_SUGGESTED = re.compile(r'\nDid you mean "[^\n]*')
+_EXPLAIN = "EXPLAIN "
+_EXPLAINED = re.compile(f"(LINE 1: ){_EXPLAIN}(.*)\n {{{len(_EXPLAIN)}}}")
 
 
 class Lake:
@@ -54,14 +57,22 @@ class Lake:
         """
         views = (find_view(self._store, name, site=self._site) for name in view_names_in(sql))
         self.add(view for view in views if view is not None)
+        statements = [each.type for each in self.connection.extract_statements(sql)]
+        # Errors show the text: the user's own, if it is a single SELECT.
+        is_select = statements == [duckdb.StatementType.SELECT]
+        planned = f"{_EXPLAIN}{sql}" if is_select else f"SELECT * FROM (\n{sql}\n) LIMIT 0"  # noqa: S608
         while True:
             try:
-                self.connection.execute(f"SELECT * FROM (\n{sql}\n) LIMIT 0")  # noqa: S608 - the user's own
-            except duckdb.CatalogException as error:
-                missing = _MISSING.search(str(error))
+                self.connection.execute(planned)
+            except duckdb.Error as error:
+                text = _EXPLAINED.sub(r"\1\2\n", str(error))
+                missing = _MISSING.search(text) if isinstance(error, duckdb.CatalogException) else None
                 view = find_view(self._store, missing[1], site=self._site) if missing else None
                 if view is None or not view.objects:
-                    raise
+                    if missing:
+                        near = nearest_name(self._store, missing[1])
+                        text = _SUGGESTED.sub(f'\nDid you mean "{near}"?' if near else "", text)
+                    raise type(error)(text) from None
                 self.add([view])
             else:
                 return

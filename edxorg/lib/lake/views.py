@@ -6,9 +6,10 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from edxorg.lib.dictionary import DICTIONARY
+from edxorg.lib.dictionary import DICTIONARY, TRACKING_LOG
 from edxorg.lib.lake.current import newest
 from edxorg.lib.members import MemberKind
 from edxorg.lib.object_keys import raw_data_asset
@@ -32,6 +33,8 @@ _EXTENSIONS: Final = {
 _OUTPUTS: Final = {output.view or output.name: output for output in DICTIONARY.values() if output.format in _EXTENSIONS}
 """The outputs that have rows, by the names of their views."""
 
+_TABLES: Final = raw_data_asset(MemberKind.TABLE, "")
+
 _JSON_TYPES: Final = {
     "integer": "BIGINT",
     "number": "DOUBLE",
@@ -41,6 +44,9 @@ _JSON_TYPES: Final = {
     "json": "JSON",
 }
 """Types of columns in JSON outputs; all others are text, and so is everything in tables and logs."""
+
+_LOG_SITE: Final = re.compile(r"-(prod|edge)-events-")
+"""The site in the name of a tracking log."""
 
 _RAW_JSON: Final = "record"
 """The one column of a view over JSON lines whose columns are not known."""
@@ -97,19 +103,34 @@ def find_view(store: ObjectStore, name: str, *, site: str | None = None) -> View
     if name in _OUTPUTS:
         return _view(_OUTPUTS[name], store.list(f"{_OUTPUTS[name].asset}/"), site)
     view = _view(_unknown_table(name), store.list(f"{raw_data_asset(MemberKind.TABLE, name)}/"), site)
+    if not view.objects:
+        # DuckDB takes capitals for small letters.
+        for table, objects in _by_table(store).items():
+            if table.lower() == name.lower():
+                return _view(_unknown_table(table), objects, site)
     return view if view.objects else None
+
+
+def nearest_name(store: ObjectStore, name: str) -> str | None:
+    """Return the name of a view that is much like a name."""
+    found = get_close_matches(name.lower(), {each.lower(): None for each in (*_OUTPUTS, *_by_table(store))}, 1)
+    return found[0] if found else None
 
 
 def all_views(store: ObjectStore, *, site: str | None = None) -> Iterator[View]:
     """Yield the views of all outputs, and of all tables that are there; see `find_view`."""
-    tables = raw_data_asset(MemberKind.TABLE, "")
-    of_table: dict[str, list[StoredObject]] = {}
-    for each in store.list(tables):
-        of_table.setdefault(each.key.removeprefix(tables).partition("/")[0], []).append(each)
+    of_table = _by_table(store)
     for name, output in _OUTPUTS.items():
-        is_table = output.asset.startswith(tables)
+        is_table = output.asset.startswith(_TABLES)
         yield _view(output, of_table.pop(name, ()) if is_table else store.list(f"{output.asset}/"), site)
     yield from (_view(_unknown_table(name), objects, site) for name, objects in sorted(of_table.items()))
+
+
+def _by_table(store: ObjectStore) -> dict[str, list[StoredObject]]:
+    found: dict[str, list[StoredObject]] = {}
+    for each in store.list(_TABLES):
+        found.setdefault(each.key.removeprefix(_TABLES).partition("/")[0], []).append(each)
+    return found
 
 
 def view_names_in(sql: str) -> list[str]:
@@ -135,6 +156,9 @@ def _site_of(key: str, output: Output) -> str | None:
     first, _, _ = rest.partition("/")
     if first in {"prod", "edge"}:
         return first
+    if output is TRACKING_LOG:
+        named = _LOG_SITE.search(first)
+        return named[1] if named else None
     _, bar, site = first.rpartition("|")
     return site if bar else None
 
