@@ -95,6 +95,16 @@ def raw_data_version(asset: str, key: str) -> tuple[str, str] | None:
     return f"{course_id}|{site}" if separator else folder, name.removesuffix(extension)
 
 
+def raw_data_prefixes() -> list[str]:
+    """Return the beginnings of the keys of all raw data assets, recorded or not."""
+    return [_TABLES, *(f"{asset}/" for asset in _EXTENSIONS)]
+
+
+def raw_data_asset_of(prefix: str, key: str) -> str:
+    """Return the raw data asset that an object belongs to, whose key has one of these beginnings."""
+    return prefix + key.removeprefix(prefix).partition("/")[0] if prefix == _TABLES else prefix.removesuffix("/")
+
+
 def _extension(asset: str) -> str:
     return _EXTENSIONS.get(asset, "tsv")
 

@@ -31,7 +31,7 @@ from ol_orchestrate.landing.batch import add_partitions, record
 from ol_orchestrate.landing.records import metadata_of, upstream_tags
 from ol_orchestrate.landing_zone import LANDING_ZONE, landing_zone
 from ol_orchestrate.lib import markdown
-from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openpgp import told_of_unchecked
 from ol_orchestrate.lib.shortening import SHOWN, first_and_more
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url, open_store
@@ -160,7 +160,7 @@ def _process(
         yield _arrived(archives, context, source.info, options.archive_date)
     yield dg.Output(None, metadata=metadata)
     if failed:
-        raise failure(ingested.report, ingested.problem, is_refused=ingested.is_refused)
+        raise failure(ingested)
 
 
 def _arrived(
@@ -286,15 +286,25 @@ def _landed(report: IngestReport) -> str:
     )
 
 
-def failure(report: IngestReport, problem: PipelineError | None, *, is_refused: bool) -> dg.Failure:
+def failure(ingested: Ingested) -> dg.Failure:
     """Return the failure of a run, which names the members that were not delivered."""
+    report, problem, is_refused = ingested.report, ingested.problem, ingested.is_refused
     lines = [str(problem)] if problem else []
     listed = [f"{path}: {why}" for path, _, why in report.listed.get(MemberOutcome.FAILED, [])]
     lines += first_and_more(listed, total=report.failed)
     if is_refused:
-        lines.append("Nothing of this archive is recorded, and its objects were deleted again")
+        lines.append(f"Nothing of this archive is recorded. {_taken_back(ingested.taken_back)}")
     elif report.failed:
         lines.insert(0, f"{report.failed:,} of {report.members:,} members failed; the others were delivered")
     is_transient = problem is not None and problem.is_transient
     is_transient |= report.failed_for_now > 0 and not is_refused
     return dg.Failure("\n".join(lines), allow_retries=is_transient)
+
+
+def _taken_back(objects: int | None) -> str:
+    if objects is None:
+        return (
+            "Its objects stay for now, since another run may be at work; the run that ends last deletes those that "
+            "nobody has recorded by then"
+        )
+    return f"Its objects were deleted: {objects:,}" if objects else "None of its objects had to be deleted"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from edxorg.lib.object_keys import is_raw_data_asset
 from edxorg.location import EDXORG
-from ol_orchestrate.landing.records import latest_recorded
+from ol_orchestrate.landing.records import latest_recorded, recorded_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     import dagster as dg
 
@@ -40,6 +41,10 @@ class RunRecords:
         """Return the latest recorded version of each partition of an asset."""
         self._seen[asset], _ = self._last(asset)
         return latest_recorded(self._instance, self._location.key(asset), self._landing_zone, self._location.tags)
+
+    def recorded_among(self, asset: str, versions: AbstractSet[tuple[str, str]]) -> AbstractSet[tuple[str, str]]:
+        """Return those versions, each with its partition, that any run has ever recorded for an asset."""
+        return recorded_among(self._instance, self._location.key(asset), versions)
 
     def changed(self, asset: str) -> bool:
         """Return True if another run has recorded anything for an asset since the last call of `latest` for it."""

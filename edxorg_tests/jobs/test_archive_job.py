@@ -203,6 +203,24 @@ def test_nothing_of_a_damaged_archive_is_recorded_or_left(location: ArchiveLocat
     assert landed(location.lake) == {}
 
 
+def test_a_refused_archive_leaves_what_was_ever_recorded_and_says_how_much_it_deleted(
+    location: ArchiveLocation,
+) -> None:
+    for day, content in (("01-01", TABLE), ("01-08", TABLE + b"3\tBarbara\n")):
+        write_archive(location.archives / f"mitx-2024-{day}.tar.gz", {table_name(): content})
+        assert location.run(f"mitx-2024-{day}.tar.gz").success
+    before = landed(location.lake)
+    name = "mitx-2024-01-15.tar.gz"
+    members = {table_name(): TABLE, table_name("teams"): TABLE, table_name(course="MITx-A-2020"): TABLE}
+    data = bytearray(write_archive(location.archives / name, members).read_bytes())
+    data[-6] ^= 1
+    (location.archives / name).write_bytes(data)
+    (failure,) = location.run(name).get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data is not None
+    assert "Its objects were deleted: 2" in (failure.step_failure_data.user_failure_data.description or "")
+    assert landed(location.lake) == before
+
+
 def test_of_two_archives_at_once_the_newer_one_is_current(
     location: ArchiveLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from ol_orchestrate.lib.versions import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import date
     from pathlib import Path
 
@@ -159,6 +160,10 @@ class RunView:
         self._seen[asset] = len(self._all.events)
         return {event.partition: event.recorded for event in self._all.events if event.asset == asset}
 
+    def recorded_among(self, asset: str, versions: AbstractSet[tuple[str, str]]) -> AbstractSet[tuple[str, str]]:
+        ever = {(event.partition, event.recorded.version) for event in self._all.events if event.asset == asset}
+        return versions & ever
+
     def changed(self, asset: str) -> bool:
         since = self._all.events[self._seen.get(asset, 0) :]
         return any(event.asset == asset and event.run != self._run for event in since)
@@ -197,6 +202,21 @@ class Lake:
 
     def objects(self) -> dict[str, tuple[object, int]]:
         return {each.key: (each.modified, each.size) for each in self.store.list()}
+
+    def ever_recorded(self) -> set[str]:
+        """The keys of all objects that any run has recorded."""
+        return {
+            versioned_raw_data_key(each.asset, each.partition, each.recorded.version) for each in self.events.events
+        }
+
+    def recorded_keys(self, course: str) -> set[str]:
+        return {key for key in self.ever_recorded() if f"/{course}/" in key}
+
+    def without_any_record(self) -> set[str]:
+        """Whole objects in folders of which nothing was ever recorded: readers would take them for current."""
+        recorded = {key.rpartition("/")[0] for key in self.ever_recorded()}
+        whole = {key for key, (_, size) in self.objects().items() if size and key.endswith(".tsv")}
+        return {key for key in whole if key.rpartition("/")[0] not in recorded}
 
     def not_newest(self) -> list[str]:
         """The recorded objects that are there, and that are not strictly the newest of their folders."""

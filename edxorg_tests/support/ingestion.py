@@ -19,6 +19,7 @@ from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from edxorg.lib.archive.ingest_report import IngestReport, MemberResult
@@ -46,6 +47,9 @@ class Known(NothingRecorded):
 
     def latest(self, asset: str) -> Mapping[str, Recorded]:
         return self._recorded.get(asset, {})
+
+    def recorded_among(self, asset: str, versions: AbstractSet[tuple[str, str]]) -> AbstractSet[tuple[str, str]]:
+        return versions & {(partition, each.version) for partition, each in self.latest(asset).items()}
 
 
 def ingest(

@@ -76,11 +76,15 @@ class Ingested:
     Attributes:
         problem: The reason why the archive could not be read to its end, or cannot be trusted.
         is_refused: True if nothing of the archive may be recorded.
+        taken_back: The number of a refused archive's objects that were deleted; `None` if they had to stay, since
+            another run may be at work.
     """
 
     report: IngestReport
     problem: PipelineError | None
     is_refused: bool
+    taken_back: int | None
+    _to_record: PendingRecords
     _options: IngestOptions
     _records: Records
     _reconciler: Reconciler
@@ -113,7 +117,7 @@ class Ingested:
             PipelineError: The landing zone cannot be used, or a place cannot be settled.
         """
         if not self.is_refused:
-            self._reconciler.finish(assets)
+            self._reconciler.finish(assets, _versions_ever_put(self._to_record))
 
 
 def ingest_archive(
@@ -162,16 +166,16 @@ def ingest_archive(
             ingestion.report.unchecked_signers = ring.unchecked_signers()
         if ingestion.has_unwritable:
             reconciler.keep_mark()
-        is_refused = isinstance(problem, (DamagedArchiveError, SourceChangedError))
+        is_refused, taken_back = isinstance(problem, (DamagedArchiveError, SourceChangedError)), None
         if is_refused:
-            ingestion.refuse(reconciler)
+            taken_back = ingestion.refuse(reconciler)
         else:
             ingestion.settle(reconciler)
     report = ingestion.report
     report.problem = str(problem) if problem else None
     if problem is None and is_unverifiable(source):
         report.warning = f"{source.info.url}: {UNVERIFIED}"
-    return Ingested(report, problem, is_refused, options, records, reconciler)
+    return Ingested(report, problem, is_refused, taken_back, to_record, options, records, reconciler)
 
 
 def _landing_zone(options: IngestOptions) -> AbstractContextManager[SharedStore | None]:
@@ -300,19 +304,14 @@ class _Ingestion:
             if version is not None:
                 yield place, version
 
-    def refuse(self, reconciler: Reconciler) -> None:
-        """Delete the objects that were written, and count their members as failed."""
+    def refuse(self, reconciler: Reconciler) -> int | None:
+        """Count the members as failed that were to be recorded, and delete their objects; see `take_back`."""
         for result, is_kept in self._to_record.ever_put():
             if is_kept or result.wrote:
                 self.report.change(result, MemberOutcome.FAILED)
-        reconciler.take_back(self._written())
+        taken_back = reconciler.take_back(_versions_ever_put(self._to_record))
         self._to_record.clear()
-
-    def _written(self) -> Iterator[tuple[Place, str]]:
-        for result, _ in self._to_record.ever_put():
-            place = _place_of(result.member)
-            if result.wrote and place and result.version:
-                yield place, result.version
+        return taken_back
 
     def progress(self, source: VerifiedReader) -> Progress:
         """Return the counts so far."""
@@ -355,6 +354,13 @@ class _Ingestion:
             self._to_record.drop(place)
         if result.settle or place in self._claimed_twice:
             self._to_settle.put(place, result)
+
+
+def _versions_ever_put(results: PendingRecords) -> Iterator[tuple[Place, str]]:
+    for result, _ in results.ever_put():
+        place = _place_of(result.member)
+        if place and result.version:
+            yield place, result.version
 
 
 _LINK = "the archive says that it is a link, and its name is that of a file with data"

@@ -22,6 +22,11 @@ LONGEST_RUN = timedelta(days=7)
 """A run whose mark is older counts as over, even if it is not known to be."""
 
 
+BEGINNING = timedelta(minutes=10)
+"""Workers that begin together may each write the mark, and the last one dates it, when others have written objects:
+all that a run has written is younger than its mark and this time before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunMark:
     """The mark of one attempt of a run.
@@ -46,7 +51,9 @@ class RunMark:
         return run_mark_key(self.run, self.attempt)
 
     def leave_in(self, store: ObjectStore) -> datetime:
-        """Put the mark into a landing zone, and return the time by the store's clock."""
+        """Put the mark into a landing zone, unless it is there, and return its time by the store's clock."""
+        if there := store.find(self.key):
+            return there.modified
         content = {
             "run": self.run,
             "archive": self.archive,
@@ -66,6 +73,11 @@ class FoundMark(NamedTuple):
     run: str
     key: str
     left: datetime
+
+    @property
+    def began(self) -> datetime:
+        """A time before which its run has written nothing."""
+        return self.left - BEGINNING
 
     @property
     def is_old(self) -> bool:

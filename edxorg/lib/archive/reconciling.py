@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from edxorg.lib.archive.marks import marks_in
 from edxorg.lib.archive.pending import Place
-from edxorg.lib.object_keys import raw_data_version, versioned_raw_data_key
+from edxorg.lib.object_keys import raw_data_asset_of, raw_data_prefixes, raw_data_version, versioned_raw_data_key
 from ol_orchestrate.lib.settling import settle_all
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import open_store
@@ -20,6 +21,7 @@ from ol_orchestrate.lib.versions import VersionedObjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from edxorg.lib.archive.marks import FoundMark
@@ -29,11 +31,18 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.versions import Recorded
 
 
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+"""The name of a version. Objects with other names are none of an archive run's."""
+
+
 class Records(Protocol):
     """The records of the objects in a landing zone."""
 
     def latest(self, asset: str) -> Mapping[str, Recorded]:
         """Return the latest recorded version of each partition of an asset, as it is now."""
+
+    def recorded_among(self, asset: str, versions: AbstractSet[tuple[str, str]]) -> AbstractSet[tuple[str, str]]:
+        """Return those versions, each with its partition, that any run has ever recorded for an asset."""
 
     def changed(self, asset: str) -> bool:
         """Return True if another run has recorded anything for an asset since the last call of `latest` for it."""
@@ -51,6 +60,10 @@ class NothingRecorded:
     def latest(self, _: str) -> Mapping[str, Recorded]:
         """See `Records.latest`."""
         return {}
+
+    def recorded_among(self, _: str, __: AbstractSet[tuple[str, str]]) -> AbstractSet[tuple[str, str]]:
+        """See `Records.recorded_among`."""
+        return set()
 
     def changed(self, _: str) -> bool:
         """See `Records.changed`."""
@@ -98,41 +111,54 @@ class Reconciler:
         named = ((place, self._versions_of(place), version) for place, version in chain([first], rest))
         yield from settle_all(named, self._store.writes_at_once)
 
-    def take_back(self, written: Iterable[tuple[Place, str]]) -> None:
-        """Delete the objects that this run wrote and that are not recorded, and end the run.
+    def take_back(self, versions: Iterable[tuple[Place, str]]) -> int | None:
+        """Delete the objects of this run's versions, whoever wrote them, that were never recorded, and end the run.
 
         While another run is at work, which may rely on them, they stay, and so does the mark: the last run to end
-        settles.
+        deletes them.
+
+        Returns:
+            The number of deleted objects; `None` if all had to stay.
         """
-        if self._options.landing_zone is None or not all(map(self._is_over, self._other_marks())):
-            return
-        latest: dict[str, Mapping[str, Recorded]] = {}
-        keys = []
-        for place, version in written:
-            if place.asset not in latest:
-                latest[place.asset] = self._records.latest(place.asset)
-            recorded = latest[place.asset].get(place.partition)
-            if recorded is None or recorded.version != version:
-                keys.append(versioned_raw_data_key(place.asset, place.partition, version))
+        if self._options.landing_zone is None:
+            return 0
+        if not self._is_alone():
+            return None
+        deleted = self._delete_unless_recorded(set(versions))
+        if not self._keeps_mark:
+            self._store.delete(self._options.mark.key)
+        return deleted
+
+    def _delete_unless_recorded(self, versions: set[tuple[Place, str]]) -> int:
+        by_asset: dict[str, set[tuple[str, str]]] = {}
+        for place, version in versions:
+            by_asset.setdefault(place.asset, set()).add((place.partition, version))
+        keys = [
+            versioned_raw_data_key(asset, partition, version)
+            for asset, of_asset in by_asset.items()
+            for partition, version in of_asset - self._records.recorded_among(asset, of_asset)
+        ]
         with ThreadPoolExecutor(self._store.writes_at_once, thread_name_prefix="delete") as threads:
             for _ in threads.map(self._store.delete, keys):
                 pass
-        if not self._keeps_mark:
-            self._store.delete(self._options.mark.key)
+        return len(keys)
 
-    def finish(self, assets: Iterable[str]) -> None:
+    def finish(self, assets: Iterable[str], versions: Iterable[tuple[Place, str]]) -> None:
         """End a run when all is recorded: settle the places that other runs may have touched, and remove the marks.
 
-        While another run is at work, the mark stays, so that the last run to end settles the places of both. It also
-        stays after `keep_mark`.
+        What runs that are over have written and nobody has recorded is deleted, as long as no run is at work that may
+        rely on it. While one is, all marks stay, so that the last run to end does this, and settles the places of all.
+        The run's own mark also stays after `keep_mark`.
 
         Args:
             assets: The assets that this run has delivered versions of.
+            versions: The versions that this run has written or found; they stay.
 
         Raises:
             PipelineError: A place could not be settled. The mark stays, so that the next run tries it again.
         """
         others = self._other_marks()
+        are_cleared = not others or self._clear(others, versions)
         to_settle = self._records.assets() if others else assets if self._was_overtaken else []
         problems = [each.problem for each in self.settle(chain.from_iterable(map(self._not_newest, to_settle)))]
         if problems:
@@ -140,11 +166,39 @@ class Reconciler:
         if self._options.landing_zone is None:
             return
         marks = marks_in(self._store)
-        over = [mark for mark in marks if mark in others and self._is_over(mark)]
+        over = [mark for mark in marks if mark in others] if are_cleared else []
         if not self._keeps_mark and not any(mark.run != self._options.mark.run and mark not in over for mark in marks):
             over += [mark for mark in marks if mark.key == self._options.mark.key]
         for mark in over:
             self._store.delete(mark.key)
+
+    def _clear(self, marks: list[FoundMark], kept: Iterable[tuple[Place, str]]) -> bool:
+        """Delete what the runs of marks have written, and nobody has recorded; return False if a run is at work."""
+        if not all(map(self._is_over, marks)):
+            return False
+        # Objects of a run that Dagster does not know may be recorded in another instance.
+        known = [mark for mark in marks if self._records.is_over(mark.run)]
+        if not known:
+            return True
+        left_over = set(self._written_since(min(mark.began for mark in known))).difference(kept)
+        # A run that has begun since may have found some of it. One that begins from now on looks again.
+        if not self._is_alone():
+            return False
+        self._delete_unless_recorded(left_over)
+        return True
+
+    def _written_since(self, time: datetime) -> Iterator[tuple[Place, str]]:
+        for prefix in raw_data_prefixes():
+            for each in self._store.list(prefix):
+                if each.modified < time:
+                    continue
+                asset = raw_data_asset_of(prefix, each.key)
+                partition, version = raw_data_version(asset, each.key) or ("", "")
+                if _SHA256.fullmatch(version):
+                    yield Place(asset, partition), version
+
+    def _is_alone(self) -> bool:
+        return all(map(self._is_over, self._other_marks()))
 
     def _other_marks(self) -> list[FoundMark]:
         if self._options.landing_zone is None:

@@ -62,6 +62,7 @@ class Sequences(RuleBasedStateMachine):
         self.folder = Path(self.temporary.name)
         self.lake = self.make_lake()
         self.settled = True
+        self.dated_back: set[str] = set()
 
     def make_lake(self) -> Lake:
         return Lake(f"file://{self.folder}/lake", self.folder)
@@ -111,15 +112,17 @@ class Sequences(RuleBasedStateMachine):
     @rule(members=MEMBERS, day=DAYS)
     def is_damaged(self, members: Sequence[tuple[str, str]], day: date) -> None:
         before, events = self.whole_objects(), list(self.lake.events.events)
-        marks = {key for key in before if key.startswith("edxorg/unfinished/")}
-        account = self.lake.run(members, day, damaged=True).whole()
+        run = self.lake.run(members, day, damaged=True)
+        account = run.ingest()
+        of_archive = {str(result.object_key) for result, _ in run.pending.ever_put()}
+        run.record()
+        run.finish()
         assert account.outcomes[MemberOutcome.DELIVERED] == account.rows_delivered == 0
         assert self.lake.events.events == events
-        recorded = {each.version for each in self.lake.events.current().values()}
-        written = self.whole_objects() - before
-        assert all(Path(key).stem in recorded for key in written), "it takes back what is not recorded"
-        assert before <= self.whole_objects()
-        assert marks <= self.whole_objects()
+        recorded, after = self.lake.ever_recorded(), self.whole_objects()
+        assert after - before <= recorded, "it takes back what is not recorded"
+        assert not (of_archive - recorded) & after, "and what an earlier run had written"
+        assert before - after <= of_archive - recorded, "and nothing else"
 
     def whole_objects(self) -> set[str]:
         """The keys of objects; one that was cut counts as gone, so it is written, and deleted when that is refused."""
@@ -166,6 +169,7 @@ class Sequences(RuleBasedStateMachine):
         for number, path in enumerate(sorted(self.folder.glob(f"lake/edxorg/raw_data/*/*/*/{course}/*"))):
             if number in which:
                 os.utime(path, (when, when))
+                self.dated_back |= {path.relative_to(self.folder / "lake").as_posix()} if hours < 0 else set()
                 # As a run that died left it: an object with such a date was written by one.
                 self.lake.store.write("edxorg/unfinished/dead.0.json", b"{}")
                 self.lake.events.over.add("dead")
@@ -181,6 +185,8 @@ class Sequences(RuleBasedStateMachine):
     def what_is_recorded_is_the_newest(self) -> None:
         if self.settled:
             assert self.lake.not_newest() == []
+            # By its date, an object can be older than the mark of the run that wrote it, if the clock was wrong.
+            assert self.lake.without_any_record() <= self.dated_back
             assert not any(key.startswith("edxorg/unfinished/") for key in self.lake.objects())
 
 
@@ -200,6 +206,79 @@ def test_an_object_that_was_written_and_answered_with_an_error_is_settled_by_the
     assert not any(key.startswith("edxorg/unfinished/") for key in lake.objects())
 
 
+def tables(lake: Lake) -> set[str]:
+    return {key for key in lake.objects() if key.endswith(".tsv")}
+
+
+def test_what_a_dead_run_of_a_damaged_archive_wrote_is_deleted_when_it_is_refused(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    lake.run([(COURSES[0], "a")], FIRST_DAY).whole()
+    lake.run([(COURSES[0], "b")], FIRST_DAY + timedelta(days=7)).whole()
+    before = tables(lake)
+    members = [(COURSES[0], "c"), (COURSES[1], "a")]
+    dead = lake.run(members, FIRST_DAY + timedelta(days=14), damaged=True)
+    with dying_after(3):  # the mark, and both tables
+        dead.ingest()
+    dead.end()
+    assert len(tables(lake)) == len(before) + 2
+    refused = lake.run(members, FIRST_DAY + timedelta(days=14), damaged=True)
+    refused.whole()
+    assert refused.result is not None
+    assert refused.result.taken_back == 2
+    assert tables(lake) == before
+
+
+def test_a_damaged_archive_never_takes_an_earlier_recorded_version_with_it(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    for week, content in enumerate("ab"):
+        lake.run([(COURSES[0], content)], FIRST_DAY + timedelta(days=7 * week)).whole()
+    before = tables(lake)
+    refused = lake.run([(COURSES[0], "a")], FIRST_DAY + timedelta(days=14), damaged=True)
+    refused.whole()
+    assert refused.result is not None
+    assert refused.result.taken_back == 0
+    assert tables(lake) == before
+    assert lake.not_newest() == []
+
+
+def test_what_a_dead_run_wrote_is_deleted_by_the_next_run_of_other_courses(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    for week, content in enumerate("ab"):
+        lake.run([(COURSES[0], content)], FIRST_DAY + timedelta(days=7 * week)).whole()
+    before = tables(lake)
+    dead = lake.run([(COURSES[0], "a"), (COURSES[0], "c"), (COURSES[1], "a")], FIRST_DAY + timedelta(days=14))
+    dead.ingest()
+    dead.end()
+    other = tmp_path / "lake/edxorg/raw_data/db_table/auth_user/prod/MITx-B-2020/notes.tsv"
+    other.write_text("of another program")
+    lake.run([("MITx-Z-2020", "a")], FIRST_DAY + timedelta(days=21)).whole()
+    assert tables(lake) - before == {
+        other.relative_to(tmp_path / "lake").as_posix(),
+        *lake.recorded_keys("MITx-Z-2020"),
+    }
+    assert before <= tables(lake)
+    assert lake.not_newest() == []
+
+
+def test_what_a_dead_run_wrote_stays_while_another_run_is_at_work(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    dead = lake.run([(COURSES[1], "a")], FIRST_DAY)
+    dead.ingest()
+    dead.end()
+    at_work = lake.run([(COURSES[1], "a")], FIRST_DAY)
+    at_work.ingest()
+    refused = lake.run([(COURSES[1], "a")], FIRST_DAY, damaged=True)
+    refused.whole()
+    assert refused.result is not None
+    assert refused.result.taken_back is None
+    lake.run([(COURSES[0], "a")], FIRST_DAY).whole()
+    at_work.record()
+    at_work.finish()
+    assert lake.without_any_record() == set()
+    assert lake.ever_recorded() == tables(lake)
+    assert not any(key.startswith("edxorg/unfinished/") for key in lake.objects())
+
+
 def test_a_sequence_on_a_clock_of_whole_seconds(moto_server: S3Server, s3_bucket: str, tmp_path: Path) -> None:
     keys = (moto_server.access_key_id, moto_server.secret_access_key, None)
     access = StoreAccess(aws_keys=keys, aws_region=moto_server.region, aws_endpoint_url=moto_server.endpoint_url)
@@ -216,9 +295,11 @@ def test_a_sequence_on_a_clock_of_whole_seconds(moto_server: S3Server, s3_bucket
     assert lake.not_newest() == []
     lake.run([(course, "a"), (COURSES[1], "b")], weeks[3], damaged=True).whole()
     assert lake.not_newest() == []
+    # The first of two members of one place was never recorded, so the refused archive took it along.
+    members = [(course, "a"), (course, "b"), (course, EMPTY)]
+    outcomes = lake.run(members, weeks[3]).whole().outcomes
+    assert (outcomes[MemberOutcome.DELIVERED], outcomes[MemberOutcome.UNCHANGED]) == (1, 1)
+    assert lake.not_newest() == []
     before = lake.objects()
-    assert (
-        lake.run([(course, "a"), (course, "b"), (course, EMPTY)], weeks[3]).whole().outcomes[MemberOutcome.UNCHANGED]
-        == 2
-    )
+    assert lake.run(members, weeks[3]).whole().outcomes[MemberOutcome.UNCHANGED] == 2
     assert lake.objects() == before

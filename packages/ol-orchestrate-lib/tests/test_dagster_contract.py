@@ -39,6 +39,7 @@ PRIVATE_NAMES = {
     "after_cursor",
     f"{EVENT_LOG}:EventLogStorage.get_latest_tags_by_partition": "self asset_key event_type tag_keys asset_partitions "
     "before_cursor after_cursor",
+    f"{EVENT_LOG}:EventLogStorage.get_event_tags_for_asset": "self asset_key filter_tags filter_event_id",
     f"{EVENT_LOG}:EventLogStorage.get_latest_asset_partition_materialization_attempts_without_materializations": "self "
     "asset_key after_storage_id",
     f"{EVENT_LOG}:EventLogStorage.get_asset_check_execution_history": "self check_key limit cursor status "

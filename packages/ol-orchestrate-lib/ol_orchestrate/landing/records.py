@@ -18,6 +18,7 @@ from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ol_orchestrate.lib.record_tags import RecordTags
     from ol_orchestrate.lib.versions import Recorded
@@ -114,6 +115,30 @@ def latest_recorded(
     latest = latest_tags(instance, asset, partitions)
     recorded = {partition: tags.recorded(of_record, landing_zone) for partition, of_record in latest.items()}
     return {partition: each for partition, each in recorded.items() if each is not None}
+
+
+def recorded_among(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, versions: AbstractSet[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return those of an asset's versions, each with its partition, that were ever recorded, in any landing zone.
+
+    One query reads the versions of all events. Only the partitions that have one of these in question, which are few,
+    are read event by event.
+    """
+    recorded = {each.get(DATA_VERSION) for each in instance.event_log_storage.get_event_tags_for_asset(asset)}
+    in_question = sorted({partition for partition, version in versions if version in recorded})
+    found = set()
+    for some in batched(in_question, EVENTS_AT_ONCE):
+        wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=some)
+        cursor, has_more = None, True
+        while has_more:
+            page = instance.fetch_materializations(wanted, limit=EVENTS_AT_ONCE, cursor=cursor)
+            cursor, has_more = page.cursor, page.has_more
+            for each in page.records:
+                of_record = each.asset_materialization
+                if of_record and of_record.partition and of_record.tags:
+                    found.add((of_record.partition, of_record.tags.get(DATA_VERSION, "")))
+    return found & versions
 
 
 def latest_recorded_unpartitioned(
