@@ -16,4 +16,9 @@ def location_names(name: str = SOURCE) -> LocationNames:
     return LocationNames(name, SOURCE, courses)
 
 
+def organizations(location: LocationNames) -> dg.DynamicPartitionsDefinition:
+    """Return the partitions of preferences of e-mail."""
+    return dg.DynamicPartitionsDefinition(name=location.of("edxorg_organization"))
+
+
 EDXORG = location_names()

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
-from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, FORUM, FORUM_POSTS, RAW_DATA_ARCHIVE, RAW_TRACKING_LOGS
+from edxorg.lib.object_keys import (
+    COURSE_STRUCTURE,
+    COURSE_XML,
+    EMAIL_OPT_IN,
+    FORUM,
+    FORUM_POSTS,
+    RAW_DATA_ARCHIVE,
+    RAW_TRACKING_LOGS,
+)
 from edxorg.lib.settings import Environment
-from edxorg.location import EDXORG, location_names
+from edxorg.location import EDXORG, location_names, organizations
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.landing_zone import LANDING_ZONE
@@ -64,8 +72,12 @@ def _max_age(settings: Settings, days: int) -> timedelta | None:
 
 
 def archive_members(location: LocationNames = EDXORG) -> dg.AssetsDefinition:
-    """Course structures, tables and forums, all as courses' partitions. A table that is not described lands as well."""
-    outputs = (DICTIONARY[COURSE_STRUCTURE], DICTIONARY[FORUM], DICTIONARY[FORUM_POSTS], *TABLES, *ASSESSMENTS)
+    """Course structures, tables and forums as courses' partitions, and preferences of e-mail as organizations'.
+
+    A table that is not described lands as well.
+    """
+    others = (DICTIONARY[name] for name in (COURSE_STRUCTURE, FORUM, FORUM_POSTS, EMAIL_OPT_IN))
+    outputs = (*others, *TABLES, *ASSESSMENTS)
     return _written_by_the_archive_job(location, outputs)
 
 
@@ -80,7 +92,7 @@ def _written_by_the_archive_job(location: LocationNames, outputs: Sequence[Outpu
             location.key(output.asset),
             group_name=location.group(_SUBJECT),
             deps=[location.key(RAW_DATA_ARCHIVE)],
-            partitions_def=location.courses,
+            partitions_def=organizations(location) if output.asset == EMAIL_OPT_IN else location.courses,
         ).with_io_manager_key(LANDING_ZONE)
         for output in outputs
     )

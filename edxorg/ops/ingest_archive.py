@@ -20,6 +20,7 @@ from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.tables import Dialect, Escapes, RowHash
+from edxorg.location import organizations
 from edxorg.ops.archive_reports import ArchiveReports
 from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
@@ -141,6 +142,7 @@ def _process(
         context.log.info("%s", ingested.report.sum_of_outcomes())
         courses = list(pending.courses())
         added = add_partitions(context.instance, archives.location.courses, courses)
+        add_partitions(context.instance, organizations(archives.location), list(pending.organizations()))
         context.log.info("%d objects of %d courses to record, %d of them new", len(pending), len(courses), added)
         made_of = upstream_tags(context.instance, archives.key(), context.partition_key, source.info.version)
         describe = _Description(context.partition_key, source.info, options, archives.location, made_of)

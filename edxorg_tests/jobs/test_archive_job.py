@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
+from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.archive.ingest_report import IngestReport
 from edxorg.lib.archive.ingestion import _Ingestion
 from edxorg.lib.members import Member, MemberKind
@@ -80,6 +81,13 @@ def test_email_preferences_are_recorded_by_organization(location: ArchiveLocatio
     assert location.run(name).success
     assert list(location.everything_recorded()) == [("edxorg/raw_data/email_opt_in", "MITx")]
     assert location.instance.get_dynamic_partitions("course_and_source") == []
+    assert location.instance.get_dynamic_partitions("edxorg_organization") == ["MITx"]
+    spec = build_definitions(Settings()).resolve_asset_graph().get(dg.AssetKey(["edxorg", "raw_data", "email_opt_in"]))
+    assert (spec.partitions_def, spec.parent_keys) == (
+        dg.DynamicPartitionsDefinition(name="edxorg_organization"),
+        {dg.AssetKey(["edxorg", "raw_data_archive"])},
+    )
+    assert "dagster/column_schema" in spec.metadata
     assert metadata_of(location.run(name))["unchanged"] == 1
 
 

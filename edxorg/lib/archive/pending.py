@@ -60,6 +60,10 @@ class PendingRecords:
         """Return the partitions of all courses, each once, in the order of the archive."""
         return dict.fromkeys(place.partition for place in self._places if place.asset != EMAIL_OPT_IN)
 
+    def organizations(self) -> dict[str, None]:
+        """Return the partitions of all organizations, in the same way."""
+        return dict.fromkeys(place.partition for place in self._places if place.asset == EMAIL_OPT_IN)
+
     def by_asset(self) -> dict[str, Iterator[MemberResult]]:
         """Return the results of each asset in the order of the archive."""
         numbers: dict[str, list[int]] = {}
