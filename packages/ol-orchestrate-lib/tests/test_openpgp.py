@@ -16,7 +16,7 @@ from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.openpgp import Decryptor, KeyRing, OpenPgpError, PrivateKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ol_orchestrate.testing.openpgp_keys import GnuPG
 
@@ -153,6 +153,27 @@ class TestKeys:
                 assert b"".join(ring.decryptor.decrypt([gnupg.message(b"x", name)])) == b"x"
             assert len(ring.check()) == 2
 
+    @pytest.mark.parametrize(
+        "join",
+        [
+            pytest.param(lambda ada, eve, _: ada.strip() + eve, id="text-without-a-line-end-between"),
+            pytest.param(lambda ada, _, binary: ada + binary, id="binary-after-text"),
+            pytest.param(lambda ada, _, binary: binary + ada, id="text-after-binary"),
+            pytest.param(lambda ada, eve, _: b"\xef\xbb\xbf# old\n" + ada + b"# new\n\xef\xbb\xbf" + eve, id="marks"),
+        ],
+    )
+    def test_all_keys_are_found_however_they_were_joined(
+        self, join: Callable[[bytes, bytes, bytes], bytes], gnupg: GnuPG
+    ) -> None:
+        binary = gnupg.run("--export-secret-keys", EVE)
+        with KeyRing(PrivateKeys(join(gnupg.private_key(ADA), gnupg.private_key(EVE), binary))) as ring:
+            assert len(ring.check()) == 2
+
+    def test_a_key_that_cannot_be_read_is_told_beside_one_that_can(self, gnupg: GnuPG) -> None:
+        ada = gnupg.private_key(ADA)
+        with pytest.raises(SettingsError, match=f"no private key .* from byte {len(ada):,} on"):
+            KeyRing(PrivateKeys(ada + gnupg.private_key(EVE)[:200]))
+
     def test_messages_for_an_expired_and_for_a_rotated_subkey_are_read(self, gnupg: GnuPG) -> None:
         gnupg.make_key("rota", made="20200101T000000", expires="never")
         before = gnupg.message(b"before", "rota")
@@ -222,4 +243,4 @@ class TestKeys:
     def test_without_gnupg_the_message_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(SettingsError, match="install gpg"):
-            KeyRing(PrivateKeys(b"-----"))
+            KeyRing(PrivateKeys(b"-----BEGIN PGP"))

@@ -12,7 +12,9 @@ message; one by a key that is not there proves nothing, and is counted.
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import selectors
 import subprocess
 from collections import Counter, deque
@@ -42,6 +44,12 @@ _MAX_STATUS: Final = 64 << 10
 
 _MAX_PASSPHRASES: Final = 4096
 """Bytes of all passphrases together."""
+
+_IS_PRIVATE: Final = 16
+"""The bit in GnuPG's report of an import that stands for a private key."""
+
+_SPACE: Final = codecs.BOM_UTF8 + b" \t\r\n"
+_ARMORED: Final = re.compile(rb"-----BEGIN PGP (\w+) KEY BLOCK-----.*?-----END PGP \1 KEY BLOCK-----", re.DOTALL)
 
 _LONGEST_HOME: Final = 80
 """Characters. GnuPG's agent makes sockets in its home, and the path of a socket has 107 at most."""
@@ -135,6 +143,19 @@ def _lines(passphrases: str | None) -> list[str]:
     return [line for each in (passphrases or "").split("\n") if (line := each.rstrip("\r"))]
 
 
+def _parts(exported: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the parts of a file of keys with their places, however they were joined; comments are passed over."""
+    end = 0
+    for block in chain(_ARMORED.finditer(exported), [None]):
+        between = exported[end : block.start() if block else None]
+        key = between.lstrip(_SPACE)
+        if key and (key[0] & 0x80 or b"BEGIN PGP" in key):
+            yield end + len(between) - len(key), key
+        if block:
+            yield block.start(), block[0] + b"\n"
+            end = block.end()
+
+
 def _unchecked_signers(home: str) -> Path:
     return Path(home) / "unchecked-signers"
 
@@ -148,7 +169,7 @@ class KeyRing:
         Raises:
             SettingsError: The keys cannot be used, or GnuPG is not installed.
         """
-        is_text = keys.exported.startswith(b"-----")
+        is_text = b"-----BEGIN" in keys.exported
         remember_secrets(keys.exported.decode(errors="replace") if is_text else "", *_lines(keys.passphrase))
         self._folder = PrivateFolder("keys-")
         self.decryptor = Decryptor(str(self._folder.path), keys.passphrase)
@@ -163,10 +184,15 @@ class KeyRing:
         if len(str(home)) > _LONGEST_HOME:
             raise SettingsError(f"{home}: the path is too long for GnuPG. Let TMPDIR name a folder nearer to the root")
         (home / "gpg-agent.conf").write_text(_AGENT)
-        with _gnupg(str(home), ["--import"]) as process:
-            for _ in process.through([keys.exported]):
-                pass
-        if not any(line.startswith("IMPORT_OK ") and int(line.split()[1]) & 16 for line in process.status):
+        found: list[int] = []
+        for offset, part in _parts(keys.exported):
+            with _gnupg(str(home), ["--import"]) as process:
+                deque(process.through([part]), maxlen=0)
+            imported = [int(value.split()[0]) for value in process.values("IMPORT_OK")]
+            if not imported:
+                raise SettingsError(f"no private key was found in what was given as one, from byte {offset:,} on")
+            found += imported
+        if not any(each & _IS_PRIVATE for each in found):
             raise SettingsError(
                 "no private key was found in what was given as one. Export it with --export-secret-keys"
             )
