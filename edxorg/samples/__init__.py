@@ -21,8 +21,8 @@ The story:
 
 The writers:
 
-- `files.py`: all files of a university; `sample_archive.py`: a weekly archive; `package.py`: its members;
-  `encryption.py`: files as OpenPGP messages;
+- `files.py`: all files of a university; `whole_files.py`: each there only when it is complete;
+- `sample_archive.py`: a weekly archive; `package.py`: its members; `encryption.py`: files as OpenPGP messages;
 - `sample_tables.py`: tables and their columns; `table_rows.py`, `assessment_rows.py`: their rows; `dialects.py`: how
   values are written;
 - `sample_forum.py`: a forum; `sample_olx.py`: the export of a course; `sample_course_xml.py`: an export of any size;

@@ -20,6 +20,7 @@ from edxorg.samples.hazards import STRUCK_TABLES
 from edxorg.samples.package import ArchiveTruth, Package, PackageMember
 from edxorg.samples.sample_olx import MODIFIED
 from edxorg.samples.university import FIRST_DAY, University
+from edxorg.samples.whole_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,8 +157,7 @@ def _write_zip(
     key_file: Path | None = None,
     progress: Callable[[ArchiveTruth], None] | None = None,
 ) -> ArchiveTruth:
-    partial = out.with_name(f"{out.name}.part")
-    try:
+    with whole_file(out) as partial:
         with ExitStack() as stack:
             recipient = stack.enter_context(Recipient(key_file)) if key_file else None
             archive = stack.enter_context(zipfile.ZipFile(partial, "w"))
@@ -167,9 +167,6 @@ def _write_zip(
                 if progress is not None:
                     progress(package.truth)
         package.truth.bytes_compressed = partial.stat().st_size
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return package.truth
 
 
@@ -208,22 +205,17 @@ def write_archive(
     """
     if out.suffix == ".zip":
         return _write_zip(out, package, progress=progress)
-    partial = out.with_name(f"{out.name}.part")
-    try:
-        with partial.open("wb") as file:
-            with cast(
-                "BinaryIO",
-                igzip.IGzipFile(filename="", fileobj=file, mode="wb", compresslevel=_COMPRESSION, mtime=0),  # type: ignore[no-untyped-call]
-            ) as packed:
-                tar = _Tar(packed, package.truth, progress)
-                with closing(package.members()) as members:
-                    for member in members:
-                        tar.add(member)
-                tar.end()
-            package.truth.bytes_compressed = file.tell()
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(out) as partial, partial.open("wb") as file:
+        with cast(
+            "BinaryIO",
+            igzip.IGzipFile(filename="", fileobj=file, mode="wb", compresslevel=_COMPRESSION, mtime=0),  # type: ignore[no-untyped-call]
+        ) as packed:
+            tar = _Tar(packed, package.truth, progress)
+            with closing(package.members()) as members:
+                for member in members:
+                    tar.add(member)
+            tar.end()
+        package.truth.bytes_compressed = file.tell()
     return package.truth
 
 

@@ -13,6 +13,7 @@ from edxorg.samples import invented
 from edxorg.samples.courses import BLOCKS_IN_CHAPTER
 from edxorg.samples.sample_olx import Export, files_of
 from edxorg.samples.university import University
+from edxorg.samples.whole_files import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def write_sample_course_xml(
     """Write the export of the first course of a university; for the same arguments its tar is the same everywhere.
 
     Args:
-        out: A `.xml.tar.gz`; replaced if it exists.
+        out: A `.xml.tar.gz`; there only when it is complete, and replaced if it exists.
         blocks: Number of blocks, the course itself included; at least 1. All are in memory.
         seed: The seed of the university.
         static_bytes: Bytes of static files to add, half of them in `static/`. They do not compress.
@@ -61,7 +62,7 @@ def write_sample_course_xml(
     university = University(seed=seed, organization=organization, courses=1, chapters=chapters)
     course = university.course(0).first_blocks(blocks)
     summary = SampleCourseSummary(course.course_key, Counter(block.category for block in course.blocks))
-    with out.open("wb") as file:
+    with whole_file(out) as partial, partial.open("wb") as file:
         with (
             gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,

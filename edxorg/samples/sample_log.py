@@ -26,6 +26,7 @@ from edxorg.samples.events import (
 )
 from edxorg.samples.hazards import LATE_FROM, ORDINARY_LOG_HAZARDS, REJECTING, LogHazards, LogTruth
 from edxorg.samples.university import University
+from edxorg.samples.whole_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -151,7 +152,7 @@ def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], Non
     """Write a log as gzip, the same bytes for the same log.
 
     Args:
-        out: The file; replaced if it exists.
+        out: The file; there only when it is complete, and replaced if it exists.
         log: The day and the site.
         progress: Called now and then with the truth so far.
 
@@ -159,7 +160,7 @@ def write_log(out: Path, log: TrackingLog, *, progress: Callable[[LogTruth], Non
         OSError: The file cannot be written.
     """
     truth = LogTruth()
-    with out.open("wb") as file:
+    with whole_file(out) as partial, partial.open("wb") as file:
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
             for lines in _batched(_lines(log, truth)):
                 truth.bytes_unpacked += packed.write("".join(lines).encode())

@@ -11,6 +11,7 @@ from edxorg.samples import times
 from edxorg.samples.learner_progress import progress_of
 from edxorg.samples.story import PASSING
 from edxorg.samples.table_rows import DOWNLOADABLE, certificate_of, grade_of
+from edxorg.samples.whole_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -79,7 +80,7 @@ def write_report(out: Path, catalogue: Catalogue, number: int) -> ReportTruth:
         OSError: The file cannot be written.
     """
     truth = ReportTruth()
-    with out.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         courses = catalogue.packed_courses(number)
