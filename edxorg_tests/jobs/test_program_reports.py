@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from edxorg.ops.program_reports import LazyS3Resource, report_runs
 from edxorg_tests.support.location import QUIET
 from ol_orchestrate.lib import reconciled_copies, retrying
 from ol_orchestrate.lib.reconciled_copies import Needed, batches, needs_copy
-from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, open_store
+from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, base, open_store
 from ol_orchestrate.resources.outputs import SimpleResultsDir
 
 if TYPE_CHECKING:
@@ -249,6 +250,34 @@ def test_keys_that_lead_elsewhere_are_refused_by_name_and_the_others_delivered(t
     assert "../../stolen.csv" in reason(result)
     assert "'other/x.csv' is not in s3://" in reason(result)
     assert set(two.landed()) == {f"{PREFIX}/good.csv"}
+
+
+def test_a_name_with_a_delete_character_is_refused_and_the_others_delivered(two: Two) -> None:
+    for name in ("1.csv", "2\x7f.csv", "3.csv"):
+        two.put(f"{PREFIX}/{name}", b"1")
+    assert two.run().success
+    assert set(two.landed()) == {f"{PREFIX}/1.csv", f"{PREFIX}/3.csv"}
+    result = two.run(f"{PREFIX}/2\x7f.csv")
+    assert "'2\\x7f.csv' is refused as an object key" in reason(result)
+
+
+def test_an_unexpected_error_fails_one_report_for_good_and_the_others_are_delivered(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1.csv", "2\x7f.csv", "3.csv"):
+        two.put(f"{PREFIX}/{name}", b"1")
+    monkeypatch.setattr(base, "_SAFE_KEY", re.compile(".+"))  # and the client below refuses the key
+    with dg.instance_for_test() as instance:
+        result = two.run(instance=instance)
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None
+        assert run.tags["edxorg/permanent_failure"] == "true"
+        told = [each.user_message for each in instance.all_logs(result.run_id)]
+    assert set(two.landed()) == {f"{PREFIX}/1.csv", f"{PREFIX}/3.csv"}
+    assert "1 of 3 reports failed; the others were delivered" in reason(result)
+    assert f"{PREFIX}/2\x7f.csv: ValueError. The log of the run" in reason(result)
+    assert any("Could not parse path" in text for text in told)
+    assert two.left_on_disk() == []
 
 
 def test_a_report_that_vanished_fails_alone_for_good(two: Two) -> None:

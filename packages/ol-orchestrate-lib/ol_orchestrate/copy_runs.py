@@ -17,6 +17,7 @@ def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReas
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from pydantic import Field
 from ol_orchestrate.failures import errors_without_secrets
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.reconciled_copies import batches, copy
+from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.runs_under_way import UNFINISHED, is_under_way
 
@@ -99,6 +101,11 @@ class CopyRuns:
                 copied[key] = copy(copies, key, folder / "copied")
             except PipelineError as error:
                 failures[key] = error
+            except Exception as error:  # noqa: BLE001 - fails this object alone
+                trace = redact("".join(traceback.format_exception(error)))
+                context.log.error("%s: %s", key, trace)  # noqa: TRY400 - the traceback is redacted
+                # The text can quote data, and a failure is reported further than the log of the run.
+                failures[key] = PipelineError(f"{type(error).__name__}. The log of the run has its text")
         if failures:
             raise self._failure(context, failures, len(copied))
         metadata: dict[str, Any] = {

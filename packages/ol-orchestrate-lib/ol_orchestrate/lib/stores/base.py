@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores.access import S3Connection
     from ol_orchestrate.lib.stores.reading import VerifiedReader
 
-_SAFE_KEY = re.compile(r"(?!\.)[^/\x00-\x1f]+(?:/(?!\.)[^/\x00-\x1f]+)*")
+_SAFE_KEY = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]+(?:/(?!\.)[^/\x00-\x1f\x7f]+)*")
 
 VERSION = "version"
 """Name of the metadata field in which an object with a fixed key carries the data version of its content."""
