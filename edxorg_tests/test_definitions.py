@@ -232,8 +232,10 @@ def test_what_an_archive_becomes_is_shown_below_it() -> None:
     below = {key.to_user_string() for key in graph.get(archive).child_keys}
     assert below >= {f"edxorg/raw_data/{each}" for each in ("course_structure", "course_xml", "forum_mongo")}
     assert {f"edxorg/raw_data/db_table/{each}" for each in TABLES} <= below
-    (courses,) = {graph.get(key).partitions_def for key in graph.get(archive).child_keys}
+    organizations = dg.AssetKey(["edxorg", "raw_data", "email_opt_in"])
+    (courses,) = {graph.get(key).partitions_def for key in graph.get(archive).child_keys - {organizations}}
     assert courses == dg.DynamicPartitionsDefinition(name="course_and_source")
+    assert graph.get(organizations).partitions_def == dg.DynamicPartitionsDefinition(name="edxorg_organization")
     blocks = graph.get(dg.AssetKey(["edxorg", "processed_data", "course_xml_blocks"]))
     assert {key.path[-1] for key in blocks.parent_keys} == {"course_xml"}
 
