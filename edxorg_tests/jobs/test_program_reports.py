@@ -136,9 +136,12 @@ class Two:
         self.copies = destination.store(settings.program_reports_destination_url)
         self.folder = folder
 
-    def run(self, *keys: str, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
+    def run(
+        self, *keys: str, instance: dg.DagsterInstance | None = None, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
         return sync_edxorg_program_reports(self.settings).execute_in_process(
             instance=instance,
+            tags=tags,
             raise_on_error=False,
             run_config={**(report_runs(self.settings).run_config(keys) if keys else {}), **QUIET},
             resources={
@@ -290,6 +293,15 @@ def test_a_report_that_vanished_fails_alone_for_good(two: Two) -> None:
     assert not result.success
     assert "1 of 2 reports failed; the others were delivered" in reason(result)
     assert "gone.csv: there is no such object" in reason(result)
+    assert set(two.landed()) == {f"{PREFIX}/there.csv"}
+
+
+def test_a_report_that_is_gone_since_the_sensor_saw_it_fails_nothing(two: Two) -> None:
+    two.reports.write("there.csv", b"1")
+    result = two.run(f"{PREFIX}/gone.csv", f"{PREFIX}/there.csv", tags={"dagster/sensor_name": "reports"})
+    assert result.success
+    uploaded = outcome(result, "copy_program_reports")
+    assert (uploaded["reports"], uploaded["gone"]) == (1, 1)
     assert set(two.landed()) == {f"{PREFIX}/there.csv"}
 
 

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from ol_orchestrate.lib.stores import SourceInfo
 
 
+SENSOR = "dagster/sensor_name"
+"""Dagster's tag of a run that a sensor has requested."""
+
+
 class CopyConfig(dg.Config):
     """The objects to copy."""
 
@@ -96,9 +100,16 @@ class CopyRuns:
             context.log.info("%s", swept)
         copied: dict[str, SourceInfo] = {}
         failures: dict[str, PipelineError] = {}
+        gone = 0
+        # A user who names an object that is not there is mistaken; one that a listing has named may be gone by now.
+        from_listing = not keys or SENSOR in context.run.tags
         for key in list(dict.fromkeys(keys)) or self._needed(context, copies.compare()):
             try:
-                copied[key] = copy(copies, key, folder / "copied")
+                if from_listing and copies.source.find(copies.key_in_source(key)) is None:
+                    gone += 1
+                    context.log.warning("%s is gone from %s: there is nothing to copy", key, copies.source.url)
+                else:
+                    copied[key] = copy(copies, key, folder / "copied")
             except PipelineError as error:
                 failures[key] = error
             except Exception as error:  # noqa: BLE001 - fails this object alone
@@ -112,6 +123,7 @@ class CopyRuns:
             self.noun: len(copied),
             "bytes": sum(source.size for source in copied.values()),
             "failed": 0,
+            "gone": gone,
             "destination": copies.destination.url,
             "checked_by": ", ".join(sorted({source.checked_by for source in copied.values()})),
             "uploads_checked_by": copies.destination.upload_check,
