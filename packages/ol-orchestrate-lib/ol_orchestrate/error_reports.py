@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -62,8 +63,12 @@ def failed_runs_sensor(name: str, *, environment: str) -> dg.SensorDefinition | 
     )
     def report_failed_run(context: dg.RunFailureSensorContext) -> None:
         event = event_of(context.dagster_run, context.get_step_failure_events(), context.failure_event.message or "")
-        if event is not None:
-            send(event | {"environment": environment})
+        if event is not None and not send(event | {"environment": environment}):
+            context.log.warning(
+                "Sentry did not take the event about run %s, and it is not sent again: check %s and the way to it",
+                context.dagster_run.run_id,
+                SENTRY_DSN,
+            )
 
     return report_failed_run
 
@@ -99,8 +104,11 @@ def event_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent], message: s
     }
 
 
-def send(event: Mapping[str, Any]) -> None:
+def send(event: Mapping[str, Any]) -> bool:
     """Send an event to the project that `SENTRY_DSN` names, and wait until it has arrived or cannot.
+
+    Returns:
+        True if Sentry has taken it within `SECONDS_TO_SEND`.
 
     Raises:
         SettingsError: The variable is not set, or is no address of a project.
@@ -123,8 +131,13 @@ def send(event: Mapping[str, Any]) -> None:
         )
     except BadDsn:
         raise SettingsError(f"{SENTRY_DSN} is no address of a project: copy it from the project's settings") from None
+    dropped: list[str] = []
+    if client.transport is not None:
+        client.transport.on_dropped_event = dropped.append  # type: ignore[attr-defined]
+    end = time.monotonic() + SECONDS_TO_SEND
     client.capture_event(cast("Event", dict(event)))
     client.close(timeout=SECONDS_TO_SEND)
+    return not dropped and time.monotonic() < end
 
 
 def _is_interruption(failure: dg.DagsterEvent) -> bool:

@@ -147,12 +147,23 @@ def test_neither_an_interruption_nor_a_retry_that_succeeds_is_reported(reports: 
     assert reports.tick() == []
 
 
-def test_a_server_that_refuses_does_not_stop_the_sensor(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_refuses_does_not_stop_the_sensor(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(error_reports, "SECONDS_TO_SEND", 0.5)
     monkeypatch.setenv("SENTRY_DSN", f"http://{KEY}@127.0.0.1:1/1")
     reports.run("a-2024-01-03")
     assert reports.tick() == []
+    assert "Sentry did not take the event about run" in capfd.readouterr().err
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("status", [200, 403, 429, 500])
+def test_an_event_that_sentry_does_not_take_is_known(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    with serving(lambda _: Response(status, b"{}")) as server:
+        monkeypatch.setenv("SENTRY_DSN", server.url.replace("http://", f"http://{KEY}@") + "/1")
+        assert send({"message": "x"}) == (status == 200)
+        assert len(server.requests) == 1
 
 
 def test_an_address_that_is_none_is_named_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
