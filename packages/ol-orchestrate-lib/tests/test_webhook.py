@@ -45,6 +45,7 @@ def test_the_bytes_that_arrive_are_those_that_are_signed() -> None:
         (403, AccessRefusedError, 1),
         (404, PermanentServiceError, 1),
         (405, PermanentServiceError, 1),
+        (425, PermanentServiceError, 1),
         (499, PermanentServiceError, 1),
         (408, ServiceError, 5),
         (429, ServiceError, 5),

@@ -8,9 +8,12 @@ from contextlib import closing
 from http import HTTPStatus
 
 from ol_orchestrate.lib.addresses import origin_of
+from ol_orchestrate.lib.errors import PermanentServiceError
 from ol_orchestrate.lib.http_status import error_of_status
 from ol_orchestrate.lib.openedx_api.transport import Clock, Timeouts, Transport
 from ol_orchestrate.lib.redaction import remember_secrets
+
+_FINAL = frozenset({HTTPStatus.TOO_EARLY})
 
 _REMEDIES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "Let both sides have the same secret",
@@ -41,7 +44,9 @@ def send_signed(message: bytes, *, url: str, header: str, secret: str, clock: Cl
     """
     remember_secrets(secret)
     headers = {"Content-Type": "application/json", header: signature_of(message, secret)}
-    with closing(Transport(requests_per_hour=None, timeouts=Timeouts(), clock=clock or Clock())) as transport:
+    with closing(
+        Transport(requests_per_hour=None, timeouts=Timeouts(), clock=clock or Clock(), final=_FINAL)
+    ) as transport:
         response = transport.send("POST", url, headers=headers, content=message)
     if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         return response.status
@@ -49,4 +54,5 @@ def send_signed(message: bytes, *, url: str, header: str, secret: str, clock: Cl
         remedy = f"It redirects to {origin_of(response.headers['location'])}: set that address, if it is right"
     else:
         remedy = _REMEDIES.get(response.status, "Correct the message or its receiver")
-    raise error_of_status(response.status)(f"{response.request}: the webhook answers {response.status}. {remedy}")
+    kind = PermanentServiceError if response.status in _FINAL else error_of_status(response.status)
+    raise kind(f"{response.request}: the webhook answers {response.status}. {remedy}")

@@ -124,12 +124,16 @@ class Transport:
     Args:
         requests_per_hour: The limit of this client; `None` for a server without one.
         timeouts: The timeouts of each attempt.
+        final: Statuses that this server means for good, though others mean them for now.
     """
 
-    def __init__(self, *, requests_per_hour: int | None, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(
+        self, *, requests_per_hour: int | None, timeouts: Timeouts, clock: Clock, final: frozenset[int] = frozenset()
+    ) -> None:
         self._budget = RequestBudget(requests_per_hour, clock) if requests_per_hour else None
         self._timeouts = timeouts
         self._clock = clock
+        self._final = final
         try:
             self._client = httpx.Client(
                 timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
@@ -195,7 +199,7 @@ class Transport:
             response = self._attempt(shown, request)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _NotYetError(_problem(shown, error)) from None
-        if not is_transient(response.status):
+        if not is_transient(response.status) or response.status in self._final:
             return response
         requested = retry_after(response.headers)
         problem = f"status {response.status}"
