@@ -166,7 +166,7 @@ def _row(line: bytes) -> dict[str, Any]:
     if not isinstance(votes, dict):
         raise _NoPostError(PostReject.VALUE)
     for column, name in _VOTES.items():
-        row[column] = _value(votes.get(name), int, _integer)
+        row[column] = _value(votes.get(name), None, _integer)
     row["abuse_flaggers_count"] = _value(post.get("abuse_flaggers"), None, _length)
     if row["depth"] is None and row["parent_ids"] is not None:
         row["depth"] = len(row["parent_ids"])
@@ -258,8 +258,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _time(value: Any) -> str:  # noqa: ANN401 - any JSON
     """Return a time as UTC text: of text with or without a zone, or of milliseconds since 1970."""
-    if isinstance(value, dict) and len(value) == 1:
-        (value,) = value.values()
+    if isinstance(value, dict):
+        value = value["$date"] if value.keys() == {"$date"} else None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if isinstance(value, dict) and value.keys() == {"$numberLong"}:
             text = str(value["$numberLong"])
             value = int(text) if _INTEGER.fullmatch(text) else text
@@ -298,7 +300,7 @@ _COLUMNS: Final[dict[str, tuple[type | None, Callable[[Any], Any]]]] = {
     "comment_thread_id": (str, _text),
     "parent_id": (str, _text),
     "parent_ids": (None, _ids),
-    "depth": (int, _integer),
+    "depth": (None, _integer),
     "created_at": (None, _time),
     "updated_at": (None, _time),
     "last_activity_at": (None, _time),
@@ -307,7 +309,7 @@ _COLUMNS: Final[dict[str, tuple[type | None, Callable[[Any], Any]]]] = {
     "endorsed": (bool, _boolean),
     "endorsement": (None, _object),
     "visible": (bool, _boolean),
-    "comment_count": (int, _integer),
+    "comment_count": (None, _integer),
 }
 """The type of most values of each column, and the function that converts the others."""
 

@@ -103,6 +103,7 @@ def test_all_dialects_give_the_same_row(dialect: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("date", "time"),
     [
+        ({"$date": 1359864306789.0}, "2013-02-03 04:05:06.789000"),
         ({"$date": -1}, "1969-12-31 23:59:59.999000"),
         ({"$date": {"$numberLong": "-62135596800000"}}, "0001-01-01 00:00:00.000000"),
         ({"$date": "1969-07-20T20:17:40Z"}, "1969-07-20 20:17:40.000000"),
@@ -142,6 +143,12 @@ def nested(levels: int) -> list[Any]:
         (THREAD | {"created_at": {"$date": "yesterday"}}, "invalid_date"),
         (THREAD | {"created_at": {"$date": "0001-01-01T00:00:00+10:00"}}, "invalid_date"),
         (THREAD | {"created_at": {"$date": None}}, "invalid_date"),
+        (THREAD | {"created_at": {"x": 5}}, "invalid_date"),
+        (THREAD | {"created_at": {"$oid": "2013-01-01"}}, "invalid_date"),
+        (THREAD | {"created_at": {"$date": 1.5}}, "invalid_date"),
+        (THREAD | {"depth": (1 << 64) - 1}, "invalid_value"),
+        (THREAD | {"comment_count": 1 << 63}, "invalid_value"),
+        (THREAD | {"votes": {"count": 1 << 63}}, "invalid_value"),
         (THREAD | {"closed": "false"}, "invalid_value"),
         (THREAD | {"comment_count": "many"}, "invalid_value"),
         (THREAD | {"comment_count": {"$numberLong": "9" * 30}}, "invalid_value"),
