@@ -16,12 +16,13 @@ from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.stores import join_url, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     import dagster as dg
 
     from edxorg.sensors.object_storage import FoundFile
+    from edxorg.source_files import SourceFiles
 
 KINDS = ("archive", "log", "email")
 
@@ -41,7 +42,7 @@ def command(kinds: tuple[str, ...], since: datetime | None, *, missing: bool, as
         raise SettingsError("there is no source to look into: set EDXORG_ARCHIVE_URL")
     listed = []
     with homes.dagster_instance() as instance:
-        for kind, url, found in _files(settings, instance):
+        for kind, url, found in _files(settings, instance, kinds or KINDS):
             if kind not in (kinds or KINDS) or (since and found.day < since.date()):
                 continue
             if missing and found.need.is_in:
@@ -76,8 +77,10 @@ def _show(listed: list[tuple[str, FoundFile]]) -> None:
             click.echo(f"{state}: {need.value}")
 
 
-def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[str, str, FoundFile]]:
-    """Yield each file with its kind and its URL."""
+def _files(
+    settings: Settings, instance: dg.DagsterInstance, kinds: Sequence[str]
+) -> Iterator[tuple[str, str, FoundFile]]:
+    """Yield each file with its kind and its URL; look only where files of those kinds are, and yield others there."""
     from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415 - loads Dagster
     from edxorg.sensors.object_storage import files_at  # noqa: PLC0415
 
@@ -86,11 +89,12 @@ def _files(settings: Settings, instance: dg.DagsterInstance) -> Iterator[tuple[s
     of_archives, of_logs = "retrieve_edxorg_raw_data", "refresh_edxorg_tracking_logs"
     archive_names, log_names = settings.archive_name, settings.tracking_log_name
     log_url = settings.tracking_log_url or settings.archive_url
-    sources = [
-        (archives, of_archives, settings.archive_url, log_names, is_in_folder_of_request),
-        (logs, of_logs, log_url, archive_names, lambda _: False),
-    ]
-    if settings.tracking_log_url:  # where edX puts packages of one request, too
+    sources: list[tuple[SourceFiles, str, str, FileNames, Callable[[str], bool]]] = []
+    if {"archive", "email"} & set(kinds):
+        sources.append((archives, of_archives, settings.archive_url, log_names, is_in_folder_of_request))
+    if "log" in kinds:
+        sources.append((logs, of_logs, log_url, archive_names, lambda _: False))
+    if settings.tracking_log_url and "archive" in kinds:  # where edX puts packages of one request, too
         sources.append((requested, of_archives, log_url, archive_names, is_in_folder_of_request))
     seen = set()
     for files, job, place, other_names, undated in sources:
