@@ -187,8 +187,24 @@ def settings_for(landing_zone: str | None, courses: Path | None = None) -> Setti
     if landing_zone is not None:
         given["landing_zone_url"] = as_url(landing_zone)
     if courses is not None:
-        given["courses"] = courses.read_text()
+        given["courses"] = _patterns_in(courses)
     return Settings(**given)
+
+
+def _patterns_in(courses: Path) -> str:
+    """Return the names and patterns in a file of courses, without lines that are comments.
+
+    Raises:
+        click.UsageError: There are none, which would stand for all courses, or the file is no UTF-8.
+    """
+    try:
+        lines = courses.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{courses}: this file is not UTF-8: save it as UTF-8") from None
+    patterns = " ".join(line for line in lines if not line.lstrip().startswith("#"))
+    if not patterns.replace(",", " ").strip():
+        raise click.UsageError(f"{courses}: this file names no course: write one a line, or leave out --courses")
+    return patterns
 
 
 def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 LONGEST_PATH: Final = 4096
 """Characters. No file system gives longer paths."""
@@ -89,6 +89,15 @@ class CourseName(NamedTuple):
 def is_selected(course_id: str, patterns: Sequence[str]) -> bool:
     """Return True if a course id is one of those patterns, or matches one; without patterns all are selected."""
     return not patterns or any(fnmatchcase(course_id, pattern) for pattern in patterns)
+
+
+def unmatched(patterns: Sequence[str], course_ids: Collection[str]) -> Iterator[str]:
+    """Yield the patterns that match none of those course ids, each with one that differs in its case, if there is."""
+    for pattern in patterns:
+        if not any(fnmatchcase(course_id, pattern) for course_id in course_ids):
+            folded = pattern.casefold()
+            near = next((each for each in course_ids if fnmatchcase(each.casefold(), folded)), None)
+            yield f"{pattern} (is {near} meant?)" if near else pattern
 
 
 def course_columns(course: CoursePartition) -> dict[str, str]:

@@ -16,7 +16,7 @@ from edxorg.lib.archive.member_sender import MemberSender
 from edxorg.lib.archive.member_writer import IngestOptions, MemberWriter
 from edxorg.lib.archive.pending import PendingRecords, Place
 from edxorg.lib.archive.reconciling import Reconciler
-from edxorg.lib.members import Member, MemberKind, identify, is_selected
+from edxorg.lib.members import Member, MemberKind, identify, is_selected, unmatched
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings.institutions import EMAIL_OPT_IN
@@ -29,6 +29,7 @@ from ol_orchestrate.lib.archives import (
     EntryError,
     TruncatedArchiveError,
 )
+from ol_orchestrate.lib.course_partition import CoursePartition
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
@@ -38,6 +39,7 @@ from ol_orchestrate.lib.errors import (
     SourceChangedError,
 )
 from ol_orchestrate.lib.openpgp import LazyKeyRing, no_keys
+from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.stores import shared_store
 from ol_orchestrate.lib.versions import is_superseded
 
@@ -173,9 +175,18 @@ def ingest_archive(
             ingestion.settle(reconciler)
     report = ingestion.report
     report.problem = str(problem) if problem else None
-    if problem is None and is_unverifiable(source):
-        report.warning = f"{source.info.url}: {UNVERIFIED}"
+    if problem is None:
+        report.warning = "\n".join(_warnings(source, options, report)) or None
     return Ingested(report, problem, is_refused, taken_back, to_record, options, records, reconciler)
+
+
+def _warnings(source: VerifiedReader, options: IngestOptions, report: IngestReport) -> Iterator[str]:
+    if is_unverifiable(source):
+        yield f"{source.info.url}: {UNVERIFIED}"
+    course_ids = dict.fromkeys(CoursePartition.parse(key).course_id for key in report.courses)
+    if course_ids and (missed := list(unmatched(options.courses, course_ids))):
+        shown = ", ".join(first_and_more(missed))
+        yield f"{source.info.url}: it has no course of these names or patterns: {shown}"
 
 
 def _landing_zone(options: IngestOptions) -> AbstractContextManager[SharedStore | None]:

@@ -119,9 +119,10 @@ def _file_names(names: Any) -> FileNames:  # noqa: ANN401 - pydantic's
 
 
 def _courses(text: str) -> str:
-    """Spell course keys as in names of files."""
+    """Spell course keys as in names of files, those of CCX coaches' sections too."""
     names = re.split(r"[,\s]+", text.strip())
-    return " ".join(re.sub("[+/]", "-", name.removeprefix("course-v1:")) for name in names)
+    keys = (name.removeprefix("course-v1:").removeprefix("ccx-v1:") for name in names)
+    return " ".join(re.sub(r"[+/]|(?<=\+ccx)@", "-", key) for key in keys)
 
 
 def _none_if_empty(value: Any) -> Any:  # noqa: ANN401 - pydantic's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import zipfile
 from itertools import chain
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ol_orchestrate.lib.stores import ObjectStore, StoreAccess
     from ol_orchestrate.testing.openpgp_keys import GnuPG
     from ol_orchestrate.testing.servers import OpenBaoServer, S3Server
 
@@ -414,6 +416,30 @@ class TestCommands:
         report = json.loads(out)
         assert (report["delivered"], report["unchanged"], report["left_out"]) == (1, 2, 0)
 
+    def test_courses_of_a_file_that_no_member_has_are_named(self, edxorg: Shell, tmp_path: Path) -> None:
+        names = [table_name(course=course) for course in ("MITx-1.00x-1T2024", "MITx-6.00x-1T2024-ccx-12")]
+        archive = write_zip(tmp_path / "delftx-2024-01-31.zip", [(name, TABLE) for name in names])
+        courses = "\ufeffccx-v1:MITx+6.00x+1T2024+ccx@12\n  # MITx-1.00x-* comes later\nmitx-1.*\nMITx-9.*\n"
+        (tmp_path / "courses").write_text(courses, "utf-8")
+        code, out, err = edxorg("ingest", "archive", archive, "--courses", tmp_path / "courses")
+        assert (code, "= 1 delivered" in out, "1 left out on request" in out) == (0, True, True), err
+        told = "no course of these names or patterns: mitx-1.* (is MITx-1.00x-1T2024 meant?), MITx-9.*\n"
+        assert out.count(told) == 1
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [(b"", "names no course"), (b" \n,\n# MITx-*\n", "names no course"), (b"MITx-\xff", "is not UTF-8")],
+        ids=["empty", "blank", "latin-1"],
+    )
+    def test_a_file_of_courses_that_would_stand_for_all_is_refused(
+        self, content: bytes, message: str, edxorg: Shell, tmp_path: Path
+    ) -> None:
+        archive = write_zip(tmp_path / "delftx-2024-01-31.zip", [(table_name(), TABLE)])
+        (tmp_path / "courses").write_bytes(content)
+        code, _, err = edxorg("ingest", "archive", archive, "--courses", tmp_path / "courses")
+        assert (code, err.count("\n"), message in err) == (2, 1, True), err
+        assert landed(tmp_path / "lake") == {}
+
     def test_list_shows_what_is_at_the_source_and_has_not_come_in(
         self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -443,6 +469,26 @@ class TestCommands:
         size = (source / "email-opt-in" / listed[2]["name"]).stat().st_size
         assert edxorg("list", "email")[1].splitlines() == [email.format(size), "new version: new or published again"]
         assert edxorg("list", "email", "--since", "2025-01-01")[1] == "There are no such files\n"
+
+    def test_list_looks_only_where_the_kind_lies(
+        self, edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened: list[str] = []
+
+        def noted(url: str, access: StoreAccess) -> ObjectStore:
+            opened.append(url.rpartition("/")[2])
+            return open_store(url, access)
+
+        list_command = importlib.import_module("edxorg.commands.list")
+        monkeypatch.setattr(list_command, "open_store", noted)
+        for name, kind in (("ARCHIVE", "archives"), ("TRACKING_LOG", "logs")):
+            (tmp_path / kind).mkdir()
+            monkeypatch.setenv(f"EDXORG_{name}_URL", f"file://{tmp_path}/{kind}")
+        assert edxorg("list", "log")[0] == 0
+        assert opened == ["logs"]
+        opened.clear()
+        assert edxorg("list", "email")[0] == 0
+        assert opened == ["archives"]
 
     def test_a_package_of_one_request_is_ingested_from_its_bucket_as_it_is(
         self, edxorg: Shell, gnupg: GnuPG, s3_bucket: str, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch
