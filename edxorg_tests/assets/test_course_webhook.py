@@ -340,3 +340,9 @@ def test_the_webhook_is_there_only_where_it_is_configured() -> None:
     assert configured - keys(Settings()) == {WEBHOOK}
     named = keys(Settings(course_webhook={"url": "https://learn.example"}, name="mit"))
     assert dg.AssetKey(["mit", "course_content_webhook"]) in named
+
+
+@pytest.mark.parametrize("header", ["Host", "content-length", "Content-Type"])
+def test_a_header_of_every_message_is_none_for_the_signature(header: str) -> None:
+    with pytest.raises(SettingsError, match="use another one for the signature"):
+        Settings(course_webhook={"header": header})

@@ -87,6 +87,8 @@ def _json_text(value: Any) -> Any:  # noqa: ANN401 - pydantic's
 def _header(name: str) -> str:
     if not re.fullmatch(_HEADER, name):
         raise ValueError(f"{name!r} is no name of a header: use letters, digits and hyphens")
+    if name.lower() in {"host", "content-length", "content-type"}:
+        raise ValueError(f"{name!r} is a header of every message: use another one for the signature")
     return name
 
 

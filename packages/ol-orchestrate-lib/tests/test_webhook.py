@@ -88,7 +88,16 @@ def test_a_value_in_an_address_stays_one_part_of_its_path() -> None:
     assert fill_url("https://x.example/{name}/{count}", VALUES) == "https://x.example/a%2F%22b%22/7"
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "it is no JSON"), ('"{other}"', r"\{other\}: it can be \{name\}")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "it is no JSON"),
+        ("[NaN]", "it is no JSON"),
+        ("[1e999]", "it is no JSON"),
+        ("[" * 99999, "nested too deeply"),
+        ('"{other}"', r"\{other\}: it can be \{name\}"),
+    ],
+)
 def test_a_wrong_template_is_an_error_that_lists_the_names(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         JsonTemplate.parse(text, VALUES)

@@ -35,6 +35,9 @@ class JsonTemplate:
         """
         try:
             template = json.loads(text)
+            json.dumps(template, allow_nan=False)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
         except ValueError as error:
             raise ValueError(f"it is no JSON: {error}") from None
         check_placeholders(text, names)
@@ -42,7 +45,7 @@ class JsonTemplate:
 
     def fill(self, values: Values) -> bytes:
         """Return the message as compact JSON; only the values that the template names are made."""
-        return json.dumps(_filled(self.template, values), separators=(",", ":")).encode()
+        return json.dumps(_filled(self.template, values), separators=(",", ":"), allow_nan=False).encode()
 
 
 def check_placeholders(text: str, names: Collection[str]) -> None:
