@@ -71,6 +71,7 @@ KEYS = [
     "edxorg/processed_data/forum_posts",
     "edxorg/raw_data/course_structure",
     "edxorg/raw_data/course_xml",
+    "edxorg/raw_data/email_opt_in",
     "edxorg/raw_data/forum_mongo",
     "edxorg/raw_data/tracking_logs",
     "edxorg/raw_data_archive",
@@ -191,6 +192,7 @@ def test_no_run_of_assets_evaluates_checks_that_run_by_themselves() -> None:
 GROUPS = {
     "edxorg/raw_data_archive": "edxorg_archive",
     "edxorg/raw_data/db_table": "edxorg_archive",
+    "edxorg/raw_data/email_opt_in": "edxorg_archive",
     "edxorg/raw_data/forum_mongo": "edxorg_archive",
     "edxorg/processed_data/forum_posts": "edxorg_archive",
     "edxorg/raw_data/course_structure": "edxorg_archive",

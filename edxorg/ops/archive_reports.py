@@ -61,7 +61,6 @@ class ArchiveReports:
         report: IngestReport,
         source: SourceInfo,
         store: ObjectStore,
-        *,
         before: ArchiveSummary | None,
     ) -> tuple[dict[str, object], dg.AssetObservation | None]:
         """Write the report of an archive that was read.

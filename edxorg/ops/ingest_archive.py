@@ -153,7 +153,7 @@ def _process(
     metadata = report_metadata(ingested.report, source.info, store.upload_check)
     if not ingested.is_refused:
         yield from archive_evaluations(archives.key(), context.partition_key, ingested.report)
-        shown, observation = reports.tell(context.partition_key, ingested.report, source.info, store, before=before)
+        shown, observation = reports.tell(context.partition_key, ingested.report, source.info, store, before)
         metadata |= shown
         if observation is not None:
             yield observation
