@@ -81,7 +81,7 @@ def test_a_retry_that_succeeds_with_the_same_file_makes_it_well(
 ) -> None:
     write_archive(location.archives / FIRST, GOOD)
     with monkeypatch.context() as broken:
-        broken.setattr(ArchiveReports, "tell", lambda *_: 1 / 0)
+        broken.setattr(ArchiveReports, "tell", lambda *_, **__: 1 / 0)
         assert not location.run(FIRST).success
     assert status(location).failed == {FIRST}
     version = raw_data_archives(location.settings).recorded(location.instance, [FIRST])
@@ -112,7 +112,7 @@ def test_an_archive_whose_process_was_killed_shows_as_under_way_then_as_failed(l
 def test_a_canceled_archive_has_an_observation_that_says_so_until_a_run_succeeds(
     location: ArchiveLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         (run,) = location.instance.get_runs(limit=1)
         location.instance.report_run_canceling(run)
         raise dg.DagsterExecutionInterruptedError

@@ -320,7 +320,9 @@ class _Ingestion:
         for result, is_kept in self._to_record.ever_put():
             if is_kept or result.wrote:
                 self.report.change(result, MemberOutcome.FAILED)
-        taken_back = reconciler.take_back(_versions_ever_put(self._to_record))
+        taken_back = reconciler.take_back(
+            _versions_ever_put(self._to_record, written=True), _versions_ever_put(self._to_record, written=False)
+        )
         self._to_record.clear()
         return taken_back
 
@@ -367,10 +369,10 @@ class _Ingestion:
             self._to_settle.put(place, result)
 
 
-def _versions_ever_put(results: PendingRecords) -> Iterator[tuple[Place, str]]:
+def _versions_ever_put(results: PendingRecords, *, written: bool | None = None) -> Iterator[tuple[Place, str]]:
     for result, _ in results.ever_put():
         place = _place_of(result.member)
-        if place and result.version:
+        if place and result.version and (written is None or result.wrote is written):
             yield place, result.version
 
 

@@ -111,11 +111,18 @@ class Reconciler:
         named = ((place, self._versions_of(place), version) for place, version in chain([first], rest))
         yield from settle_all(named, self._store.writes_at_once)
 
-    def take_back(self, versions: Iterable[tuple[Place, str]]) -> int | None:
-        """Delete the objects of this run's versions, whoever wrote them, that were never recorded, and end the run.
+    def take_back(self, written: Iterable[tuple[Place, str]], found: Iterable[tuple[Place, str]]) -> int | None:
+        """Delete a refused archive's objects that were never recorded, and end the run.
+
+        Of those that were there before, only what is as young as the marks of unfinished runs can be of an earlier
+        attempt. Older ones stay: a new instance of Dagster has no records of objects that other archives brought.
 
         While another run is at work, which may rely on them, they stay, and so does the mark: the last run to end
         deletes them.
+
+        Args:
+            written: The versions that this run has written.
+            found: The archive's other versions.
 
         Returns:
             The number of deleted objects; `None` if all had to stay.
@@ -124,12 +131,14 @@ class Reconciler:
             return 0
         if not self._is_alone():
             return None
-        deleted = self._delete_unless_recorded(set(versions))
+        began = [mark.began for mark in marks_in(self._store)]
+        deleted = self._delete_unless_recorded(set(written))
+        deleted += self._delete_unless_recorded(set(found), since=min(began, default=None))
         if not self._keeps_mark:
             self._store.delete(self._options.mark.key)
         return deleted
 
-    def _delete_unless_recorded(self, versions: set[tuple[Place, str]]) -> int:
+    def _delete_unless_recorded(self, versions: set[tuple[Place, str]], *, since: datetime | None = None) -> int:
         by_asset: dict[str, set[tuple[str, str]]] = {}
         for place, version in versions:
             by_asset.setdefault(place.asset, set()).add((place.partition, version))
@@ -139,9 +148,15 @@ class Reconciler:
             for partition, version in of_asset - self._records.recorded_among(asset, of_asset)
         ]
         with ThreadPoolExecutor(self._store.writes_at_once, thread_name_prefix="delete") as threads:
-            for _ in threads.map(self._store.delete, keys):
-                pass
-        return len(keys)
+            return sum(threads.map(partial(self._delete, since), keys))
+
+    def _delete(self, since: datetime | None, key: str) -> bool:
+        """Delete an object unless it is older, and return True if it was there to be deleted."""
+        found = self._store.find(key)
+        if found is None or (since is not None and found.modified < since):
+            return False
+        self._store.delete(key)
+        return True
 
     def finish(self, assets: Iterable[str], versions: Iterable[tuple[Place, str]]) -> None:
         """End a run when all is recorded: settle the places that other runs may have touched, and remove the marks.
