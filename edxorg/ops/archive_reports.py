@@ -9,6 +9,7 @@ import dagster as dg
 from edxorg.lib.archive.ingest_report import MemberOutcome
 from edxorg.lib.archive_report import ArchiveSummary, page, summarize, text
 from edxorg.lib.object_keys import archive_report_key
+from edxorg.lib.settings.institutions import EMAIL_OPT_IN
 from ol_orchestrate.console_links import console_link
 from ol_orchestrate.lib.stores import join_url
 
@@ -48,11 +49,16 @@ class ArchiveReports:
         return None
 
     def before(self, archive: str) -> ArchiveSummary | None:
-        """Return the summary of the last archive before, by date, that was read whole."""
+        """Return the summary of the last archive before, by date, that was read whole.
+
+        Packages of e-mail preferences, which hold no course, and other archives are each compared with their own kind.
+        """
         day = self._archives.names.date_in(archive)
         if day is None:
             return None
-        earlier = (self.of(name) for name in self._latest_first(before=day))
+        is_of_preferences = archive.startswith(EMAIL_OPT_IN)
+        names = self._latest_first(before=day)
+        earlier = (self.of(name) for name in names if name.startswith(EMAIL_OPT_IN) == is_of_preferences)
         return next((summary for summary in earlier if summary and not summary.problem), None)
 
     def tell(

@@ -309,3 +309,24 @@ def test_the_lines_of_a_page_add_up_to_its_totals() -> None:
         totals.rows,
         totals.bytes / 1e6,
     ]
+
+
+def test_packages_of_preferences_and_archives_are_not_compared_with_each_other(tmp_path: Path) -> None:
+    archives = raw_data_archives(Settings(institution="delftx"))
+    first, preferences, second = (
+        f"{kind}delftx-2024-01-{day}.zip" for kind, day in (("", 24), ("email-opt-in-", 28), ("", 31))
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        Run(tmp_path)(instance, FIRST, {table_name(): rows(9)})
+        (observed,) = observations(instance)
+        for name in (first, preferences):
+            recorded: Any = observed.metadata["summary"].value
+            summary = recorded | {"weeks": [recorded["weeks"][-1] | {"archive": name}]}
+            instance.report_runless_asset_event(
+                dg.AssetObservation(RAW_ARCHIVE, partition=name, metadata={"summary": dg.MetadataValue.json(summary)})
+            )
+        reports = ArchiveReports(instance, archives)
+        before = reports.before(second)
+        assert reports.before(preferences) is None
+    assert before is not None
+    assert before.archive.archive == first
