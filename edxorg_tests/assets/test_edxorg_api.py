@@ -216,7 +216,7 @@ def test_a_changed_course_is_a_new_version_of_the_courses_and_their_raw_records_
     assert changed == [catalogue.courses[3]["key"]]
 
 
-class ExpectedChecksum(list[dict[str, Any]]):
+class OneRecordMoreThanItHas(list[dict[str, Any]]):
     """A listing that names one record more than it has."""
 
     def __len__(self) -> int:
@@ -229,7 +229,7 @@ def test_a_listing_that_lacks_a_record_replaces_nothing(
 ) -> None:
     location.run()
     before = landed(location.lake)
-    catalogue.courses = ExpectedChecksum(copy.deepcopy(catalogue.courses))
+    catalogue.courses = OneRecordMoreThanItHas(copy.deepcopy(catalogue.courses))
     catalogue.courses[0]["title"] = "Changed"
     result = location.run()
     assert not result.success

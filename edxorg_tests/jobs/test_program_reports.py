@@ -1,4 +1,4 @@
-"""VersionedObjects of program reports, between two accounts with credentials and endpoints of their own."""
+"""Copies of program reports, between two accounts with credentials and endpoints of their own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def put(server: S3Server, path: str, content: bytes = b"") -> None:
     connection.close()
 
 
-class IngestReport:
+class S3Account:
     """An S3 account before a server: it knows one access key, and can be told to do things in between.
 
     Attributes:
@@ -128,7 +128,7 @@ class IngestReport:
 class Two:
     """The source's account, the destination's, and the job between them."""
 
-    def __init__(self, source: IngestReport, destination: IngestReport, settings: Settings, folder: Path) -> None:
+    def __init__(self, source: S3Account, destination: S3Account, settings: Settings, folder: Path) -> None:
         self.source = source
         self.destination = destination
         self.settings = settings
@@ -167,7 +167,7 @@ def two(
     moto_server: S3Server, rclone_s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Two]:
     monkeypatch.setattr(retrying, "PAUSE", 0.01)
-    source, destination = IngestReport(moto_server, "SOURCE"), IngestReport(rclone_s3_server, "DESTINATION")
+    source, destination = S3Account(moto_server, "SOURCE"), S3Account(rclone_s3_server, "DESTINATION")
     name = os.urandom(6).hex()
     settings = Settings(
         program_reports_url=f"s3://source-{name}/{PREFIX}",

@@ -375,6 +375,20 @@ class TestCommands:
         assert (report["members"], report["failed"]) == (len(names), 0)
         assert report["rows"] > 200
 
+    @pytest.mark.parametrize(
+        ("command", "name"),
+        [("archive", "delftx-2024-01-31.zip"), ("tracking-log", "delftx-edge-events-2024-01-31.log.gz")],
+    )
+    def test_a_message_that_is_not_named_so_is_told_its_name(
+        self, command: str, name: str, edxorg: Shell, tmp_path: Path, gnupg: GnuPG
+    ) -> None:
+        content = tar_bytes({table_name(): TABLE}) if command == "archive" else b'{"time": "2024-01-31T00:00:00Z"}\n'
+        (tmp_path / name).write_bytes(gnupg.message(gzip.compress(content), ADA))
+        code, _, err = edxorg("ingest", command, tmp_path / name)
+        assert code != 0
+        assert f"this is an OpenPGP message, so its name should be {name}.gpg" in " ".join(err.split())
+        assert landed(tmp_path / "lake") == {}
+
     def test_without_a_key_inspect_names_the_setting(
         self, edxorg: Shell, tmp_path: Path, gnupg: GnuPG, monkeypatch: pytest.MonkeyPatch
     ) -> None:

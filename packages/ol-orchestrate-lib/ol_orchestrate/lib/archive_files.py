@@ -52,6 +52,7 @@ def archive_entries(source: VerifiedReader, decryptor: Callable[[], Decryptor]) 
     name, blocks = source.info.url, chain([start], source)
     is_encrypted = kind == OPENPGP
     if is_encrypted:
+        _require_ending(name)
         name = name.removesuffix(ENCRYPTED)
         kind, start = _kind_of(content := decryptor().decrypt(blocks))
         blocks = chain([start], content)
@@ -86,12 +87,22 @@ def in_clear(blocks: Iterator[bytes], name: str, decryptor: Callable[[], Decrypt
         WrongFormatError: Its name says something else than its first bytes.
         OpenPgpError: See `Decryptor.decrypt`.
     """
-    if not name.endswith(ENCRYPTED):
-        return blocks
     kind, start = _kind_of(blocks)
+    if not name.endswith(ENCRYPTED):
+        if kind == OPENPGP:
+            _require_ending(name)
+        return chain([start], blocks)
     if kind != OPENPGP:
         raise WrongFormatError(f"this is no OpenPGP message, but {kind}")
     return decryptor().decrypt(chain([start], blocks))
+
+
+def _require_ending(name: str) -> None:
+    """Refuse the name of an OpenPGP message that does not say so."""
+    if not name.endswith(ENCRYPTED):
+        raise WrongFormatError(
+            f"this is an OpenPGP message, so its name should be {name.rpartition('/')[2]}{ENCRYPTED}"
+        )
 
 
 def _kind_of(blocks: Iterator[bytes]) -> tuple[str, bytes]:
