@@ -347,6 +347,27 @@ def test_a_failure_that_passes_is_tried_again_in_the_same_run(two: Two, monkeypa
     assert "changed while it was read" in reason(result)
 
 
+def test_a_retry_copies_only_what_has_failed(two: Two) -> None:
+    for name in ("a", "b", "c"):
+        two.reports.write(f"{name}.csv", name.encode())
+    refusals = iter(range(1))
+
+    def refuse_once(method: str, key: str) -> None:
+        if method == "PUT" and key.endswith("b.csv") and next(refusals, None) is not None:
+            two.reports.write("b.csv", b"published again")
+
+    two.destination.before = refuse_once
+    uploads = two.destination.changes
+    with pytest.MonkeyPatch.context() as once:
+        once.setattr(reconciled_copies, "RETRIES", 0)
+        result = two.run(*(f"{PREFIX}/{name}.csv" for name in ("a", "b", "c")))
+
+    assert result.success
+    assert [key.rpartition("/")[2] for key in uploads] == ["a.csv", "b.csv", "c.csv", "b.csv"]
+    assert outcome(result, report_runs(two.settings).op)["reports"] == 3
+    assert two.landed()[f"{PREFIX}/b.csv"] == b"published again"
+
+
 def test_a_change_between_download_and_upload_is_not_lost(two: Two) -> None:
     two.reports.write("a.csv", b"first")
     changes = iter([b"secon"])

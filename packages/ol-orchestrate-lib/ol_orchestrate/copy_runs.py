@@ -17,8 +17,9 @@ def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReas
 
 from __future__ import annotations
 
+import json
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,23 @@ if TYPE_CHECKING:
 
 SENSOR = "dagster/sensor_name"
 """Dagster's tag of a run that a sensor has requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class _EarlierAttempt:
+    """The end of a step's attempt, for the next one; kept as a tag of the run, which other processes can read.
+
+    Attributes:
+        run: The run's id, since a run that repeats another has the tags of that one.
+        copied: The number of objects that were copied.
+        bytes: Their size.
+        failed: The keys of the others.
+    """
+
+    run: str = ""
+    copied: int = 0
+    bytes: int = 0
+    failed: tuple[str, ...] = ()
 
 
 class CopyConfig(dg.Config):
@@ -98,12 +116,15 @@ class CopyRuns:
         """
         if swept := copies.destination.abort_old_uploads():
             context.log.info("%s", swept)
+        # What an attempt has copied stays: copied again, it would be a new object to all who read it.
+        earlier = self._earlier_attempt(context)
+        to_copy = earlier.failed or tuple(dict.fromkeys(keys)) or self._needed(context, copies.compare())
         copied: dict[str, SourceInfo] = {}
         failures: dict[str, PipelineError] = {}
         gone = 0
         # A user who names an object that is not there is mistaken; one that a listing has named may be gone by now.
         from_listing = not keys or SENSOR in context.run.tags
-        for key in list(dict.fromkeys(keys)) or self._needed(context, copies.compare()):
+        for key in to_copy:
             try:
                 if from_listing and copies.source.find(copies.key_in_source(key)) is None:
                     gone += 1
@@ -117,11 +138,14 @@ class CopyRuns:
                 context.log.error("%s: %s", key, trace)  # noqa: TRY400 - the traceback is redacted
                 # The text can quote data, and a failure is reported further than the log of the run.
                 failures[key] = PipelineError(f"{type(error).__name__}. The log of the run has its text")
+        total = earlier.copied + len(copied)
+        size = earlier.bytes + sum(source.size for source in copied.values())
         if failures:
-            raise self._failure(context, failures, len(copied))
+            self._keep(context, _EarlierAttempt(context.run_id, total, size, tuple(failures)))
+            raise self._failure(context, failures, total)
         metadata: dict[str, Any] = {
-            self.noun: len(copied),
-            "bytes": sum(source.size for source in copied.values()),
+            self.noun: total,
+            "bytes": size,
             "failed": 0,
             "gone": gone,
             "destination": copies.destination.url,
@@ -163,6 +187,18 @@ class CopyRuns:
         # There are no run keys: a used key would block the next attempt, and the runs under way are known.
         requests = [dg.RunRequest(run_config=self.run_config([each.key for each in run])) for run in runs]
         return dg.SensorResult(run_requests=requests)
+
+    @property
+    def _tag(self) -> str:
+        return f"{self.op}/earlier_attempt"
+
+    def _earlier_attempt(self, context: dg.OpExecutionContext) -> _EarlierAttempt:
+        run = context.instance.get_run_by_id(context.run_id) if context.retry_number else None
+        kept = json.loads(run.tags.get(self._tag, "{}")) if run else {}
+        return _EarlierAttempt(**kept) if kept.get("run") == context.run_id else _EarlierAttempt()
+
+    def _keep(self, context: dg.OpExecutionContext, attempt: _EarlierAttempt) -> None:
+        context.instance.add_run_tags(context.run_id, {self._tag: json.dumps(asdict(attempt))})
 
     def _needed(self, context: dg.OpExecutionContext, comparison: Comparison) -> list[str]:
         batch = next(batches(comparison.needed), [])
