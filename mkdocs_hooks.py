@@ -8,7 +8,12 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "LICENSE": "license.md",
+}
 
 
 def on_files(files: Files, *, config: Any) -> Files:  # noqa: ANN401 - a type of mkdocs that says no more

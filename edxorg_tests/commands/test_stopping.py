@@ -147,13 +147,12 @@ import time
 from edxorg.commands import stopping
 stopping.leave_at_signals()
 with stopping.stop_requests() as stops:
-    print(flush=True)
     while True:
         try:
+            print(flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             assert stops.requested
-            print(flush=True)
 """
 """Goes on where the interrupt was swallowed, as in a callback."""
 
