@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
@@ -22,7 +23,6 @@ from ol_orchestrate.lib.versions import VersionedObjects
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
 
     from edxorg.lib.archive.marks import FoundMark
     from edxorg.lib.archive.member_writer import IngestOptions
@@ -131,26 +131,26 @@ class Reconciler:
             return 0
         if not self._is_alone():
             return None
-        began = [mark.began for mark in marks_in(self._store)]
-        deleted = self._delete_unless_recorded(set(written))
-        deleted += self._delete_unless_recorded(set(found), since=min(began, default=None))
+        began = min((mark.began for mark in marks_in(self._store)), default=datetime.now(UTC))
+        deleted = self._delete_unless_recorded({**dict.fromkeys(found, began), **dict.fromkeys(written)})
         if not self._keeps_mark:
             self._store.delete(self._options.mark.key)
         return deleted
 
-    def _delete_unless_recorded(self, versions: set[tuple[Place, str]], *, since: datetime | None = None) -> int:
-        by_asset: dict[str, set[tuple[str, str]]] = {}
-        for place, version in versions:
-            by_asset.setdefault(place.asset, set()).add((place.partition, version))
-        keys = [
-            versioned_raw_data_key(asset, partition, version)
+    def _delete_unless_recorded(self, versions: Mapping[tuple[Place, str], datetime | None]) -> int:
+        """Delete objects of versions, each unless it is older than the time that may be given with it."""
+        by_asset: dict[str, dict[tuple[str, str], datetime | None]] = {}
+        for (place, version), since in versions.items():
+            by_asset.setdefault(place.asset, {})[place.partition, version] = since
+        to_delete = [
+            (versioned_raw_data_key(asset, partition, version), of_asset[partition, version])
             for asset, of_asset in by_asset.items()
-            for partition, version in of_asset - self._records.recorded_among(asset, of_asset)
+            for partition, version in of_asset.keys() - self._records.recorded_among(asset, of_asset.keys())
         ]
         with ThreadPoolExecutor(self._store.writes_at_once, thread_name_prefix="delete") as threads:
-            return sum(threads.map(partial(self._delete, since), keys))
+            return sum(threads.map(lambda each: self._delete(*each), to_delete))
 
-    def _delete(self, since: datetime | None, key: str) -> bool:
+    def _delete(self, key: str, since: datetime | None) -> bool:
         """Delete an object unless it is older, and return True if it was there to be deleted."""
         found = self._store.find(key)
         if found is None or (since is not None and found.modified < since):
@@ -199,7 +199,7 @@ class Reconciler:
         # A run that has begun since may have found some of it. One that begins from now on looks again.
         if not self._is_alone():
             return False
-        self._delete_unless_recorded(left_over)
+        self._delete_unless_recorded(dict.fromkeys(left_over))
         return True
 
     def _written_since(self, time: datetime) -> Iterator[tuple[Place, str]]:
