@@ -12,8 +12,10 @@ from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Settings
 from edxorg.lib.settings.sources import COURSE_WEBHOOK_SECRET
 from edxorg.location import location_names
 from ol_orchestrate.automation import on_new_version
+from ol_orchestrate.dagster_tags import SENSOR
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
 from ol_orchestrate.landing.course_outputs import course_of
+from ol_orchestrate.landing.records import latest_materialization
 from ol_orchestrate.landing_zone import LandingZone
 from ol_orchestrate.lib.course_partition import Site
 from ol_orchestrate.lib.errors import AccessRefusedError, MissingObjectError
@@ -27,7 +29,7 @@ from ol_orchestrate.resources.secrets.vault import Vault
 ANNOUNCED = "announced_record"
 """Metadata of a message's record: the number of the export's record that the message was about."""
 
-AUTOMATED = frozenset({"dagster/from_automation_condition", "dagster/sensor_name"})
+AUTOMATED = frozenset({"dagster/from_automation_condition", SENSOR})
 """Tags of runs that the automation sensor has started, on Dagster's daemon or in the code server."""
 
 
@@ -57,7 +59,7 @@ def course_content_webhook(settings: Settings) -> dg.AssetsDefinition:
             if course.site is not Site.PROD:
                 context.log.info("Nobody is told of courses on %s", course.site)
                 return
-            record = _latest(context, course_xml)
+            record = latest_materialization(context.instance, course_xml, context.partition_key)
             if record is None or record.asset_materialization is None:
                 raise MissingObjectError(
                     f"{course_xml.to_user_string()} has no materialization for partition {context.partition_key!r}: "
@@ -92,14 +94,9 @@ def course_content_webhook(settings: Settings) -> dg.AssetsDefinition:
     return course_content_webhook
 
 
-def _latest(context: dg.AssetExecutionContext, asset: dg.AssetKey) -> dg.EventLogRecord | None:
-    of_partition = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[context.partition_key])
-    return next(iter(context.instance.fetch_materializations(of_partition, limit=1).records), None)
-
-
 def _announced(context: dg.AssetExecutionContext, key: dg.AssetKey) -> object:
     """Return the number of the record that the latest message was about."""
-    latest = _latest(context, key)
+    latest = latest_materialization(context.instance, key, context.partition_key)
     if latest is None or latest.asset_materialization is None:
         return None
     announced = latest.asset_materialization.metadata.get(ANNOUNCED)

@@ -15,6 +15,7 @@ from edxorg.commands import console, homes, runs
 from edxorg.commands.places import Period, period_options
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, SOURCE
 from edxorg.lib.progress import observed_by
+from ol_orchestrate.dagster_tags import PARTITION
 from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.stores import join_url, open_store
 from ol_orchestrate.lib.versions import short_hash
@@ -89,12 +90,12 @@ class Piece(NamedTuple):
 
     @property
     def work(self) -> Work:
-        """What a run of it has in common with another one."""
+        """The identity that a run of it shares with another run of it."""
         return (self.kind, self.name, self.assets)
 
 
 class Rate(NamedTuple):
-    """How long a kind takes, as measured in a Dagster instance.
+    """The speed of a kind, as measured in a Dagster instance.
 
     Attributes:
         runs: The number of runs that were measured.
@@ -185,20 +186,18 @@ class _Reload:
 
     def _size(self, kind: str, run: dg.DagsterRun) -> int:
         """Return the bytes or courses that a run had; 0 if they are not known."""
-        partition = run.tags.get("dagster/partition")
+        partition = run.tags.get(PARTITION)
         if partition is None:
             return 0
         if kind == CONTENT:
             group = self._location.key(f"{SOURCE}/processed_data").path[:2]
             selected = [key for key in run.asset_selection or () if list(key.path[:2]) == list(group)]
             return len(_courses_of(run)) if selected else 0
-        import dagster as dg  # noqa: PLC0415
+        from ol_orchestrate.landing.records import latest_materialization  # noqa: PLC0415 - loads Dagster
 
-        filters = dg.AssetRecordsFilter(asset_key=self._files[kind].key(), asset_partitions=[partition])
-        for record in self._instance.fetch_materializations(filters, limit=1).records:
-            if record.asset_materialization and "size" in record.asset_materialization.metadata:
-                return int(str(record.asset_materialization.metadata["size"].value))
-        return 0
+        record = latest_materialization(self._instance, self._files[kind].key(), partition)
+        recorded = record.asset_materialization if record else None
+        return int(str(recorded.metadata["size"].value)) if recorded and "size" in recorded.metadata else 0
 
     def run(self, files: Sequence[Piece]) -> int:
         """Run all pieces that an earlier attempt has not done; return the number of those that failed."""
@@ -263,7 +262,7 @@ class _Reload:
     def _work_of(self, run: dg.DagsterRun) -> Work:
         kind = next(kind for kind, job in self._jobs.items() if job == run.job_name)
         assets = tuple(sorted(run.asset_selection or ())) if kind == CONTENT else ()
-        return kind, run.tags["dagster/partition"], assets
+        return kind, run.tags[PARTITION], assets
 
     def _records(self) -> Iterator[dict[str, Any]]:
         """Yield what is recorded of reloads, the latest first."""
@@ -281,7 +280,7 @@ class _Reload:
 def _courses_of(run: dg.DagsterRun) -> list[str]:
     from ol_orchestrate.landing.course_outputs import MORE_COURSES  # noqa: PLC0415 - loads Dagster
 
-    return [run.tags["dagster/partition"], *json.loads(run.tags.get(MORE_COURSES, "[]"))]
+    return [run.tags[PARTITION], *json.loads(run.tags.get(MORE_COURSES, "[]"))]
 
 
 def _show(pieces: Sequence[Piece], rates: dict[str, Rate]) -> None:

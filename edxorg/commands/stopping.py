@@ -59,7 +59,7 @@ class StopRequests:
 
     @property
     def requested(self) -> bool:
-        """Whether the command was asked to stop; true before any handler of the signal runs."""
+        """True if the command was asked to stop; so before any handler of the signal runs."""
         return self._first is not None or bool(select.select([self._ours], [], [], 0)[0])
 
     def exit_code(self) -> int:
@@ -85,7 +85,7 @@ _current: StopRequests | None = None
 
 
 def requested() -> bool:
-    """Return whether the command was asked to stop."""
+    """Return True if the command was asked to stop."""
     return _current is not None and _current.requested
 
 

@@ -21,8 +21,8 @@ from edxorg.sensors.run_decision import (
     RunOutcome,
     decide_run,
 )
+from ol_orchestrate.dagster_tags import PARTITION, WILL_RETRY
 from ol_orchestrate.failures import errors_without_secrets
-from ol_orchestrate.landing.attempts import PARTITION
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
 
-WILL_RETRY, RETRIED_BY = "dagster/will_retry", "dagster/auto_retry_run_id"
-"""Tags of a failed run that the daemon is about to start anew by itself, and of one that it has started anew."""
+RETRIED_BY = "dagster/auto_retry_run_id"
+"""Tag of a failed run that the daemon has started anew by itself."""
 
 RUN_KEY = "dagster/run_key"
 """Tag in which Dagster keeps the key of the request that a run came from."""

@@ -299,7 +299,7 @@ class TableCounts:
 
     @property
     def must_be_looked_at(self) -> bool:
-        """Whether rows were set aside, or members failed."""
+        """True if rows were set aside, or members failed."""
         return bool(self.rejected or self.outcomes[MemberOutcome.FAILED])
 
     def __add__(self, other: TableCounts) -> TableCounts:

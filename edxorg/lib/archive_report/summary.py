@@ -117,7 +117,7 @@ class ArchiveSummary(BaseModel):
 
     @property
     def of_no_course(self) -> CourseSummary:
-        """What belongs to no course: preferences of e-mail, and members whose names tell no course."""
+        """The members of no course: preferences of e-mail, and members whose names tell no course."""
         courses = self.courses.values()
         return CourseSummary(
             members=self.archive.members - sum(each.members for each in courses),

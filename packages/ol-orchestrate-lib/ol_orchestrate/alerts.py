@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from ol_orchestrate.failures import FAILURE_REASON, errors_without_secrets, failed_steps
+from ol_orchestrate.dagster_tags import PARTITION, WILL_RETRY
+from ol_orchestrate.failures import DIED, errors_without_secrets, failed_steps, has_died
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.failure_causes import cause_of
 from ol_orchestrate.lib.notifying import notify
@@ -40,7 +41,6 @@ NAMED = 5
 """Partitions and runs that a message names."""
 
 REPOSITORY = ".dagster/repository"
-WILL_RETRY = "dagster/will_retry"
 
 
 class Failure(NamedTuple):
@@ -190,11 +190,10 @@ def _failures(
 
 
 def _failures_of(run: dg.DagsterRun, permanent_failure: str) -> Iterator[Failure]:
-    partition = run.tags.get("dagster/partition")
+    partition = run.tags.get(PARTITION)
     steps = failed_steps(run)
-    if run.tags.get(FAILURE_REASON) != "STEP_FAILURE":
-        why = "The run ended without a failed step: it was killed or could not start"
-        yield Failure(run.job_name, why, run.run_id, partition)
+    if has_died(run):
+        yield Failure(run.job_name, DIED, run.run_id, partition)
     elif not steps:
         yield Failure(run.job_name, "A step failed; the log of the run says why", run.run_id, partition)
     for step, why in steps.items():

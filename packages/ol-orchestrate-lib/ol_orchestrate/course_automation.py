@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ol_orchestrate.dagster_tags import PARTITION
 from ol_orchestrate.landing.course_outputs import MORE_COURSES
 from ol_orchestrate.lib.batching import batched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-PARTITION = "dagster/partition"
 
 
 class CourseAutomationSensor(dg.AutomationConditionSensorDefinition):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import dagster as dg
 
-from ol_orchestrate.alerts import WILL_RETRY
+from ol_orchestrate.dagster_tags import PARTITION, WILL_RETRY
 from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.failure_causes import cause_of
 from ol_orchestrate.lib.redaction import redact, remember_secrets
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 SENTRY_DSN: Final = "SENTRY_DSN"
 """The environment variable with the address of a project in Sentry, and the key to report to it."""
-
-_PARTITION: Final = "dagster/partition"
 
 _INTERRUPTIONS: Final = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
 
@@ -90,7 +88,7 @@ def event_of(run: dg.DagsterRun, failures: Sequence[dg.DagsterEvent], message: s
     tags = {
         "location": origin.location_name if origin else None,
         "job": run.job_name,
-        "partition": run.tags.get(_PARTITION),
+        "partition": run.tags.get(PARTITION),
         "step": step,
         "run_id": run.run_id,
     }

@@ -51,6 +51,8 @@ RETRY = "dagster/retry_on_asset_or_op_failure"
 FAILURE_REASON = "dagster/failure_reason"
 """Dagster's tag of a run that failed; it is missing, or not `STEP_FAILURE`, if the process of the run was killed."""
 
+DIED = "The run ended without a failed step: it was killed or could not start"
+
 FAILED_STEP = "failed/"
 """Prefix of the tag of a step that failed; its value is the reason, and empty once the step has succeeded after all."""
 
@@ -142,8 +144,8 @@ def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> s
     """
     if run.status is dg.DagsterRunStatus.CANCELED:
         return "The run was canceled: run it again"
-    if run.tags.get(FAILURE_REASON) != "STEP_FAILURE":
-        return "The run ended without a failed step: it was killed or could not start. See its log, and run it again"
+    if has_died(run):
+        return f"{DIED}. See its log, and run it again"
     reasons = failed_steps(run)
     if not reasons:
         return IN_ITS_LOG
@@ -151,6 +153,11 @@ def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> s
         return None
     of_partitions: dict[str, str] = json.loads(run.tags.get(f"{FAILED_PARTITIONS}{step}") or "{}")
     return of_partitions.get(partition) if partition is not None and of_partitions else reasons[step]
+
+
+def has_died(run: dg.DagsterRun) -> bool:
+    """Return True if a run failed, and none of its steps did."""
+    return run.tags.get(FAILURE_REASON) != "STEP_FAILURE"
 
 
 def failed_steps(run: dg.DagsterRun) -> dict[str, str]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ol_orchestrate.dagster_tags import PARTITION
+from ol_orchestrate.landing.records import latest_materialization
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOT_WELL = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-
-PARTITION = "dagster/partition"
-"""Tag of a run: its partition."""
 
 
 @contextmanager
@@ -72,10 +72,9 @@ def shows_as_not_well(instance: dg.DagsterInstance, job: str, asset: dg.AssetKey
 
     Dagster keeps such a status until something is recorded, even if a later run succeeds.
     """
-    filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
-    recorded = instance.fetch_materializations(filters, limit=1).records
-    if not recorded:
+    recorded = latest_materialization(instance, asset, partition)
+    if recorded is None:
         return True
     of_partition = dg.RunsFilter(job_name=job, statuses=NOT_WELL, tags={PARTITION: partition})
     ended = instance.get_run_records(of_partition, limit=1)
-    return any((run.end_time or 0) > recorded[0].timestamp for run in ended)
+    return any((run.end_time or 0) > recorded.timestamp for run in ended)

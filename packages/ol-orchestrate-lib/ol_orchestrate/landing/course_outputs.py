@@ -19,7 +19,7 @@ from ol_orchestrate.described import described
 from ol_orchestrate.failures import failure_of_partitions
 from ol_orchestrate.landing.batch import record, record_attempts
 from ol_orchestrate.landing.land import Artifact, land
-from ol_orchestrate.landing.records import latest_versions
+from ol_orchestrate.landing.records import latest_materialization, latest_versions
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.batching import batched
@@ -198,7 +198,7 @@ class CourseOutputs:
         upstream = location.key(made_of)
         zone = landing_zone(context)
         self._path = zone.find(context.instance, upstream, partition)
-        self._retrieved_at = _latest_materialization(context.instance, upstream, partition)
+        self._retrieved_at = _time_of_record(context.instance, upstream, partition)
         self.store: ObjectStore = zone.store()
         self._problems: Sequence[Problem] = ()
         self._missing: Sequence[Reference[Any]] = ()
@@ -306,9 +306,9 @@ def course_of(partition: str) -> CoursePartition:
         raise BadInputError(f"{error}. Delete the partition, or run another one") from None
 
 
-def _latest_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> str:
+def _time_of_record(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> str:
     """Return the time of the latest record, ISO 8601 in UTC."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition]), limit=1
-    ).records
-    return datetime.fromtimestamp(records[0].timestamp, UTC).isoformat()
+    record = latest_materialization(instance, asset, partition)
+    if record is None:
+        raise ValueError(f"{asset.to_user_string()} has no record of {partition!r}")
+    return datetime.fromtimestamp(record.timestamp, UTC).isoformat()

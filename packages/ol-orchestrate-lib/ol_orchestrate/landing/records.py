@@ -104,6 +104,14 @@ def _read_tags_of_events(
     return {each.partition: each.tags or {} for each in materializations if each.partition is not None}
 
 
+def latest_materialization(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str
+) -> dg.EventLogRecord | None:
+    """Return the record of the latest materialization of a partition; `None` if there is none."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+
+
 def latest_recorded(
     instance: dg.DagsterInstance,
     asset: dg.AssetKey,
@@ -161,10 +169,9 @@ def upstream_tags(instance: dg.DagsterInstance, upstream: dg.AssetKey, partition
         partition: The partition of it that was read.
         version: The data version that was read.
     """
-    filters = dg.AssetRecordsFilter(asset_key=upstream, asset_partitions=[partition])
-    recorded = instance.fetch_materializations(filters, limit=1).records
+    recorded = latest_materialization(instance, upstream, partition)
     name = upstream.to_user_string()
-    pointer = str(recorded[0].storage_id) if recorded else "NULL"
+    pointer = str(recorded.storage_id) if recorded else "NULL"
     return {f"{INPUT_DATA_VERSION}/{name}": version, f"{INPUT_EVENT_POINTER}/{name}": pointer}
 
 
