@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from ol_orchestrate.dagster_tags import SENSOR
 from ol_orchestrate.failures import errors_without_secrets
-from ol_orchestrate.lib.errors import PipelineError
+from ol_orchestrate.lib.errors import MissingObjectError, PipelineError
 from ol_orchestrate.lib.reconciled_copies import batches, copy
 from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.shortening import first_and_more
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
     from ol_orchestrate.lib.reconciled_copies import Comparison, ReconciledCopies
     from ol_orchestrate.lib.stores import SourceInfo
-
-
-SENSOR = "dagster/sensor_name"
-"""Dagster's tag of a run that a sensor has requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +123,13 @@ class CopyRuns:
         from_listing = not keys or SENSOR in context.run.tags
         for key in to_copy:
             try:
-                if from_listing and copies.source.find(copies.key_in_source(key)) is None:
+                copied[key] = copy(copies, key, folder / "copied")
+            except PipelineError as error:
+                if from_listing and _is_gone(copies, key, error):
                     gone += 1
                     context.log.warning("%s is gone from %s: there is nothing to copy", key, copies.source.url)
                 else:
-                    copied[key] = copy(copies, key, folder / "copied")
-            except PipelineError as error:
-                failures[key] = error
+                    failures[key] = error
             except Exception as error:  # noqa: BLE001 - fails this object alone
                 trace = redact("".join(traceback.format_exception(error)))
                 context.log.error("%s: %s", key, trace)  # noqa: TRY400 - the traceback is redacted
@@ -231,3 +228,8 @@ class CopyRuns:
             for record in records
             if is_under_way(record.dagster_run.status, record.start_time)
         ]
+
+
+def _is_gone(copies: ReconciledCopies, key: str, error: PipelineError) -> bool:
+    """Return True if an object was not copied since the source has it no more."""
+    return isinstance(error, MissingObjectError) and copies.source.find(copies.key_in_source(key)) is None
