@@ -14,6 +14,7 @@ import click
 
 from edxorg.commands import console, homes, runs
 from edxorg.commands.ingest import verbose_option
+from edxorg.lib.job_names import ARCHIVE_JOB, CATALOGUE_JOB, LOG_JOB, REPORTS_JOB
 from edxorg.lib.progress import observed_by
 from edxorg.lib.settings import DefaultSettings
 from ol_orchestrate.lib.stores import open_store
@@ -136,9 +137,9 @@ class _Demo:
         for name in sorted(path.name for path in Path(inputs).glob("mitx-*.tar.gz*")):
             how = ", as an OpenPGP message" if name.endswith(".gpg") else ""
             console.heading(f"Archive {name}", f"tables, structures, XML and forums of each course{how}")
-            yield from self._file(name, archives, "retrieve_edxorg_raw_data", console.show_report)
+            yield from self._file(name, archives, ARCHIVE_JOB, console.show_report)
         console.heading(f"Tracking log {LOG}", "the events that reached edX on one day; phones send some days late")
-        yield from self._file(LOG, logs, "refresh_edxorg_tracking_logs", console.show_log)
+        yield from self._file(LOG, logs, LOG_JOB, console.show_log)
 
     def course_content(self) -> Iterator[str]:
         from ol_orchestrate.partitions.edxorg import course_and_source_partitions  # noqa: PLC0415
@@ -153,7 +154,7 @@ class _Demo:
 
     def program_reports(self) -> Sequence[str]:
         console.heading("Program reports", self.settings.program_reports_destination_url)
-        reasons = runs.run_job(self.defs.resolve_job_def("sync_edxorg_program_reports"), self.instance)
+        reasons = runs.run_job(self.defs.resolve_job_def(REPORTS_JOB), self.instance)
         self._say("all reports", reasons)
         return reasons
 
@@ -169,7 +170,7 @@ class _Demo:
                 "EDXORG_API_CLIENT_ID": catalogue.client_id,
                 "EDXORG_API_CLIENT_SECRET": catalogue.client_secret,
             }
-            reasons = runs.run_job(self.defs.resolve_job_def("edxorg_api_daily_job"), self.instance)
+            reasons = runs.run_job(self.defs.resolve_job_def(CATALOGUE_JOB), self.instance)
         self._say("programs, courses and course runs", reasons)
         return reasons
 

@@ -14,6 +14,7 @@ import click
 from edxorg.commands import console, homes, runs
 from edxorg.commands import course_xml as course_xml_export
 from edxorg.commands.places import files_of, period_options
+from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.progress import observed_by
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def archive(
     urls = files_of(urls, settings.archive_name, period, settings)
     sources = runs.named_source_urls(urls, settings.archive_name, day, name, may_be_requested=True)
     _ingest(
-        _Kind("retrieve_edxorg_raw_data", _archives, partial(console.show_report, verbose=verbose)),
+        _Kind(ARCHIVE_JOB, _archives, partial(console.show_report, verbose=verbose)),
         sources,
         settings,
         as_json=as_json,
@@ -117,7 +118,7 @@ def tracking_log(
     urls = files_of(urls, settings.tracking_log_name, period, settings)
     sources = runs.named_source_urls(urls, settings.tracking_log_name, day, name)
     _ingest(
-        _Kind("refresh_edxorg_tracking_logs", _logs, partial(console.show_log, verbose=verbose)),
+        _Kind(LOG_JOB, _logs, partial(console.show_log, verbose=verbose)),
         sources,
         settings,
         as_json=as_json,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edxorg.commands import console, homes, runs
+from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.settings import Settings
 from edxorg.lib.settings.file_names import FileNames, is_in_folder_of_request
 from edxorg.lib.settings.institutions import EMAIL_OPT_IN
@@ -86,16 +87,14 @@ def _files(
 
     archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
     requested = replace(archives, names=FileNames(()))
-    of_archives, of_logs = "retrieve_edxorg_raw_data", "refresh_edxorg_tracking_logs"
     archive_names, log_names = settings.archive_name, settings.tracking_log_name
-    log_url = settings.tracking_log_url or settings.archive_url
     sources: list[tuple[SourceFiles, str, str, FileNames, Callable[[str], bool]]] = []
     if {"archive", "email"} & set(kinds):
-        sources.append((archives, of_archives, settings.archive_url, log_names, is_in_folder_of_request))
+        sources.append((archives, ARCHIVE_JOB, settings.archive_url, log_names, is_in_folder_of_request))
     if "log" in kinds:
-        sources.append((logs, of_logs, log_url, archive_names, lambda _: False))
+        sources.append((logs, LOG_JOB, settings.logs_url, archive_names, lambda _: False))
     if settings.tracking_log_url and "archive" in kinds:  # where edX puts packages of one request, too
-        sources.append((requested, of_archives, log_url, archive_names, is_in_folder_of_request))
+        sources.append((requested, ARCHIVE_JOB, settings.logs_url, archive_names, is_in_folder_of_request))
     seen = set()
     for files, job, place, other_names, undated in sources:
         store = open_store(place, runs.access(place, settings))

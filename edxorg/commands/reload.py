@@ -13,6 +13,7 @@ from rich.table import Table
 
 from edxorg.commands import console, homes, runs
 from edxorg.commands.places import Period, period_options
+from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, SOURCE
 from edxorg.lib.progress import observed_by
 from ol_orchestrate.dagster_tags import PARTITION
@@ -124,8 +125,8 @@ class _Reload:
         location = self._files[TABLES].location
         self._location = location
         self._jobs = {
-            TABLES: location.of("retrieve_edxorg_raw_data"),
-            LOGS: location.of("refresh_edxorg_tracking_logs"),
+            TABLES: location.of(ARCHIVE_JOB),
+            LOGS: location.of(LOG_JOB),
             CONTENT: "__ASSET_JOB",
         }
 
@@ -144,7 +145,7 @@ class _Reload:
         settings, files = self._settings, self._files[kind]
         url, other_names = settings.archive_url, settings.tracking_log_name
         if kind == LOGS:
-            url, other_names = settings.tracking_log_url or settings.archive_url, settings.archive_name
+            url, other_names = settings.logs_url, settings.archive_name
         if not url:
             raise click.UsageError("there is no source to take history from: set EDXORG_ARCHIVE_URL")
         store = open_store(url, runs.access(url, self._settings))

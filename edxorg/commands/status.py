@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from edxorg.commands import console, homes
+from edxorg.lib.job_names import ARCHIVE_JOB, CATALOGUE_JOB, LOG_JOB, REPORTS_JOB
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.shortening import first_and_more
 
@@ -114,8 +115,8 @@ def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:
     location = location_names(settings.name)
     archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
     log = normalize_edxorg_tracking_log(logs, settings)
-    yield _files(instance, "archives", archives, location.of("retrieve_edxorg_raw_data"), location.of(ARCHIVE_STEP))
-    of_logs = _files(instance, "tracking logs", logs, location.of("refresh_edxorg_tracking_logs"), log.op.name)
+    yield _files(instance, "archives", archives, location.of(ARCHIVE_JOB), location.of(ARCHIVE_STEP))
+    of_logs = _files(instance, "tracking logs", logs, location.of(LOG_JOB), log.op.name)
     # A backfill has runs of many days, which are not among the runs of a day.
     yield of_logs._replace(waiting=sorted(set(of_logs.waiting) - instance.get_materialized_partitions(log.key)))
     for name, definition in (
@@ -123,8 +124,8 @@ def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:
         ("course XML", courserun_metadata(location)),
     ):
         yield Part(name, _last_course(instance, definition), failed_partitions(instance, definition), [], [])
-    yield _job(instance, "catalogue", location.of("edxorg_api_daily_job"))
-    yield _job(instance, "program reports", location.of("sync_edxorg_program_reports"))
+    yield _job(instance, "catalogue", location.of(CATALOGUE_JOB))
+    yield _job(instance, "program reports", location.of(REPORTS_JOB))
 
 
 def _files(instance: dg.DagsterInstance, name: str, files: SourceFiles, job: str, step: str) -> Part:

@@ -21,6 +21,7 @@ from edxorg.jobs.program_reports import sync_edxorg_program_reports
 from edxorg.jobs.retrieve_edx_exports import retrieve_edxorg_raw_data
 from edxorg.jobs.run_tags import run_tags
 from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
+from edxorg.lib.job_names import LOG_JOB
 from edxorg.lib.settings import COURSE_XML_MAX_RATIO, Environment, Settings
 from edxorg.lib.settings.settings_pages import yaml_example, yaml_schema
 from edxorg.lib.settings.sources import refuse_unset_variables
@@ -126,12 +127,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     archive_job = retrieve_edxorg_raw_data(archives, settings)
     # Defined here, since Dagster has no public name for the type of such jobs.
     logs_job = dg.define_asset_job(
-        location.of("refresh_edxorg_tracking_logs"),
+        location.of(LOG_JOB),
         selection=dg.AssetSelection.assets(normalized_log),
         description="Normalize the log of one day, the partition.",
-        run_tags=run_tags(
-            settings, source=settings.tracking_log_url or settings.archive_url, destination=settings.landing_zone_url
-        )
+        run_tags=run_tags(settings, source=settings.logs_url, destination=settings.landing_zone_url)
         | max_runtime.OTHERS,
     )
     reports_job = sync_edxorg_program_reports(settings)
@@ -198,7 +197,7 @@ def _source_files_sensors(
     yield source_files_sensor(
         location.of("gcs_edxorg_tracking_log_sensor"),
         *logs,
-        settings.tracking_log_url or settings.archive_url,
+        settings.logs_url,
         other_names=settings.archive_name,
         setting="EDXORG_TRACKING_LOG_URL" if settings.tracking_log_url else "EDXORG_ARCHIVE_URL",
         runs_a_tick=settings.runs_a_tick,

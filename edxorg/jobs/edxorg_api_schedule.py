@@ -8,6 +8,7 @@ import dagster as dg
 
 from edxorg.jobs import max_runtime
 from edxorg.jobs.run_tags import run_tags
+from edxorg.lib.job_names import CATALOGUE_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def edxorg_api_daily_schedule(
         cron_schedule="0 5 * * *",
         execution_timezone="UTC",
         job=dg.define_asset_job(
-            location.of("edxorg_api_daily_job"),
+            location.of(CATALOGUE_JOB),
             selection=dg.AssetSelection.assets(*catalogue),
             run_tags=run_tags(settings, source="Discovery API", destination=settings.landing_zone_url)
             | max_runtime.OTHERS,

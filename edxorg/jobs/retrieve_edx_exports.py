@@ -8,6 +8,7 @@ import dagster as dg
 
 from edxorg.jobs import max_runtime
 from edxorg.jobs.run_tags import run_tags
+from edxorg.lib.job_names import ARCHIVE_JOB
 from edxorg.ops.ingest_archive import archive_op
 from ol_orchestrate.landing.attempts import failed_attempts
 
@@ -21,7 +22,7 @@ def retrieve_edxorg_raw_data(archives: SourceFiles, settings: Settings) -> dg.Jo
     process_edxorg_archive = archive_op(archives, settings)
     raw_data_archive = archives.asset()
 
-    @dg.graph(name=archives.location.of("retrieve_edxorg_raw_data"), description=retrieve_edxorg_raw_data.__doc__)
+    @dg.graph(name=archives.location.of(ARCHIVE_JOB), description=retrieve_edxorg_raw_data.__doc__)
     def graph() -> None:
         process_edxorg_archive(raw_data_archive)
 

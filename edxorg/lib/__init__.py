@@ -12,7 +12,7 @@
 - `dictionary`: descriptions of all outputs and their columns;
 - `private_keys.py`: the keys for encrypted files; `alert_addresses.py`: where operators are told of failures;
 - `members.py`: from the name of a member to what it is;
-- `object_keys.py`: names of assets and keys of objects;
+- `object_keys.py`: names of assets and keys of objects; `job_names.py`: names of jobs;
 - `progress.py`: reports the progress of a run in this process;
 - `workers`: worker processes; `processors.py`: how many fit.
 """

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from edxorg.lib.archive.ingest_report import IngestReport, MemberOutcome, NamedItems
+from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.tracking_log import LogReport
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.landing.records import latest_evaluation
@@ -41,12 +42,12 @@ CHANGED_COLUMNS = CheckText("changed_columns", "Tables of a course with other co
 def raw_archive_checks(archives: SourceFiles) -> dg.AssetChecksDefinition:
     """Declare the checks that `retrieve_edxorg_raw_data` evaluates for an archive."""
     checks = (REJECTED_ROWS, MISSING_TABLES, UNCLEAR_MEMBERS, SHRUNKEN_TABLES, CHANGED_COLUMNS)
-    return _evaluated_by("retrieve_edxorg_raw_data", archives, checks)
+    return _evaluated_by(ARCHIVE_JOB, archives, checks)
 
 
 def raw_log_checks(logs: SourceFiles) -> dg.AssetChecksDefinition:
     """Declare the check that `refresh_edxorg_tracking_logs` evaluates for a tracking log."""
-    return _evaluated_by("refresh_edxorg_tracking_logs", logs, (REJECTED_LINES,))
+    return _evaluated_by(LOG_JOB, logs, (REJECTED_LINES,))
 
 
 CATALOGUE_AGE = CheckText("catalogue_age", "The time since all pages of the catalogue were last read.")

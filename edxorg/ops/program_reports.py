@@ -3,6 +3,7 @@
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
+from edxorg.lib.job_names import REPORTS_JOB
 from edxorg.lib.settings import Settings
 from edxorg.location import location_names
 from ol_orchestrate.copy_runs import CopyConfig, CopyRuns
@@ -31,7 +32,7 @@ class LazyS3Resource(StrictS3Resource):
 
 def report_runs(settings: Settings) -> CopyRuns:
     """Return the runs that copy program reports."""
-    job = location_names(settings.name).of("sync_edxorg_program_reports")
+    job = location_names(settings.name).of(REPORTS_JOB)
     return CopyRuns(job=job, op="copy_program_reports", noun="reports", runs_a_tick=settings.runs_a_tick)
 
 

@@ -377,6 +377,11 @@ class Settings(BaseSettings):
         "two for an archive to gs://",
     )
 
+    @property
+    def logs_url(self) -> str:
+        """The folder of the tracking logs."""
+        return self.tracking_log_url or self.archive_url
+
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever the fields take
         """Read what `attributes` does not give from the file and the variables."""
         try:
