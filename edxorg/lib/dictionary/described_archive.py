@@ -9,6 +9,19 @@ from ol_orchestrate.lib.dictionary import ADDED, Format, Output, columns_of
 
 _FORUM: Final = "edX Research Guide: Discussion Forums Data"
 
+_POST: Final = """
+    _type              string  `CommentThread` or `Comment`.
+    course_id          string  Course key.
+    author_id          string  The account: `id` of auth_user, as text.
+    author_username    string  Name of the account when the post was made.
+    anonymous          boolean True if nobody sees the author's name.
+    anonymous_to_peers boolean True if learners do not see it, and the course team does.
+    title              string  Title of a thread.
+    body               string  Text in Markdown.
+    thread_type        string  Of a thread: `discussion` or `question`.
+""".strip()
+"""Columns that a post has in MongoDB and as a row."""
+
 ARCHIVE: Final = (
     Output(
         COURSE_STRUCTURE,
@@ -28,17 +41,9 @@ ARCHIVE: Final = (
         FORUM,
         "A thread or comment of a course's forum as MongoDB exports it, one JSON object a line.",
         columns_of(
-            """
+            f"""
             _id                       object  Identifies the post, as `$oid`.
-            _type                     string  `CommentThread` or `Comment`.
-            course_id                 string  Course key.
-            author_id                 string  The account: `id` of auth_user, as text.
-            author_username           string  Name of the account when the post was made.
-            anonymous                 boolean True if nobody sees the author's name.
-            anonymous_to_peers        boolean True if learners do not see it, and the course team does.
-            title                     string  Title of a thread.
-            body                      string  Text in Markdown.
-            thread_type               string  Of a thread: `discussion` or `question`.
+            {_POST}
             context                   string  Of a thread: `course`, or `standalone` for that of a team.
             commentable_id            string  Of a thread: the topic, or the discussion block, that it is in.
             comment_thread_id         object  Of a comment: `_id` of its thread.
@@ -76,15 +81,7 @@ ARCHIVE: Final = (
         columns_of(
             f"""
             _id                   string    Identifies the post.
-            _type                 string    `CommentThread` or `Comment`.
-            course_id             string    Course key.
-            author_id             string    The account: `id` of auth_user, as text.
-            author_username       string    Name of the account when the post was made.
-            anonymous             boolean   True if nobody sees the author's name.
-            anonymous_to_peers    boolean   True if learners do not see it, and the course team does.
-            title                 string    Title of a thread.
-            body                  string    Text in Markdown.
-            thread_type           string    Of a thread: `discussion` or `question`.
+            {_POST}
             commentable_id        string    Of a thread: the topic, or the discussion block, that it is in.
             comment_thread_id     string    Of a comment: `_id` of its thread.
             parent_id             string    Of a comment on a comment: `_id` of that.
