@@ -134,8 +134,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         | max_runtime.OTHERS,
     )
     reports_job = sync_edxorg_program_reports(settings)
-    copies_bundles = bool(settings.course_bundles_url)
-    automation = CourseAutomationSensor([structure_rows, course_run], courses_a_run=settings.courses_a_run)
     schedule = edxorg_api_daily_schedule(catalogue, settings, location)
     assets = [
         archives.asset(),
@@ -163,14 +161,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 ],
             ),
         ],
-        jobs=[archive_job, logs_job, reports_job, *([edx_gcs_course_retrieval(settings)] if copies_bundles else ())],
+        jobs=[
+            archive_job,
+            logs_job,
+            reports_job,
+            *([edx_gcs_course_retrieval(settings)] if settings.course_bundles_url else ()),
+        ],
         sensors=[
-            edxorg_program_reports_sensor(settings),
-            *([edxorg_course_bundle_sensor(settings)] if copies_bundles else ()),
-            *_source_files_sensors(settings, (archives, archive_job.name), (logs, logs_job.name)),
-            *((automation,) if settings.archive_source_configured else ()),
-            *((_alerts(settings),) if are_alerts_configured(settings) else ()),
-            *(_error_reports(settings) if settings.error_reports else ()),
+            *_sensors(settings, (archives, archive_job.name), (logs, logs_job.name), [structure_rows, course_run])
         ],
         schedules=[schedule],
         resources=_resources(settings),
@@ -178,12 +176,32 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
 
 
+def _sensors(
+    settings: Settings,
+    archives: tuple[SourceFiles, str],
+    logs: tuple[SourceFiles, str],
+    courses: list[dg.AssetsDefinition],
+) -> Iterator[dg.SensorDefinition]:
+    """Yield the sensors of what is configured; those of archives and logs each for a job by its name."""
+    yield edxorg_program_reports_sensor(settings)
+    if settings.course_bundles_url:
+        yield edxorg_course_bundle_sensor(settings)
+    if settings.archive_source_configured:
+        yield from _source_files_sensors(settings, archives, logs)
+        yield CourseAutomationSensor(courses, courses_a_run=settings.courses_a_run)
+    location = location_names(settings.name)
+    if are_alerts_configured(settings):
+        name = location.of("edxorg_failure_alerts_sensor")
+        yield failure_alerts_sensor(name, partial(alert_addresses, settings), location.permanent_failure)
+    if settings.error_reports:
+        name = location.of("edxorg_error_reports_sensor")
+        if sensor := failed_runs_sensor(name, environment=settings.environment):
+            yield sensor
+
+
 def _source_files_sensors(
     settings: Settings, archives: tuple[SourceFiles, str], logs: tuple[SourceFiles, str]
 ) -> Iterator[dg.SensorDefinition]:
-    """Yield the sensors of files, each for a job by its name, where an archive source is configured."""
-    if not settings.archive_source_configured:
-        return
     location = location_names(settings.name)
     yield source_files_sensor(
         location.of("gcs_edxorg_archive_sensor"),
@@ -203,18 +221,6 @@ def _source_files_sensors(
         runs_a_tick=settings.runs_a_tick,
         interval_seconds=settings.source_interval_seconds,
     )
-
-
-def _alerts(settings: Settings) -> dg.SensorDefinition:
-    location = location_names(settings.name)
-    name = location.of("edxorg_failure_alerts_sensor")
-    return failure_alerts_sensor(name, partial(alert_addresses, settings), location.permanent_failure)
-
-
-def _error_reports(settings: Settings) -> list[dg.SensorDefinition]:
-    name = location_names(settings.name).of("edxorg_error_reports_sensor")
-    sensor = failed_runs_sensor(name, environment=settings.environment)
-    return [sensor] if sensor else []
 
 
 def _catalogue_checks(
