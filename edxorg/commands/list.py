@@ -11,8 +11,7 @@ import click
 from edxorg.commands import console, homes, runs
 from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.settings import Settings
-from edxorg.lib.settings.file_names import FileNames, is_in_folder_of_request
-from edxorg.lib.settings.institutions import EMAIL_OPT_IN
+from edxorg.lib.settings.file_names import FileNames, is_in_folder_of_request, is_of_preferences
 from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.stores import join_url, open_store
 
@@ -99,7 +98,7 @@ def _files(
     for files, job, place, other_names, undated in sources:
         store = open_store(place, runs.access(place, settings))
         for found in files_at(instance, files, files.location.of(job), store, other_names, undated=undated):
-            kind = "log" if files is logs else "email" if found.name.startswith(EMAIL_OPT_IN) else "archive"
+            kind = "log" if files is logs else "email" if is_of_preferences(found.name) else "archive"
             url = join_url(store.url, found.stored.key)
             if url not in seen:
                 seen.add(url)

@@ -9,7 +9,7 @@ import dagster as dg
 from edxorg.lib.archive.ingest_report import MemberOutcome
 from edxorg.lib.archive_report import ArchiveSummary, page, summarize, text
 from edxorg.lib.object_keys import archive_report_key
-from edxorg.lib.settings.institutions import EMAIL_OPT_IN
+from edxorg.lib.settings.file_names import is_of_preferences
 from ol_orchestrate.console_links import console_link
 from ol_orchestrate.lib.stores import join_url
 
@@ -56,9 +56,8 @@ class ArchiveReports:
         day = self._archives.names.date_in(archive)
         if day is None:
             return None
-        is_of_preferences = archive.startswith(EMAIL_OPT_IN)
-        names = self._latest_first(before=day)
-        earlier = (self.of(name) for name in names if name.startswith(EMAIL_OPT_IN) == is_of_preferences)
+        kind = is_of_preferences(archive)
+        earlier = (self.of(name) for name in self._latest_first(before=day) if is_of_preferences(name) is kind)
         return next((summary for summary in earlier if summary and not summary.problem), None)
 
     def tell(

@@ -19,7 +19,7 @@ from edxorg.lib.archive.reconciling import Reconciler
 from edxorg.lib.members import Member, MemberKind, identify, is_selected, unmatched
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.progress import Progress
-from edxorg.lib.settings.institutions import EMAIL_OPT_IN
+from edxorg.lib.settings.file_names import is_of_preferences
 from edxorg.lib.workers import MAX_WORKERS, WorkerPool
 from ol_orchestrate.lib.archive_files import archive_entries, is_unverifiable
 from ol_orchestrate.lib.archives import (
@@ -215,7 +215,7 @@ def _read(
     ingestion.finish()
     progress(ingestion.progress(source))
     # edX ships an empty package of preferences if no learner has chosen any.
-    may_be_empty = f"/{EMAIL_OPT_IN}" in source.info.url
+    may_be_empty = is_of_preferences(source.info.url.rpartition("/")[2])
     if problem is None and not ingestion.report.members and not may_be_empty:
         problem = TruncatedArchiveError(f"{source.info.url}: the archive is empty")
     return problem

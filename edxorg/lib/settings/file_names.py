@@ -18,6 +18,9 @@ PLACEHOLDERS = {"date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "site": "prod|edge"}
 
 EXAMPLES = {"date": "2024-01-31", "site": "prod"}
 
+PREFERENCES = "email-opt-in-"
+"""The first part of edX's names of packages of e-mail preferences."""
+
 _REQUESTED = re.compile(r"[^/_]+_[^/]+_[^/_]+\.tar\.gz\.gpg")
 _FOLDER_OF_REQUEST = re.compile(r"(.*/)?rdx/[^/]+/")
 
@@ -135,6 +138,11 @@ class FileNames:
 
     def __str__(self) -> str:
         return " ".join(pattern.text for pattern in self.patterns)
+
+
+def is_of_preferences(name: str) -> bool:
+    """Return True for the name of a package of e-mail preferences."""
+    return name.startswith(PREFERENCES)
 
 
 def is_requested_package(name: str) -> bool:

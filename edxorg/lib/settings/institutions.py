@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edxorg.lib.settings.file_names import PREFERENCES
 from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.stores import join_url
 
@@ -19,9 +20,6 @@ MIT = "mit"
 
 REPORTS = "edxorg-program-credentials"
 """Folder of program reports."""
-
-EMAIL_OPT_IN = "email-opt-in-"
-"""The first part of edX's names of packages of e-mail preferences."""
 
 BUNDLES = "edxorg-course-bundles"
 """Folder of course bundles."""
@@ -111,7 +109,7 @@ def _of_another(institution: str, environment: str, given: Mapping[str, Any]) ->
     landing_zone = given.get("landing_zone_url") or _local("landing-zone")
     named = institution.lower()  # as edX names what it makes
     return {
-        "archive_name": [f"{prefix}{named}-{{date}}.zip" for prefix in ("", EMAIL_OPT_IN)],
+        "archive_name": [f"{prefix}{named}-{{date}}.zip" for prefix in ("", PREFERENCES)],
         "tracking_log_name": [f"{named}-{{site}}-events-{{date}}.log.gz{suffix}" for suffix in ("", ".gpg")],
         "landing_zone_url": landing_zone,
         "program_reports_destination_url": join_url(str(landing_zone), REPORTS),
