@@ -26,7 +26,7 @@ routing.py        chunks -> rows and rejects, neighbors and oversized records in
 convert.py        all of these together
 ```
 
-`edxorg_tests/lib/tables/test_reference_model.py` holds a slow and simple reader of the same rules.
+`edxorg_tests/support/table_model.py` holds a slow and simple reader of the same rules.
 """
 
 from edxorg.lib.tables.convert import convert_table

@@ -1,15 +1,11 @@
-"""Random logs, cut into random blocks, against a plain reader that knows all keys before it writes a line."""
+"""Random logs, cut into random blocks, against a plain reader of the same rules."""
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import json
 import random
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,119 +15,12 @@ from edxorg.lib.tracking_log import NormalizedLog, log_blocks, normalize_block, 
 from edxorg.lib.tracking_log.exact_path import NotAnObjectError, top_level_members
 from edxorg.lib.tracking_log.fast_path import read_quickly
 from edxorg.lib.tracking_log.log_rejects import LineRejectReason
+from edxorg_tests.support.log_model import TIMES, as_reject, assert_as_expected, read_line, spans, straightforward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edxorg.lib.workers import WorkerPool
-
-TIMES = {
-    '"2024-05-06T07:08:09.123456+00:00"': "2024-05-06 07:08:09.123456",
-    '"2024-05-06T07:08:09.5Z"': "2024-05-06 07:08:09.500000",
-    '"2024-05-06 07:08:09"': "2024-05-06 07:08:09.000000",
-    '"2024-05-06T01:08:09.000001-05:30"': "2024-05-06 06:38:09.000001",
-    '"2024\\u002d05-06T07:08:09.123456"': "2024-05-06 07:08:09.123456",
-    "1714979289": "2024-05-06 07:08:09.000000",
-    "1714979289123": "2024-05-06 07:08:09.123000",
-    '"300-01-01"': None,
-    '""': None,
-    "null": None,
-    '{"$date": 1}': None,
-}
-
-SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass
-class Expected:
-    output: bytes = b""
-    rejects: list[tuple[int, str, bytes]] = field(default_factory=list)
-    blank: int = 0
-    columns: list[str] = field(default_factory=list)
-
-
-class Refused(Exception):  # noqa: N818 - reads like the outcome it is
-    pass
-
-
-def straightforward(content: bytes) -> Expected:
-    """Read everything first, and write then."""
-    expected = Expected()
-    rows = []
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], 1):
-        if not line.strip(b" \t\r"):
-            expected.blank += 1
-            continue
-        try:
-            row = read_line(line)
-            new = [key for key in row if key not in expected.columns]
-            refuse_if(len(expected.columns) + len(new) > 500, "too_many_keys")
-        except Refused as refused:
-            expected.rejects.append((number, str(refused), line))
-        else:
-            expected.columns += new
-            rows.append(row)
-    expected.output = b"".join(
-        json.dumps({key: row.get(key) for key in expected.columns}, ensure_ascii=False, separators=(",", ":")).encode()
-        + b"\n"
-        for row in rows
-    )
-    return expected
-
-
-def refuse_if(fault: bool, reason: str) -> None:  # noqa: FBT001 - reads like `assert`
-    if fault:
-        raise Refused(reason)
-
-
-def read_line(line: bytes) -> dict[str, str | None]:
-    line = re.sub(rb"^\xef\xbb\xbf", b"", line)
-    line = re.sub(rb"^\0+", b"", line)
-    line = re.sub(rb"^(lms_1 +\| +)?([A-Z][a-z][a-z] .\d \d\d:\d\d:\d\d localhost )?(?=\{)", b"", line)
-    try:
-        text = line.decode()
-        values = list(spans(text))
-    except UnicodeDecodeError:
-        raise Refused("invalid_utf8") from None
-    except (ValueError, TypeError, IndexError):
-        raise Refused("no_json_object") from None
-    row: dict[str, str | None] = {}
-    for key, value, source in values:
-        refuse_if(bool(SURROGATE.search(key)), "lone_surrogate")
-        refuse_if(key in row, "repeated_key")
-        text = value if isinstance(value, str) else source
-        refuse_if(bool(SURROGATE.search(text)), "lone_surrogate")
-        row[key] = None if value is None else text
-        if key == "time":
-            row[key] = TIMES[source]
-            refuse_if(row[key] is None, "unreadable_time")
-    return row
-
-
-def spans(text: str) -> Iterator[tuple[str, Any, str]]:
-    """Top-level members of an object, with the text of each value, by Python's own JSON scanner."""
-    if not isinstance(json.loads(text, parse_constant=refuse, object_pairs_hook=dict), dict):
-        raise TypeError(text)
-    decoder = json.JSONDecoder(parse_constant=refuse, object_pairs_hook=tuple)
-    space = re.compile(r"[ \t\r\n]*")
-
-    def skip(at: int) -> int:
-        match = space.match(text, at)
-        return match.end() if match else at
-
-    at = skip(skip(0) + 1)
-    while text[at] != "}":
-        key, at = decoder.raw_decode(text, at)
-        start = skip(skip(at) + 1)
-        value, end = decoder.raw_decode(text, start)
-        yield key, value, text[start:end]
-        at = skip(end)
-        at = skip(at + 1) if text[at] == "," else at
-
-
-def refuse(constant: str) -> None:
-    raise ValueError(constant)
-
 
 string_pieces = st.sampled_from(
     [
@@ -210,30 +99,6 @@ def blocks_of(content: bytes, size: int) -> Iterator[bytes]:
 def normalize(content: bytes, pool: WorkerPool, *, size: int = 1 << 16) -> NormalizedLog:
     packed = gzip.compress(content, 1)
     return normalize_log(blocks_of(packed, size), name="day.log.gz", pool=pool, progress=lambda _: None)
-
-
-def assert_as_expected(log: NormalizedLog, content: bytes) -> None:
-    expected = straightforward(content)
-    output = gzip.decompress(log.output.reader().read()) if log.output else b""
-    rejects = gzip.decompress(log.rejects.reader().read()).splitlines() if log.rejects else []
-    log.close()
-    assert output == expected.output
-    assert [as_reject(json.loads(reject)) for reject in rejects] == expected.rejects
-    assert log.version == hashlib.sha256(expected.output).hexdigest()
-    report = log.report
-    assert report.columns == expected.columns
-    assert report.blank == expected.blank
-    assert report.bytes_normalized == len(expected.output)
-    assert (
-        report.lines_in
-        == report.lines_out + report.rejected_lines + report.blank
-        == (content.count(b"\n") + (not content.endswith(b"\n")) if content else 0)
-    )
-
-
-def as_reject(row: dict[str, Any]) -> tuple[int, str, bytes]:
-    raw = row["raw"].encode() if "raw" in row else base64.b64decode(row["raw_base64"])
-    return row["line"], row["reason"], raw
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
