@@ -26,6 +26,25 @@ types:
 imports:
     uv run --group lint lint-imports
 
+# Compare what is imported with what is declared, and look for known vulnerabilities.
+supply-chain: audit
+    uv lock --check
+    uv run --quiet --all-groups deptry edxorg
+    uv run --quiet --all-groups deptry packages/ol-orchestrate-lib/ol_orchestrate --config packages/ol-orchestrate-lib/pyproject.toml
+    uv run --quiet --all-groups deptry . --extend-exclude packages/ol-orchestrate-lib/ol_orchestrate --ignore DEP002,DEP004
+
+# Look for known vulnerabilities of all dependencies, if their list can be reached; takes the arguments of `uv audit`.
+audit *arguments:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    status=0
+    UV_HTTP_RETRIES=0 UV_HTTP_CONNECT_TIMEOUT=5 timeout 30 \
+      uv audit --quiet --locked --preview-features audit-command "$@" || status=$?
+    case $status in
+      0 | 1) exit $status ;;
+      *) echo "No list of vulnerabilities was reached, so none were looked for." ;;
+    esac
+
 # Run the tests; takes the arguments of pytest.
 test *arguments:
     uv run --group test pytest -n 2 "$@"
@@ -55,10 +74,11 @@ wheels:
     HOME="$dist" env -u UV both/bin/edxorg demo >demo.log || { cat demo.log; exit 1; }
     grep -q '^What landed' demo.log
 
-# Write the pages that are made of code: settings, and columns of outputs.
+# Write the pages that are made: settings, columns of outputs, and licenses.
 pages:
     uv run python -m edxorg.lib.settings
     uv run python -m edxorg.lib.dictionary
+    uv run --group test python -m edxorg_tests.licenses
 
 # Build the documentation as a site, in the folder `site`.
 site:
