@@ -26,7 +26,7 @@ from edxorg.ops.checks import archive_evaluations
 from edxorg.ops.reporting import reporter
 from edxorg.ops.run_records import RunRecords
 from edxorg.source_files import NamedFile, SourceFiles
-from ol_orchestrate.failures import RETRIES, as_dagster_failure
+from ol_orchestrate.failures import RETRIES, as_dagster_failure, failure
 from ol_orchestrate.landing.attempts import attempt, shows_as_not_well
 from ol_orchestrate.landing.batch import add_partitions, record
 from ol_orchestrate.landing.records import metadata_of, upstream_tags
@@ -162,7 +162,7 @@ def _process(
         yield _arrived(archives, context, source.info, options.archive_date)
     yield dg.Output(None, metadata=metadata)
     if failed:
-        raise failure(ingested)
+        raise _failure(ingested)
 
 
 def _arrived(
@@ -288,7 +288,7 @@ def _landed(report: IngestReport) -> str:
     )
 
 
-def failure(ingested: Ingested) -> dg.Failure:
+def _failure(ingested: Ingested) -> dg.Failure:
     """Return the failure of a run, which names the members that were not delivered."""
     report, problem, is_refused = ingested.report, ingested.problem, ingested.is_refused
     lines = [str(problem)] if problem else []
@@ -299,8 +299,11 @@ def failure(ingested: Ingested) -> dg.Failure:
     elif report.failed:
         lines.insert(0, f"{report.failed:,} of {report.members:,} members failed; the others were delivered")
     is_transient = problem is not None and problem.is_transient
-    is_transient |= report.failed_for_now > 0 and not is_refused
-    return dg.Failure("\n".join(lines), allow_retries=is_transient)
+    awaits_operator = problem is not None and problem.awaits_operator
+    if not is_refused:
+        is_transient |= report.failed_for_now > 0
+        awaits_operator |= report.failed_until_mended > 0
+    return failure("\n".join(lines), is_transient=is_transient, awaits_operator=awaits_operator)
 
 
 def _taken_back(objects: int | None) -> str:

@@ -8,7 +8,7 @@ from edxorg.lib.settings import Settings
 from edxorg.location import location_names
 from ol_orchestrate.copy_runs import CopyConfig, CopyRuns
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.reconciled_copies import ReconciledCopies
 from ol_orchestrate.lib.stores import StoreAccess
 from ol_orchestrate.resources.outputs import SimpleResultsDir
@@ -55,10 +55,10 @@ def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resourc
     """Return the reports and their copies, each with its own credentials.
 
     Raises:
-        BadInputError: The settings name no reports.
+        SettingsError: The settings name no reports.
     """
     if not settings.program_reports_url:
-        raise BadInputError("EDXORG_PROGRAM_REPORTS_URL is not set: name the bucket of the reports, or stop this job")
+        raise SettingsError("EDXORG_PROGRAM_REPORTS_URL is not set: name the bucket of the reports, or stop this job")
     return ReconciledCopies.between(
         settings.program_reports_url,
         access_of(s3_download),

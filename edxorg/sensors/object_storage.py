@@ -22,7 +22,7 @@ from edxorg.sensors.run_decision import (
     decide_run,
 )
 from ol_orchestrate.dagster_tags import PARTITION, WILL_RETRY
-from ol_orchestrate.failures import errors_without_secrets
+from ol_orchestrate.failures import PERMANENT, UNTIL_MENDED, errors_without_secrets
 from ol_orchestrate.landing_zone import SOURCE_BUCKET, source_bucket
 from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.shortening import first_and_more
@@ -200,7 +200,10 @@ class _Tick:
         """Return a summary for operators, and the requests and records; `None` instead of these if there are none."""
         runs = self._latest_runs()
         needs = self.needs(runs)
-        chosen = [name for name, need in needs.items() if need in NEEDS_A_RUN][:runs_a_tick]
+        # Files that fail until a setting is mended come last, so that they keep no other file from its turn.
+        waiting = [name for name, need in needs.items() if need in NEEDS_A_RUN]
+        waiting.sort(key=lambda name: needs[name] is RunDecision.RETRY_WHEN_MENDED)
+        chosen = waiting[:runs_a_tick]
         summary = self._summary(needs, len(chosen))
         if not chosen:
             return summary, None
@@ -302,6 +305,9 @@ def _latest_run(run_id: str, status: dg.DagsterRunStatus, tags: Mapping[str, str
     return LatestRun(run_id, _outcome(status, tags, permanent), int((tags or {}).get(ATTEMPT, "1")))
 
 
+_FAILURES = {PERMANENT: RunOutcome.FAILED_PERMANENTLY, UNTIL_MENDED: RunOutcome.FAILED_UNTIL_MENDED}
+
+
 def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, permanent: str) -> RunOutcome:
     match status:
         case dg.DagsterRunStatus.SUCCESS:
@@ -311,7 +317,7 @@ def _outcome(status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, perman
         case _ if tags is None or (tags.get(WILL_RETRY) == "true" and RETRIED_BY not in tags):
             return RunOutcome.UNDER_WAY
         case _:
-            return RunOutcome.FAILED_PERMANENTLY if tags.get(permanent) == "true" else RunOutcome.FAILED
+            return _FAILURES.get(tags.get(permanent, ""), RunOutcome.FAILED)
 
 
 def _tags_of_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> dict[str, Mapping[str, str]]:

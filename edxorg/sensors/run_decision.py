@@ -18,6 +18,8 @@ class RunOutcome(Enum):
     FAILED = auto()
     FAILED_PERMANENTLY = auto()
     """The run fails again until the file changes."""
+    FAILED_UNTIL_MENDED = auto()
+    """The run fails again until an operator mends a setting, a credential or a permission."""
 
 
 class LatestRun(NamedTuple):
@@ -34,6 +36,7 @@ class RunDecision(Enum):
     NEW_VERSION = "new or published again"
     NEVER_RUN = "recorded, but never run"
     RETRY = "failed, to be tried again"
+    RETRY_WHEN_MENDED = "failed for a setting, a credential or a permission, tried again until that is mended"
     DONE = "done"
     IN_PROGRESS = "under way"
     CANCELED = "canceled by a user, left alone"
@@ -46,7 +49,7 @@ class RunDecision(Enum):
         return self is RunDecision.DONE
 
 
-NEEDS_A_RUN = frozenset({RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDecision.RETRY})
+NEEDS_A_RUN = (RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDecision.RETRY, RunDecision.RETRY_WHEN_MENDED)
 
 
 def decide_run(
@@ -70,6 +73,8 @@ def decide_run(
     match run.outcome:
         case RunOutcome.FAILED:
             return RunDecision.RETRY if run.attempt < ATTEMPTS else RunDecision.RETRIES_EXHAUSTED
+        case RunOutcome.FAILED_UNTIL_MENDED:
+            return RunDecision.RETRY_WHEN_MENDED
         case RunOutcome.FAILED_PERMANENTLY:
             return RunDecision.FAILED_PERMANENTLY
         case RunOutcome.CANCELED:

@@ -161,7 +161,7 @@ def test_a_refusal_is_final_and_what_may_pass_is_tried_again_with_a_bound(
     assert receiver.url in why_failed(result)
     run = lake.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert (run.tags.get("edxorg/permanent_failure") == "true") == (requests == 1)
+    assert (run.tags.get("edxorg/permanent_failure") == "until_mended") == (requests == 1)
     assert not recorded(lake)
 
 

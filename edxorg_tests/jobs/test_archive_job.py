@@ -155,6 +155,26 @@ def test_a_broken_member_fails_alone_and_the_run_names_it(location: ArchiveLocat
     assert metadata_of(result)["failed"] == 1
 
 
+def test_a_run_without_usable_settings_says_that_an_operator_can_mend_it(
+    location: ArchiveLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_archive(location.archives / "mitx-2024-01-31.tar.gz", MEMBERS)
+    location.settings = location.settings.model_copy(update={"landing_zone_url": "s3://lake"})
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    run = location.instance.get_run_by_id(location.run("mitx-2024-01-31.tar.gz").run_id)
+    assert run is not None
+    assert run.tags["edxorg/permanent_failure"] == "until_mended"
+    assert "no-such-profile" in run.tags["failed/process_edxorg_archive"]
+
+
+def test_an_encrypted_member_without_a_key_waits_for_the_operator(location: ArchiveLocation) -> None:
+    write_archive(location.archives / "mitx-2024-01-31.tar.gz", {**MEMBERS, f"{table_name('other')}.gpg": b"any"})
+    run = location.instance.get_run_by_id(location.run("mitx-2024-01-31.tar.gz").run_id)
+    assert run is not None
+    assert run.tags["edxorg/permanent_failure"] == "until_mended"
+    assert len(location.everything_recorded()) == 5
+
+
 def test_a_partition_without_a_materialization_is_found_by_its_name(location: ArchiveLocation) -> None:
     name = "mitx-2024-01-31.tar.gz"
     write_archive(location.archives / name, MEMBERS)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import CursorResult, Row
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
+from edxorg.sensors.run_decision import ATTEMPTS
 from edxorg_tests.support.sensors import (
     ARCHIVES,
     CANCELED,
@@ -191,6 +192,25 @@ class TestFilesThatFailed:
         assert "1 failed permanently" in str(daemon.evaluate(ARCHIVES).skip_message)
         daemon.source.write(archive(1), b"22")
         assert daemon.tick() == [archive(1)]
+
+    def test_a_run_that_failed_for_a_setting_is_requested_until_that_is_mended(self, daemon: Daemon) -> None:
+        daemon.source.write(archive(1), b"1")
+        for _ in range(ATTEMPTS + 1):
+            assert daemon.tick() == [archive(1)]
+            daemon.end(FAILED, **{"edxorg/permanent_failure": "until_mended"})
+        assert daemon.tick() == [archive(1)]
+        daemon.end(DONE)
+        assert daemon.tick() == []
+
+    def test_files_that_fail_for_a_setting_let_others_go_first(self, daemon: Daemon) -> None:
+        limited = Daemon(daemon.settings.model_copy(update={"runs_a_tick": 1}), daemon.instance)
+        daemon.source.write(archive(1), b"1")
+        assert limited.tick() == [archive(1)]
+        daemon.end(FAILED, **{"edxorg/permanent_failure": "until_mended"})
+        daemon.source.write(archive(2), b"2")
+        assert limited.tick() == [archive(2)]
+        daemon.end(DONE)
+        assert limited.tick() == [archive(1)]
 
     def test_a_canceled_run_is_left_alone(self, daemon: Daemon) -> None:
         daemon.source.write(archive(1), b"1")

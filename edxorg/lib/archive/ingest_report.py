@@ -50,6 +50,7 @@ class MemberResult:
         settle: True if the object that is to be current exists, and is not known to be the newest of its folder.
         problem: The reason of a failure.
         is_transient: True if running again can succeed.
+        awaits_operator: True if the failure lasts until an operator mends a setting, a credential or a permission.
         unwritable: True if the landing zone caused the failure.
         stats: The number of rows in a table's object, and the table's own columns.
         before: The stats of the version that this one replaces, or has replaced.
@@ -70,6 +71,7 @@ class MemberResult:
     settle: bool = False
     problem: str | None = None
     is_transient: bool = False
+    awaits_operator: bool = False
     unwritable: bool = False
     stats: TableStats = NO_STATS
     before: TableStats = NO_STATS
@@ -78,6 +80,17 @@ class MemberResult:
     rejects_key: str | None = None
     made_from: str | None = None
     facts: Mapping[str, str | int] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, member: Member, error: PipelineError) -> MemberResult:
+        """Return the result of a member that an error kept from being converted."""
+        return cls(
+            member,
+            MemberOutcome.FAILED,
+            problem=str(error),
+            is_transient=error.is_transient,
+            awaits_operator=error.awaits_operator,
+        )
 
 
 @dataclass
@@ -123,6 +136,8 @@ class IngestReport:
     """Number of outputs beside the member itself that could not be delivered: the rows of forums."""
     failed_for_now: int = 0
     """Number of failed members that may succeed in another run."""
+    failed_until_mended: int = 0
+    """Number of failed members that may succeed once an operator has mended a setting, a credential or a permission."""
     unchecked_signers: Counter[str] = field(default_factory=Counter)
     """Signatures that could not be checked, by the ids of keys that are not among the operator's."""
     problem: str | None = None
@@ -153,6 +168,7 @@ class IngestReport:
             self.rows_delivered += result.stats.rows or 0
         if result.outcome is MemberOutcome.FAILED:
             self.failed_for_now += result.is_transient
+            self.failed_until_mended += result.awaits_operator
             self._list(MemberOutcome.FAILED, result.member, size, result.problem or "")
         self._table(result).add(result)
         if result.member.course is not None and result.outcome is MemberOutcome.EMPTY:
@@ -184,6 +200,7 @@ class IngestReport:
             self.rows_delivered -= result.stats.rows or 0
         if problem is not None:
             self.failed_for_now += problem.is_transient
+            self.failed_until_mended += problem.awaits_operator
             self._list(MemberOutcome.FAILED, result.member, result.size, str(problem))
 
     def _table(self, result: MemberResult) -> TableCounts:

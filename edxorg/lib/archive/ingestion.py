@@ -268,7 +268,7 @@ class _Ingestion:
             try:
                 self._ring.decryptor()
             except SettingsError as error:
-                self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
+                self._account_for(MemberResult.failed(member, error))
                 return
         recorded = [self._versions_of(place.asset).get(place.partition) for place in places]
         self._sender.send(entry, member, recorded)

@@ -68,7 +68,7 @@ class MemberSender:
         try:
             content = b"".join(entry.blocks)
         except EntryError as error:
-            self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=str(error)))
+            self._account_for(MemberResult.failed(member, error))
             return
         except (ArchiveError, SourceChangedError):
             self._account_for(MemberResult(member, MemberOutcome.FAILED, problem=BROKEN_OFF))

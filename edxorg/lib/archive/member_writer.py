@@ -142,7 +142,7 @@ class MemberWriter:
                 return self.threads.submit(self._unless_there, member, known, source)
             return self.threads.submit(self._made(member, recorded, source))
         except BadInputError as error:
-            return self.threads.submit(_failed, member, str(error), is_transient=False)
+            return self.threads.submit(_refused, member, error)
         except TruncatedStreamError:
             return self.threads.submit(_failed, member, BROKEN_OFF, is_transient=False)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the whole archive
@@ -153,7 +153,7 @@ class MemberWriter:
         try:
             converted = convert(member, source)
         except PipelineError as error:
-            return partial(_failed, member, str(error), is_transient=error.is_transient)
+            return partial(_refused, member, error)
         except OSError as error:
             problem = f"its temporary file cannot be written ({error}): make room in the folder that TMPDIR names"
             return partial(_failed, member, problem, is_transient=True)
@@ -292,7 +292,12 @@ _OUTCOMES = {
 
 def _unwritable(result: MemberResult, error: PipelineError) -> MemberResult:
     return replace(
-        result, outcome=MemberOutcome.FAILED, problem=str(error), is_transient=error.is_transient, unwritable=True
+        result,
+        outcome=MemberOutcome.FAILED,
+        problem=str(error),
+        is_transient=error.is_transient,
+        awaits_operator=error.awaits_operator,
+        unwritable=True,
     )
 
 
@@ -301,6 +306,10 @@ def _unexpected(error: Exception) -> str:
     *_, (frame, line) = walk_tb(error.__traceback__)
     place = f"{frame.f_globals.get('__name__')}, line {line}"
     return f"its conversion ended in an unexpected {type(error).__name__} ({place}): report this as a bug of edxorg"
+
+
+def _refused(member: Member, error: PipelineError) -> list[MemberResult]:
+    return [MemberResult.failed(member, error)]
 
 
 def _failed(member: Member, problem: str, *, is_transient: bool) -> list[MemberResult]:

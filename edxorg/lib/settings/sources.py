@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from edxorg.lib.settings.institutions import defaults_of
 from ol_orchestrate.lib.addresses import refuse_credentials
-from ol_orchestrate.lib.errors import BadInputError, SettingsError
+from ol_orchestrate.lib.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,10 +120,7 @@ class Variables(_Source):
         settings = list(settings_of(self.settings_cls))
         _refuse_unknown(settings)
         for name in filter(_ADDRESS.fullmatch, os.environ):
-            try:
-                refuse_credentials(os.environ[name], name)
-            except BadInputError as error:
-                raise SettingsError(str(error)) from None
+            refuse_credentials(os.environ[name], name)
         given: dict[str, Any] = {}
         for setting in settings:
             for variable in setting.variables:

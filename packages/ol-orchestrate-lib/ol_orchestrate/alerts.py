@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 
 from ol_orchestrate.dagster_tags import PARTITION, WILL_RETRY
-from ol_orchestrate.failures import DIED, errors_without_secrets, failed_steps, has_died
+from ol_orchestrate.failures import DIED, PERMANENT, UNTIL_MENDED, errors_without_secrets, failed_steps, has_died
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.failure_causes import cause_of
 from ol_orchestrate.lib.notifying import notify
@@ -42,6 +42,13 @@ NAMED = 5
 
 REPOSITORY = ".dagster/repository"
 
+_PROSPECTS = {
+    PERMANENT: "It stays like this until a file or a setting is changed: no such run is started again by itself.",
+    UNTIL_MENDED: "It stays like this until a setting, a credential or a permission is mended. Then run it again, if "
+    "nothing does so by itself.",
+}
+"""Sentences about failures that do not pass."""
+
 
 class Failure(NamedTuple):
     """A step that failed in a run, or the tick of a sensor.
@@ -51,14 +58,14 @@ class Failure(NamedTuple):
         why: The reason.
         run_id: The run; `None` for a tick.
         partition: The run's partition.
-        is_permanent: True if another run fails as well until an operator changes something.
+        permanence: The value of the run's tag that says whether another run fails as well.
     """
 
     where: str
     why: str
     run_id: str | None = None
     partition: str | None = None
-    is_permanent: bool = False
+    permanence: str = "false"
 
     @property
     def cause(self) -> str:
@@ -97,7 +104,7 @@ def failure_alerts_sensor(
 
     Args:
         addresses: Reads the addresses to send messages to, which are secrets.
-        permanent_failure: The tag of a run that failed for a reason that stays until an operator changes something.
+        permanent_failure: The tag that says of a failed run whether it fails again; see `as_dagster_failure`.
     """
 
     @dg.sensor(
@@ -163,11 +170,7 @@ def _message(location: str, failures: Sequence[Failure]) -> tuple[str, str]:
         lines.append(f"Partitions: {', '.join(first_and_more(partitions, NAMED))}")
     if runs:
         lines.append(f"Runs: {', '.join(first_and_more(runs, NAMED))}")
-        lines.append(
-            "It stays like this until a file or a setting is changed: no such run is started again by itself."
-            if first.is_permanent
-            else "It may pass: run it again, if nothing does so by itself."
-        )
+        lines.append(_PROSPECTS.get(first.permanence, "It may pass: run it again, if nothing does so by itself."))
     return f"{location}: {first.where}: {times} failed", "\n".join(lines)
 
 
@@ -197,7 +200,7 @@ def _failures_of(run: dg.DagsterRun, permanent_failure: str) -> Iterator[Failure
     elif not steps:
         yield Failure(run.job_name, "A step failed; the log of the run says why", run.run_id, partition)
     for step, why in steps.items():
-        yield Failure(step, why, run.run_id, partition, run.tags.get(permanent_failure) == "true")
+        yield Failure(step, why, run.run_id, partition, run.tags.get(permanent_failure, "false"))
 
 
 def _failed_ticks(context: dg.SensorEvaluationContext, since: float, until: float) -> Iterator[Failure]:

@@ -27,7 +27,7 @@ import dagster as dg
 from pydantic import Field
 
 from ol_orchestrate.dagster_tags import SENSOR
-from ol_orchestrate.failures import errors_without_secrets
+from ol_orchestrate.failures import errors_without_secrets, failure_of
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError
 from ol_orchestrate.lib.reconciled_copies import batches, copy
 from ol_orchestrate.lib.redaction import redact
@@ -217,8 +217,7 @@ class CopyRuns:
         for line in lines:
             context.log.error("%s", line)
         head = f"{len(failures):,} of {copied + len(failures):,} {self.noun} failed; the others were delivered"
-        is_transient = any(error.is_transient for error in failures.values())
-        return dg.Failure("\n".join([head, *first_and_more(lines)]), allow_retries=is_transient)
+        return failure_of("\n".join([head, *first_and_more(lines)]), failures.values())
 
     def _requests_under_way(self, instance: dg.DagsterInstance) -> list[list[str]]:
         """Return the keys that each run under way was requested for."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
@@ -18,7 +18,7 @@ from ol_orchestrate.lib.redaction import redact, without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 class FailureRetries(dg.RetryPolicy):
@@ -65,6 +65,15 @@ REASONS = "failed partitions"
 IN_ITS_LOG = "The log of the run says why"
 """The reason of a failure that `as_dagster_failure` has not seen."""
 
+AWAITS_OPERATOR = "awaits an operator"
+"""Metadata of the failure of a step that lasts until a setting, a credential or a permission is mended."""
+
+PERMANENT = "true"
+"""Value of the tag of a run that fails again until its input changes; `false` if it failed for a transient reason."""
+
+UNTIL_MENDED = "until_mended"
+"""Value of that tag if the run fails again until an operator mends a setting, a credential or a permission."""
+
 MAX_REASON = 1000
 """Characters of a reason that a tag keeps."""
 
@@ -93,13 +102,14 @@ def as_dagster_failure(context: RunContext, permanent_failure: str | None = None
     Dagster stores the texts of failures and of their causes, so they are redacted here.
 
     Args:
-        permanent_failure: The tag of a run that failed for a reason that stays until an operator changes something.
+        permanent_failure: The tag that says of a failed run whether it fails again: `PERMANENT`, `UNTIL_MENDED`, or
+            `false`.
     """
     try:
         try:
             yield
         except PipelineError as error:
-            raise dg.Failure(redact(str(error)), allow_retries=error.is_transient) from None
+            raise failure_of(str(error), [error]) from None
         except dg.Failure as failure:
             failure.description = redact(failure.description or "")
             failure.args = (failure.description,)
@@ -116,6 +126,31 @@ def as_dagster_failure(context: RunContext, permanent_failure: str | None = None
         _forget_failure(context, permanent_failure)
 
 
+def failure_of(
+    text: str, errors: Iterable[PipelineError], metadata: Mapping[str, dg.MetadataValue[Any]] | None = None
+) -> dg.Failure:
+    """Return the failure of a step, which is retried if that can help with one of its errors."""
+    errors = list(errors)
+    return failure(
+        text,
+        is_transient=any(error.is_transient for error in errors),
+        awaits_operator=any(error.awaits_operator for error in errors),
+        metadata=metadata,
+    )
+
+
+def failure(
+    text: str,
+    *,
+    is_transient: bool,
+    awaits_operator: bool,
+    metadata: Mapping[str, dg.MetadataValue[Any]] | None = None,
+) -> dg.Failure:
+    """Return the failure of a step; see `PipelineError` for what the two qualities mean."""
+    lasts = {AWAITS_OPERATOR: dg.MetadataValue.bool(True)} if awaits_operator else {}
+    return dg.Failure(redact(text), metadata={**(metadata or {}), **lasts}, allow_retries=is_transient)
+
+
 def failure_of_partitions(errors: Mapping[str, PipelineError], partitions: int, noun: str) -> dg.Failure:
     """Return the failure of a step in which some partitions failed, each alone.
 
@@ -125,15 +160,15 @@ def failure_of_partitions(errors: Mapping[str, PipelineError], partitions: int, 
         noun: A word for several of them.
     """
     reasons = {partition: redact(str(error)) for partition, error in errors.items()}
-    allow_retries = any(error.is_transient for error in errors.values())
     if partitions == 1:
-        return dg.Failure(next(iter(reasons.values())), allow_retries=allow_retries)
-    text = f"{len(errors)} of {partitions} {noun} failed; the others were delivered"
-    return dg.Failure(
-        "\n".join([text, *first_and_more(list(reasons.values()))]),
-        metadata={REASONS: dg.MetadataValue.json(reasons)},
-        allow_retries=allow_retries,
+        return failure_of(next(iter(reasons.values())), errors.values())
+    text = "\n".join(
+        [
+            f"{len(errors)} of {partitions} {noun} failed; the others were delivered",
+            *first_and_more(list(reasons.values())),
+        ]
     )
+    return failure_of(text, errors.values(), {REASONS: dg.MetadataValue.json(reasons)})
 
 
 def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> str | None:
@@ -177,7 +212,8 @@ def _tell_failure(context: RunContext, failure: dg.Failure, permanent_failure: s
     if not failure.allow_retries or not is_new:
         tags[RETRY] = str(failure.allow_retries).lower()
         if permanent_failure is not None:
-            tags[permanent_failure] = str(not failure.allow_retries).lower()
+            final = UNTIL_MENDED if AWAITS_OPERATOR in failure.metadata else PERMANENT
+            tags[permanent_failure] = "false" if failure.allow_retries else final
     context.instance.add_run_tags(context.run_id, tags)
 
 

@@ -20,8 +20,17 @@ from ol_orchestrate.failures import (
     as_dagster_failure,
     errors_without_secrets,
     failed_steps,
+    failure_of_partitions,
 )
-from ol_orchestrate.lib.errors import BadInputError, ServiceError
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    BadInputError,
+    MissingBucketError,
+    MissingObjectError,
+    PipelineError,
+    ServiceError,
+    SettingsError,
+)
 from ol_orchestrate.lib.redaction import remember_secrets
 
 
@@ -196,6 +205,37 @@ def test_what_a_failed_run_says_of_retries_is_that_of_the_last_attempt() -> None
             tags = dict(run.tags)
             told.append((failed_steps(run), run.tags["school/permanent_failure"], run.tags[RETRY]))
     assert told == [({"work": "broken"}, "true", "false"), ({"work": "down"}, "false", "true"), ({}, "false", "true")]
+
+
+@pytest.mark.parametrize(
+    ("errors", "permanence"),
+    [
+        ([BadInputError("broken")], "true"),
+        ([SettingsError("no profile")], "until_mended"),
+        ([AccessRefusedError("no permission")], "until_mended"),
+        ([MissingBucketError("no bucket")], "until_mended"),
+        ([MissingObjectError("no object")], "true"),
+        ([BadInputError("broken"), SettingsError("no profile")], "until_mended"),
+        ([ServiceError("down"), SettingsError("no profile")], "false"),
+    ],
+)
+def test_a_run_says_if_an_operator_or_another_file_ends_its_failure(
+    errors: list[PipelineError], permanence: str
+) -> None:
+    @dg.op
+    def work(context: dg.OpExecutionContext) -> None:
+        with as_dagster_failure(context, "school/permanent_failure"):
+            raise failure_of_partitions({str(error): error for error in errors}, len(errors), "files")
+
+    @dg.job
+    def job() -> None:
+        work()
+
+    with dg.instance_for_test() as instance:
+        run_id = job.execute_in_process(instance=instance, raise_on_error=False).run_id
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.tags.get("school/permanent_failure", "false") == permanence
 
 
 @pytest.mark.parametrize(("error", "will_retry"), [(BadInputError("broken"), "false"), (ServiceError("down"), "true")])

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 import pytest
 
-from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, MissingObjectError, PipelineError
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    BadInputError,
+    MissingObjectError,
+    PipelineError,
+    SettingsError,
+)
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores import folder_store as folder_module
 from ol_orchestrate.lib.stores.path import StorePath
@@ -301,7 +307,7 @@ def test_a_store_that_refuses_says_why_and_what_to_do(
 
 def test_an_unknown_profile_is_named(moto_server: S3Server) -> None:
     del moto_server
-    with pytest.raises(BadInputError, match="no-such-profile"):
+    with pytest.raises(SettingsError, match="no-such-profile"):
         open_store("s3://bucket", StoreAccess(aws_profile="no-such-profile")).find("key")
 
 

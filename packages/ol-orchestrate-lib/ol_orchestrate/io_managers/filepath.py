@@ -13,7 +13,7 @@ from upath import UPath
 from ol_orchestrate.failures import as_dagster_failure
 from ol_orchestrate.landing_zone import SOURCE_URL
 from ol_orchestrate.lib.addresses import refuse_credentials
-from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, SettingsError
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.resources.secrets.vault import Vault  # noqa: TC001 - pydantic reads the annotation
@@ -67,17 +67,17 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         """Return the URL that object keys are below.
 
         Raises:
-            BadInputError: There is no URL.
+            SettingsError: There is no URL.
         """
         if self.url is None:
-            raise BadInputError(f"{type(self).__name__} has no url: configure the folder or bucket to write to")
+            raise SettingsError(f"{type(self).__name__} has no url: configure the folder or bucket to write to")
         return self.url
 
     def access(self, url: str) -> StoreAccess:
         """Return the credentials for the store at a URL; this may read secrets.
 
         Raises:
-            BadInputError: Only one of `vault` and `vault_gcs_token_path` is given.
+            SettingsError: Only one of `vault` and `vault_gcs_token_path` is given.
             PipelineError: Vault does not give the secret.
         """
         account = self._google_service_account() if url.startswith("gs://") else None
@@ -87,7 +87,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         if self.vault is None and self.vault_gcs_token_path is None:
             return None
         if self.vault is None or self.vault_gcs_token_path is None:
-            raise BadInputError(f"{type(self).__name__} needs both vault and vault_gcs_token_path, or neither")
+            raise SettingsError(f"{type(self).__name__} needs both vault and vault_gcs_token_path, or neither")
         if self._service_account is None:
             self._service_account = ServiceAccount(self.vault, self.vault_gcs_token_path)
         return self._service_account.fields()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.redaction import CREDENTIAL_PARAMETER, MASK
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+", re.IGNORECASE)
@@ -34,7 +34,7 @@ def refuse_credentials(address: str, name: str = "") -> None:
         name: The variable or setting that holds the address, for the message.
 
     Raises:
-        BadInputError: It holds one; the message shows the address without that part.
+        SettingsError: It holds one; the message shows the address without that part.
     """
     address = address.strip(" \t\r\n\"'")
     scheme = _SCHEME.match(address)
@@ -50,7 +50,7 @@ def refuse_credentials(address: str, name: str = "") -> None:
         "out, replace these credentials by new ones, and put those into the variables, the profile or the Vault secret "
         "for them"
     )
-    raise BadInputError(message)
+    raise SettingsError(message)
 
 
 def _is_plain(start: str, authority: str) -> bool:

@@ -5,6 +5,7 @@ PipelineError
 ├── BadInputError         the bytes are wrong; a retry reads the same bytes
 │   └── SettingsError     a setting is invalid or missing
 ├── MissingObjectError    the object is not in the store
+│   └── MissingBucketError the bucket or the folder of the store is not there
 ├── AccessRefusedError    the service requires credentials or a permission
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
 ├── NoRoomError           a disk of this machine is full
@@ -26,6 +27,9 @@ class PipelineError(Exception):
     is_transient: ClassVar[bool] = False
     """True if running again, with nothing changed, can succeed."""
 
+    awaits_operator: ClassVar[bool] = False
+    """True if it lasts until an operator mends a setting, a credential or a permission; the input may be sound."""
+
 
 class BadInputError(PipelineError):
     """An input that is broken or forbidden until it is replaced."""
@@ -34,13 +38,23 @@ class BadInputError(PipelineError):
 class SettingsError(BadInputError):
     """An invalid or missing setting, until an operator changes it."""
 
+    awaits_operator = True
+
 
 class MissingObjectError(PipelineError):
     """An object that should be in a store and is not."""
 
 
+class MissingBucketError(MissingObjectError):
+    """A bucket that should be there and is not."""
+
+    awaits_operator = True
+
+
 class AccessRefusedError(PipelineError):
     """A service refused the credentials, or they lack a permission."""
+
+    awaits_operator = True
 
 
 class SourceChangedError(PipelineError):
@@ -63,3 +77,5 @@ class ServiceError(PipelineError):
 
 class PermanentServiceError(PipelineError):
     """A final response (`http_status`): a wrong region or address, an untrusted certificate, a broken protocol."""
+
+    awaits_operator = True

@@ -23,11 +23,11 @@ from urllib.parse import quote
 from ol_orchestrate.lib.addresses import origin_of, refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
-    BadInputError,
     MissingObjectError,
     PermanentServiceError,
     PipelineError,
     ServiceError,
+    SettingsError,
 )
 from ol_orchestrate.lib.http_status import (
     error_of_status,
@@ -132,7 +132,7 @@ class VaultClient:
         Raises:
             AccessRefusedError: The login is refused or impossible, or does not permit reading this secret.
             MissingObjectError: There is no such secret.
-            BadInputError: The engine that is mounted there is no key-value store.
+            SettingsError: The engine that is mounted there is no key-value store.
             PermanentServiceError: The server redirects, or speaks another protocol.
             ServiceError: Vault cannot be reached, or fails.
         """
@@ -163,7 +163,7 @@ class VaultClient:
         folder, kind = _part(mount, "path"), _part(mount, "type")
         if kind not in {"kv", "generic"}:
             message = f"{folder} is a mount of type {kind}, not of type kv. Correct the path"
-            raise BadInputError(message)
+            raise SettingsError(message)
         has_versions = (mount.get("options") or {}).get("version") == "2"
         name = path.removeprefix(folder)
         response = client.read(quote(f"{folder}data/{name}" if has_versions else f"{folder}{name}"))

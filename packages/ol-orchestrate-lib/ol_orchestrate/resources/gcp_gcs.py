@@ -50,7 +50,7 @@ class GCSConnection(Strict, GCSResource):
         """Return the fields of the service account's key file; `None` if the credentials are not in Vault.
 
         Raises:
-            BadInputError: The secret lacks a field that a service account has.
+            SettingsError: The secret lacks a field that a service account has.
             PipelineError: Vault does not give the secret.
         """
         with self._lock:

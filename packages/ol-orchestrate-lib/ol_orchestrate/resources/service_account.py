@@ -6,7 +6,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.errors import SettingsError
 
 if TYPE_CHECKING:
     from ol_orchestrate.lib.vault_client import VaultClient
@@ -35,7 +35,7 @@ class ServiceAccount:
         """Return the fields of the key file; `None` if the credentials are not in Vault.
 
         Raises:
-            BadInputError: The secret lacks a field that a service account has.
+            SettingsError: The secret lacks a field that a service account has.
             PipelineError: Vault does not give the secret.
         """
         if not self._path or not self._vault.address or any(os.environ.get(name) for name in OTHER_CREDENTIALS):
@@ -50,7 +50,7 @@ def _checked(secret: dict[str, Any], path: str) -> dict[str, str]:
     """Return the secret's fields as in a key file of Google's.
 
     Raises:
-        BadInputError: A needed field is missing or empty.
+        SettingsError: A needed field is missing or empty.
     """
     missing = [name for name in NEEDED_FIELDS if not secret.get(name)]
     if missing:
@@ -58,7 +58,7 @@ def _checked(secret: dict[str, Any], path: str) -> dict[str, str]:
             f"Secret {path} is no Google service account: it lacks {', '.join(missing)}. Write all fields of the key "
             "file there"
         )
-        raise BadInputError(message)
+        raise SettingsError(message)
     fields = {name: str(value) for name, value in secret.items()}
     # A key that went through a shell or a form often has its line ends spelled out.
     return {"type": "service_account", **fields, "private_key": fields["private_key"].replace("\\n", "\n")}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from ol_orchestrate.lib.addresses import refuse_credentials
-from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError
+from ol_orchestrate.lib.errors import AccessRefusedError, SettingsError
 from ol_orchestrate.lib.redaction import remember_secrets
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ApiCredentials:
         """Bring the addresses into their usual form, and keep id and secret out of all texts that are shown.
 
         Raises:
-            BadInputError: An address is not plain `http(s)://host[:port][/path]`.
+            SettingsError: An address is not plain `http(s)://host[:port][/path]`.
         """
         remember_secrets(self.client_id, self.client_secret)
         url = service_address("API", self.url)
@@ -95,7 +95,7 @@ def service_address(name: str, url: str) -> str:
     """Return the address without a trailing slash.
 
     Raises:
-        BadInputError: It is not plain `http(s)://host[:port][/path]`; the message shows no part that can be secret.
+        SettingsError: It is not plain `http(s)://host[:port][/path]`; the message shows no part that can be secret.
     """
     refuse_credentials(url, f"The {name} address")
     try:
@@ -104,5 +104,5 @@ def service_address(name: str, url: str) -> str:
         parts = httpx.URL()
     if parts.scheme not in {"http", "https"} or not parts.host:
         message = f"The {name} address has another form than https://host[:port][/path]: give it in this form"
-        raise BadInputError(message)
+        raise SettingsError(message)
     return url.rstrip("/")

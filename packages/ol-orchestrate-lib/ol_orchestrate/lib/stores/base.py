@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from ol_orchestrate.lib.addresses import refuse_credentials
-from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+from ol_orchestrate.lib.errors import BadInputError, MissingBucketError, MissingObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,9 +134,9 @@ class ObjectStore(ABC):
         """Make the error for an object that should be there."""
         return MissingObjectError(f"{join_url(self.url, key)}: there is no such object")
 
-    def missing_bucket(self) -> MissingObjectError:
+    def missing_bucket(self) -> MissingBucketError:
         """Make the error for a bucket that should be there."""
-        return MissingObjectError(f"{self.url}: there is no such bucket. Create it, or correct its name")
+        return MissingBucketError(f"{self.url}: there is no such bucket. Create it, or correct its name")
 
     def __repr__(self) -> str:
         """Show the URL, and nothing of the credentials."""

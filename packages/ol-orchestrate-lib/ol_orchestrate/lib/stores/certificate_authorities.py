@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ol_orchestrate.lib.errors import BadInputError
+from ol_orchestrate.lib.errors import SettingsError
 
 VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -19,16 +19,16 @@ def certificates_in(bundle: str) -> str:
     """Return the certificates in a file, or in the files of a folder, in PEM.
 
     Raises:
-        BadInputError: It has no certificates, or cannot be read.
+        SettingsError: It has no certificates, or cannot be read.
     """
     path = Path(bundle)
     try:
         files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
         text = "\n".join(file.read_text(errors="replace") for file in files)
     except OSError as error:
-        raise BadInputError(_unusable(bundle, error.strerror or type(error).__name__)) from None
+        raise SettingsError(_unusable(bundle, error.strerror or type(error).__name__)) from None
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise BadInputError(_unusable(bundle, "it holds no certificate in PEM"))
+        raise SettingsError(_unusable(bundle, "it holds no certificate in PEM"))
     return text
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
-    BadInputError,
     MissingObjectError,
     PermanentServiceError,
     PipelineError,
     ServiceError,
+    SettingsError,
 )
 from ol_orchestrate.lib.http_status import (
     error_of_status,
@@ -192,7 +192,7 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
     if isinstance(error, HTTPClientError | MetadataRetrievalError | CredentialRetrievalError):
         return ServiceError(f"{url}: {text}")
     if isinstance(error, ParamValidationError):
-        return BadInputError(f"{url}: {text}")
+        return SettingsError(f"{url}: {text}")
     if isinstance(error, ProxyConnectionError):
         return PermanentServiceError(f"{url}: {text}. Check {proxy_variables() or 'the proxy of AWS_PROFILE'}")
     return PermanentServiceError(f"{url}: {text}. Check AWS_PROFILE, {AWS.address}")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
-    BadInputError,
     MissingObjectError,
     PermanentServiceError,
     PipelineError,
+    SettingsError,
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
 from ol_orchestrate.lib.redaction import remember_secrets
@@ -136,9 +136,9 @@ class S3Store(CloudStore):
             if profile is not None:
                 remedy = f"`aws configure --profile {profile}` makes it; the setting that names it can name another"
             message = f"{self.url}: the AWS settings cannot be used: {str(error).rstrip('.')}. {remedy}"
-            raise BadInputError(message) from error
+            raise SettingsError(message) from error
         except ValueError:  # whose text repeats the address, with a password that it may hold
-            raise BadInputError(f"{self.url}: AWS_ENDPOINT_URL is no address that can be used. Correct it") from None
+            raise SettingsError(f"{self.url}: AWS_ENDPOINT_URL is no address that can be used. Correct it") from None
         refuse_credentials(client.meta.endpoint_url, "AWS_ENDPOINT_URL")
         client.meta.events.register("response-received.s3", self._note_region)
         client.meta.events.register("response-received.s3", self._refuse_what_is_no_xml)

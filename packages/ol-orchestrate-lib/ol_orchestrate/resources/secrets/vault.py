@@ -47,7 +47,7 @@ class Vault(Strict, dg.ConfigurableResource[None]):
         Raises:
             AccessRefusedError: The login is refused or impossible, or does not permit reading this secret.
             MissingObjectError: There is no such secret.
-            BadInputError: The engine that is mounted there is no key-value store.
+            SettingsError: The engine that is mounted there is no key-value store.
             ServiceError: Vault cannot be reached, or fails.
         """
         with self._lock:
