@@ -275,6 +275,11 @@ class TestDocuments:
         assert what.lower() in problems(course)["c/html/x.xml"].lower()
         assert len(course.blocks) == 1
 
+    def test_a_problem_is_one_line(self) -> None:
+        (problem,) = with_file("c/html/x.xml", b"<html>\0</html>").problems
+        assert str(problem).startswith("c/html/x.xml:1:7: broken XML: ")
+        assert len(str(problem).splitlines()) == 1
+
     def test_an_attribute_of_a_megabyte_is_read(self) -> None:
         course = with_file("c/html/x.xml", b'<html transcript="' + b"t" * (1 << 20) + b'"/>')
         assert len(course.blocks[1].attributes["transcript"]) == 1 << 20

@@ -48,7 +48,8 @@ def parse_xml(data: bytes, path: str) -> etree._Element:
         line, column = error.position
         what = "broken XML"
         if PASSPORTS.encode() not in data:  # the message quotes names, which may be parts of an unescaped secret
-            what += f": {(error.msg or 'no document').partition(', line ')[0]}"  # the place has columns of its own
+            said = (error.msg or "no document").partition(", line ")[0]  # the place has columns of its own
+            what += f": {said.strip()}"  # some of the messages end with a line end
         problem = Problem(path, what, _REMEDY, line or None, column or None)
         raise BrokenDocumentError(problem) from None
     except ValueError as error:
