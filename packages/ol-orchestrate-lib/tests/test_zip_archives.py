@@ -212,6 +212,13 @@ def test_a_broken_member_fails_alone(data: bytes, problem: str, reader: Callable
     assert contents["second"] == SECOND
 
 
+def test_a_name_whose_encoding_only_the_directory_calls_utf8_fails(reader: Callable[[bytes], VerifiedReader]) -> None:
+    data = zipped({"caf?": FIRST, "second": SECOND}).replace(b"caf?", b"caf\x82")
+    contents = content_of(reader(listed(data, 8, b"\0\x08")))
+    assert contents == {"caf\udc82": "its own header has another name than the zip's directory", "second": SECOND}
+    assert content_of(reader(data)) == {"café": FIRST, "second": SECOND}
+
+
 def test_members_that_overlap_fail_and_others_do_not(reader: Callable[[bytes], VerifiedReader]) -> None:
     data = zipped({"first": FIRST, "other": FIRST, "third": SECOND})
     second = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)

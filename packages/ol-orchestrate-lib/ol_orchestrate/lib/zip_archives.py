@@ -78,10 +78,10 @@ def zip_entries(source: VerifiedReader, start: bytes = b"", limits: ZipLimits = 
     for index, member in enumerate(directory.members()):
         if directory.overlaps[index]:
             blocks = _failing("its bytes overlap those of another member")
-            yield ArchiveEntry(_text(member), _type(member), member.size, blocks)
+            yield ArchiveEntry(_text(member.name, member.flags), _type(member), member.size, blocks)
             continue
         place = _Place(member, directory.ends[index])
-        yield ArchiveEntry(_text(member), _type(member), member.size, _content(file, place, limits))
+        yield ArchiveEntry(_text(member.name, member.flags), _type(member), member.size, _content(file, place, limits))
         place.refuse_unlisted(file)
 
 
@@ -335,8 +335,8 @@ def _compare(member: _Member, header: bytes, name: bytes, extra: bytes) -> None:
     """Raise `ContradictedEntryError` if a member's own header says anything else than the directory."""
     _, _, flags, method, _, _, checksum, packed, size, _, _ = _HEADER.unpack(header)
     size, packed = _large(extra, size, packed)
-    said = {"name": name, "method": method, "encryption": flags & _ENCRYPTED}
-    meant = {"name": member.name, "method": member.method, "encryption": member.flags & _ENCRYPTED}
+    said = {"name": _text(name, flags), "method": method, "encryption": flags & _ENCRYPTED}
+    meant = {"name": _text(member.name, member.flags), "method": member.method, "encryption": member.flags & _ENCRYPTED}
     if not flags & _SIZES_FOLLOW:
         said |= {"checksum": checksum, "packed size": packed, "size": size}
         meant |= {"checksum": member.checksum, "packed size": member.packed, "size": member.size}
@@ -359,13 +359,13 @@ def _deflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
         raise EntryError("something follows its packed bytes")
 
 
-def _text(member: _Member) -> str:
-    if member.flags & _UTF8:
-        return member.name.decode("utf-8", "surrogateescape")
+def _text(name: bytes, flags: int) -> str:
+    if flags & _UTF8:
+        return name.decode("utf-8", "surrogateescape")
     try:
-        return member.name.decode()  # as most programs write it, without saying so
+        return name.decode()  # as most programs write it, without saying so
     except UnicodeDecodeError:
-        return member.name.decode("cp437")
+        return name.decode("cp437")
 
 
 def _type(member: _Member) -> bytes:
