@@ -22,8 +22,10 @@ from edxorg.ops.reporting import reporter
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure, failure_of_partitions
+from ol_orchestrate.landing.batch import others_wait
 from ol_orchestrate.landing.land import Artifact, is_landed, land
 from ol_orchestrate.landing.records import upstream_tags
+from ol_orchestrate.landing.unchanged import record_unchanged
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
 from ol_orchestrate.lib.errors import BadInputError, PipelineError
@@ -79,6 +81,7 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
             failed[name] = error
         if len(days) > 1:
             context.log.info("%d of %d logs, %d of them failed", number, len(days), len(failed))
+    yield from record_unchanged(context, days, failed)
     if failed:
         raise failure_of_partitions(failed, len(days), "logs")
 
@@ -156,9 +159,13 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
     if recorded is not None:
         made_of = upstream_tags(context.instance, raw.files.key(), raw.name, source.info.version)
         # The asset's output would stand for all days of the run, so this is an event of its own.
-        yield dg.AssetMaterialization(
-            context.asset_key, partition=raw.name, metadata=recorded.metadata, tags={**(recorded.tags or {}), **made_of}
-        )
+        with others_wait(context.instance):
+            yield dg.AssetMaterialization(
+                context.asset_key,
+                partition=raw.name,
+                metadata=recorded.metadata,
+                tags={**(recorded.tags or {}), **made_of},
+            )
     if log.whole:
         yield log_evaluation(raw.files.key(), raw.name, log.report, rejects)
     if log.problem is not None:

@@ -6,9 +6,17 @@ import gzip
 from typing import TYPE_CHECKING
 
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 
 from edxorg.assets import course_content
-from edxorg_tests.support.course_files import course_xml, flatten_edxorg_course_structure, structure
+from edxorg_tests.support.course_files import (
+    STRUCTURE_OUTPUTS,
+    XML_OUTPUTS,
+    asset_key,
+    course_xml,
+    flatten_edxorg_course_structure,
+    structure,
+)
 from edxorg_tests.support.daemons import (
     EXTRACT,
     FLATTEN,
@@ -47,7 +55,7 @@ def test_each_course_runs_once_for_each_change(location: LocationWithDaemons) ->
     changed = {
         "a_structure": structure("B"),
         "a_xml": course_xml("B"),
-        "b_structure": structure("B"),
+        "b_structure": structure() + b"\n",  # and so are the rows of this one, beside a course that fails
         "c_structure": b"{}",
         "d_xml": course_xml() + gzip.compress(b""),  # its outputs are as they were
     }
@@ -85,3 +93,17 @@ def test_a_run_that_breaks_down_leaves_no_course_behind(
     assert not broken
     assert [location.materialized(output) for output in (FLATTEN, EXTRACT)] == [3, 3]
     assert location.failed(flatten_edxorg_course_structure) == []
+
+
+def test_a_backfill_of_unchanged_courses_succeeds(location: LocationWithDaemons) -> None:
+    courses = ["MITx-a-1T2020|prod", "MITx-b-1T2020|prod"]
+    location.ticks(1)
+    location.ingest("mitx-2024-01-03.tar.gz", course_members("ab"))
+    location.ticks(2)
+    outputs = [*STRUCTURE_OUTPUTS, *XML_OUTPUTS]
+    before = location.everything_recorded()
+    assert location.backfill(outputs, courses) == BulkActionStatus.COMPLETED_SUCCESS
+    assert location.everything_recorded() == before
+    for output in outputs:
+        assert len(location.recorded(asset_key(output))) == 4, "two courses, each recorded once more"
+    assert location.ticks(2) == {}, "no other version of anything"

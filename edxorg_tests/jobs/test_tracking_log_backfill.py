@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
@@ -138,6 +139,14 @@ def succeeded(location: LogLocation) -> dict[str | None, bool]:
     }
 
 
+def failed_partitions_of_dagster(location: LogLocation) -> set[str]:
+    """The days that the asset's page shows as failed."""
+    partitions = raw_tracking_logs(location.settings).partitions_def()
+    status = get_and_update_asset_status_cache_value(location.instance, NORMALIZED_LOGS, partitions)
+    assert status is not None
+    return set(status.deserialize_failed_partition_subsets(partitions).get_partition_keys())
+
+
 class TestOfTheAsset:
     @pytest.mark.parametrize("logs_a_run", [25, 2, 1])
     def test_a_run_has_as_many_days_as_the_setting_says(
@@ -164,6 +173,26 @@ class TestOfTheAsset:
         listed = failed_partitions(location.instance, normalized)
         assert [each.partition for each in listed] == [days[0]], "no day that went well in the same run"
         assert "breaks off" in listed[0].why
+
+    @pytest.mark.parametrize("logs_a_run", [1, 3])
+    def test_days_that_are_unchanged_are_a_success(
+        self, logs_a_run: int, location: LogLocation, tmp_path: Path
+    ) -> None:
+        days = write_days(location)
+        assert location.run(days[1]).success
+        daemon = Daemon(location, tmp_path, logs_a_run)
+        assert daemon.of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
+        assert [len(location.versions(day)) for day in days] == [1, 2, 1]
+        again, before = location.recorded(days[1])
+        assert again.tags == before.tags, "which is no other version"
+        assert again.metadata == {**before.metadata, "unchanged": dg.MetadataValue.bool(True)}
+
+    def test_days_beside_a_broken_one_are_no_failures(self, location: LogLocation, tmp_path: Path) -> None:
+        days = write_days(location)
+        assert location.run(days[1]).success
+        location.write(name=days[0], packed=TRUNCATED)
+        assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_FAILED
+        assert failed_partitions_of_dagster(location) == {days[0]}
 
 
 class TestOfTheJob:
@@ -210,14 +239,3 @@ def test_a_run_over_several_days_leaves_those_that_are_done_alone(
     normalized.clear()
     assert location.run(*days).success
     assert normalized == list(days), "what other code has normalized"
-
-
-def test_dagster_takes_an_unchanged_day_for_a_failed_one_in_a_backfill_of_the_asset(
-    location: LogLocation, tmp_path: Path
-) -> None:
-    days = write_days(location)
-    assert location.run(days[1]).success
-    # As the README says. If this changes, its sentence can go.
-    assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_FAILED
-    assert set(succeeded(location).values()) == {True}
-    assert [len(location.versions(day)) for day in days] == [1, 1, 1]

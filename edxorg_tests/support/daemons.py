@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 
 from edxorg_tests.support.archives import write_archive
-from edxorg_tests.support.course_files import course_xml, structure
+from edxorg_tests.support.course_files import asset_key, course_xml, structure
 from edxorg_tests.support.location import ArchiveLocation
 from ol_orchestrate.failed_partitions import failed_partitions
 
@@ -76,7 +79,8 @@ class LocationWithDaemons(ArchiveLocation):
         for _ in range(number):
             errors = execute_sensor_iteration(self._workspace, logging.getLogger("sensors"), None, None)
             assert not list(filter(None, errors))
-        started = [run for run in self.instance.get_runs() if run.run_id not in before]
+        new = (run for run in self.instance.get_runs() if run.run_id not in before)
+        started = [run for run in new if run.asset_selection]  # others are of the checks that run hourly
         self.runs = len(started)
         return Counter(
             (key.path[-1], course.split("-")[1])
@@ -85,6 +89,31 @@ class LocationWithDaemons(ArchiveLocation):
             for course in (run.tags["dagster/partition"], *json.loads(run.tags.get("more_courses", "[]")))
             if key.path[-1] in {FLATTEN, EXTRACT}
         )
+
+    def backfill(self, outputs: Iterable[str], courses: Iterable[str]) -> BulkActionStatus:
+        """Run a backfill of assets to its end, as from their pages."""
+        backfill = PartitionBackfill.from_asset_partitions(
+            backfill_id="assets",
+            asset_graph=self._workspace.create_request_context().asset_graph,
+            partition_names=list(courses),
+            asset_selection=[asset_key(output) for output in outputs],
+            backfill_timestamp=time.time(),
+            tags={},
+            dynamic_partitions_store=self.instance,
+            all_partitions=False,
+            title=None,
+            description=None,
+            run_config=None,
+        )
+        self.instance.add_backfill(backfill)
+        for _ in range(10):
+            errors = execute_backfill_iteration(self._workspace, logging.getLogger("backfills"))
+            assert not list(filter(None, errors))
+            found = self.instance.get_backfill(backfill.backfill_id)
+            assert found is not None
+            if found.status != BulkActionStatus.REQUESTED:
+                return found.status
+        raise AssertionError(f"{backfill.backfill_id} is not over")
 
     def failed(self, definition: dg.AssetsDefinition) -> list[str]:
         return [each.partition for each in failed_partitions(self.instance, definition)]

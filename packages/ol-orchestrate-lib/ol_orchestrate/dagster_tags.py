@@ -2,6 +2,9 @@
 
 PARTITION = "dagster/partition"
 
+BACKFILL = "dagster/backfill"
+"""The backfill that the run belongs to."""
+
 SENSOR = "dagster/sensor_name"
 """The sensor that has requested the run."""
 

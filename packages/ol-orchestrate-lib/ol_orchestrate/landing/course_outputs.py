@@ -17,9 +17,10 @@ import dagster as dg
 from ol_orchestrate.automation import on_new_version, watched_asset
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import failure_of_partitions
-from ol_orchestrate.landing.batch import record, record_attempts
+from ol_orchestrate.landing.batch import others_wait, record, record_attempts
 from ol_orchestrate.landing.land import Artifact, land
 from ol_orchestrate.landing.records import latest_materialization, latest_versions
+from ol_orchestrate.landing.unchanged import record_unchanged
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.batching import batched
@@ -100,7 +101,10 @@ def each_course(
     if len(courses) == 1:
         with CourseOutputs(context, made_of, location, courses[0]) as outputs:
             work(outputs)
-            yield from outputs.new()
+            for result in outputs.new():
+                with others_wait(context.instance):
+                    yield result
+        yield from record_unchanged(context, courses)
         return
     # Dagster knows the run's own partition only. Conditions and checks have to see that the others are at work too, and
     # failed if the run dies, however that happens.
@@ -110,6 +114,7 @@ def each_course(
     for some in batched(courses, COURSES_AT_ONCE):
         yield from several.land(some)
         context.log.info("%s", several.progress(len(courses)))
+    yield from record_unchanged(context, courses, several.failed)
     if several.failed:
         raise failure_of_partitions(several.failed, len(courses), "courses")
 

@@ -17,7 +17,7 @@ from ol_orchestrate.lib.record_tags import DATA_VERSION
 from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from ol_orchestrate.lib.record_tags import RecordTags
@@ -95,12 +95,18 @@ def _stored_tags(instance: dg.DagsterInstance, numbers: Sequence[int]) -> dict[s
     return {partition: data["materialization"]["tags"] or {} for partition, data in events}
 
 
+def _of_numbers(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, numbers: Sequence[int]
+) -> list[dg.AssetMaterialization]:
+    wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=numbers)
+    records = instance.fetch_materializations(wanted, limit=len(numbers)).records
+    return [record.asset_materialization for record in records if record.asset_materialization]
+
+
 def _read_tags_of_events(
     instance: dg.DagsterInstance, asset: dg.AssetKey, numbers: Sequence[int]
 ) -> dict[str, Mapping[str, str]]:
-    wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=numbers)
-    records = instance.fetch_materializations(wanted, limit=len(numbers)).records
-    materializations = [record.asset_materialization for record in records if record.asset_materialization]
+    materializations = _of_numbers(instance, asset, numbers)
     return {each.partition: each.tags or {} for each in materializations if each.partition is not None}
 
 
@@ -110,6 +116,19 @@ def latest_materialization(
     """Return the record of the latest materialization of a partition; `None` if there is none."""
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
     return next(iter(instance.fetch_materializations(wanted, limit=1).records), None)
+
+
+def latest_records(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str]
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield the latest materialization of each of these partitions that has one."""
+    if not partitions:
+        return
+    numbers = instance.event_log_storage.get_latest_storage_id_by_partition(
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+    )
+    for some in batched(sorted(numbers.values()), EVENTS_AT_ONCE):
+        yield from _of_numbers(instance, asset, some)
 
 
 def latest_recorded(
