@@ -140,6 +140,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
     with closing(log):
         # Nothing may come of bytes that are not those that the store announced.
         source.drain()
+        current_observer().stage("writing")
         rejects_key = write_rejects(log.rejects, log.oversized, store, raw.name) if log.whole else None
         rejects = rejects_key and join_url(store.url, rejects_key)
         recorded = None

@@ -12,11 +12,13 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from edxorg.commands import stopping
 from edxorg.lib.archive.ingest_report import MemberOutcome, TableCounts
@@ -27,6 +29,8 @@ from ol_orchestrate.lib.shortening import first_and_more
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from rich.progress import Task
 
     from edxorg.lib.archive.ingest_report import IngestReport
     from edxorg.lib.progress import Progress, RunReport
@@ -46,6 +50,20 @@ def loading(reason: str) -> Iterator[None]:
         yield
 
 
+_WIDEST_BAR = 40
+_LEAST_BAR = 10
+_WIDTH_BESIDE_BAR = 68
+"""Width of bytes, speed, counts and the time left of a large archive, such as `67.0/67.0 GB`, `100.1 MB/s`,
+`98,765 · 123,456,789 rows` and `1:23:45`."""
+
+
+class _BytesColumn(DownloadColumn):
+    """The bytes of a file, or nothing as long as neither they nor their number are known."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total or task.completed else Text("")
+
+
 class Bar(RunObserver):
     """A progress bar for one file, which keeps the final report."""
 
@@ -56,16 +74,23 @@ class Bar(RunObserver):
         self.result: RunReport | None = None
 
     def waiting(self, reason: str | None) -> None:
-        """Show the reason for waiting beside the bar; without a bar, in a line of its own."""
-        self._bars.update(self._task, counts=reason or "")
+        """Show the reason for waiting, in a line of its own."""
+        self._bars.update(self._task, counts="waits" if reason else "")
         if reason and self._bars.disable:
             click.echo(f"{self._name}: {reason}", err=True)
+        elif reason:
+            self._bars.console.print(reason, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, progress: Progress) -> None:
         """Move the bar; end the command if Dagster has swallowed the request to stop it."""
         stopping.raise_if_requested()
         counts = f"{progress.items:,} · {progress.rows:,} rows" if progress.items else ""
         self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, counts=counts)
+
+    def stage(self, work: str) -> None:
+        """Show the work that is left when all is read."""
+        stopping.raise_if_requested()
+        self._bars.update(self._task, counts=work)
 
     def report(self, report: RunReport) -> None:
         """Keep the final report."""
@@ -74,16 +99,22 @@ class Bar(RunObserver):
 
 @contextmanager
 def progress_bar(name: str, size: int | None = None, *, quiet: bool = False) -> Iterator[Bar]:
-    """Show a bar on standard error with bytes of `size`, members, rows, speed and the time left."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=err, disable=quiet or not sys.stderr.isatty()) as bars:
+    """Show a bar on standard error with bytes of `size`, members, rows, speed and the time left.
+
+    On a narrow terminal the name has a line of its own, and on a very narrow one there is no bar.
+    """
+    room = err.width - _WIDTH_BESIDE_BAR
+    has_name = room - len(name) > _LEAST_BAR
+    columns: list[ProgressColumn] = [_BytesColumn(), TextColumn("{task.fields[counts]}"), TimeRemainingColumn()]
+    if room >= _LEAST_BAR:
+        bar_width = min(_WIDEST_BAR, room - (len(name) + 1 if has_name else 0))
+        columns = [BarColumn(bar_width), columns[0], TransferSpeedColumn(), *columns[1:]]
+    if has_name:
+        columns.insert(0, TextColumn("{task.description}"))
+    is_hidden = quiet or not sys.stderr.isatty()
+    if not has_name and not is_hidden:
+        err.print(name, markup=False, highlight=False, soft_wrap=True)
+    with Bars(*columns, console=err, disable=is_hidden) as bars:
         yield Bar(bars, name, size)
 
 

@@ -72,7 +72,7 @@ class Export(NamedTuple):
         name = reader.info.url.rpartition("/")[2]
         member = identify(name)
         named = member.course if member.kind is MemberKind.COURSE_XML else None
-        with console.progress_bar(name, quiet=quiet) as bar, StaticAssets() as static_assets:
+        with console.progress_bar(name, reader.info.size, quiet=quiet) as bar, StaticAssets() as static_assets:
             course = read_course(
                 watched(bar),
                 name=reader.info.url,

@@ -85,7 +85,7 @@ def _inspect_archive(
     source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, verbose: bool, as_json: bool
 ) -> Never:
     options = IngestOptions(landing_zone=None, escapes=settings.escapes, row_hash=settings.row_hash)
-    with console.progress_bar(source.name, quiet=as_json) as bar, PendingRecords() as none:
+    with console.progress_bar(source.name, reader.info.size, quiet=as_json) as bar, PendingRecords() as none:
         ingested = ingest_archive(
             reader,
             options,
@@ -106,7 +106,7 @@ def _inspect_log(
     source: runs.SourceUrl, reader: VerifiedReader, settings: Settings, *, verbose: bool, as_json: bool
 ) -> Never:
     with (
-        console.progress_bar(source.name, quiet=as_json) as bar,
+        console.progress_bar(source.name, reader.info.size, quiet=as_json) as bar,
         WorkerPool(object, workers=settings.workers) as pool,
         LazyKeyRing(partial(private_keys, settings)) as ring,
     ):

@@ -37,6 +37,9 @@ class RunObserver:
     def progress(self, progress: Progress) -> None:
         """Called often; must be quick."""
 
+    def stage(self, work: str) -> None:
+        """Called when all is read, with the work that is left."""
+
     def report(self, report: RunReport) -> None:
         """Called once, at the end."""
 

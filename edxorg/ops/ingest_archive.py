@@ -147,8 +147,10 @@ def _process(
         made_of = upstream_tags(context.instance, archives.key(), context.partition_key, source.info.version)
         describe = _Description(context.partition_key, source.info, options, archives.location, made_of)
         by_asset = pending.by_asset()
-        for asset, of_asset in by_asset.items():
+        for number, (asset, of_asset) in enumerate(by_asset.items(), 1):
+            current_observer().stage(f"recording {number} of {len(by_asset)}")
             yield from record(context, of_asset, partial(_still_to_record, ingested, describe, asset))
+        current_observer().stage("settling")
         ingested.finish(by_asset)
     metadata = report_metadata(ingested.report, source.info, store.upload_check)
     if not ingested.is_refused:

@@ -23,6 +23,7 @@ from rich.console import Console
 from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs
 from edxorg.commands import console, homes, runs
 from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.progress import Progress
 from edxorg.lib.settings import Settings
 from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
 from ol_orchestrate.asset_keys import asset_key
@@ -476,6 +477,25 @@ def test_the_bar_of_a_file_has_its_size_before_anything_is_read(monkeypatch: pyt
         pass
     assert "0.0/2.0 MB" in terminal.getvalue()
     assert "starts" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("width", "lines"), [(NARROW, 2), (80, 2), (120, 1)])
+@pytest.mark.parametrize("counted", ["98,765 · 123,456,789 rows", "recording 12 of 45"])
+def test_a_bar_is_readable_at_any_width(monkeypatch: pytest.MonkeyPatch, width: int, lines: int, counted: str) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=terminal, force_terminal=True, width=width, color_system=None))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with console.progress_bar(NAME, 67_000_000_000) as bar:
+        bar.progress(Progress(66_900_000_000, 67_000_000_000, 98_765, 123_456_789))
+        if counted.startswith("recording"):
+            bar.stage(counted)
+    shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", terminal.getvalue())
+    last = [line.rpartition("\r")[2] for line in shown.rstrip("\r\n").split("\n")[-lines:]]
+    assert NAME in shown
+    assert "…" not in shown
+    assert all(each in last[-1] for each in ("66.9/67.0 GB", counted, "-:--:--")), last
+    assert all(len(line.rstrip()) <= width for line in last)
+    assert (NAME in last[-1]) == (lines == 1)
 
 
 def test_the_version_is_that_of_the_library_and_of_dagster_too(edxorg: Shell) -> None:
