@@ -1,15 +1,8 @@
-"""Whole commands and runs stay within 512 MB, all processes together, whatever they are given to read.
-
-Pages that several processes map are counted for each of them, since the other way of counting, by shares, depends on
-what else runs on the machine.
-"""
+"""Whole commands and runs stay within 512 MB, all processes together, whatever they are given to read."""
 
 from __future__ import annotations
 
 import gzip
-import os
-import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -18,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edxorg.lib.archive.ingestion import PARTS_AT_ONCE
+from edxorg_tests.memory import BUCKET, LANDING_ZONE, MOST, edxorg, run, tar_header
 from edxorg_tests.support.archives import table_name, write_archive
 from edxorg_tests.support.course_files import course_xml
 from ol_orchestrate.lib.openedx.export_files import MAX_DOCUMENTS_BYTES
@@ -29,16 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ol_orchestrate.testing.scripted import Request, Response
-
-MOST = 512 << 20
-
-MEASURE = """
-import subprocess, sys
-from benchmarks.measure import measured
-with measured(own=False) as taken:
-    ran = subprocess.run(sys.argv[1:], stdout=sys.stderr)
-print(ran.returncode, taken.peak_rss)
-"""
 
 TABLES = 6
 TABLE_BYTES = 12 << 20
@@ -59,30 +43,6 @@ with dg.instance_for_test(temp_dir=sys.argv[1]) as instance:
 """
 
 
-def run(folder: Path, *arguments: object, **variables: str) -> tuple[int, int, str]:
-    """Run a program; its exit code, the resident memory of all its processes at their peak, and what it printed."""
-    ran = subprocess.run(  # noqa: S603 - this interpreter, and the text above
-        [sys.executable, "-c", MEASURE, sys.executable, *map(str, arguments)],
-        env={**os.environ, "DAGSTER_HOME": str(folder / "home"), **variables},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=280,
-    )
-    code, peak = map(int, ran.stdout.split())
-    return code, peak, ran.stderr
-
-
-def edxorg(folder: Path, *arguments: object, **variables: str) -> tuple[int, int, str]:
-    return run(folder, "-m", "edxorg", *arguments, **variables)
-
-
-def tar_header(name: str, size: int, kind: bytes) -> bytes:
-    header = tarfile.TarInfo(name)
-    header.size, header.type = size, kind
-    return header.tobuf(tarfile.USTAR_FORMAT)
-
-
 def pax(kind: bytes, content: bytes) -> bytes:
     return tar_header("pax", len(content), kind) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
 
@@ -95,7 +55,7 @@ def global_headers_without_end() -> Iterator[bytes]:
 def sparse_map_without_end() -> Iterator[bytes]:
     record = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n32 GNU.sparse.realsize=99999999\n"
     yield pax(tarfile.XHDTYPE, record)
-    yield tar_header(table_name(), 7 << 30, tarfile.REGTYPE)
+    yield tar_header(table_name(), 7 << 30)
     yield b"99999999\n"
     yield from [b"1\n0\n" * (1 << 18)] * 200
 
@@ -137,19 +97,13 @@ def test_many_large_and_small_tables_and_a_slow_store_stay_within_the_bound_with
     archive = write_archive(tmp_path / "mitx-2024-01-31.tar.gz", members)
     script = SlowS3()
     with serving(script) as server:
-        variables = {
-            "AWS_ENDPOINT_URL": server.url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing-secret",
-            "AWS_REGION": "us-east-1",
-        }
-        arguments = ("ingest", "archive", archive, "--landing-zone", "s3://lake/zone")
-        code, peak, told = edxorg(tmp_path, *arguments, EDXORG_WORKERS="4", **variables)
-    assert code == 0, told
+        variables = {**BUCKET, "AWS_ENDPOINT_URL": server.url, "EDXORG_WORKERS": "4"}
+        ran = edxorg(tmp_path, "ingest", "archive", archive, "--landing-zone", LANDING_ZONE, variables=variables)
+    assert ran.code == 0, ran.told
     assert len([key for key in script.objects if "/db_table/" in key]) == TABLES + SMALL_TABLES
     assert script.uploads == {}
     assert 1 < script.most <= PARTS_AT_ONCE
-    assert peak < MOST, f"{peak >> 20} MB"
+    assert ran.peak < MOST, f"{ran.peak >> 20} MB"
 
 
 @pytest.mark.parametrize("headers", [global_headers_without_end, sparse_map_without_end])
@@ -157,10 +111,10 @@ def test_headers_of_a_tar_without_end_are_refused_within_the_bound(tmp_path: Pat
     archive = tmp_path / "mitx-2024-01-31.tar.gz"
     with gzip.open(archive, "wb", compresslevel=1) as packed:
         packed.writelines(headers())  # type: ignore[operator]
-    code, peak, told = edxorg(tmp_path, "ingest", "archive", archive, "--landing-zone", tmp_path / "lake")
-    assert code == 1
-    assert "the tar data is damaged" in told
-    assert peak < MOST, f"{peak >> 20} MB"
+    ran = edxorg(tmp_path, "ingest", "archive", archive, "--landing-zone", tmp_path / "lake")
+    assert ran.code == 1
+    assert "the tar data is damaged" in ran.told
+    assert ran.peak < MOST, f"{ran.peak >> 20} MB"
 
 
 def many(head: bytes, value: bytes, count: int, tail: bytes) -> bytes:
@@ -177,11 +131,11 @@ def test_a_course_with_policies_of_many_tiny_values_stays_within_the_bound(
     }
     export = tmp_path / "MITx-6.00x-2012_Fall-course-prod-analytics.xml.tar.gz"
     export.write_bytes(course_xml(more=policies))
-    code, peak, told = edxorg(tmp_path, "ingest", "course-xml", export, "--landing-zone", tmp_path / "lake")
-    assert code == 0, told
+    ran = edxorg(tmp_path, "ingest", "course-xml", export, "--landing-zone", tmp_path / "lake")
+    assert ran.code == 0, ran.told
     landed = list((tmp_path / "lake").rglob("course_grading_policy/prod/*/*.json"))
     assert [path.stat().st_size > count for path in landed] == [is_read]
-    assert peak < MOST, f"{peak >> 20} MB"
+    assert ran.peak < MOST, f"{ran.peak >> 20} MB"
 
 
 def test_a_course_of_the_densest_xml_that_is_read_stays_within_the_bound(tmp_path: Path) -> None:
@@ -191,9 +145,9 @@ def test_a_course_of_the_densest_xml_that_is_read_stays_within_the_bound(tmp_pat
     export.write_bytes(course_xml(more={f"problem/p{number}.xml": dense for number in range(files)}))
     lake = tmp_path / "lake"
     variables = {"EDXORG_COURSE_XML_MAX_RATIO": "100000"}
-    code, peak, told = edxorg(tmp_path, "ingest", "course-xml", export, "--landing-zone", lake, **variables)
-    assert code == 0, told
-    assert peak < MOST, f"{peak >> 20} MB"
+    ran = edxorg(tmp_path, "ingest", "course-xml", export, "--landing-zone", lake, variables=variables)
+    assert ran.code == 0, ran.told
+    assert ran.peak < MOST, f"{ran.peak >> 20} MB"
 
 
 @pytest.mark.parametrize(("count", "told"), [(299_000, "True [1, 1]"), (3_000_000, "False []")])
@@ -201,6 +155,6 @@ def test_a_run_on_a_structure_of_many_tiny_values_stays_within_the_bound(tmp_pat
     structure = tmp_path / "structure.json"
     head = b'{"c": {"category": "course", "children": [], "metadata": {"x": ['
     structure.write_bytes(many(head, b'{"a":{}}' if count < 1_000_000 else b"{}", count, b"]}}}"))
-    _, peak, printed = run(tmp_path, "-c", RUN_ASSETS, tmp_path, structure)
-    assert told in printed
-    assert peak < MOST, f"{peak >> 20} MB"
+    ran = run(tmp_path, "-c", RUN_ASSETS, tmp_path, structure)
+    assert told in ran.told
+    assert ran.peak < MOST, f"{ran.peak >> 20} MB"
