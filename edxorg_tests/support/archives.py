@@ -46,9 +46,11 @@ def write_zip(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -
     return path
 
 
-def encrypted(members: list[tuple[str, bytes]], gnupg: GnuPG) -> list[tuple[str, bytes]]:
+def encrypted(
+    members: list[tuple[str, bytes]], gnupg: GnuPG, recipient: str = "ada@example.org"
+) -> list[tuple[str, bytes]]:
     """The members as edX ships them: each one a message of its own."""
-    return [(f"{name}.gpg", gnupg.message(content, "ada@example.org")) for name, content in members]
+    return [(f"{name}.gpg", gnupg.message(content, recipient)) for name, content in members]
 
 
 def members_of(path: Path) -> list[tuple[str, bytes]]:
