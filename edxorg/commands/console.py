@@ -131,6 +131,18 @@ def counting(items: str, total: int) -> Iterator[Callable[[str], None]]:
         yield started
 
 
+def make_folder(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder that the user named if it is missing, and say so.
+
+    Raises:
+        click.UsageError: It cannot be made, or is none.
+    """
+    with writing_to(folder):
+        if not folder.is_dir():
+            make(folder)
+            err.print(f"Made the folder {folder}", soft_wrap=True, markup=False, highlight=False)
+
+
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
     """Turn errors of writing to a path that the user chose into usage errors.

@@ -151,6 +151,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return True if all succeeded."""
     export = Export.read(runs.open_source(source, settings), settings, quiet=as_json)
+    runs.prepare_landing_zone(settings)
     summary, info, sha256 = export.summary(), export.info, export.sha256
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds

@@ -186,6 +186,8 @@ class _Doctor:
 
     def _destination(self, name: str, url: str, needed_for: str) -> DoctorCheck:
         def check() -> str:
+            if url.startswith("file:") and not _folder(url).exists():
+                return "there is no such folder yet; the first run makes it"
             return _round_trip(url, (self._definitions.resources or {})["io_manager"].access(url))
 
         return DoctorCheck(name, url, check, needed_for)

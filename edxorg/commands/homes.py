@@ -87,6 +87,7 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
     import dagster as dg  # noqa: PLC0415 - three seconds, and `--help` needs none of it
 
     folder = home.absolute() if home else home_folder()
+    console.make_folder(folder, make_private)
     with console.writing_to(folder):
         make_storage(folder)
         _renew_configuration(folder / "dagster.yaml")
@@ -97,6 +98,19 @@ def dagster_instance(home: Path | None = None) -> Iterator[dg.DagsterInstance]:
             yield instance
         finally:
             _command.reset(token)
+
+
+@contextmanager
+def instance_to_read() -> Iterator[dg.DagsterInstance]:
+    """Open the instance of `DAGSTER_HOME`; where there is none yet, one without any records, and make nothing."""
+    import dagster as dg  # noqa: PLC0415
+
+    if is_made(home_folder()):
+        with dagster_instance() as instance:
+            yield instance
+    else:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
 
 
 def make_storage(home: Path) -> None:

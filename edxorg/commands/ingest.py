@@ -173,6 +173,7 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
     """Run the job for each file, print its report, and exit."""
     with console.err.status("Looking for the files …"):
         found = [(source, runs.open_source(source, settings).info) for source in sources]
+        runs.prepare_landing_zone(settings)
     with console.loading("Starting Dagster"):
         from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - `--help` can do without
 

@@ -41,7 +41,7 @@ def command(kinds: tuple[str, ...], since: datetime | None, *, missing: bool, as
     if not settings.archive_url:
         raise SettingsError("there is no source to look into: set EDXORG_ARCHIVE_URL")
     listed = []
-    with homes.dagster_instance() as instance:
+    with homes.instance_to_read() as instance:
         for kind, url, found in _files(settings, instance, kinds or KINDS):
             if kind not in (kinds or KINDS) or (since and found.day < since.date()):
                 continue

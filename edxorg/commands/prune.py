@@ -10,7 +10,6 @@ from rich.table import Table
 
 from edxorg.commands import console, runs
 from edxorg.lib.lake.pruning import find_superseded, remove
-from ol_orchestrate.lib.stores import open_store
 
 
 class _Days(click.ParamType[timedelta]):
@@ -33,7 +32,8 @@ def command(*, keep: timedelta, dry_run: bool, landing_zone: str | None) -> None
     Of each course's table, and of each other output, only versions go that another one has replaced and that were
     written before --keep. The current version stays, whatever its age; so do tracking logs, rejects and reports.
     """
-    store = open_store(runs.settings_for(landing_zone).landing_zone_url)
+    settings = runs.settings_for(landing_zone)
+    store = runs.open_landing_zone(settings.landing_zone_url, settings)
     found = find_superseded(store, datetime.now(UTC) - keep)
     table = Table("output", box=None, pad_edge=False)
     for name in ("objects", "MB"):

@@ -16,12 +16,14 @@ from edxorg.lib.dictionary import STAYS
 from edxorg.lib.lake import all_views
 from edxorg.lib.object_keys import SOURCE
 from ol_orchestrate.lib.errors import ServiceError
-from ol_orchestrate.lib.stores import ObjectStore, open_store, split_url
+from ol_orchestrate.lib.stores import split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edxorg.lib.lake.database import Lake
+    from edxorg.lib.settings import Settings
+    from ol_orchestrate.lib.stores import ObjectStore
 
 FORMATS = ["table", "csv", "json", "parquet"]
 
@@ -65,7 +67,7 @@ def command(
     form = form or (out.suffix.removeprefix(".") if out and out.suffix[1:] in FORMATS else "table")
     if form == "parquet" and out is None:
         raise click.UsageError("parquet is for files: add --out")
-    store = _landing_zone(runs.settings_for(landing_zone).landing_zone_url)
+    store = _landing_zone(runs.settings_for(landing_zone))
     if list_views:
         _show_views(store, site)
     elif print_sql:
@@ -75,13 +77,13 @@ def command(
         _ask(store, site, sql=sql, save=save, form=form, out=out)
 
 
-def _landing_zone(url: str) -> ObjectStore:
+def _landing_zone(settings: Settings) -> ObjectStore:
     """Open a landing zone, and warn if it holds nothing.
 
     Raises:
         click.UsageError: There is no such folder.
     """
-    store = open_store(url)
+    store = runs.open_landing_zone(settings.landing_zone_url, settings)
     scheme, _, path = split_url(store.url)
     if scheme == "file" and not Path(path).is_dir():
         raise click.UsageError(f"{store.url}: there is no such folder: correct the landing zone's URL")

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from edxorg.commands import console, homes, runs
-from ol_orchestrate.lib.stores import open_store
 
 
 @click.command()
@@ -18,9 +17,14 @@ def command(archive: str | None, out: Path | None, landing_zone: str | None) -> 
     """Write the report of an archive again, from what is recorded.
 
     PARTITION is the archive's file name, mitx-2024-01-31.tar.gz; by default the last one. The report is one HTML file,
-    in the landing zone as edxorg/reports/PARTITION.html.
+    edxorg/reports/PARTITION.html in the landing zone of the archive, unless --landing-zone names another.
     """
     settings = runs.settings_for(landing_zone)
+    if not homes.is_made(homes.home_folder()):
+        raise click.UsageError(
+            f"no report is recorded, as {homes.home_folder()} is empty: `edxorg ingest archive` records it. Call this "
+            "in the folder in which that was called, or let DAGSTER_HOME name the folder of its runs"
+        )
     from edxorg.assets.edxorg_archive import raw_data_archives  # noqa: PLC0415 - loads Dagster
     from edxorg.lib.archive_report import page  # noqa: PLC0415
     from edxorg.ops.archive_reports import ArchiveReports, write_page  # noqa: PLC0415
@@ -34,7 +38,8 @@ def command(archive: str | None, out: Path | None, landing_zone: str | None) -> 
             f"no report of {archive or 'any archive'} is recorded: `edxorg ingest archive` records it"
         )
     if out is None:
-        click.echo(write_page(summary, open_store(settings.landing_zone_url)))
+        url = settings.landing_zone_url if landing_zone else summary.landing_zone or settings.landing_zone_url
+        click.echo(write_page(summary, runs.open_landing_zone(url, settings)))
         return
     with console.writing_to(out):
         out.write_text(page(summary), encoding="utf-8")

@@ -12,14 +12,17 @@ from uuid import uuid4
 
 import click
 
+from edxorg.commands import console
 from edxorg.commands.homes import SECONDS_BETWEEN_LOOKS, tags_of_this_command
 from edxorg.commands.stopping import raise_if_requested
+from edxorg.lib.object_keys import SOURCE
 from edxorg.lib.progress import current_observer
 from edxorg.lib.settings import Settings
 from edxorg.lib.settings.file_names import is_requested_package
 from ol_orchestrate.landing_zone import SOURCE_URL
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
+from ol_orchestrate.lib.private_folders import make_private
 from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.resources.service_account import ServiceAccount
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from edxorg.lib.progress import RunObserver
     from edxorg.lib.settings import FileNames
     from edxorg.source_files import SourceFiles
-    from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader
+    from ol_orchestrate.lib.stores import ObjectStore, SourceInfo, VerifiedReader
 
 
 QUIET: Any = {
@@ -215,6 +218,30 @@ def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
     """
     try:
         return open_store(source.folder, access(source.folder, settings)).read(source.name)
+    except MissingObjectError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def open_landing_zone(url: str, settings: Settings) -> ObjectStore:
+    """Open a landing zone, with the credentials that runs have for it; this may read secrets."""
+    account = ServiceAccount(settings.vault.client(), settings.google_secret_path)
+    return open_store(url, StoreAccess(google_service_account=account.fields() if url.startswith("gs://") else None))
+
+
+def prepare_landing_zone(settings: Settings) -> None:
+    """Find out whether the landing zone can be used, before anything is loaded; make it if it is a folder.
+
+    Raises:
+        click.UsageError: There is no such bucket, or the folder cannot be made.
+        PipelineError: The settings or the credentials cannot be used.
+    """
+    store = open_landing_zone(settings.landing_zone_url, settings)
+    scheme, _, path = split_url(store.url)
+    if scheme == "file":
+        console.make_folder(Path(path), make_private)
+        return
+    try:
+        next(store.list(f"{SOURCE}/"), None)
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager, suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,10 +104,8 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
     """Make a folder if it is missing, and say so; turn errors of writing below it into usage errors."""
+    console.make_folder(folder, partial(Path.mkdir, parents=True))
     with console.writing_to(folder):
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            console.err.print(f"Made the folder {folder}", soft_wrap=True, markup=False, highlight=False)
         yield
 
 

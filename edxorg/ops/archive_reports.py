@@ -77,7 +77,7 @@ class ArchiveReports:
         known = self.of(archive) if not report.outcomes[MemberOutcome.DELIVERED] and not report.failed else None
         if known is not None and known.version == source.version:
             return _shown(known, store), None
-        summary = summarize(report, archive, source, before=before)
+        summary = summarize(report, archive, source, before=before).model_copy(update={"landing_zone": store.url})
         write_page(summary, store)
         shown = _shown(summary, store)
         numbers = summary.archive.model_dump(exclude={"archive"})

@@ -258,6 +258,13 @@ def test_what_cannot_be_reached_or_is_not_there_is_named(user: User, tmp_path: P
     assert CANARY not in printed
 
 
+def test_a_landing_zone_that_is_not_there_is_named_and_not_made(user: User, tmp_path: Path) -> None:
+    user.set(EDXORG_LANDING_ZONE_URL=f"file://{tmp_path}/lake")
+    code, printed = user("doctor")
+    assert (code, f"file://{tmp_path}/lake: there is no such folder yet" in printed) == (0, True), printed
+    assert not (tmp_path / "lake").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("DAGSTER_ENVIRONMENT", "prod"), ("EDXORG_LANDING_ZONE_URL", "ftp://lake"), ("EDXORG_ESCAPES", "x")],

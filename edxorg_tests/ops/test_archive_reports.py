@@ -124,8 +124,9 @@ def test_the_numbers_of_two_weeks(edxorg: Shell, tmp_path: Path) -> None:
     assert numbers["rows"] == sum(table["rows"] for table in numbers["summary"]["tables"].values())
     assert numbers["rows"] == sum(course["rows"] for course in numbers["summary"]["courses"].values())
     (zone / f"{SECOND}.html").unlink()
-    code, out, _ = edxorg("report", "--landing-zone", f"{tmp_path}/lake")
-    assert (code, f"{SECOND}.html" in out) == (0, True)
+    assert edxorg("report")[:2] == (0, f"file://{zone}/{SECOND}.html\n"), "it goes to where the archive landed"
+    code, out, _ = edxorg("report", "--landing-zone", f"{tmp_path}/other")
+    assert (code, out) == (0, f"file://{tmp_path}/other/edxorg/reports/{SECOND}.html\n")
     code, _, _ = edxorg("report", SECOND, "--out", tmp_path / "again.html")
     assert code == 0
     assert (zone / f"{SECOND}.html").read_text() == (tmp_path / "again.html").read_text() == html

@@ -82,11 +82,13 @@ class ArchiveSummary(BaseModel):
         weeks: The archives before and this one, which is the last; the earliest first.
         names: Names of all that its courses have.
         vanished_of_courses: Courses that have not all tables any more that they had, with these tables.
+        landing_zone: Where it landed; nothing in records of earlier versions.
         problem: The reason why it was not read whole. Then nothing is said of what is not in it any more.
     """
 
     source: str
     version: str
+    landing_zone: str = ""
     sum: str
     outcomes: dict[str, int]
     weeks: list[Totals]
