@@ -49,6 +49,10 @@ audit *arguments:
 test *arguments:
     uv run --group test pytest -n 2 "$@"
 
+# Change code of the pure core in small ways, and look if tests fail; takes modules, or `all`.
+mutate *arguments:
+    uv run --group test python -m edxorg_tests.mutation "$@"
+
 # Build each package as a wheel, and use them without this repository: the library alone, and both for the demo.
 wheels:
     #!/usr/bin/env bash

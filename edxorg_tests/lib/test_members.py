@@ -6,7 +6,7 @@ import re
 import tarfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +22,8 @@ from edxorg.lib.members import (
     MemberNaming,
     course_columns,
     identify,
+    is_selected,
+    unmatched,
 )
 from ol_orchestrate.lib.course_partition import CoursePartition, Site
 
@@ -190,6 +192,103 @@ def test_an_entry_of_unknown_type_is_not_taken_for_data() -> None:
     assert (member.kind, member.course) == (MemberKind.UNRECOGNISED, None)
 
 
+@pytest.mark.parametrize("name", [f"{FALL}-teams-prod-analytics.sql", f"{FALL}-prod.mongo.failed", "notes.txt"])
+def test_a_member_in_a_message_of_its_own_is_what_its_name_says_inside(name: str) -> None:
+    plain = identify(f"week/{name}")
+    assert not plain.is_encrypted
+    assert identify(f"week/{name}.gpg") == replace(plain, path=f"week/{name}.gpg", is_encrypted=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ambiguous"),
+    [
+        (f"{FALL}-prod-edge.mongo", True),
+        (f"{FALL}-prod.mongo", False),
+        (f"{FALL}.mongo", False),
+        (f"{FALL}-teams-prod-edge-analytics.sql", False),
+        ("MITx-email_opt_in-prod-analytics.csv", False),
+    ],
+)
+def test_an_environment_that_ends_like_another_could_belong_to_the_run_of_a_forum(
+    name: str, *, is_ambiguous: bool
+) -> None:
+    assert identify(name).ambiguous is is_ambiguous
+
+
+def test_a_member_is_put_out_as_its_table_or_else_as_its_kind() -> None:
+    assert identify(f"{FALL}-teams-prod-analytics.sql").output == "teams"
+    assert identify(f"{FALL}-prod.mongo").output == "forum"
+
+
+def test_kinds_are_spelled_as_reports_and_keys_have_them() -> None:
+    assert [kind.value for kind in MemberKind] == [
+        "table",
+        "course_structure",
+        "course_xml",
+        "forum",
+        "forum_posts",
+        "email_opt_in",
+        "missing_at_source",
+        "unrecognised",
+        "ignored",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (f"{FALL}-{MD5}.doc", "Its name was too long for edX and ends in a checksum: the rest of it is lost"),
+        (f"{FALL}.{MD5}.2.doc", "Its name is none that edX gives to the files of a course"),
+        (
+            "notes-about.mongo",
+            "'notes-about' is no course: expected an organization, a number and a run, joined by hyphens",
+        ),
+        (
+            "-.sql",
+            "It ends like a table, but its name is not of the form {course}-{table}-{environment}.sql",
+        ),
+        (
+            ".mongo",
+            "It ends like a forum, but its name is not of the form {course}-{environment}.mongo or {course}.mongo",
+        ),
+        (f"{'é' * 118}-b-c.mongo", f"A course id of more than 235 bytes: {'é' * 40!r}…"),
+    ],
+)
+def test_the_reason_says_which_name_was_expected(name: str, reason: str) -> None:
+    assert identify(name).reason == reason
+
+
+def test_the_longest_path_and_the_longest_course_id_are_read() -> None:
+    name = f"{FALL}-teams-prod-analytics.sql"
+    assert identify("d" * (4095 - len(name)) + f"/{name}").kind is MemberKind.TABLE
+    assert identify("d" * (4096 - len(name)) + f"/{name}").kind is MemberKind.UNRECOGNISED
+    assert identify(f"{'a' * 231}-b-c.mongo").kind is MemberKind.FORUM
+    assert identify(f"{'a' * 232}-b-c.mongo").kind is MemberKind.UNRECOGNISED
+
+
+def test_a_name_that_was_cut_is_no_name_of_one_form_and_may_be_one_of_another() -> None:
+    naming = MemberNaming(
+        forms=((MemberKind.FORUM, "{course}.mongo"), (MemberKind.FORUM, "{environment}_{course}.mongo"))
+    )
+    assert identify(f"edge_MITx-6.00x-{MD5}.mongo", naming=naming).course == CoursePartition(
+        f"MITx-6.00x-{MD5}", Site.EDGE
+    )
+
+
+def test_courses_are_selected_by_patterns_and_all_of_them_without_any() -> None:
+    assert is_selected(FALL, [])
+    assert is_selected(FALL, ["HarvardX-*", "MITx-*"])
+    assert not is_selected(FALL, ["HarvardX-*", "mitx-*"])
+
+
+def test_a_pattern_without_a_course_is_told_with_a_course_that_differs_in_case() -> None:
+    courses = ["HarvardX-CS50-2012", FALL]
+    assert list(unmatched([FALL, "HarvardX-*", "mitx-6.00*", "ETHx-*"], courses)) == [
+        f"mitx-6.00* (is {FALL} meant?)",
+        "ETHx-*",
+    ]
+
+
 def test_another_partner_changes_values_only() -> None:
     acme = MemberNaming(
         forms=(
@@ -251,7 +350,8 @@ def test_a_course_id_is_taken_apart(course_id: str, parts: tuple[str, str, str, 
 
 
 @pytest.mark.parametrize(
-    "course_id", ["", "MITx", "MITx-6.00x", "-6.00x-T1", "MITx-6.00x-", "a-b-c/d", "a-b-c\td", "a-b-c\u202e"]
+    "course_id",
+    ["", "MITx", "MITx-6.00x", "-6.00x-T1", "MITx-6.00x-", "a-b-c/d", "a-b-c\td", "a-b-c\u202e", "a-b-\udcff"],
 )
 def test_what_is_no_course_id_is_refused(course_id: str) -> None:
     with pytest.raises(ValueError, match="is no course"):
@@ -267,6 +367,11 @@ def test_the_columns_say_where_a_row_comes_from() -> None:
         ("extracted_course_run", "2012_Fall"),
         ("extracted_source_platform", "edxorg_edge"),
     ]
+
+
+def test_a_label_is_cut_only_if_the_path_is_longer_than_300_characters() -> None:
+    assert identify("a" * 300).label == "a" * 300
+    assert identify("a" * 301).label == "a" * 299 + "…"
 
 
 def test_a_label_is_one_printable_line_whatever_the_path() -> None:

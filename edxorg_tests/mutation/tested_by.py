@@ -1,0 +1,109 @@
+"""The modules of the pure core, the most dangerous first, and the tests that are to find their faults."""
+
+from __future__ import annotations
+
+_EDXORG = "edxorg/lib"
+_LIBRARY = "packages/ol-orchestrate-lib/ol_orchestrate/lib"
+_TESTS = "edxorg_tests/lib"
+_OF_LIBRARY = "packages/ol-orchestrate-lib/tests"
+
+_NAMES = (f"{_TESTS}/test_members.py",)
+_KEYS = (f"{_TESTS}/test_object_keys.py", "edxorg_tests/test_reference_pages.py")
+_DELIVERY = (f"{_OF_LIBRARY}/test_delivery.py",)
+_ARCHIVES = (
+    f"{_TESTS}/archive/test_ingestion.py",
+    f"{_TESTS}/archive/test_ingested_before.py",
+    f"{_TESTS}/archive/test_delivery_sequences.py",
+    f"{_TESTS}/archive/test_broken_stores.py",
+)
+_TABLES = (
+    f"{_TESTS}/tables/test_conversion.py",
+    f"{_TESTS}/tables/test_rejects.py",
+    f"{_TESTS}/tables/test_rules.py",
+    f"{_TESTS}/tables/test_reference_model.py",
+)
+_LOGS = (
+    f"{_TESTS}/tracking_log/test_event_time.py",
+    f"{_TESTS}/tracking_log/test_log_output.py",
+    f"{_TESTS}/tracking_log/test_normalize.py",
+    f"{_TESTS}/tracking_log/test_sizes.py",
+    f"{_TESTS}/tracking_log/test_random_logs.py",
+)
+_FORUM = (f"{_TESTS}/test_forum.py",)
+_OLX = tuple(
+    f"{_OF_LIBRARY}/test_openedx_{name}.py"
+    for name in (
+        "course",
+        "field_exports",
+        "hostile",
+        "outputs",
+        "passports",
+        "policies",
+        "sample_course",
+        "structure",
+    )
+)
+
+TESTS: dict[str, tuple[str, ...]] = {
+    f"{_EDXORG}/members.py": _NAMES,
+    f"{_EDXORG}/object_keys.py": _KEYS,
+    f"{_LIBRARY}/course_content_keys.py": _KEYS,
+    f"{_LIBRARY}/course_partition.py": _NAMES,
+    f"{_LIBRARY}/versions.py": _DELIVERY,
+    f"{_LIBRARY}/settling.py": _DELIVERY,
+    **{
+        f"{_EDXORG}/archive/{name}.py": _ARCHIVES
+        for name in ("reconciling", "pending", "column_changes", "member_conversion")
+    },
+    **{
+        f"{_EDXORG}/tables/{name}.py": _TABLES
+        for name in (
+            "header",
+            "table_records",
+            "routing",
+            "table_output",
+            "escapes",
+            "rfc4180",
+            "line_sorting",
+            "cutting",
+            "chunks",
+            "detection",
+            "convert",
+            "dialects/escaped",
+            "dialects/mixed",
+            "dialects/plain",
+            "dialects/quoted",
+            "dialects/reader",
+        )
+    },
+    **{
+        f"{_EDXORG}/tracking_log/{name}.py": _LOGS
+        for name in (
+            "event_time",
+            "exact_path",
+            "fast_path",
+            "log_rejects",
+            "log_output",
+            "log_blocks",
+            "normalize_block",
+            "normalize",
+        )
+    },
+    f"{_EDXORG}/forum.py": _FORUM,
+    **{
+        f"{_LIBRARY}/openedx/{name}.py": _OLX
+        for name in (
+            "safe_xml",
+            "safe_json",
+            "tree",
+            "reading_order",
+            "blocks",
+            "olx",
+            "structure",
+            "policies",
+            "passports",
+            "static_assets",
+            "export_files",
+        )
+    },
+}
