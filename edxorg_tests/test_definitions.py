@@ -19,12 +19,15 @@ from pydantic import ValidationError
 from edxorg.components import EdxorgLocation
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.definitions import defs
+from edxorg.lib import code_versions
 from edxorg.lib.alert_addresses import alert_addresses
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.settings import Settings
 from edxorg.samples.sample_tables import TABLES
+from edxorg_tests.support.course_files import STRUCTURE_OUTPUTS, XML_OUTPUTS
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.io_managers.filepath import FileObjectIOManager
+from ol_orchestrate.landing import course_outputs
 from ol_orchestrate.lib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -342,3 +345,21 @@ def test_the_outputs_of_a_course_are_selected_together_as_the_page_says() -> Non
     chosen = dg.AssetSelection.from_string(selection).resolve(defs.resolve_asset_graph())
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(chosen))
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == outputs
+
+
+def test_each_output_of_a_parser_has_the_version_of_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_versions, "OF_TABLES", "tables")
+    monkeypatch.setattr(code_versions, "OF_FORUM_POSTS", "forums")
+    monkeypatch.setattr(code_versions, "OF_TRACKING_LOGS", "logs")
+    monkeypatch.setattr(course_outputs, "CODE_VERSION", "courses")
+    graph = build_definitions(Settings()).resolve_asset_graph()
+    versions = {key.to_user_string(): graph.get(key).code_version for key in graph.get_all_asset_keys()}
+    expected = {
+        **dict.fromkeys((output.asset for output in DICTIONARY.values() if "/db_table/" in output.asset), "tables"),
+        **dict.fromkeys(
+            (f"edxorg/processed_data/{output}" for output in (*STRUCTURE_OUTPUTS, *XML_OUTPUTS)), "courses"
+        ),
+        "edxorg/processed_data/forum_posts": "forums",
+        "edxorg/raw_data/tracking_logs": "logs",
+    }
+    assert {asset: version for asset, version in versions.items() if version} == expected

@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 import pytest
 from dagster._config import post_process_config, resolve_to_config_type
+from dagster._core.definitions.declarative_automation.automation_condition_evaluator import (
+    AUTOMATION_TICK_SETTLE_SECONDS_ENV_VAR,
+    get_automation_tick_settle_delay_seconds,
+)
+from dagster._core.definitions.sensor_definition import SensorType
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
@@ -410,3 +415,16 @@ def launch(port: int, instance: dg.DagsterInstance, job_name: str, partition: st
         )
         instance.launch_run(run.run_id, workspace)
     return run.run_id
+
+
+def test_the_image_sets_the_variable_that_dagsters_automation_waits_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the code server, which evaluates this location's sensor, as well as in the daemon: they have one image."""
+    (value,) = re.findall(rf"\b{AUTOMATION_TICK_SETTLE_SECONDS_ENV_VAR}=(\S+)", DOCKERFILE)
+    monkeypatch.setenv(AUTOMATION_TICK_SETTLE_SECONDS_ENV_VAR, value)
+    assert 0 < get_automation_tick_settle_delay_seconds() <= 5
+    (sensor,) = (
+        each
+        for each in build_definitions(Settings(archive_url="file:///archives")).sensors or ()
+        if each.name == "default_automation_condition_sensor"
+    )
+    assert sensor.sensor_type == SensorType.AUTOMATION, "not AUTO_MATERIALIZE, which the daemon evaluates"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from edxorg.lib.code_versions import code_version
 from edxorg.lib.dictionary import ASSESSMENTS, DICTIONARY, TABLES
 from edxorg.lib.object_keys import (
     COURSE_STRUCTURE,
@@ -92,6 +93,7 @@ def _written_by_the_archive_job(location: LocationNames, outputs: Sequence[Outpu
             location.key(output.asset),
             group_name=location.group(_SUBJECT),
             deps=[location.key(RAW_DATA_ARCHIVE)],
+            code_version=code_version(output.asset),
             partitions_def=organizations(location) if output.asset == EMAIL_OPT_IN else location.courses,
         ).with_io_manager_key(LANDING_ZONE)
         for output in outputs

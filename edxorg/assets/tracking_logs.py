@@ -9,12 +9,13 @@ from typing import Any
 
 import dagster as dg
 
+from edxorg.lib import code_versions
 from edxorg.lib.dictionary import TRACKING_LOG
 from edxorg.lib.object_keys import SOURCE, TRACKING_LOGS, normalized_log_key
 from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress, current_observer
 from edxorg.lib.settings import Settings
-from edxorg.lib.tracking_log import CODE_VERSION, LogReport, LogResult, NormalizedLog, normalize_log
+from edxorg.lib.tracking_log import LogReport, LogResult, NormalizedLog, normalize_log
 from edxorg.lib.tracking_log.log_rejects import write_rejects
 from edxorg.lib.workers import WorkerPool
 from edxorg.ops.checks import log_evaluation
@@ -49,7 +50,7 @@ def normalize_edxorg_tracking_log(logs: SourceFiles, settings: Settings) -> dg.A
         required_resource_keys={SOURCE_BUCKET, LANDING_ZONE},
         # A log that is unchanged is not recorded again.
         output_required=False,
-        code_version=CODE_VERSION,
+        code_version=code_versions.code_version(TRACKING_LOGS),
         retry_policy=RETRIES,
     )
     def normalize_edxorg_tracking_log(context: dg.AssetExecutionContext) -> LogEvents:
@@ -174,7 +175,7 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
 
 
 def _made_from(source: SourceInfo) -> str:
-    return short_hash(f"{source.version} {CODE_VERSION}")
+    return short_hash(f"{source.version} {code_versions.OF_TRACKING_LOGS}")
 
 
 def _made(

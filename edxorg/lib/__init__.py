@@ -11,6 +11,7 @@
 - `lake`: the landing zone as readers see it;
 - `dictionary`: descriptions of all outputs and their columns;
 - `private_keys.py`: the keys for encrypted files; `alert_addresses.py`: where operators are told of failures;
+- `code_versions.py`: the versions of the code that makes each output;
 - `members.py`: from the name of a member to what it is;
 - `object_keys.py`: names of assets and keys of objects; `job_names.py`: names of jobs;
 - `progress.py`: reports the progress of a run in this process;

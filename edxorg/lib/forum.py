@@ -23,9 +23,6 @@ from ol_orchestrate.lib.spool import Spool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-POSTS_CONVERSION: Final = 2
-"""Number of the rules of conversion: to be raised with every change that makes other rows of the same forum."""
-
 MAX_LINE: Final = 16 << 20
 """Bytes of the longest line that is read."""
 

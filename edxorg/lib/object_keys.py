@@ -32,7 +32,7 @@ RUN_MARKS = "edxorg/unfinished"
 
 _REJECTED_LINES = "edxorg/rejects/tracking_logs"
 
-_TABLES = "edxorg/raw_data/db_table/"
+TABLES = "edxorg/raw_data/db_table/"
 FORUM = "edxorg/raw_data/forum_mongo"
 FORUM_POSTS = COURSE_KEYS.output("forum_posts")
 EMAIL_OPT_IN = "edxorg/raw_data/email_opt_in"
@@ -51,7 +51,7 @@ def raw_data_asset(kind: MemberKind, table: str | None = None) -> str:
     """Return the asset that a member of an archive is a partition of."""
     match kind:
         case MemberKind.TABLE:
-            return f"{_TABLES}{table}"
+            return f"{TABLES}{table}"
         case MemberKind.FORUM:
             return FORUM
         case MemberKind.FORUM_POSTS:
@@ -75,7 +75,7 @@ def raw_data_key(member: Member, sha256: str) -> str:
 
 def is_raw_data_asset(asset: str) -> bool:
     """Return True if members of archives are recorded as partitions of this asset."""
-    return asset.startswith(_TABLES) or asset in _EXTENSIONS
+    return asset.startswith(TABLES) or asset in _EXTENSIONS
 
 
 def versioned_raw_data_key(asset: str, partition: str, sha256: str) -> str:
@@ -97,12 +97,12 @@ def raw_data_version(asset: str, key: str) -> tuple[str, str] | None:
 
 def raw_data_prefixes() -> list[str]:
     """Return the beginnings of the keys of all raw data assets, recorded or not."""
-    return [_TABLES, *(f"{asset}/" for asset in _EXTENSIONS)]
+    return [TABLES, *(f"{asset}/" for asset in _EXTENSIONS)]
 
 
 def raw_data_asset_of(prefix: str, key: str) -> str:
     """Return the raw data asset that an object belongs to, whose key has one of these beginnings."""
-    return prefix + key.removeprefix(prefix).partition("/")[0] if prefix == _TABLES else prefix.removesuffix("/")
+    return prefix + key.removeprefix(prefix).partition("/")[0] if prefix == TABLES else prefix.removesuffix("/")
 
 
 def _extension(asset: str) -> str:

@@ -20,6 +20,7 @@ from dagster._daemon.backfill import execute_backfill_iteration
 from edxorg.assets import tracking_logs
 from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
+from edxorg.lib import code_versions
 from edxorg.lib.tracking_log import normalize_log
 from edxorg_tests.support.location import EVENTS, LOG, NORMALIZED_LOGS, OTHER_LOGS, TRUNCATED, LogLocation
 from ol_orchestrate.failed_partitions import failed_partitions
@@ -235,7 +236,7 @@ def test_a_run_over_several_days_leaves_those_that_are_done_alone(
     (location.lake / f"edxorg/raw_data/tracking_logs/normalized_{days[2]}").unlink()
     assert location.run(*days).success
     assert normalized == list(days[1:]), "what was published again, and what is gone"
-    monkeypatch.setattr(tracking_logs, "CODE_VERSION", "better")
+    monkeypatch.setattr(code_versions, "OF_TRACKING_LOGS", 1_000)
     normalized.clear()
     assert location.run(*days).success
     assert normalized == list(days), "what other code has normalized"

@@ -11,11 +11,12 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
+from edxorg.lib import code_versions
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
-from edxorg.lib.forum import POSTS_CONVERSION, PostsWriter
+from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import Member, MemberKind, course_columns
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
-from edxorg.lib.tables import CONVERSION, CourseColumns, convert_table
+from edxorg.lib.tables import CourseColumns, convert_table
 from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import TableStats
 
@@ -55,9 +56,15 @@ class Source:
         """Read the bytes of a table or a forum, or the first `HELD`."""
         how: tuple[object, ...]
         if member.kind is MemberKind.TABLE and member.course is not None:
-            how = (CONVERSION, options.escapes, options.row_hash, options.dialect, course_columns(member.course))
+            how = (
+                code_versions.OF_TABLES,
+                options.escapes,
+                options.row_hash,
+                options.dialect,
+                course_columns(member.course),
+            )
         elif member.kind is MemberKind.FORUM:
-            how = (MemberKind.FORUM, POSTS_CONVERSION)
+            how = (MemberKind.FORUM, code_versions.OF_FORUM_POSTS)
         else:
             return cls(iter(blocks), options, None)
         digest = sha256(repr(how).encode())

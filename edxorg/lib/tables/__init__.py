@@ -31,7 +31,6 @@ convert.py        all of these together
 
 from edxorg.lib.tables.convert import convert_table
 from edxorg.lib.tables.table_model import (
-    CONVERSION,
     ConvertedTable,
     CourseColumns,
     Dialect,
@@ -43,7 +42,6 @@ from edxorg.lib.tables.table_model import (
 )
 
 __all__ = [
-    "CONVERSION",
     "ConvertedTable",
     "CourseColumns",
     "Dialect",

@@ -10,12 +10,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ol_orchestrate.lib.spool import Spool
 
-CONVERSION: Final = 1
-"""Number of the rules of conversion: to be raised with every change that makes other bytes of the same dump.
-
-Tables that were converted by the same rules before are not converted again.
-"""
-
 RECORD_LIMIT: Final = 16 << 20
 """Bytes. A longer record is set aside as an object of its own, without ever being in memory."""
 

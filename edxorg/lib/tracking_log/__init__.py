@@ -26,7 +26,4 @@ The rules for a line:
 from edxorg.lib.tracking_log.log_report import LogReport, LogResult
 from edxorg.lib.tracking_log.normalize import NormalizedLog, normalize_log
 
-CODE_VERSION = "1"
-"""Changes with each change of these rules, so that logs are normalized again that were normalized before it."""
-
-__all__ = ["CODE_VERSION", "LogReport", "LogResult", "NormalizedLog", "normalize_log"]
+__all__ = ["LogReport", "LogResult", "NormalizedLog", "normalize_log"]

@@ -1,10 +1,11 @@
-"""The bytes that a conversion makes. A change of them raises `CONVERSION`, or tables stay as they were converted."""
+"""The bytes that a conversion makes. A change of them raises `OF_TABLES`, or tables stay as they were converted."""
 
 from __future__ import annotations
 
 import hashlib
 
-from edxorg.lib.tables import CONVERSION, CourseColumns, Escapes, RowHash, TableOptions, convert_table
+from edxorg.lib.code_versions import OF_TABLES
+from edxorg.lib.tables import CourseColumns, Escapes, RowHash, TableOptions, convert_table
 
 DUMPS = (
     b'id\tname\n1\tAda\n2\tGrace "Amazing" Hopper\n3\n',
@@ -24,4 +25,4 @@ def test_other_bytes_have_another_number() -> None:
             assert table.rows is not None
             digest.update(table.rows.reader().read())
             table.close()
-    assert (CONVERSION, digest.hexdigest()) == (1, "5369b39c47ccfa773e1a1658b8bc71193f56c7182ac646c95c4b94820d972fc5")
+    assert (OF_TABLES, digest.hexdigest()) == (1, "5369b39c47ccfa773e1a1658b8bc71193f56c7182ac646c95c4b94820d972fc5")
