@@ -16,13 +16,14 @@ from ol_orchestrate.lib.errors import SettingsError
 from ol_orchestrate.lib.stores import join_url, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     import dagster as dg
 
     from edxorg.sensors.object_storage import FoundFile
     from edxorg.source_files import SourceFiles
+    from ol_orchestrate.lib.stores import StoredObject
 
 KINDS = ("archive", "log", "email")
 
@@ -42,7 +43,7 @@ def command(kinds: tuple[str, ...], since: datetime | None, *, missing: bool, as
         raise SettingsError("there is no source to look into: set EDXORG_ARCHIVE_URL")
     listed = []
     with homes.instance_to_read() as instance:
-        for kind, url, found in _files(settings, instance, kinds or KINDS):
+        for kind, url, found in files_at_source(settings, instance, kinds or KINDS, objects_in):
             if kind not in (kinds or KINDS) or (since and found.day < since.date()):
                 continue
             if missing and found.need.is_in:
@@ -77,8 +78,16 @@ def _show(listed: list[tuple[str, FoundFile]]) -> None:
             click.echo(f"{state}: {need.value}")
 
 
-def _files(
-    settings: Settings, instance: dg.DagsterInstance, kinds: Sequence[str]
+def objects_in(place: str, settings: Settings) -> Iterator[StoredObject]:
+    """Yield the objects in a folder of the source and below."""
+    return open_store(place, runs.access(place, settings)).list()
+
+
+def files_at_source(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    kinds: Sequence[str],
+    objects_in: Callable[[str, Settings], Iterable[StoredObject]],
 ) -> Iterator[tuple[str, str, FoundFile]]:
     """Yield each file with its kind and its URL; look only where files of those kinds are, and yield others there."""
     from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs  # noqa: PLC0415 - loads Dagster
@@ -96,10 +105,10 @@ def _files(
         sources.append((requested, ARCHIVE_JOB, settings.logs_url, archive_names, is_in_folder_of_request))
     seen = set()
     for files, job, place, other_names, undated in sources:
-        store = open_store(place, runs.access(place, settings))
-        for found in files_at(instance, files, files.location.of(job), store, other_names, undated=undated):
+        objects = objects_in(place, settings)
+        for found in files_at(instance, files, files.location.of(job), place, objects, other_names, undated=undated):
             kind = "log" if files is logs else "email" if is_of_preferences(found.name) else "archive"
-            url = join_url(store.url, found.stored.key)
+            url = join_url(place, found.stored.key)
             if url not in seen:
                 seen.add(url)
                 yield kind, url, found

@@ -149,10 +149,11 @@ class _Reload:
             url, other_names = settings.logs_url, settings.archive_name
         if not url:
             raise click.UsageError("there is no source to take history from: set EDXORG_ARCHIVE_URL")
-        store = open_store(url, runs.access(url, self._settings))
-        for found in files_at(self._instance, files, self._jobs[kind], store, other_names, undated=lambda _: False):
+        objects = open_store(url, runs.access(url, settings)).list()
+        job = self._jobs[kind]
+        for found in files_at(self._instance, files, job, url, objects, other_names, undated=lambda _: False):
             if self._period.has(found.day):
-                yield found.day, Piece(kind, found.name, found.stored.size, join_url(store.url, found.stored.key))
+                yield found.day, Piece(kind, found.name, found.stored.size, join_url(url, found.stored.key))
 
     def _of_courses(self) -> Iterator[Piece]:
         """Yield runs of the courses whose recorded file is of these days."""

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from edxorg.commands import console, homes
+from edxorg.commands.list import KINDS, files_at_source, objects_in
 from edxorg.lib.job_names import ARCHIVE_JOB, CATALOGUE_JOB, LOG_JOB, REPORTS_JOB
 from edxorg.lib.settings import Settings
+from ol_orchestrate.lib.errors import PipelineError, ServiceError
 from ol_orchestrate.lib.shortening import first_and_more
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import dagster as dg
 
     from edxorg.source_files import SourceFiles
     from ol_orchestrate.failed_partitions import FailedPartition
+    from ol_orchestrate.lib.stores import StoredObject
 
+
+SECONDS_FOR_THE_SOURCE = 15
+"""The time after which a source that has not answered is left out."""
+
+ARCHIVES, LOGS = "archives", "tracking logs"
+"""Names of the parts that come from files at the source."""
 
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 """Dagster's names of the states of runs that are over."""
@@ -63,44 +74,118 @@ class Part(NamedTuple):
             ("waits for a run", self.waiting),
             ("under way", self.under_way),
         ):
-            yield from (f"  {title}: {each}" for each in first_and_more(names, console.LISTED))
+            for each in first_and_more(names, console.LISTED):
+                yield f"  {title}: {each}".replace("\n", "\n    ")
+
+
+class AtSource(NamedTuple):
+    """The files at the source that are new, or were published again, by part; or why nothing is known of them."""
+
+    files: dict[str, list[str]]
+    problem: str | None = None
+
+    def lines(self, part: str) -> Iterator[str]:
+        """Yield the files of a part as lines for a terminal."""
+        for name in first_and_more(self.files.get(part, []), console.LISTED):
+            yield f"  waits at the source: {name}"
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, as_json: bool) -> None:
-    """Show what came in last, what failed, and what waits, as the Dagster instance of DAGSTER_HOME has it.
+    """Show what came in last, what failed, and what waits.
 
-    Starts nothing, and looks into no bucket: `edxorg list --missing` does. Exit code 1 if the latest run of anything
-    failed.
+    Looks into the Dagster instance of DAGSTER_HOME, and for a few seconds into EDXORG_ARCHIVE_URL and
+    EDXORG_TRACKING_LOG_URL, if they are set up; `edxorg list --missing` takes its time for them. Starts nothing. Exit
+    code 1 if the latest run of anything failed.
     """
     settings = Settings()
     home = homes.home_folder()
-    parts = []
-    if homes.is_made(home):
+    parts, at_source = [], AtSource({})
+    has_run, has_source = homes.is_made(home), settings.archive_source_configured or settings.tracking_log_url
+    if has_run or has_source:
         with console.loading("Starting Dagster"):
             import dagster as dg  # noqa: F401, PLC0415 - seconds
-        with homes.dagster_instance() as instance, console.err.status("Looking at the runs …"):
-            parts = list(_parts(instance, settings))
+        with homes.instance_to_read() as instance:
+            if has_run:
+                with console.err.status("Looking at the runs …"):
+                    parts = list(_parts(instance, settings))
+            if has_source:
+                with console.err.status("Looking at the source …"):
+                    at_source = _at_source(instance, settings)
     if as_json:
-        about = {"dagster_home": str(home), "parts": [part.as_json() for part in parts]}
-        click.echo(json.dumps(about))
+        parts_as_json = [part.as_json() for part in parts]
+        about = {"parts": parts_as_json, "at_source": at_source.files, "source_problem": at_source.problem}
+        click.echo(json.dumps({"dagster_home": str(home), **about}))
     else:
-        _show(str(home), parts)
+        _show(str(home), parts, at_source)
     sys.exit(1 if any(part.failed for part in parts) else 0)
 
 
-def _show(home: str, parts: list[Part]) -> None:
+def _show(home: str, parts: list[Part], at_source: AtSource) -> None:
     if not parts:
         click.echo(
             f"Nothing has run yet: {home} is empty. `edxorg ingest archive FILE` brings in a file; DAGSTER_HOME names "
             "another instance"
         )
-        return
-    click.echo(f"Dagster home: {home}")
-    for part in parts:
-        for line in part.lines():
-            click.echo(line)
+        for name in at_source.files:
+            click.echo("\n".join([f"{name}:", *at_source.lines(name)]))
+    else:
+        click.echo(f"Dagster home: {home}")
+        for part in parts:
+            click.echo("\n".join([*part.lines(), *at_source.lines(part.name)]))
+    if at_source.problem:
+        click.echo(f"The source is not known: {at_source.problem}")
+
+
+def _at_source(instance: dg.DagsterInstance, settings: Settings) -> AtSource:
+    """Look for files that have not come in, for a few seconds."""
+    from edxorg.sensors.run_decision import RunDecision  # noqa: PLC0415 - loads Dagster
+
+    until = time.monotonic() + SECONDS_FOR_THE_SOURCE
+    listings: dict[str, list[StoredObject]] = {}
+
+    def listed(place: str, settings: Settings) -> list[StoredObject]:
+        if place not in listings:
+            listings[place] = _in_time(place, lambda: list(objects_in(place, settings)), until - time.monotonic())
+        return listings[place]
+
+    files: dict[str, list[str]] = {}
+    try:
+        kinds = KINDS if settings.archive_url else ("log",)
+        for kind, _, found in files_at_source(settings, instance, kinds, listed):
+            if found.need is RunDecision.NEW_VERSION:
+                files.setdefault(LOGS if kind == "log" else ARCHIVES, []).append(found.name)
+    except PipelineError as error:
+        return AtSource(files, str(error))
+    empty = [place for place, objects in listings.items() if not objects]
+    return AtSource(files, f"{', '.join(empty)} has no files, or is not there" if empty else None)
+
+
+def _in_time(place: str, work: Callable[[], list[StoredObject]], seconds: float) -> list[StoredObject]:
+    """Do something in another thread, which is left behind if it takes too long.
+
+    Raises:
+        PipelineError: The work raised it, or took too long.
+    """
+    outcomes: list[list[StoredObject] | Exception] = []
+
+    def run() -> None:
+        try:
+            outcomes.append(work())
+        except Exception as error:  # noqa: BLE001 - raised in the thread that waits
+            outcomes.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcomes:
+        raise ServiceError(
+            f"{place}: it was not listed within {SECONDS_FOR_THE_SOURCE} s. `edxorg list --missing` takes its time"
+        )
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
 
 
 def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:
@@ -115,8 +200,8 @@ def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:
     location = location_names(settings.name)
     archives, logs = raw_data_archives(settings), raw_tracking_logs(settings)
     log = normalize_edxorg_tracking_log(logs, settings)
-    yield _files(instance, "archives", archives, location.of(ARCHIVE_JOB), location.of(ARCHIVE_STEP))
-    of_logs = _files(instance, "tracking logs", logs, location.of(LOG_JOB), log.op.name)
+    yield _files(instance, ARCHIVES, archives, location.of(ARCHIVE_JOB), location.of(ARCHIVE_STEP))
+    of_logs = _files(instance, LOGS, logs, location.of(LOG_JOB), log.op.name)
     # A backfill has runs of many days, which are not among the runs of a day.
     yield of_logs._replace(waiting=sorted(set(of_logs.waiting) - instance.get_materialized_partitions(log.key)))
     for name, definition in (

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from edxorg.source_files import SourceFiles
-    from ol_orchestrate.lib.stores import ObjectStore, StoredObject
+    from ol_orchestrate.lib.stores import StoredObject
 
 ATTEMPT = f"{SOURCE}/attempt"
 """Tag of a run: the number of runs of this version of the file, this one included."""
@@ -116,7 +116,8 @@ def files_at(
     instance: dg.DagsterInstance,
     files: SourceFiles,
     job_name: str,
-    store: ObjectStore,
+    url: str,
+    objects: Iterable[StoredObject],
     other_names: FileNames,
     *,
     undated: Callable[[str], bool],
@@ -124,10 +125,12 @@ def files_at(
     """Return the files in a folder and below, the oldest first, and what has become of them.
 
     Args:
+        url: The folder's URL.
+        objects: All objects in it and below.
         undated: Tells of a key if it is such a file without a date in its name; it is dated as its object is.
     """
-    listing = _SourceListing.of(store.list(), files.names, other_names, undated)
-    return _Tick(instance, files, job_name, store.url, listing).found()
+    listing = _SourceListing.of(objects, files.names, other_names, undated)
+    return _Tick(instance, files, job_name, url, listing).found()
 
 
 @dataclass(slots=True)

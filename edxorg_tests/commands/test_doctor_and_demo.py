@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,14 @@ import pytest
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.yaml_utils import safe_load_yaml
 
-from edxorg.commands import homes
+from edxorg.commands import homes, status
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
 from edxorg_tests.support.repository import ROOT
 from edxorg_tests.support.shell import Shell
+from ol_orchestrate.failed_partitions import FailedPartition
+from ol_orchestrate.lib.retrying import SECONDS_TO_ANSWER
 
 if TYPE_CHECKING:
     from ol_orchestrate.testing.servers import GCSServer, OpenBaoServer, S3Server
@@ -188,6 +191,39 @@ def test_status_shows_what_came_in_what_failed_and_what_waits(user: User, tmp_pa
     assert f"archives: {good.name}, " in printed
     assert f"  failed: {bad.name}: " in printed
     assert "  waits for a run: mitx-edx-events-2024-01-31.log.gz" in printed
+
+    for name in ("mitx-2024-02-14.tar.gz", "mitx-edx-events-2024-02-14.log.gz"):
+        (tmp_path / name).write_bytes(b"")
+    user.set(EDXORG_ARCHIVE_URL=f"file://{tmp_path}")
+    _, printed = user("status")
+    waiting = [line for line in printed.splitlines() if line.startswith("  waits at the source: ")]
+    assert [line.rpartition(" ")[2] for line in waiting] == [
+        "mitx-2024-02-14.tar.gz",
+        "mitx-edx-events-2024-02-14.log.gz",
+    ]
+
+
+def test_status_waits_a_few_seconds_for_a_source_and_says_so_in_a_line(user: User, tmp_path: Path) -> None:
+    user.monkeypatch.setattr(status, "SECONDS_FOR_THE_SOURCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        user.set(
+            EDXORG_ARCHIVE_URL="s3://archives/cold",
+            AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            AWS_ACCESS_KEY_ID=CANARY,
+            AWS_SECRET_ACCESS_KEY=CANARY,
+        )
+        start = time.monotonic()
+        code, printed = user("status")
+        assert time.monotonic() - start < SECONDS_TO_ANSWER
+    told = "s3://archives/cold: it was not listed within 1 s. `edxorg list --missing` takes its time"
+    assert (code, printed.splitlines()[1:]) == (0, [f"The source is not known: {told}"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reasons_of_several_lines_stay_below_their_heading() -> None:
+    failed = [FailedPartition("a.tar.gz", "run", "1 of 2 members failed\nb.sql: broken")]
+    part = status.Part("archives", None, failed, [], [])
+    assert list(part.lines())[1:] == ["  failed: a.tar.gz: 1 of 2 members failed\n    b.sql: broken"]
 
 
 def test_with_everything_set_up_all_is_found(

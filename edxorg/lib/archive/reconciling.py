@@ -12,6 +12,8 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
+from typing_extensions import override
+
 from edxorg.lib.archive.marks import marks_in
 from edxorg.lib.archive.pending import Place
 from edxorg.lib.object_keys import raw_data_asset_of, raw_data_prefixes, raw_data_version, versioned_raw_data_key
@@ -54,27 +56,27 @@ class Records(Protocol):
         """Return True if a run is known to be over."""
 
 
-class NothingRecorded:
+class NothingRecorded(Records):
     """Records without any entry."""
 
+    @override
     def latest(self, _: str) -> Mapping[str, Recorded]:
-        """See `Records.latest`."""
         return {}
 
+    @override
     def recorded_among(self, _: str, __: AbstractSet[tuple[str, str]]) -> AbstractSet[tuple[str, str]]:
-        """See `Records.recorded_among`."""
         return set()
 
+    @override
     def changed(self, _: str) -> bool:
-        """See `Records.changed`."""
         return False
 
+    @override
     def assets(self) -> Iterable[str]:
-        """See `Records.assets`."""
         return []
 
+    @override
     def is_over(self, _: str) -> bool:
-        """See `Records.is_over`."""
         return False
 
 

@@ -275,7 +275,7 @@ class LazyKeyRing:
         return self._ring.decryptor
 
     def unchecked_signers(self) -> Counter[str]:
-        """See `KeyRing.unchecked_signers`."""
+        """Count signers whose signatures could not be checked; none before the keys are needed."""
         return self._ring.unchecked_signers() if self._ring is not None else Counter()
 
     def __enter__(self) -> Self:

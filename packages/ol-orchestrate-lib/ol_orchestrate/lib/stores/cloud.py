@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
+from typing_extensions import override
+
 from ol_orchestrate.lib.errors import SourceChangedError
 from ol_orchestrate.lib.retrying import retried
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
@@ -115,8 +117,8 @@ class CloudStore(ObjectStore):
     def _path(self, key: str) -> str:
         return join_url(self._prefix, checked_key(key)) if self._prefix else checked_key(key)
 
+    @override
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
-        """See `ObjectStore.find`."""
         import obstore  # noqa: PLC0415 - a process that only makes a store need not load it
 
         path = self._path(key)
@@ -129,16 +131,16 @@ class CloudStore(ObjectStore):
             return None
         return self._stored_object(key, answer.meta, {name.lower(): value for name, value in answer.attributes.items()})
 
+    @override
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """See `ObjectStore.list`."""
         # Not by obstore: it knows no generations, and gives up at the first key that is no path, such as `a//b`.
         start = f"{self._prefix}/" if self._prefix else ""
         for found in self._list(start + prefix):
             if not found.key.endswith("/"):
                 yield replace(found, key=found.key.removeprefix(start))
 
+    @override
     def list_folder(self, folder: str) -> Sequence[StoredObject]:
-        """See `ObjectStore.list_folder`."""
         import obstore  # noqa: PLC0415
 
         prefix = self._path(folder)
@@ -157,8 +159,8 @@ class CloudStore(ObjectStore):
             if "/" not in name
         ]
 
+    @override
     def read(self, key: str) -> VerifiedReader:
-        """See `ObjectStore.read`."""
         info = self._describe(key)
 
         def fetch(position: int) -> Iterator[bytes]:

@@ -16,6 +16,8 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from uuid import uuid4
 
+from typing_extensions import override
+
 from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
 from ol_orchestrate.lib.private_folders import make_private
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
@@ -65,8 +67,8 @@ class FolderStore(ObjectStore):
         self._aside = f"{self._root}/{UNFINISHED}"
         self._swept = False
 
+    @override
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
-        """See `ObjectStore.find`."""
         path = self._root / checked_key(key)
         with self._errors(key):
             status = _status(path)
@@ -75,8 +77,9 @@ class FolderStore(ObjectStore):
         metadata = _stored_metadata(path, status) if with_metadata else {}
         return _stored_object(key, status, metadata)
 
+    @override
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """See `ObjectStore.list`. Hidden files are no objects."""
+        """Hidden files are no objects."""
         start = self._root / prefix.rpartition("/")[0]
         for folder, folders, files in os.walk(start):
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -87,8 +90,8 @@ class FolderStore(ObjectStore):
                     with suppress(FileNotFoundError):
                         yield _stored_object(key, path.stat(), {})
 
+    @override
     def list_folder(self, folder: str) -> Sequence[StoredObject]:
-        """See `ObjectStore.list_folder`."""
         found = []
         with (
             self._errors(folder),
@@ -101,8 +104,8 @@ class FolderStore(ObjectStore):
                         found.append(_stored_object(f"{folder}/{each.name}", each.stat(), {}))
         return found
 
+    @override
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
-        """See `ObjectStore.write`."""
         path = self._root / checked_key(key)
         with self._errors(key):
             status = self._replace(path, content)
@@ -111,8 +114,8 @@ class FolderStore(ObjectStore):
                 described = {"size": status.st_size, "modified": status.st_mtime_ns, "metadata": dict(metadata)}
                 self._replace(_metadata_path(path), json.dumps(described).encode())
 
+    @override
     def delete(self, key: str) -> None:
-        """See `ObjectStore.delete`."""
         path = self._root / checked_key(key)
         with self._errors(key):
             if _status(path) is None:
@@ -121,8 +124,9 @@ class FolderStore(ObjectStore):
             _metadata_path(path).unlink(missing_ok=True)
             _flush_folder(path.parent)
 
+    @override
     def read(self, key: str) -> VerifiedReader:
-        """See `ObjectStore.read`. A folder has no checksums; size and time of change must stay the same."""
+        """A folder has no checksums; size and time of change must stay the same."""
         path = self._root / checked_key(key)
         with self._errors(key):
             status = _status(path)
@@ -141,8 +145,8 @@ class FolderStore(ObjectStore):
 
         return VerifiedReader(info, fetch)
 
+    @override
     def filesystem(self) -> AbstractFileSystem:
-        """See `ObjectStore.filesystem`."""
         from obstore.fsspec import FsspecStore  # noqa: PLC0415 - slow to import, and seldom needed
 
         return FsspecStore("file")

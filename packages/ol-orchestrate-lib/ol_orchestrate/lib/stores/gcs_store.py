@@ -16,6 +16,8 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from typing_extensions import override
+
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
@@ -133,15 +135,15 @@ class GCSStore(CloudStore):
 
         return obstore.store.GCSStore(self.bucket, **self._options())
 
+    @override
     def filesystem(self) -> AbstractFileSystem:
-        """See `ObjectStore.filesystem`."""
         from obstore.fsspec import FsspecStore  # noqa: PLC0415
 
         with self._errors(""):
             return FsspecStore("gs", **self._options())
 
+    @override
     def find(self, key: str, *, with_metadata: bool = False) -> StoredObject | None:
-        """See `ObjectStore.find`."""
         try:
             return super().find(key, with_metadata=with_metadata)
         except IncompleteResponseError:
@@ -151,8 +153,9 @@ class GCSStore(CloudStore):
                 key, blob.size, blob.updated.astimezone(UTC), str(blob.generation), blob.metadata or {}
             )
 
+    @override
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
-        """See `ObjectStore.write`. The client compares the CRC32C in the response with that of the sent bytes."""
+        """The client compares the CRC32C in the response with that of the sent bytes."""
         size = len(content) if isinstance(content, bytes) else bytes_left(content)
         with self._budgeted(size), self._google_errors(key, self.missing_bucket()):
             blob = self._client.bucket(self.bucket).blob(self._path(key), chunk_size=CHUNK)
@@ -160,8 +163,8 @@ class GCSStore(CloudStore):
             file = BytesIO(content) if isinstance(content, bytes) else content
             blob.upload_from_file(file, checksum="crc32c", timeout=TIMEOUT, retry=_retry())
 
+    @override
     def delete(self, key: str) -> None:
-        """See `ObjectStore.delete`."""
         path = self._path(key)
         with suppress(MissingObjectError), self._google_errors(key, self.missing(key)):
             self._client.bucket(self.bucket).blob(path).delete(timeout=TIMEOUT, retry=_retry())
@@ -198,8 +201,8 @@ class GCSStore(CloudStore):
             for blob in blobs:
                 yield StoredObject(blob.name, blob.size, blob.updated.astimezone(UTC), str(blob.generation))
 
+    @override
     def _blocks(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
-        """See `CloudStore._blocks`."""
         try:
             for block in super()._blocks(key, info, position):
                 position += len(block)

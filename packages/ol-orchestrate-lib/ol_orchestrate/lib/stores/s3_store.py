@@ -10,6 +10,8 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from typing_extensions import override
+
 from ol_orchestrate.lib.addresses import refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
@@ -153,7 +155,6 @@ class S3Store(CloudStore):
 
     @property
     def _verify(self) -> bool | str | None:
-        """See `S3Connection.verify`."""
         if self._access.aws_verify is not None:
             return self._access.aws_verify
         bundle: str | None = self._session.get_config_variable("ca_bundle")
@@ -189,8 +190,9 @@ class S3Store(CloudStore):
         if response_dict and response_dict["status_code"] == HTTPStatus.OK and is_unreadable(parsed_response or {}):
             raise incomplete(self.url, "XML", AWS)
 
+    @override
     def _follow(self) -> None:
-        """See `CloudStore._follow`. Any response to this request names the region, also a refusal."""
+        """Any response to this request names the region, also a refusal."""
         with suppress(PipelineError), self._client_errors("", self.missing("")):
             self._client.head_bucket(Bucket=self.bucket)  # type: ignore[attr-defined]
 
@@ -222,9 +224,9 @@ class S3Store(CloudStore):
             "expires_at": datetime.now(UTC) + CREDENTIALS_LIVE,
         }
 
+    @override
     @contextmanager
     def connected(self) -> Iterator[S3Connection]:
-        """See `ObjectStore.connected`."""
         self._follow()
         connection = self._connection
         if connection.keys is None:
@@ -265,9 +267,9 @@ class S3Store(CloudStore):
             return self._given.sends_checksums
         return bool(self._session.get_config_variable("request_checksum_calculation") != "when_required")
 
+    @override
     @property
     def upload_check(self) -> str:
-        """See `ObjectStore.upload_check`."""
         return "sha256" if self._sends_checksums else ETAG_OR_READ_BACK
 
     def _no_credentials(self) -> AccessRefusedError:
@@ -291,16 +293,17 @@ class S3Store(CloudStore):
         retries: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(minutes=3)}
         return obstore.store.S3Store(self.bucket, **{**self._options(), "retry_config": retries})
 
+    @override
     def filesystem(self) -> AbstractFileSystem:
-        """See `ObjectStore.filesystem`."""
         from obstore.fsspec import FsspecStore  # noqa: PLC0415
 
         self._follow()
         with self._errors(""):
             return FsspecStore("s3", **self._options())
 
+    @override
     def write(self, key: str, content: BinaryIO | bytes, *, metadata: Mapping[str, str] | None = None) -> None:
-        """See `ObjectStore.write`. Each request carries the SHA-256 of its bytes, which S3 compares."""
+        """Each request carries the SHA-256 of its bytes, which S3 compares."""
         path = self._path(key)
         attributes = dict(metadata) if metadata else None
         size = len(content) if isinstance(content, bytes) else bytes_left(content)
@@ -369,13 +372,13 @@ class S3Store(CloudStore):
             "the store, and what is between it and this machine"
         )
 
+    @override
     def delete(self, key: str) -> None:
-        """See `ObjectStore.delete`."""
         path = self._path(key)
         self._call(key, self.missing(key), lambda: self._client.delete_object(Bucket=self.bucket, Key=path))  # type: ignore[attr-defined]
 
+    @override
     def abort_old_uploads(self, folder: str = "") -> str | None:
-        """See `ObjectStore.abort_old_uploads`."""
         prefix = "".join(f"{part}/" for part in (self._prefix, folder) if part)
         if not prefix:
             return None
