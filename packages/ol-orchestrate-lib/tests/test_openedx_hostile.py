@@ -275,10 +275,18 @@ class TestDocuments:
         assert what.lower() in problems(course)["c/html/x.xml"].lower()
         assert len(course.blocks) == 1
 
-    def test_a_problem_is_one_line(self) -> None:
-        (problem,) = with_file("c/html/x.xml", b"<html>\0</html>").problems
-        assert str(problem).startswith("c/html/x.xml:1:7: broken XML: ")
-        assert len(str(problem).splitlines()) == 1
+    @pytest.mark.parametrize(
+        ("name", "line"),
+        [
+            ("c/html/x.xml", "c/html/x.xml:1:7: broken XML: "),
+            ("/a\r\nb\x1b[2J", r"/a\r\nb\x1b[2J: its name leads out of the archive"),
+            ("c/../\u2028", r"c/../\u2028: its name leads out of the archive"),
+        ],
+    )
+    def test_a_problem_is_one_printable_line(self, name: str, line: str) -> None:
+        (problem,) = with_file(name, b"<html>\0</html>").problems
+        assert str(problem).startswith(line)
+        assert str(problem).isprintable()
 
     def test_an_attribute_of_a_megabyte_is_read(self) -> None:
         course = with_file("c/html/x.xml", b'<html transcript="' + b"t" * (1 << 20) + b'"/>')

@@ -29,9 +29,10 @@ class Problem:
     column: int | None = None
 
     def __str__(self) -> str:
-        """Return one line for a log: place, problem, remedy."""
+        """Return one printable line for a log: place, problem, remedy. Names in an archive can hold any character."""
         place = ":".join(str(part) for part in (self.path or "elsewhere", self.line, self.column) if part)
-        return f"{place}: {self.what}. {self.remedy}"
+        line = f"{place}: {self.what}. {self.remedy}"
+        return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class BrokenDocumentError(BadInputError):
