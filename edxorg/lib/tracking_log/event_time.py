@@ -104,16 +104,19 @@ def utc_from_number(text: str) -> str | None:
         text: The value's own JSON text: seconds since 1970, or milliseconds from `MILLISECONDS_FROM` on.
 
     Returns:
-        `YYYY-MM-DD HH:MM:SS.ffffff` in UTC, or None if the text is no number or too large for a time.
+        `YYYY-MM-DD HH:MM:SS.ffffff` in UTC, or None if the text is no number, or too large or too small for a time.
     """
     if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
         return None
-    number = Decimal(text)
-    size = number.copy_abs()
-    if size >= _NUMBERS_END:
+    try:
+        number = Decimal(text)
+        size = number.copy_abs()
+        if size >= _NUMBERS_END:
+            return None
+        scale = Decimal(1_000 if size >= MILLISECONDS_FROM else 1_000_000)
+        return _spell(_EPOCH + timedelta(microseconds=floor(_EXACTLY.multiply(number, scale))))
+    except ArithmeticError:  # an exponent of more digits than decimal numbers have, or before the year 1
         return None
-    scale = Decimal(1_000 if size >= MILLISECONDS_FROM else 1_000_000)
-    return _spell(_EPOCH + timedelta(microseconds=floor(_EXACTLY.multiply(number, scale))))
 
 
 @lru_cache(maxsize=1_024)

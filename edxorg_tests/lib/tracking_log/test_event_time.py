@@ -101,7 +101,11 @@ def test_times_as_numbers(number: str, utc: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["100000000000000", "-1e14", "1e999999999", "1" * 5_000, "null", "true", "{}", "[1]", ""]
+    "number",
+    [
+        *("100000000000000", "-1e14", "1e999999999", "1" * 5_000, "null", "true", "{}", "[1]", ""),
+        *("-62135596801", "-99999999999", "-62135596800001", "1e99999999999999999999", "0e-99999999999999999999"),
+    ],
 )
 def test_values_that_are_no_times(number: str) -> None:
     assert utc_from_number(number) is None
