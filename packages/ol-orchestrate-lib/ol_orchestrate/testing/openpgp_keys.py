@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,9 +67,9 @@ class GnuPG:
         return self.run("--recipient", recipient, *arguments, "--encrypt", stdin=content)
 
 
-@pytest.fixture(scope="session")
-def gnupg() -> Iterator[GnuPG]:
-    """A home with a key of `ada@example.org`, and one of `eve@example.org`."""
+@contextmanager
+def new_gnupg() -> Iterator[GnuPG]:
+    """Yield a home with a key of `ada@example.org`, and one of `eve@example.org`."""
     # Not below pytest's folder: its path is too long for a socket.
     home = Path(tempfile.mkdtemp(prefix="gnupg-"))
     # Passphrases that take no second each.
@@ -81,3 +82,10 @@ def gnupg() -> Iterator[GnuPG]:
     finally:
         subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)  # noqa: S603, S607
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def gnupg() -> Iterator[GnuPG]:
+    """See `new_gnupg`."""
+    with new_gnupg() as made:
+        yield made

@@ -1,0 +1,84 @@
+"""Brings logs, structures and exports in by runs of Dagster, each run over the hostile file and a healthy one."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import dagster as dg
+
+from edxorg.assets.edxorg_archive import raw_tracking_logs
+from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.job_names import LOG_JOB
+from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
+from edxorg_tests.hostile.cases import COURSE, GOOD, GOOD_COURSE_XML, GOOD_LOG, GOOD_STRUCTURE, Answer
+from edxorg_tests.support.course_files import STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key
+from edxorg_tests.support.location import QUIET, LogLocation
+from ol_orchestrate.failures import REASONS
+from ol_orchestrate.landing.course_outputs import MORE_COURSES
+from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class BringingByDagster:
+    """Runs over an instance in a folder; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = ExitStack()
+        instance = self._stack.enter_context(dg.instance_for_test(temp_dir=str(folder / "home")))
+        self._instance = instance
+        self._logs, self._lake = LogLocation(folder, instance), Lake(folder, instance)
+        self._normalizing = build_definitions(self._logs.settings).resolve_job_def(LOG_JOB)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def log(self, path: Path) -> Answer:
+        self._logs.write(name=path.name, packed=path.read_bytes())
+        self._logs.write(name=GOOD_LOG[0], packed=GOOD_LOG[1])
+        files = raw_tracking_logs(self._logs.settings)
+        for name in (path.name, GOOD_LOG[0]):
+            files.register(self._instance, open_store(self._logs.settings.archive_url).read(name).info)
+        ends = {"dagster/asset_partition_range_start": path.name, "dagster/asset_partition_range_end": GOOD_LOG[0]}
+        result = self._normalizing.execute_in_process(
+            instance=self._instance, tags=ends, raise_on_error=False, run_config=QUIET
+        )
+        return _answer_of_run(result, rejects="rejected")
+
+    def structure(self, path: Path) -> Answer:
+        return self._course(path, COURSE_STRUCTURE, STRUCTURE_OUTPUTS, GOOD_STRUCTURE)
+
+    def course_xml(self, path: Path) -> Answer:
+        return self._course(path, COURSE_XML, XML_OUTPUTS, GOOD_COURSE_XML)
+
+    def _course(self, path: Path, asset: str, outputs: list[str], healthy: bytes) -> Answer:
+        self._lake.bring(asset, path.read_bytes(), f"{COURSE}|prod")
+        self._lake.bring(asset, healthy, f"{GOOD}|prod")
+        keys = {asset_key(output) for output in outputs}
+        tags = {MORE_COURSES: json.dumps([f"{GOOD}|prod"])}
+        return _answer_of_run(self._lake.run_assets(keys, f"{COURSE}|prod", tags=tags), rejects="problems")
+
+
+def _answer_of_run(result: dg.ExecuteInProcessResult, *, rejects: str) -> Answer:
+    """Read the events of a run over the hostile file and a healthy one."""
+    answer = Answer()
+    for materialization in (event.materialization for event in result.get_asset_materialization_events()):
+        answer.set_aside += (
+            int(str(materialization.metadata[rejects].value)) if rejects in materialization.metadata else 0
+        )
+    if result.success:
+        return answer
+    (event,) = result.get_step_failure_events()
+    failure = event.step_failure_data.user_failure_data
+    if failure is None or REASONS not in failure.metadata:
+        answer.unexpected = event.step_failure_data.error_display_string
+        return answer
+    reasons: Any = failure.metadata[REASONS].value
+    answer.errors = [f"{partition}: {why}" for partition, why in reasons.items()]
+    return answer
