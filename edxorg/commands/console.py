@@ -179,11 +179,13 @@ def show_report(report: IngestReport, *, verbose: bool = False) -> None:
         out.print(f"rows rejected: {reasons}", soft_wrap=True)
     if report.ambiguous:
         names = ", ".join(first_and_more(report.ambiguous, LISTED))
-        out.print(f"{len(report.ambiguous):,} course names can be read in more than one way: {names}", soft_wrap=True)
+        count = len(report.ambiguous)
+        what = "course name" if count == 1 else "course names"
+        out.print(f"{count:,} {what} can be read in more than one way: {names}", soft_wrap=True)
     if report.claimed_twice.total:
-        out.print(
-            f"{report.claimed_twice.total:,} members have a name that an earlier one had; the last with content counts"
-        )
+        count = report.claimed_twice.total
+        what = "member has" if count == 1 else "members have"
+        out.print(f"{count:,} {what} a name that an earlier one had; the last with content counts", soft_wrap=True)
     if unchecked := told_of_unchecked(report.unchecked_signers):
         out.print(unchecked, soft_wrap=True)
     out.print(report.sum_of_outcomes(), soft_wrap=True)

@@ -226,4 +226,5 @@ def _show_answers(landing_zone: str) -> None:
         command = f'{runner()}edxorg query --landing-zone {shlex.quote(landing_zone)} "\n{sql}"\n'
         console.out.print(command, soft_wrap=True, highlight=False, markup=False)
         lake.prepare(sql)
-        console.out.print(answers.as_table(lake.connection, sql), soft_wrap=True, highlight=False, markup=False)
+        answer = answers.as_table(lake.connection, sql, console.out.width if console.out.is_terminal else None)
+        console.out.print(answer, soft_wrap=True, highlight=False, markup=False)

@@ -144,7 +144,8 @@ def _write(lake: Lake, sql: str, form: str, path: Path | None) -> None:
             case "json":
                 answers.write_json(lake.connection, sql, file)
             case _:
-                file.write(answers.as_table(lake.connection, sql))
+                width = console.out.width if path is None and console.out.is_terminal else None
+                file.write(answers.as_table(lake.connection, sql, width))
     finally:
         if path is not None:
             file.close()

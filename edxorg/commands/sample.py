@@ -15,7 +15,7 @@ from edxorg.commands import console
 from edxorg.samples.encryption import EncryptionError
 from edxorg.samples.files import TRUTH, files_of, write_university
 from edxorg.samples.hazards import HAZARDS, UnknownHazardError, hazards_named
-from edxorg.samples.sample_archive import scale_for, write_sample_archive, write_sample_package
+from edxorg.samples.sample_archive import ARCHIVE_DAY, scale_for, write_sample_archive, write_sample_package
 from edxorg.samples.sample_course_xml import write_sample_course_xml
 from edxorg.samples.sample_log import DAY, write_sample_log
 from edxorg.samples.university import FIRST_DAY, University
@@ -109,13 +109,22 @@ def _made(folder: Path) -> Iterator[None]:
         yield
 
 
-def _day_in(name: str) -> date | None:
-    """Return the day in a file's name, if it has one that samples can have."""
-    for day in re.findall(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", name):
+def _day_in(name: str, default: date) -> date:
+    """Return the day in a file's name, or without one the default, and say so.
+
+    Raises:
+        click.BadParameter: The day is none, or none that samples can have.
+    """
+    days = re.findall(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", name)
+    for day in days:
         with suppress(ValueError):
             if _FIRST_YEAR < (found := date.fromisoformat(day)).year <= _LAST_YEAR:
                 return found
-    return None
+    if days:
+        message = f"{days[0]} in {name!r} is no day from {_FIRST_YEAR + 1} to {_LAST_YEAR}"
+        raise click.BadParameter(message, param_hint="'--out'")
+    click.echo(f"{name} has no date in its name: it is of {default}, and `edxorg ingest` needs its --date", err=True)
+    return default
 
 
 @click.group()
@@ -216,7 +225,7 @@ def archive(out: Path, size: int, seed: int, org: str) -> None:
     Like a real one it has several dialects, header-only tables, a failed table, broken rows and odd names. It is of
     the day in its name, such as mitx-2024-01-31.tar.gz; one named .zip becomes a zip.
     """
-    scale = scale_for(size)
+    scale, day = scale_for(size), _day_in(out.name, ARCHIVE_DAY)
     with _made(out.parent), console.err.status(f"Writing {out} …"):
         summary = write_sample_archive(
             out,
@@ -224,7 +233,7 @@ def archive(out: Path, size: int, seed: int, org: str) -> None:
             rows_per_course=scale.rows_per_course,
             seed=seed,
             organization=org,
-            day=_day_in(out.name),
+            day=day,
         )
     console.out.print(
         f"{out}: {summary.members:,} members of {summary.courses:,} courses, {summary.rows:,} rows, "
@@ -249,7 +258,7 @@ def package(*, out: Path, size: int, seed: int, org: str, key_file: Path | None)
 
     It has the members that `archive` writes for the same size and seed.
     """
-    scale = scale_for(size)
+    scale, day = scale_for(size), _day_in(out.name, ARCHIVE_DAY)
     with _made(out.parent), console.err.status(f"Writing {out} …"):
         try:
             summary = write_sample_package(
@@ -258,7 +267,7 @@ def package(*, out: Path, size: int, seed: int, org: str, key_file: Path | None)
                 rows_per_course=scale.rows_per_course,
                 seed=seed,
                 organization=org,
-                day=_day_in(out.name),
+                day=day,
                 key_file=key_file,
             )
         except EncryptionError as error:
@@ -280,9 +289,10 @@ def tracking_log(out: Path, size: int, seed: int, org: str) -> None:
 
     Like a real one it has times in several spellings, syslog prefixes, lines cut off, and keys that turn up late.
     """
+    day = _day_in(out.name, DAY)
     with _made(out.parent), console.err.status(f"Writing {out} …"):
         events = max(1, size // BYTES_PER_EVENT)
-        summary = write_sample_log(out, events=events, seed=seed, organization=org, day=_day_in(out.name) or DAY)
+        summary = write_sample_log(out, events=events, seed=seed, organization=org, day=day)
     console.out.print(
         f"{out}: {summary.events:,} events, {summary.bytes_unpacked:,} bytes unpacked, "
         f"{summary.bytes_compressed:,} compressed; {summary.rejected['no_json_object']:,} lines are cut off on "

@@ -39,6 +39,10 @@ _BYTES_PER_COURSE: Final = 172_000
 
 _FEWEST_COURSES: Final = 10
 _DAYS: Final = 28
+
+ARCHIVE_DAY: Final = FIRST_DAY + timedelta(days=_DAYS)
+"""The day of a package that is given none."""
+
 _COMPRESSION: Final = 1
 _LARGE: Final = 1 << 31
 """Bytes from which a member of a zip needs the fields for large sizes, encrypted or not."""
@@ -70,7 +74,7 @@ def write_sample_archive(
     rows_per_course: int = ROWS_PER_COURSE,
     huge_table_bytes: int = 0,
     organization: str = "MITx",
-    day: date | None = None,
+    day: date = ARCHIVE_DAY,
     progress: Callable[[ArchiveTruth], None] | None = None,
 ) -> ArchiveTruth:
     """Write the last package of a university of four weeks, with broken rows and stray members.
@@ -108,7 +112,7 @@ def _sample_package(
     seed: int,
     rows_per_course: int,
     organization: str,
-    day: date | None,
+    day: date,
     huge_table_bytes: int = 0,
 ) -> Package:
     university = University(
@@ -116,7 +120,7 @@ def _sample_package(
         organization=organization,
         courses=courses,
         learners=max(1, courses * rows_per_course // _ROWS_PER_LEARNER),
-        first_day=day - timedelta(days=_DAYS) if day else FIRST_DAY,
+        first_day=day - timedelta(days=_DAYS),
         days=_DAYS,
         hazards=frozenset({*STRUCK_TABLES.values(), "apple-double"}),
     )
@@ -130,7 +134,7 @@ def write_sample_package(
     seed: int,
     rows_per_course: int = ROWS_PER_COURSE,
     organization: str = "MITx",
-    day: date | None = None,
+    day: date = ARCHIVE_DAY,
     key_file: Path | None = None,
 ) -> ArchiveTruth:
     """Write the same package as edX ships it: a zip, whose members are encrypted.

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import duckdb
 import pytest
+from rich.console import Console
 
+from edxorg.commands import console
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg_tests.support.archives import table_name, write_archive
 from edxorg_tests.support.location import ArchiveLocation
@@ -271,6 +273,29 @@ def test_a_file_that_cannot_be_written_is_a_mistake(lake: Lake, tmp_path: Path) 
 
 def test_an_answer_without_rows_is_an_empty_array(lake: Lake) -> None:
     assert lake.rows("SELECT * FROM teams") == []
+
+
+WIDE = "SELECT repeat('x', 90) AS first, 1 AS second, repeat('y', 90) AS third FROM range(30)"
+
+
+def test_nothing_is_cut_off_in_a_pipe(lake: Lake) -> None:
+    code, printed = lake(WIDE)
+    assert (code, "…" in printed) == (0, False)
+    assert 90 * "x" in printed
+    assert 90 * "y" in printed
+
+
+def test_a_table_fits_the_terminal_and_becomes_records_on_a_narrow_one(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "out", Console(force_terminal=True, width=100))
+    _, printed = lake(WIDE)
+    assert max(map(len, printed.splitlines())) <= 100
+    monkeypatch.setattr(console, "out", Console(force_terminal=True, width=50))
+    _, printed = lake(WIDE)
+    lines = printed.splitlines()
+    assert lines[:4] == ["row 1", f"  first: {90 * 'x'}", "  second: 1", f"  third: {90 * 'y'}"]
+    assert lines[-1] == "These are the first 20 rows: --format csv gives all"
 
 
 def test_a_table_on_a_terminal_obeys_no_escape_in_the_data(lake: Lake) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -141,6 +142,17 @@ def test_a_sample_is_of_the_day_and_the_organization_that_it_is_asked_for(edxorg
     assert (code, said) == (0, "")
     with zipfile.ZipFile(archive) as members:
         assert any(name.startswith("DelftX-1.100x-1T2025-") for name in members.namelist())
+
+
+@pytest.mark.parametrize("kind", ["archive", "package", "tracking-log"])
+def test_a_name_without_a_date_is_told_and_an_impossible_one_refused(edxorg: Shell, tmp_path: Path, kind: str) -> None:
+    code, _, said = edxorg("sample", kind, "--out", tmp_path / "x.gz", "--size", "40KB")
+    assert (code, said.count("\n")) == (0, 1)
+    assert re.match(r"x\.gz has no date in its name: it is of 2024-\d\d-\d\d, and `edxorg ingest` needs", said)
+    code, _, said = edxorg("sample", kind, "--out", tmp_path / "new" / "x-2024-02-30.gz", "--size", "40KB")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "2024-02-30 in 'x-2024-02-30.gz' is no day from 2013 to 2100" in said
+    assert not (tmp_path / "new").exists()
 
 
 def loads_or_none(line: str) -> dict[str, Any] | None:

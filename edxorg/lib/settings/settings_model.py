@@ -53,6 +53,9 @@ class Environment(StrEnum):
 
 
 def _store_url(url: str) -> str:
+    # A relative path would mean another folder to each process.
+    if url.startswith("/"):
+        url = f"file://{url}"
     try:
         split_url(url)
     except BadInputError as error:
@@ -136,12 +139,14 @@ def _text_like(pattern: str, *other_types: str) -> WithJsonSchema:
 
 
 Optional = BeforeValidator(_none_if_empty)
-StoreUrl = Annotated[str, AfterValidator(_store_url), WithJsonSchema({"type": "string", "pattern": "^(s3|gs|file)://"})]
+StoreUrl = Annotated[
+    str, AfterValidator(_store_url), WithJsonSchema({"type": "string", "pattern": "^((s3|gs|file)://|/)"})
+]
 OptionalUrl = Annotated[
     str,
     AfterValidator(lambda url: url and _store_url(url)),
     BeforeValidator(lambda url: "" if url is None else url),
-    WithJsonSchema({"type": ["string", "null"], "pattern": "^((s3|gs|file)://|$)"}),
+    WithJsonSchema({"type": ["string", "null"], "pattern": "^((s3|gs|file)://|/|$)"}),
 ]
 OptionalText = Annotated[str | None, Optional]
 Courses = Annotated[str, AfterValidator(_courses)]
@@ -254,7 +259,7 @@ class Settings(BaseSettings):
     )
     archive_url: OptionalUrl = Field(
         default="",
-        description="The folder with archives and tracking logs, in it or below: gs://, s3:// or file://",
+        description="The folder with archives and tracking logs, in it or below: gs://, s3://, file:// or a whole path",
     )
     tracking_log_url: OptionalUrl = Field(
         default="", description="The folder with tracking logs, if it is another one; folders below are looked into"
@@ -273,7 +278,7 @@ class Settings(BaseSettings):
         description="Whether there are sensors for archives and logs. By default there are outside of `dev`, and where "
         "an archive URL, Vault, Google's credentials or an emulator is set",
     )
-    landing_zone_url: StoreUrl = Field(description="Where everything lands: s3://, gs:// or file://")
+    landing_zone_url: StoreUrl = Field(description="Where everything lands: s3://, gs://, file:// or a whole path")
     program_reports_url: OptionalUrl = Field(default="", description="Where program reports come from")
     program_reports_destination_url: StoreUrl = Field(description="Where program reports go")
     program_reports_profile: OptionalText = Field(

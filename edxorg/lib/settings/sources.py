@@ -282,8 +282,8 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
     Raises:
         SettingsError: There is one.
     """
-    known = [*(setting.variable for setting in settings), *SECRETS, COURSE_WEBHOOK_SECRET, ALERTS, SETTINGS_FILE]
-    read = {*known, *(name for setting in settings for name in setting.variables)}
+    read = {*SECRETS, COURSE_WEBHOOK_SECRET, ALERTS, SETTINGS_FILE}
+    read |= {name for setting in settings for name in setting.variables}
     unknown = sorted(
         name
         for name in os.environ
@@ -291,9 +291,12 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
     )
     if unknown:
         told = "; ".join(f"{name} is no setting{_nearest(name, sorted(read))}" for name in unknown)
-        raise SettingsError(f"{told} (there are {', '.join(known)})")
+        raise SettingsError(f"{told} (docs/settings.md lists all)")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]}?" if near else ""
+    """Return a question that names the settings with the most similar names, if there are such."""
+    # All begin alike, which would make names similar that have nothing else in common.
+    by_end = {each.removeprefix(_PREFIX): each for each in known}
+    near = [by_end[each] for each in get_close_matches(name.removeprefix(_PREFIX), by_end, n=3)]
+    return f", did you mean {' or '.join(near)}?" if near else ""

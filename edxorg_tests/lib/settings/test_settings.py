@@ -239,7 +239,7 @@ def test_the_name_of_an_institution_is_read_in_any_case() -> None:
         ("EDXORG_CATALOGUE_NUMBER", "ten", "a whole number, 1 or more"),
         ("EDXORG_ARCHIVE_SOURCE_CONFIGURED", "perhaps", "true or false"),
         ("VAULT_AUTH_METHOD", "ldap", "token, kubernetes, aws-iam, jwt, approle, github"),
-        ("EDXORG_LANDING_ZONE_URL", "/a/folder", "file:///folder"),
+        ("EDXORG_LANDING_ZONE_URL", "a/folder", "file:///folder"),
         ("EDXORG_LANDING_ZONE_URL", "", "file:///folder"),
         ("EDXORG_PROGRAM_REPORTS_URL", "ftp://x", "s3://bucket/prefix"),
         ("EDXORG_ARCHIVE_NAME", "delftx.zip", "does not say where the date stands"),
@@ -276,12 +276,29 @@ def test_all_mistakes_are_told_at_once() -> None:
         ("EDXORG_API_CLIENT_SECRETS", "EDXORG_API_CLIENT_SECRET"),
         ("EDXORG_SETTING", "EDXORG_SETTINGS"),
         ("EDXORG_VAULT_ADRESS", "EDXORG_VAULT_ADDRESS"),
+        ("EDXORG_NMAE", "EDXORG_NAME"),
     ],
 )
 def test_a_variable_that_is_none_is_named_with_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name} is no setting, did you mean {nearest}") as caught:
         settings(**{name: "canary"})
     assert "canary" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_variable_like_none_is_named_without_a_guess() -> None:
+    with pytest.raises(SettingsError, match=r"^EDXORG_FOO is no setting \(docs/settings\.md lists all\)$"):
+        settings(EDXORG_FOO="canary")
+
+
+@pytest.mark.parametrize(("value", "url"), [("/data/lake/", "file:///data/lake"), ("lake", None)])
+def test_a_place_can_be_the_whole_path_of_a_folder(value: str, url: str | None) -> None:
+    if url is None:
+        with pytest.raises(SettingsError, match="'lake' is no URL of a store"):
+            settings(EDXORG_LANDING_ZONE_URL=value)
+        return
+    found = settings(EDXORG_LANDING_ZONE_URL=value, EDXORG_ARCHIVE_URL=value)
+    assert (found.landing_zone_url, found.archive_url) == (url, url)
 
 
 @pytest.mark.parametrize("service", ["EDXORG", "EDXORG_USER_CODE"])
