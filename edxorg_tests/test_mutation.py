@@ -103,4 +103,4 @@ def test_a_mutant_that_no_test_finds_is_named() -> None:
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     assert (found.returncode, found.stderr) == (1, "")
     assert f"{module}:" in found.stdout
-    assert "survived: run_of_mark: " in found.stdout
+    assert "survived: raw_data_asset: return FORUM -> return None" in found.stdout

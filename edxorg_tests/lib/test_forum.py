@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,11 @@ def nested(levels: int) -> list[Any]:
         (THREAD | {"comment_count": {"$numberLong": "9" * 30}}, "invalid_value"),
         (THREAD | {"votes": [1]}, "invalid_value"),
         (THREAD | {"parent_ids": "b1"}, "invalid_value"),
+        (THREAD | {"comment_count": {"$numberLong": str(-(1 << 63) - 1)}}, "invalid_value"),
+        (THREAD | {"comment_count": {"$numberDouble": "many"}}, "invalid_value"),
         (THREAD | {"body": {"$oid": {}}}, "invalid_value"),
+        (THREAD | {"body": True}, "invalid_value"),
+        (THREAD | {"endorsement": {"a": nested(99)}}, "invalid_value"),
     ],
 )
 def test_a_line_that_is_no_post_is_set_aside_with_its_number(line: bytes | dict[str, Any], reason: str) -> None:
@@ -169,6 +174,33 @@ def test_a_line_that_is_too_long_is_set_aside_by_its_start(monkeypatch: pytest.M
     rows, [reject] = convert(THREAD, b"x" * 1000, THREAD)
     assert len(rows) == 2
     assert (reject["reason"], reject["raw"], reject["length"]) == ("too_long", "x" * 10, 1000)
+    assert reject["sha256"] == hashlib.sha256(b"x" * 1000).hexdigest()
+
+
+def test_a_line_of_the_greatest_length_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = json.dumps(THREAD).encode()
+    monkeypatch.setattr(forum, "MAX_LINE", len(longest))
+    rows, [reject] = convert(longest, longest + b" ")
+    assert (len(rows), reject["line"], reject["reason"]) == (1, 2, "too_long")
+
+
+def test_limits_are_in_mebibytes_kibibytes_and_levels() -> None:
+    assert (forum.MAX_LINE, forum.EXCERPT, forum.MAX_LEVELS) == (16 * 1024**2, 64 * 1024, 100)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("comment_count", -(1 << 63), -(1 << 63)),
+        ("comment_count", (1 << 63) - 1, (1 << 63) - 1),
+        ("body", 5, "5"),
+        ("body", 1.5, "1.5"),
+        ("endorsement", {"a": nested(98)}, {"a": nested(98)}),
+    ],
+)
+def test_the_furthest_value_of_a_column_is_a_row(column: str, value: object, expected: object) -> None:
+    ([row], []) = convert(THREAD | {column: value})
+    assert row[column] == expected
 
 
 def test_a_real_forum_has_a_row_for_each_line(real_data: Callable[[str], Path]) -> None:

@@ -529,3 +529,16 @@ def test_a_name_is_read_in_microseconds(name: str) -> None:
         identify(name)
     each = (time.process_time() - start) / 200
     assert each < 50e-6 + len(name) * 1e-6  # five times what it takes; a pattern that backtracks takes far longer
+
+
+@pytest.mark.parametrize("site", ["prod", "edge"])
+def test_a_partition_key_is_the_course_and_its_site(site: str) -> None:
+    partition = CoursePartition.parse(f"{FALL}|{site}")
+    assert partition == CoursePartition(FALL, Site(site))
+    assert partition.key() == f"{FALL}|{site}"
+
+
+@pytest.mark.parametrize("key", [FALL, f"{FALL}|", "|prod", f"{FALL}|live", f"prod|{FALL}", ""])
+def test_what_is_no_partition_key_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        CoursePartition.parse(key)

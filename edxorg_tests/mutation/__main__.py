@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 import tomllib
 import zlib
-from typing import TYPE_CHECKING, TextIO
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from edxorg_tests.mutation.mutants import mutants
 from edxorg_tests.mutation.tested_by import TESTS
-from edxorg_tests.mutation.trials import trials
+from edxorg_tests.mutation.trials import Change, trials
 from edxorg_tests.support.repository import ROOT
 
 if TYPE_CHECKING:
@@ -36,33 +36,33 @@ def main(arguments: Sequence[str]) -> int:
     output = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # which tests print to
     known = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))
-    return max([_try(name, options.share, known.get(name, {}), output) for name in names])
+    survived = 0
+    # Modules that have the same tests are tried together.
+    for tests in dict.fromkeys(TESTS[name] for name in names):
+        chosen = {name: _chosen(name, options.share) for name in names if TESTS[name] == tests}
+        counts = {name: Counter[str]() for name in chosen}
+        for change, failed in trials(tests, [change for changes in chosen.values() for change in changes]):
+            name, key = change.path, change.mutant.key
+            outcome = "found" if failed else "equivalent" if key in known.get(name, {}) else "survived"
+            counts[name][outcome] += 1
+            if outcome == "survived":
+                output.write(f"{name}:{change.mutant.line} survived: {key}\n")
+        for name, counted in counts.items():
+            output.write(
+                f"{name}: {counted.total()} mutants, {counted['found']} found, {counted['equivalent']} equivalent, "
+                f"{counted['survived']} survived\n"
+            )
+            survived += counted["survived"]
+    return int(survived > 0)
 
 
-def _try(name: str, share: float, known: dict[str, str], output: TextIO) -> int:
-    all_of_them = mutants((ROOT / name).read_text(encoding="utf-8"))
-    chosen = {
-        number: each for number, each in enumerate(all_of_them) if zlib.crc32(each.key.encode()) % 1000 < share * 1000
-    }
+def _chosen(name: str, share: float) -> list[Change]:
     module = name.removeprefix(LIBRARY).removesuffix(".py").replace("/", ".")
-    started = time.monotonic()
-    found = equivalent = survived = 0
-    for number, failed in trials(module, TESTS[name], chosen):
-        mutant = chosen[number]
-        if failed:
-            found += 1
-        elif mutant.key in known:
-            equivalent += 1
-        else:
-            survived += 1
-            output.write(f"{name}:{mutant.line} survived: {mutant.key}\n")
-    gone = known.keys() - {each.key for each in all_of_them}
-    output.writelines(f"{name}: {EQUIVALENT.name} names a mutant that there is not: {key}\n" for key in sorted(gone))
-    output.write(
-        f"{name}: {len(chosen)} of {len(all_of_them)} mutants, {found} found, {equivalent} equivalent, "
-        f"{survived} survived, in {time.monotonic() - started:.0f} s\n"
-    )
-    return 1 if survived or gone else 0
+    return [
+        Change(name, module, number, mutant)
+        for number, mutant in enumerate(mutants((ROOT / name).read_text(encoding="utf-8")))
+        if zlib.crc32(mutant.key.encode()) % 1000 < share * 1000
+    ]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from functools import _lru_cache_wrapper
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -30,10 +30,10 @@ from edxorg_tests.mutation.mutants import mutants
 from edxorg_tests.support.repository import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from types import FrameType, ModuleType
 
-    from edxorg_tests.mutation.mutants import Mutant
+    from edxorg_tests.mutation.mutants import Function, Mutant
 
 _PYTEST = (
     *("-q", "--assert=plain", "--capture=no", "--import-mode=importlib"),
@@ -43,11 +43,14 @@ _PYTEST = (
 _LOADED = ("alembic.script", "dagster", "lxml.etree", "msgspec", "orjson", "pydantic")
 """What tests load that has nothing of ours, once for all forks."""
 
-_CPU_SECONDS = 20
+_CPU_SECONDS = 10
 """Added to five times what the tests need without a mutant; one that runs into it is found."""
 
 _WALL_SECONDS = 300
 """The same for one that waits."""
+
+_SLOW = 2
+"""Processor seconds from which on a test is left out: it measures memory or time."""
 
 _MEMORY = 6 << 30
 
@@ -90,100 +93,129 @@ def use(module: str, number: int) -> None:
     sys.meta_path.insert(0, Mutated(module, number))
 
 
-def _workers_use(module: str, number: int) -> None:
-    from edxorg.lib.workers import pool  # noqa: PLC0415 - which may import the mutated module
+def _pool() -> Any:  # noqa: ANN401 - a module
+    return import_module("edxorg.lib.workers.pool")  # only now, since it may import what is to be changed
 
+
+def _workers_use(module: str, number: int) -> None:
+    pool = _pool()
     path, rest = pool._START.split("from edxorg", 1)  # noqa: SLF001 - the one place of a worker's start
     pool._START = f"{path}from edxorg_tests.mutation.trials import use; use({module!r}, {number}); from edxorg{rest}"  # noqa: SLF001
 
 
-def trials(module: str, tests: Sequence[str], chosen: Mapping[int, Mutant]) -> Iterator[tuple[int, bool]]:
-    """Run the tests for each of these mutants; yield its number, and if a test has failed."""
+class Change(NamedTuple):
+    """A mutant of a module, and its number there."""
+
+    path: str
+    module: str
+    number: int
+    mutant: Mutant
+
+
+def trials(tests: Sequence[str], changes: Sequence[Change]) -> Iterator[tuple[Change, bool]]:
+    """Run the tests for each of these changes; yield the change, and if a test has failed."""
     for each in _LOADED:
         import_module(each)
-    inside = {number: each for number, each in chosen.items() if each.function}
     receiver, sender = os.pipe()
 
     def session() -> int:
         with os.fdopen(sender, "w", buffering=1) as results:
-            return _session(tests, _Collected(module, inside, results))
+            return _session(tests, _Collected(changes, results))
 
     process = _fork(session, None)
     os.close(sender)
+    fast = []
     with os.fdopen(receiver) as results:
         for line in results:
-            tried, _, outcome = line.partition(" ")
-            yield int(tried), outcome.strip() == "failed"
+            word, _, rest = line.rstrip("\n").partition(" ")
+            if word == "fast":
+                fast.append(rest)
+            else:
+                yield changes[int(rest)], word == "failed"
     if status := os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
-        raise RuntimeError(f"the tests of {module} fail without a mutant (exit code {status})")
-    for number in chosen.keys() - inside.keys():
+        raise RuntimeError(f"the tests {tests} fail without a mutant (exit code {status})")
+    for change in changes:
+        if change.mutant.function is None:
 
-        def imported(number: int = number) -> int:
-            use(module, number)
-            return _session(tests, _Workers(module, number), "-x")
+            def imported(change: Change = change) -> int:
+                use(change.module, change.number)
+                return _session(tests, _Imported(change, fast), "-x")
 
-        yield number, _ends(_fork(imported, _CPU_SECONDS * 10)) != 0
+            yield change, _ends(_fork(imported, _CPU_SECONDS * 5)) != 0
 
 
-class _Workers:
-    def __init__(self, module: str, number: int) -> None:
-        self.module = module
-        self.number = number
+class _Imported:
+    """Runs the fast tests, the fastest first."""
 
-    def pytest_collection_finish(self) -> None:
-        _workers_use(self.module, self.number)
+    def __init__(self, change: Change, fast: Sequence[str]) -> None:
+        self.change = change
+        self.order = {name: position for position, name in enumerate(fast)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self.order), key=lambda item: self.order[item.nodeid]
+        )
+        _workers_use(self.change.module, self.change.number)
 
 
 class _Collected:
-    """Runs the collected tests once, and again for each mutant."""
+    """Runs the collected tests once, and again for each mutant inside a function."""
 
-    def __init__(self, module: str, chosen: Mapping[int, Mutant], results: TextIO) -> None:
-        self.module = module
-        self.chosen = chosen
+    def __init__(self, changes: Sequence[Change], results: TextIO) -> None:
+        self.changes = changes
         self.results = results
-        self.entered: dict[pytest.Item, set[int]] = {}
+        self.entered: dict[pytest.Item, set[tuple[str, int]]] = {}
         self.seconds: dict[pytest.Item, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        imported = sys.modules.get(self.module)
-        if session.testsfailed or imported is None or imported.__file__ is None:
-            raise pytest.UsageError(f"the tests of {self.module} do not import it")
-        path = imported.__file__
+        if session.testsfailed:
+            raise pytest.UsageError("the tests cannot be collected")
         caches = [each for each in gc.get_objects() if isinstance(each, _lru_cache_wrapper)]
-        self._without_mutants(session, path, caches)
-        source = Path(path).read_text(encoding="utf-8")
-        functions = _functions(path)
+        paths = {each.module: str(sys.modules[each.module].__file__) for each in self.changes}
+        self._without_mutants(session, {*paths.values(), _pool().__file__}, caches)
+        fast = sorted(
+            (item for item in self.entered if self.seconds[item] < _SLOW), key=lambda item: self.seconds[item]
+        )
+        self.results.writelines(f"fast {item.nodeid}\n" for item in fast)
+        functions = _functions(set(paths.values()))
         gc.collect()
         gc.freeze()
-        for number, mutant in self.chosen.items():
-            items = self._that_enter(mutant)
+        for position, change in enumerate(self.changes):
+            if change.mutant.function is None:
+                continue
+            path = paths[change.module]
+            items = [item for item in fast if self._enters(item, path, change.mutant.function)]
 
-            def trial(mutant: Mutant = mutant, items: list[pytest.Item] = items, number: int = number) -> int:
-                changed = _codes(compile(mutant.tree(source), path, "exec", dont_inherit=True))
-                for function in functions:
+            def trial(change: Change = change, path: str = path, items: list[pytest.Item] = items) -> int:
+                tree = change.mutant.tree(Path(path).read_text(encoding="utf-8"))
+                changed = _codes(compile(tree, path, "exec", dont_inherit=True))
+                for function in functions[path]:
                     code = changed.get(_key(function.__code__))
                     if code is not None and code != function.__code__:
                         function.__code__ = code
                 for cache in caches:
                     cache.cache_clear()
-                _workers_use(self.module, number)
+                _workers_use(change.module, change.number)
                 return int(any(_fails(item, items) for item in items))
 
             limit = _CPU_SECONDS + 5 * sum(self.seconds[item] for item in items)
             failed = bool(items) and _ends(_fork(trial, limit)) != 0
-            self.results.write(f"{number} {'failed' if failed else 'passed'}\n")
+            self.results.write(f"{'failed' if failed else 'passed'} {position}\n")
         return True
 
-    def _without_mutants(self, session: pytest.Session, path: str, caches: Sequence[_lru_cache_wrapper[Any]]) -> None:
-        lines: set[int] = set()
+    def _without_mutants(
+        self, session: pytest.Session, paths: Collection[str], caches: Sequence[_lru_cache_wrapper[Any]]
+    ) -> None:
+        entered: set[tuple[str, int]] = set()
 
         def trace(frame: FrameType, _event: str, _argument: Any) -> None:  # noqa: ANN401
-            if frame.f_code.co_filename == path:
-                lines.add(frame.f_code.co_firstlineno)
+            if frame.f_code.co_filename in paths:
+                entered.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
         for item, following in zip(session.items, [*session.items[1:], None], strict=True):
-            lines.clear()
+            entered.clear()
             for cache in caches:  # which would hide that a test needs what they hold
                 cache.cache_clear()
             started = time.process_time()
@@ -194,21 +226,14 @@ class _Collected:
                 sys.settrace(None)
             if any(each.failed for each in reports):
                 raise pytest.UsageError(f"{item.nodeid} fails without a mutant: {reports}")
-            self.entered[item] = set(lines)
+            self.entered[item] = set(entered)
             self.seconds[item] = time.process_time() - started
 
-    def _that_enter(self, mutant: Mutant) -> list[pytest.Item]:
-        function = mutant.function
-        if function is None:
-            raise ValueError(f"{mutant.key} is in no function")
-        inside = range(function.first, function.last + 1)
-        return sorted(
-            (
-                item
-                for item, lines in self.entered.items()
-                if any(line in inside for line in lines) or "pool" in getattr(item, "fixturenames", ())
-            ),
-            key=lambda item: ("pool" in getattr(item, "fixturenames", ()), self.seconds[item]),
+    def _enters(self, item: pytest.Item, path: str, function: Function) -> bool:
+        """True if a test enters a function; workers, whose code nobody sees, may enter each of them."""
+        return any(
+            each == _pool().__file__ or (each == path and function.first <= line <= function.last)
+            for each, line in self.entered[item]
         )
 
 
@@ -233,8 +258,12 @@ class _Derandomized:
         settings.load_profile("mutation")
 
 
-def _functions(path: str) -> list[FunctionType]:
-    return [each for each in gc.get_objects() if isinstance(each, FunctionType) and each.__code__.co_filename == path]
+def _functions(paths: Collection[str]) -> dict[str, list[FunctionType]]:
+    found: dict[str, list[FunctionType]] = {path: [] for path in paths}
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename in found:
+            found[each.__code__.co_filename].append(each)
+    return found
 
 
 def _key(code: CodeType) -> tuple[str, int]:

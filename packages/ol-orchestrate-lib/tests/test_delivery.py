@@ -29,7 +29,9 @@ from ol_orchestrate.lib.versions import (
     Recorded,
     SingleObject,
     StoredVersions,
+    TableStats,
     VersionedObjects,
+    VersionOutcome,
     decide,
     write_if_needed,
 )
@@ -113,6 +115,35 @@ def test_versions_of_one_clock_tick_are_to_be_settled() -> None:
 def test_a_size_counts_less_where_it_can_differ_for_one_version(stored: int, size: int, expected: Decision) -> None:
     objects = stored_as("a", sizes={"a": stored}, by_content=False)
     assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), stored=objects, size=size) == expected
+
+
+def test_a_version_is_known_by_its_content_and_the_date_of_its_file() -> None:
+    recorded = Recorded("b", MIDDLE)
+    assert recorded.came_with("b", MIDDLE)
+    assert not recorded.came_with("b", LATE)
+    assert not recorded.came_with("a", MIDDLE)
+
+
+def test_a_repeated_run_compares_with_the_version_before_and_not_with_its_own() -> None:
+    latest, before = TableStats(rows=3, columns="new"), TableStats(rows=2, columns="old")
+    recorded = Recorded("b", MIDDLE, stats=latest, before=before)
+    assert recorded.replaced_by("c", LATE) == latest
+    assert recorded.replaced_by(None, LATE) == latest
+    assert recorded.replaced_by("b", MIDDLE) == before
+    assert recorded.replaced_by("b", LATE) == TableStats(rows=None, columns=None)
+
+
+def test_columns_are_other_ones_if_a_name_or_their_order_is_another() -> None:
+    stats = TableStats.from_columns(3, ["id", "name"])
+    assert stats == TableStats(rows=3, columns=hashlib.sha256(b"id\tname").hexdigest()[:12])
+    assert not stats.has_other_columns_than(TableStats.from_columns(4, ["id", "name"]))
+    assert stats.has_other_columns_than(TableStats.from_columns(3, ["name", "id"]))
+    assert not stats.has_other_columns_than(TableStats.from_columns(3, None))
+    assert not TableStats.from_columns(3, None).has_other_columns_than(stats)
+
+
+def test_outcomes_are_spelled_as_metadata_has_them() -> None:
+    assert [outcome.value for outcome in VersionOutcome] == ["delivered", "unchanged", "superseded"]
 
 
 @pytest.fixture
