@@ -29,6 +29,10 @@ MAX_LINE: Final = 16 << 20
 EXCERPT: Final = 64 << 10
 """Bytes of a longer line that its reject shows. The raw forum has the whole line."""
 
+MAX_REJECTS: Final = 100_000
+"""Rejected lines, if they are more than the rows, after which no more are read: this is no forum, and each of its lines
+takes some 60 bytes on disk."""
+
 MAX_LEVELS: Final = 100
 """Levels of objects and lists in a column. MongoDB stores no deeper document."""
 
@@ -63,23 +67,29 @@ class PostsWriter:
         rows: The rows, one JSON object a line.
         rejects: The lines that were set aside, likewise.
         report: The counts.
+        problem: The reason for which reading ended early, if it did; the counts are of the lines until then.
     """
 
     def __init__(self) -> None:
         self.rows, self.rejects, self.report = Spool(), Spool(), ForumReport()
+        self.problem: str | None = None
 
     def through(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield blocks as they come, and write the rows of their lines."""
         rest = _Line()
         for block in blocks:
             yield block
+            if self.problem:
+                continue
             *ended, started = block.split(b"\n")
             for end in ended:
                 rest.add(end)
                 self._take(rest)
                 rest = _Line()
+                if self.problem:
+                    break
             rest.add(started)
-        if rest.length:
+        if rest.length and not self.problem:
             self._take(rest)
 
     def close(self) -> None:
@@ -108,6 +118,12 @@ class PostsWriter:
     def _reject(self, reason: PostReject, data: bytes, **facts: object) -> None:
         self.report.rejected[reason] += 1
         self.rejects.write(reject_line(self.report.lines, reason.value, data, **facts))
+        rejected = self.report.rejected.total()
+        if rejected > max(MAX_REJECTS, self.report.rows):
+            self.problem = (
+                f"Read until {rejected:,} of its first {self.report.lines:,} lines had been set aside. Look at the "
+                "rejects, and at the file, which landed as it is: this may be no forum"
+            )
 
 
 class _Line:

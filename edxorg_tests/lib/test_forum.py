@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edxorg.lib import forum
+from edxorg.lib.archive.member_conversion import Source
+from edxorg.lib.archive.member_conversion import convert as convert_member
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.forum import PostsWriter
+from edxorg.lib.members import identify
+from edxorg.lib.tables import TableOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +205,31 @@ def test_limits_are_in_mebibytes_kibibytes_and_levels() -> None:
 def test_the_furthest_value_of_a_column_is_a_row(column: str, value: object, expected: object) -> None:
     ([row], []) = convert(THREAD | {column: value})
     assert row[column] == expected
+
+
+def test_reading_ends_where_more_lines_are_set_aside_than_any_forum_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forum, "MAX_REJECTS", 3)
+    rows, rejects = convert(THREAD, *[b"{}"] * 9, THREAD)
+    assert (len(rows), len(rejects)) == (1, 4)
+    rows, rejects = convert(*[THREAD] * 9, *[b"{}"] * 9, THREAD)
+    assert (len(rows), len(rejects)) == (10, 9)
+
+
+def test_the_rows_of_what_is_no_forum_fail_and_its_bytes_land(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forum, "MAX_REJECTS", 3)
+    member = identify("MITx-6.00x-2012_Fall-prod.mongo")
+    content = b"{}\n" * 9
+    raw, posts = convert_member(member, Source.begin(member, [content], TableOptions()))
+    assert raw.content is not None
+    assert (raw.problem, raw.content.reader().read()) == (None, content)
+    assert posts.problem == (
+        "Read until 4 of its first 4 lines had been set aside. Look at the rejects, and at the file, which landed as "
+        "it is: this may be no forum"
+    )
+    assert posts.rejects is not None
+    assert posts.rejects.reader().read().count(b"\n") == 4
+    for each in (raw, posts):
+        each.close()
 
 
 def test_a_real_forum_has_a_row_for_each_line(real_data: Callable[[str], Path]) -> None:

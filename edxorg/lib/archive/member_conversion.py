@@ -149,7 +149,7 @@ def convert(member: Member, source: Source) -> list[Converted]:
     made_from = source.made_from if rejects is None else None
     return [
         Converted(outputs[0], _unless_empty(content), made_from=made_from),
-        Converted(outputs[1], rows, rejects, forum=posts.report, made_from=made_from),
+        Converted(outputs[1], rows, rejects, forum=posts.report, problem=posts.problem, made_from=made_from),
     ]
 
 
