@@ -12,6 +12,7 @@ from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.job_names import LOG_JOB
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
+from edxorg.lib.settings import Settings
 from edxorg_tests.hostile.cases import COURSE, GOOD, GOOD_COURSE_XML, GOOD_LOG, GOOD_STRUCTURE, Answer
 from edxorg_tests.support.course_files import STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key
 from edxorg_tests.support.location import QUIET, LogLocation
@@ -30,7 +31,7 @@ class BringingByDagster:
         self._stack = ExitStack()
         instance = self._stack.enter_context(dg.instance_for_test(temp_dir=str(folder / "home")))
         self._instance = instance
-        self._logs, self._lake = LogLocation(folder, instance), Lake(folder, instance)
+        self._logs, self._lake = LogLocation(folder, instance, Settings(workers=1)), Lake(folder, instance)
         self._normalizing = build_definitions(self._logs.settings).resolve_job_def(LOG_JOB)
 
     def __enter__(self) -> Self:

@@ -11,7 +11,6 @@ import traceback
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.archive.reconciling import NothingRecorded
+from edxorg_tests.hostile.assets import BringingByDagster
 from edxorg_tests.hostile.cases import Answer, Road
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.openpgp import PrivateKeys
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from edxorg.lib.archive.ingest_report import IngestReport
-    from edxorg_tests.hostile.assets import BringingByDagster
 
 _HEALTHY = {MemberOutcome.DELIVERED, MemberOutcome.UNCHANGED}
 
@@ -40,12 +39,7 @@ class Bringing:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack = ExitStack()
-
-    @cached_property
-    def _assets(self) -> BringingByDagster:
-        from edxorg_tests.hostile.assets import BringingByDagster  # noqa: PLC0415 - archives need no Dagster
-
-        return self._stack.enter_context(BringingByDagster(self._folder))
+        self._assets = self._stack.enter_context(BringingByDagster(folder))
 
     def bring(self, road: Road, path: Path, *, is_alone: bool) -> Answer:
         """Bring a file in; if it holds no healthy data, or an error ended it, a healthy one as well."""
