@@ -53,6 +53,19 @@ test *arguments:
 mutate *arguments:
     uv run --group test python -m edxorg_tests.mutation "$@"
 
+# Fuzz each parser for ten seconds, where atheris has a wheel for this machine.
+fuzz:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! uv run --quiet --group fuzz python -c 'import atheris'; then
+      echo "atheris has no wheel for this machine, so no parser was fuzzed."
+      exit
+    fi
+    for parser in forum logs names olx tables zip; do
+      printf '%s\n' "$parser"
+      uv run --quiet --group fuzz python -m edxorg_tests.fuzz "$parser" --minutes 0.17
+    done
+
 # Build each package as a wheel, and use them without this repository: the library alone, and both for the demo.
 wheels:
     #!/usr/bin/env bash

@@ -25,8 +25,7 @@ SECONDS_OF_ONE: Final = 20
 @click.command(help=__doc__)
 @click.argument("parser", type=click.Choice(sorted(path.name for path in CORPUS.iterdir())))
 @click.option("--minutes", type=float, default=60, show_default=True)
-@click.option("--save", is_flag=True, help="Add to the corpus of the repository what reaches more code.")
-def main(parser: str, minutes: float, *, save: bool) -> None:
+def main(parser: str, minutes: float) -> None:
     """Fuzz one parser."""
     try:
         import atheris  # noqa: PLC0415 - only in the group `fuzz`
@@ -37,10 +36,10 @@ def main(parser: str, minutes: float, *, save: bool) -> None:
 
     kept = KEPT / parser
     kept.mkdir(parents=True, exist_ok=True)
-    folders = [CORPUS / parser, kept] if save else [kept, CORPUS / parser]
-    aim = ["-set_cover_merge=1"] if save else [f"-max_total_time={max(1, round(60 * minutes))}", "-print_final_stats=1"]
-    options = [*aim, f"-max_len={LONGEST}", f"-timeout={SECONDS_OF_ONE}", f"-artifact_prefix={kept}-"]
-    atheris.Setup([sys.argv[0], *map(str, folders), *options], PROPERTIES[parser])
+    time = [f"-max_total_time={max(1, round(60 * minutes))}", f"-timeout={SECONDS_OF_ONE}"]
+    told = ["-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={kept}-"]
+    options = [str(kept), str(CORPUS / parser), f"-max_len={LONGEST}", *time, *told]
+    atheris.Setup([sys.argv[0], *options], PROPERTIES[parser])
     atheris.Fuzz()
 
 
