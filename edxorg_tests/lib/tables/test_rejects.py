@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tables import Dialect, convert_table, cutting, rfc4180, routing, table_output
+from edxorg.lib.tables import Dialect, Escapes, RowHash, chunks, convert_table, cutting, rfc4180, routing, table_output
 from edxorg.lib.tables import convert as tables_convert
+from edxorg.lib.tables.dialects import reader
+from edxorg.lib.tables.table_output import RejectLog
 from edxorg_tests.support.tables import COURSE, convert, raw
+from ol_orchestrate.lib.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -258,6 +262,15 @@ class TestOversized:
     def test_a_record_at_the_limit_is_a_row(self) -> None:
         assert convert(table(b"2\t" + b"y" * 96 + b"\tz")).report.rows_out == 1
 
+    def test_a_record_at_the_limit_is_a_row_if_its_line_end_is_in_the_next_chunk(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutting, "CHUNK", 50)
+        header = b"id\ttext\t" + b"l" * 41 + b"\n"
+        assert len(header) == cutting.CHUNK
+        got = convert(header + b"2\t" + b"y" * 96 + b"\tz\n3\ta\tb\n")
+        assert [row[0] for row in got.rows] == ["2", "3"]
+
     def test_an_oversized_record_may_be_the_last_and_have_no_line_end(self) -> None:
         assert convert(table(b"1\ta\tx") + b"y" * 300).oversized == [b"y" * 300]
 
@@ -386,3 +399,63 @@ def test_a_real_table_comes_out_as_an_independent_reader_has_it(table: str, real
     assert got.report.columns == tuple(lines[0].decode().split("\t"))
     assert got.rows == [line.decode().split("\t") for line in lines[1:]]
     assert got.hashes == [hashlib.sha256(line).hexdigest() for line in lines[1:]]
+
+
+ESCAPED = table(
+    b"1\ta\tx",
+    b"2\tb\\\nb\\\tb\\\\n\ty",
+    b'3\t{"k": "v"}\tx',
+    b'4\tsays "x"\tx',
+    b"cut",
+    b"5\tNULL\t\xff" + b"f" * 30,
+    b"6\t" + b"g" * 30 + b"\tx\ty",
+    b"6\ta\tx\ty",
+    b'7\t"' + "é".encode() * 20 + b'"\tx',
+    b"8\tc\\\nd" + b"h" * 30 + b"\tx",
+    b"9\ta\tx",
+)
+QUOTED = table(
+    b"1\ta\tx",
+    b'2\t"b\nb\tb ""b"""\ty',
+    b'3\t"{""k"": ""v""}"\tx',
+    b'4\t"' + "é".encode() * 20 + b'\t"\tx',
+    b"5\t" + b"g" * 30 + b"\tx\ty",
+    b"6\ta\tx",
+    b"7\ta\tx",
+)
+
+
+@pytest.mark.parametrize("row_hash", RowHash)
+@pytest.mark.parametrize("escapes", Escapes)
+@pytest.mark.parametrize(
+    "data", [ESCAPED, QUOTED, GOOD.join([b"id\ttext\tlast\n", b"1\t" + b"x" * 40 + b"\ty\n", b""])]
+)
+def test_records_that_are_written_in_slices_come_out_like_others(
+    data: bytes, escapes: Escapes, row_hash: RowHash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = convert(data, escapes=escapes, row_hash=row_hash)
+    assert usual.rows
+    for module in (chunks, reader):
+        monkeypatch.setattr(module, "BIG", 20)
+    monkeypatch.setattr(table_output, "_SLICE", 9)
+    monkeypatch.setattr(table_output, "_TOGETHER", 2)
+    assert convert(data, escapes=escapes, row_hash=row_hash) == usual
+
+
+@pytest.mark.parametrize("size", [9, 10, 11])
+def test_the_start_of_an_oversized_record_is_cut_inside_a_character_only_if_the_record_goes_on(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_output, "RECORD_HEAD", 10)
+    log = RejectLog()
+    record = Spool()
+    record.write(("x" * 9 + "é").encode()[:size])
+    log.add_oversized(2, record)
+    assert log.spool is not None
+    (reject,) = [json.loads(line) for line in log.spool.reader()]
+    assert raw(reject) == {9: b"x" * 9, 10: b"x" * 9 + b"\xc3", 11: b"x" * 9}[size]
+
+
+def test_an_escaped_row_with_quotes_may_begin_with_an_empty_value() -> None:
+    got = convert(table(b'\tsays "x" here\tx', b"2\ta\\\nb\tx"), dialect=Dialect.ESCAPED)
+    assert got.rows == [["", 'says "x" here', "x"], ["2", "a\\\nb", "x"]]
