@@ -24,7 +24,7 @@ from edxorg.commands import stopping
 from edxorg.lib.archive.ingest_report import MemberOutcome, TableCounts
 from edxorg.lib.members import MemberKind
 from edxorg.lib.progress import RunObserver
-from ol_orchestrate.lib.shortening import first_and_more
+from ol_orchestrate.lib.shortening import counted, first_and_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -179,13 +179,11 @@ def show_report(report: IngestReport, *, verbose: bool = False) -> None:
         out.print(f"rows rejected: {reasons}", soft_wrap=True)
     if report.ambiguous:
         names = ", ".join(first_and_more(report.ambiguous, LISTED))
-        count = len(report.ambiguous)
-        what = "course name" if count == 1 else "course names"
-        out.print(f"{count:,} {what} can be read in more than one way: {names}", soft_wrap=True)
+        count = counted(len(report.ambiguous), "course name")
+        out.print(f"{count} can be read in more than one way: {names}", soft_wrap=True)
     if report.claimed_twice.total:
-        count = report.claimed_twice.total
-        what = "member has" if count == 1 else "members have"
-        out.print(f"{count:,} {what} a name that an earlier one had; the last with content counts", soft_wrap=True)
+        count = counted(report.claimed_twice.total, "member")
+        out.print(f"{count} had the name of an earlier one; the last with content counts", soft_wrap=True)
     if unchecked := told_of_unchecked(report.unchecked_signers):
         out.print(unchecked, soft_wrap=True)
     out.print(report.sum_of_outcomes(), soft_wrap=True)
@@ -198,14 +196,14 @@ def _print_if_any(text: str | None, style: str) -> None:
         out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_tables(counted: dict[str, TableCounts], *, verbose: bool) -> None:
+def _show_tables(by_output: dict[str, TableCounts], *, verbose: bool) -> None:
     """Print the counts of tables, and below them those of structures, XML and forums."""
-    tables = {name: counts for name, counts in sorted(counted.items()) if name not in _TITLES}
+    tables = {name: counts for name, counts in sorted(by_output.items()) if name not in _TITLES}
     listed = {name: counts for name, counts in tables.items() if verbose or counts.must_be_looked_at}
     named = [*listed.items()]
     if others := [counts for name, counts in tables.items() if name not in listed]:
-        named.append((f"{len(others):,} {'other ' if listed else ''}tables", sum(others, TableCounts())))
-    named += [(title, counted[kind]) for kind, title in _TITLES.items() if kind in counted]
+        named.append((counted(len(others), "other table" if listed else "table"), sum(others, TableCounts())))
+    named += [(title, by_output[kind]) for kind, title in _TITLES.items() if kind in by_output]
     shown = [outcome for outcome in _SHOWN if any(counts.outcomes[outcome] for _, counts in named)]
     headings = (*(outcome.value for outcome in shown), "rows", "rejected", "MB")
     show_numbers(headings, [(name, _numbers(counts, shown)) for name, counts in named])

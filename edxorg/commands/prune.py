@@ -6,10 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import click
-from rich.table import Table
 
 from edxorg.commands import console, runs
 from edxorg.lib.lake.pruning import find_superseded, remove
+from ol_orchestrate.lib.shortening import counted
 
 
 class _Days(click.ParamType[timedelta]):
@@ -35,13 +35,10 @@ def command(*, keep: timedelta, dry_run: bool, landing_zone: str | None) -> None
     settings = runs.settings_for(landing_zone)
     store = runs.open_landing_zone(settings.landing_zone_url, settings)
     found = find_superseded(store, datetime.now(UTC) - keep)
-    table = Table("output", box=None, pad_edge=False)
-    for name in ("objects", "MB"):
-        table.add_column(name, justify="right")
-    for output, of_output in sorted(found.by_output.items()):
-        table.add_row(output, f"{of_output.objects:,}", f"{of_output.bytes / 1e6:,.1f}")
     if found.total.objects:
-        console.out.print(table)
+        by_output = sorted(found.by_output.items())
+        rows = [(output, [f"{each.objects:,}", f"{each.bytes / 1e6:,.1f}"]) for output, each in by_output]
+        console.show_numbers(["objects", "MB"], rows)
     total = found.total
     if not dry_run:
         total.objects = total.bytes = 0
@@ -50,4 +47,4 @@ def command(*, keep: timedelta, dry_run: bool, landing_zone: str | None) -> None
                 started(each.key)
                 total.add(each)
     done = "would be deleted" if dry_run else "deleted"
-    click.echo(f"{total.objects:,} superseded versions {done}, {total.bytes / 1e6:,.1f} MB: {store.url}")
+    click.echo(f"{counted(total.objects, 'superseded version')} {done}, {total.bytes / 1e6:,.1f} MB: {store.url}")

@@ -16,6 +16,7 @@ from edxorg.lib.dictionary import STAYS
 from edxorg.lib.lake import all_views
 from edxorg.lib.object_keys import SOURCE
 from ol_orchestrate.lib.errors import ServiceError
+from ol_orchestrate.lib.shortening import counted
 from ol_orchestrate.lib.stores import split_url
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from edxorg.lib.lake.database import Lake
     from edxorg.lib.settings import Settings
     from ol_orchestrate.lib.stores import ObjectStore
+
+_WIDTH_OF_LIST = 100
+"""Columns of a terminal from which the list of views is a table."""
 
 FORMATS = ["table", "csv", "json", "parquet"]
 
@@ -93,12 +97,19 @@ def _landing_zone(settings: Settings) -> ObjectStore:
 
 
 def _show_views(store: ObjectStore, site: str | None) -> None:
+    views = all_views(store, site=site)
+    if not console.out.is_terminal or console.out.width < _WIDTH_OF_LIST:
+        for view in views:
+            size = f"{counted(len(view.objects), 'object')}, {view.size / 1e6:,.1f} MB"
+            click.echo(f"{view.name}: {size}. {view.output.row}")
+        click.echo(f"\n{STAYS}")
+        return
     table = Table(box=None, pad_edge=False)
     table.add_column("view", no_wrap=True, overflow="fold")
     for name in ("objects", "MB"):
         table.add_column(name, justify="right")
     table.add_column("one row")
-    for view in all_views(store, site=site):
+    for view in views:
         table.add_row(view.name, f"{len(view.objects):,}", f"{view.size / 1e6:,.1f}", view.output.row)
     console.out.print(table)
     console.out.print(f"\n{STAYS}")

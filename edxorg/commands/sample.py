@@ -19,6 +19,7 @@ from edxorg.samples.sample_archive import ARCHIVE_DAY, scale_for, write_sample_a
 from edxorg.samples.sample_course_xml import write_sample_course_xml
 from edxorg.samples.sample_log import DAY, write_sample_log
 from edxorg.samples.university import FIRST_DAY, University
+from ol_orchestrate.lib.shortening import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,9 +199,9 @@ def university(
     archives, logs = truth["archives"].values(), truth["logs"].values()
     events = sum(log["events"] for log in logs)
     console.out.print(
-        f"{out}: {len(archives):,} archives with {sum(archive['rows'] for archive in archives):,} rows, {len(logs):,} "
-        f"tracking logs with {events:,} events, {len(truth['program_reports']):,} program reports and the catalogue; "
-        f"{TRUTH} describes them",
+        f"{out}: {counted(len(archives), 'archive')} with {sum(archive['rows'] for archive in archives):,} rows, "
+        f"{counted(len(logs), 'tracking log')} with {events:,} events, "
+        f"{len(truth['program_reports']):,} program reports and the catalogue; {TRUTH} describes them",
         soft_wrap=True,
     )
 

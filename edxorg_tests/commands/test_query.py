@@ -275,6 +275,15 @@ def test_an_answer_without_rows_is_an_empty_array(lake: Lake) -> None:
     assert lake.rows("SELECT * FROM teams") == []
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_list_of_views_folds_no_name(lake: Lake, monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    lake.write(f"{TABLES}/assessment_assessmentfeedback_assessments/prod/MITx-1-1T2024/a.tsv", "id\n1\n")
+    monkeypatch.setattr(console, "out", Console(force_terminal=terminal, width=50))
+    _, printed = lake("--list")
+    (line,) = [each for each in printed.splitlines() if each.startswith("assessment_assessmentfeedback_assessments")]
+    assert line.startswith("assessment_assessmentfeedback_assessments: 1 object, 0.0 MB. ")
+
+
 WIDE = "SELECT repeat('x', 90) AS first, 1 AS second, repeat('y', 90) AS third FROM range(30)"
 
 

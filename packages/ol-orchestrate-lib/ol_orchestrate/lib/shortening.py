@@ -28,3 +28,8 @@ def first_and_more(items: Collection[object], limit: int = SHOWN, *, total: int 
 def and_more(number: int) -> str:
     """Say that more items follow, and how many."""
     return f"and {number:,} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and a noun with a regular plural: `1 archive`, `2,000 archives`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
