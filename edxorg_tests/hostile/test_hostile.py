@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.once
+@pytest.mark.timeout(900)  # a busy machine takes ten times as long
 def test_hostile_inputs_end_in_rejects_or_clear_errors_and_harm_nothing_beside_them(gnupg: GnuPG) -> None:
     found = run(100, 1, gnupg, known=False)
     assert [fault for of_kind in found.values() for fault in of_kind.faults] == []
