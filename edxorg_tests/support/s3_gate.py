@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
+from edxorg_tests.support.forwarding import forward
 from ol_orchestrate.testing.scripted import Request, Response, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_OF_CONNECTION = {"connection", "content-length", "date", "server", "transfer-encoding"}
 
 
 @dataclass(slots=True)
@@ -43,18 +41,7 @@ class Gate:
             self.refused += 1
             return Response(503, b"<Error><Code>SlowDown</Code></Error>")
         self.passed[request.method] = self.passed.get(request.method, 0) + 1
-        connection = http.client.HTTPConnection(self.address, timeout=60)
-        try:
-            query = f"?{urlencode(request.query)}" if request.query else ""
-            headers = {name: value for name, value in request.headers.items() if name not in _OF_CONNECTION}
-            connection.request(request.method, f"{quote(request.path)}{query}", request.body, headers)
-            response = connection.getresponse()
-            body = response.read()
-            kept = {name: value for name, value in response.getheaders() if name.lower() not in _OF_CONNECTION}
-            size = int(response.getheader("content-length") or 0) if request.method == "HEAD" else None
-            return Response(response.status, body, kept, length=size)
-        finally:
-            connection.close()
+        return forward(self.address, request)
 
 
 @contextmanager

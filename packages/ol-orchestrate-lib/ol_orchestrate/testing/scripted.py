@@ -13,7 +13,10 @@ assert len(server.requests) == 6
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import ssl
+import struct
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +27,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -40,6 +42,7 @@ class Request:
         path: The decoded path without the query.
         query: The first value of each parameter, which may be empty.
         headers: The headers by lower-case name.
+        target: The path and the query as they came.
     """
 
     method: str
@@ -47,6 +50,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Response:
         body: The body, which is not sent for a HEAD.
         chunked: True to send the body in chunks, without a `Content-Length`.
         length: A `Content-Length` other than the body's; the connection breaks after the body.
+        until: The connection stays open, and silent, until this is set; after the body, or without any response.
+        reset: True to end the connection with a reset (RST) instead of an end.
     """
 
     status: int = 200
@@ -65,6 +71,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     chunked: bool = False
     length: int | None = None
+    until: threading.Event | None = None
+    reset: bool = False
 
 
 class ScriptedServer:
@@ -129,15 +137,14 @@ class _Server(ThreadingHTTPServer):
 def _handler(server: ScriptedServer, script: Script) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def respond(self) -> None:
-            url = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            body = self.rfile.read(int(headers.get("content-length", 0)))
-            request = Request(self.command, unquote(url.path), query, headers, body)
+            request = _received(self)
             server.requests.append(request)
-            self.send(script(request))
+            response = script(request)
+            self.send(response)
+            _end(self, response)
 
         do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = respond  # noqa: N815 - the base class looks for these names
 
@@ -168,6 +175,24 @@ def _handler(server: ScriptedServer, script: Script) -> type[BaseHTTPRequestHand
             pass
 
     return Handler
+
+
+def _received(handler: BaseHTTPRequestHandler) -> Request:
+    url = urlsplit(handler.path)
+    query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
+    headers = {name.lower(): value for name, value in handler.headers.items()}
+    body = handler.rfile.read(int(headers.get("content-length", 0)))
+    return Request(handler.command, unquote(url.path), query, headers, body, handler.path)
+
+
+def _end(handler: BaseHTTPRequestHandler, response: Response) -> None:
+    """Wait, or reset the connection, as a response says."""
+    handler.close_connection |= response.until is not None or response.reset
+    if response.until is not None:
+        response.until.wait()
+    if response.reset:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(handler.connection.detach())
 
 
 class ScriptedS3:

