@@ -68,6 +68,14 @@ def test_an_answer_of_s3_that_may_pass_is_asked_for_a_few_times(
     assert len(server.requests) == retrying.RETRIES + 1
 
 
+@pytest.mark.parametrize("operation", ["read", "list"])
+def test_a_refused_connection_may_pass(operation: str, s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
+    with serving(lambda _: Response(503)) as server:
+        store = s3_at(server)
+    with pytest.raises(ServiceError, match=r"s3://bucket.*Check AWS_REGION and AWS_ENDPOINT_URL, and the network"):
+        OPERATIONS[operation](store)
+
+
 def test_an_answer_that_passes_does_no_harm(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
     store = ScriptedS3()
     failures = [503, 429, 408, 0]

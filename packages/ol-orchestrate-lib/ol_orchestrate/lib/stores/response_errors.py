@@ -181,6 +181,7 @@ def error_of_obstore(url: str, error: Exception, variables: Variables) -> Pipeli
 def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
     """Make the error for one of botocore's without a response."""
     from botocore.exceptions import (  # noqa: PLC0415
+        ConnectionError,  # noqa: A004
         CredentialRetrievalError,
         HTTPClientError,
         MetadataRetrievalError,
@@ -189,12 +190,15 @@ def error_of_botocore(url: str, error: BotoCoreError) -> PipelineError:
     )
 
     text = " ".join(redact(str(error)).split())[:300]
+    if isinstance(error, ProxyConnectionError):
+        return ServiceError(f"{url}: {text}. Check {proxy_variables() or 'the proxy of AWS_PROFILE'}")
+    # A connection that is refused, or a name that is not found, can be a server that starts anew: it may pass.
+    if isinstance(error, ConnectionError):
+        return ServiceError(f"{url}: {text}. {with_proxy_variables(f'Check {AWS.address}, and the network')}")
     if isinstance(error, HTTPClientError | MetadataRetrievalError | CredentialRetrievalError):
         return ServiceError(f"{url}: {text}")
     if isinstance(error, ParamValidationError):
         return SettingsError(f"{url}: {text}")
-    if isinstance(error, ProxyConnectionError):
-        return PermanentServiceError(f"{url}: {text}. Check {proxy_variables() or 'the proxy of AWS_PROFILE'}")
     return PermanentServiceError(f"{url}: {text}. Check AWS_PROFILE, {AWS.address}")
 
 
