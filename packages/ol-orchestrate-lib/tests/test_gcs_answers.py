@@ -6,13 +6,17 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
     MissingObjectError,
     PermanentServiceError,
     PipelineError,
     ServiceError,
 )
+from ol_orchestrate.lib.stores import StoreAccess, open_store
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedServer, serving
 from ol_orchestrate.testing.store_answers import OPERATIONS
 
@@ -80,3 +84,37 @@ def test_an_answer_that_is_none_of_cloud_storage_is_final(
         with pytest.raises(PermanentServiceError):
             OPERATIONS[operation](store)
     assert sum(not is_about_the_bucket(request) for request in server.requests) <= 2
+
+
+def test_bytes_that_changed_on_their_way_may_arrive_whole_the_next_time(
+    gcs_at: Callable[[ScriptedServer], ObjectStore],
+) -> None:
+    deleted: list[str] = []
+
+    def script(request: Request) -> Response:
+        if request.method == "DELETE":
+            deleted.append(request.path)
+            return Response(204)
+        headers = {"Content-Type": "application/json", "Location": f"http://{request.headers['host']}/upload/1"}
+        return Response(200, b'{"name": "lake/key", "size": "1", "crc32c": "AAAAAA=="}', headers)
+
+    with serving(script) as server, pytest.raises(ServiceError, match="changed on their way"):
+        gcs_at(server).write("key", b"1")
+    assert deleted
+
+
+def test_credentials_that_google_refuses_are_tried_once() -> None:
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    refused = Response(400, b'{"error": "invalid_grant"}', {"Content-Type": "application/json"})
+    with serving(lambda _: refused) as server:
+        account = {
+            "client_email": "loader@example.org",
+            "private_key": key.decode(),
+            "token_uri": f"{server.url}/token",
+        }
+        store = open_store("gs://bucket/lake", StoreAccess(google_service_account=account))
+        with pytest.raises(AccessRefusedError, match="gs://bucket/lake/key: Google does not accept these credentials"):
+            store.find("key")
+        assert len(server.requests) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,22 @@ def test_a_refused_connection_may_pass(operation: str, s3_at: Callable[[Scripted
         store = s3_at(server)
     with pytest.raises(ServiceError, match=r"s3://bucket.*Check AWS_REGION and AWS_ENDPOINT_URL, and the network"):
         OPERATIONS[operation](store)
+
+
+def test_a_listing_that_breaks_off_is_asked_for_again(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:
+    store, broken = ScriptedS3(), [True]
+
+    def script(request: Request) -> Response:
+        response = store(request)
+        if not broken or "list-type" not in request.query:
+            return response
+        broken.clear()
+        return replace(response, body=response.body[:-9], length=len(response.body))
+
+    with serving(script) as server:
+        s3_at(server).write("key", b"content")
+        assert [found.key for found in s3_at(server).list()] == ["key"]
+    assert not broken
 
 
 def test_an_answer_that_passes_does_no_harm(s3_at: Callable[[ScriptedServer], ObjectStore]) -> None:

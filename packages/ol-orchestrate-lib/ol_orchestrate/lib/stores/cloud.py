@@ -84,6 +84,18 @@ class CloudStore(ObjectStore):
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         """Return the option that makes a request fail if the object has another version."""
 
+    @abstractmethod
+    def _credentials_for_obstore(self) -> Any:  # noqa: ANN401 - a vendor's own
+        """Return the credentials of requests by obstore."""
+
+    @abstractmethod
+    def _errors_of_credentials(self, key: str) -> AbstractContextManager[None]:
+        """Translate the errors of `_credentials_for_obstore`."""
+
+    @cached_property
+    def _provider(self) -> _Provider:
+        return _Provider(self._credentials_for_obstore)
+
     @cached_property
     def _store(self) -> obstore.store.ObjectStore:
         return self._make_store()
@@ -213,11 +225,35 @@ class CloudStore(ObjectStore):
         except (exceptions.PreconditionError, exceptions.NotModifiedError):
             raise SourceChangedError(f"{url}: the object changed while it was read. Run again") from None
         except exceptions.BaseError as error:
+            if self._provider.error is not None and "credential provider" in str(error):
+                with self._errors_of_credentials(key):
+                    raise self._provider.error from None
             raise error_of_obstore(url, error, self.variables) from None
 
     def _trust(self, bundle: str | None) -> dict[str, Any]:
         """Return the options by which obstore also trusts the certificates of a file or folder."""
         return {"root_certificate": certificates_in(bundle)} if bundle else {}
+
+
+class _Provider:
+    """Gives credentials to obstore, which makes an error of its own of each that occurs here.
+
+    Attributes:
+        error: The error that occurred last; `None` if there are credentials since.
+    """
+
+    def __init__(self, credentials: Callable[[], Any]) -> None:
+        self._credentials = credentials
+        self.error: Exception | None = None
+
+    def __call__(self) -> Any:  # noqa: ANN401 - a vendor's own
+        try:
+            given = self._credentials()
+        except Exception as error:
+            self.error = error
+            raise
+        self.error = None
+        return given
 
 
 def bytes_left(file: BinaryIO) -> int:

@@ -46,6 +46,7 @@ from ol_orchestrate.lib.stores.response_errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     import obstore
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from google.api_core.retry import Retry
     from google.auth.credentials import Credentials
+    from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage import Blob, Client
 
     from ol_orchestrate.lib.stores.budget import UploadBudget
@@ -102,13 +104,18 @@ class GCSStore(CloudStore):
 
     @cached_property
     def _client(self) -> Client:
+        from google.auth.transport.requests import AuthorizedSession, Request  # noqa: PLC0415
         from google.cloud.storage import Client  # noqa: PLC0415 - 0.4 s, and a folder or S3 needs none of it
+        from requests import Session  # noqa: PLC0415
 
-        options = {"api_endpoint": self._emulator} if self._emulator else None
-        client = Client(project="unused", credentials=self._credentials, client_options=options)
+        # Its own session for tokens tries each request four times, and an untrusted certificate too.
+        tokens = Session()
+        session = AuthorizedSession(self._credentials, auth_request=Request(tokens))  # type: ignore[no-untyped-call]
         if bundle := _ca_bundle():
-            client._http.verify = bundle  # noqa: SLF001 - requests looks at one of the variables only
-        return client
+            # requests looks at one of the variables only
+            session.verify = tokens.verify = bundle
+        options = {"api_endpoint": self._emulator} if self._emulator else None
+        return Client(project="unused", credentials=self._credentials, client_options=options, _http=session)
 
     def _options(self) -> dict[str, Any]:
         client_options = {**CLIENT_OPTIONS, **self._trust(_ca_bundle())}
@@ -125,7 +132,7 @@ class GCSStore(CloudStore):
                 "retry_config": NO_RETRIES,
             }
         return {
-            "credential_provider": _Tokens(self._credentials),
+            "credential_provider": self._provider,
             "client_options": client_options,
             "retry_config": NO_RETRIES,
         }
@@ -232,11 +239,23 @@ class GCSStore(CloudStore):
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"version": info.version}
 
+    @cached_property
+    def _tokens(self) -> _Tokens:
+        return _Tokens(self._credentials)
+
+    @override
+    def _credentials_for_obstore(self) -> Any:
+        return self._tokens()
+
+    @override
+    def _errors_of_credentials(self, key: str) -> AbstractContextManager[None]:
+        return self._google_errors(key, self.missing(key))
+
     @contextmanager
     def _google_errors(self, key: str, not_found: PipelineError) -> Iterator[None]:
         """Translate the errors of Google's client; `not_found` is the one for a 404."""
         from google.api_core.exceptions import GoogleAPIError  # noqa: PLC0415
-        from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
         from google.resumable_media import DataCorruption  # noqa: PLC0415
         from requests import RequestException  # noqa: PLC0415
 
@@ -247,17 +266,14 @@ class GCSStore(CloudStore):
             status = _status(error)
             if is_untrusted_certificate(error):
                 raise untrusted(url, error, GOOGLE) from None
+            if isinstance(error, DataCorruption):  # which comes with the status of a success
+                raise ServiceError(f"{url}: the bytes changed on their way to the store: {error}. Run again") from None
             if status == HTTPStatus.NOT_FOUND:
                 raise not_found from None
             if status:
                 raise error_of_response(url, status, message=_message(error), variables=GOOGLE) from None
-            if isinstance(error, TransportError):
-                raise ServiceError(f"{url}: Google's login cannot be reached: {redact(str(error))[:300]}") from None
-            if isinstance(error, GoogleAuthError) and error.retryable:
-                reason = redact(str(error))[:300] or type(error).__name__
-                raise ServiceError(f"{url}: Google gives no access token: {reason}. Run again") from None
             if isinstance(error, GoogleAuthError):
-                raise AccessRefusedError(f"{url}: Google does not accept these credentials: {error}") from None
+                raise _error_of_login(url, error) from None
             if not isinstance(error, RequestException) or _is_broken_connection(error):
                 raise ServiceError(f"{url}: {redact(str(error))[:300]}") from None
             raise _foreign_response(url) from None
@@ -268,6 +284,17 @@ class GCSStore(CloudStore):
             KeyError,
         ):  # raised by Google's client for other JSON, or for none
             raise _foreign_response(url) from None
+
+
+def _error_of_login(url: str, error: GoogleAuthError) -> PipelineError:
+    from google.auth.exceptions import TransportError  # noqa: PLC0415
+
+    reason = redact(str(error))[:300] or type(error).__name__
+    if isinstance(error, TransportError):
+        return ServiceError(f"{url}: Google's login cannot be reached: {reason}")
+    if error.retryable:
+        return ServiceError(f"{url}: Google gives no access token: {reason}. Run again")
+    return AccessRefusedError(f"{url}: Google does not accept these credentials: {reason}")
 
 
 def _foreign_response(url: str) -> PermanentServiceError:

@@ -18,6 +18,7 @@ from ol_orchestrate.lib.errors import (
     MissingObjectError,
     PermanentServiceError,
     PipelineError,
+    ServiceError,
     SettingsError,
 )
 from ol_orchestrate.lib.http_status import is_untrusted_certificate
@@ -36,6 +37,7 @@ from ol_orchestrate.lib.stores.s3_listing import is_unreadable, read_page, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import obstore
     import obstore.store
@@ -184,10 +186,14 @@ class S3Store(CloudStore):
         """Refuse a page of a proxy, or text, as the response to a request.
 
         Raises:
+            ServiceError: The connection broke before its end, which botocore does not notice.
             IncompleteResponseError: It is no XML.
         """
         # botocore makes a 500 of it, which may pass, as of an error that S3 reports after it began with 200.
         if response_dict and response_dict["status_code"] == HTTPStatus.OK and is_unreadable(parsed_response or {}):
+            announced, came = response_dict["headers"].get("content-length", ""), len(response_dict["body"])
+            if announced.isdecimal() and came < int(announced):
+                raise ServiceError(f"{self.url}: the response ended at byte {came:,} of {int(announced):,}")
             raise incomplete(self.url, "XML", AWS)
 
     @override
@@ -225,6 +231,15 @@ class S3Store(CloudStore):
         }
 
     @override
+    def _credentials_for_obstore(self) -> S3Credential:
+        connection = self._connection
+        if connection.keys is None:
+            raise ValueError("requests to a public bucket need no keys")
+        keys = connection.keys()
+        remember_secrets(keys["secret_access_key"], keys["token"])
+        return keys
+
+    @override
     @contextmanager
     def connected(self) -> Iterator[S3Connection]:
         self._follow()
@@ -258,7 +273,7 @@ class S3Store(CloudStore):
             },
             "retry_config": NO_RETRIES,
         }
-        return options if connection.keys is None else {**options, "credential_provider": _Provider(connection.keys)}
+        return options if connection.keys is None else {**options, "credential_provider": self._provider}
 
     @cached_property
     def _sends_checksums(self) -> bool:
@@ -446,6 +461,10 @@ class S3Store(CloudStore):
     def _version(self, meta: obstore.ObjectMeta) -> str:
         return (meta["e_tag"] or "").strip('"')
 
+    @override
+    def _errors_of_credentials(self, key: str) -> AbstractContextManager[None]:
+        return self._client_errors(key, self.missing(key))
+
     @contextmanager
     def _client_errors(self, key: str, not_found: PipelineError) -> Iterator[None]:
         """Translate botocore's errors; `not_found` is the one for a 404."""
@@ -475,15 +494,3 @@ class S3Store(CloudStore):
 
     def _pinned(self, info: SourceInfo) -> obstore.GetOptions:
         return {"if_match": f'"{info.version}"'}
-
-
-class _Provider:
-    """Credentials for obstore, kept out of all texts."""
-
-    def __init__(self, keys: Callable[[], S3Credential]) -> None:
-        self._keys = keys
-
-    def __call__(self) -> S3Credential:
-        keys = self._keys()
-        remember_secrets(keys["secret_access_key"], keys["token"])
-        return keys
