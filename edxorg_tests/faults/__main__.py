@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import click
 
 from edxorg.lib.processors import available_processors
 from edxorg_tests.faults.patience import shorten_all
-from edxorg_tests.faults.rounds import Outcome, Round, Undisturbed, play, rounds_of, undisturbed
+from edxorg_tests.faults.rounds import CHANGES, Outcome, Round, Undisturbed, play, rounds_of, undisturbed
 from edxorg_tests.faults.servers import Servers, running
 from edxorg_tests.faults.trials import TRIALS, encrypt_once, make_home
 
@@ -127,21 +128,21 @@ def main(faults: int, seed: int, only: str) -> None:
 
 
 def _outcomes(faults: int, seed: int, only: str, servers: Servers, folder: Path, began: float) -> list[Outcome]:
-    results: dict[str, Undisturbed] = {}
-    tasks: list[tuple[str, Callable[[], Any]]] = [("", lambda: make_home(folder))]
-    for _ in in_processes(tasks):
-        pass
-    for name, result in in_processes((name, _runs_undisturbed(name, servers, folder)) for name in TRIALS):
-        if isinstance(result, Exception):
-            raise result
-        results[name] = result
-    ordered = {name: results[name] for name in TRIALS}
-    rounds = [each for each in rounds_of(ordered, faults, seed) if only in str(each) or only == str(each.number)]
+    list(in_processes([("", partial(make_home, folder))]))
+    results = _undisturbed([(name, 0) for name in TRIALS], servers, folder)
+    possible = rounds_of({name: results[name, 0] for name in TRIALS}, faults, seed)
+    rounds = [each for each in possible if only in str(each) or only == str(each.number)]
+    results |= _undisturbed(dict.fromkeys((each.trial, 1) for each in rounds if each.kind in CHANGES), servers, folder)
     click.echo(f"{len(rounds)} rounds; undisturbed runs took {time.monotonic() - began:.0f} s")
     outcomes: list[Outcome] = []
     start = time.monotonic()
-    plays = ((each, _plays(each, seed, results[each.trial], servers, folder)) for each in rounds)
-    for what, outcome in in_processes(plays):
+
+    def plays() -> Iterator[tuple[Round, Callable[[], Outcome]]]:
+        for each in rounds:
+            changed = results[each.trial, 1].state if each.kind in CHANGES else None
+            yield each, partial(play, each, seed, results[each.trial, 0], changed, servers, folder)
+
+    for what, outcome in in_processes(plays()):
         done = Outcome(what, problems=[str(outcome)]) if isinstance(outcome, Exception) else outcome
         outcomes.append(done)
         for problem in done.problems:
@@ -152,12 +153,15 @@ def _outcomes(faults: int, seed: int, only: str, servers: Servers, folder: Path,
     return outcomes
 
 
-def _runs_undisturbed(name: str, servers: Servers, folder: Path) -> Callable[[], Undisturbed]:
-    return lambda: undisturbed(name, servers, folder)
-
-
-def _plays(what: Round, seed: int, result: Undisturbed, servers: Servers, folder: Path) -> Callable[[], Outcome]:
-    return lambda: play(what, seed, result, servers, folder)
+def _undisturbed(
+    versions: Iterable[tuple[str, int]], servers: Servers, folder: Path
+) -> dict[tuple[str, int], Undisturbed]:
+    """Run jobs over versions of their sources."""
+    results = dict(in_processes((each, partial(undisturbed, *each, servers, folder)) for each in versions))
+    for result in results.values():
+        if isinstance(result, Exception):
+            raise result
+    return results
 
 
 if __name__ == "__main__":

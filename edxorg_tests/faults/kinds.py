@@ -32,6 +32,7 @@ class Kind:
         sorts: The requests that it fits.
         protocols: The servers that it fits.
         final: The servers at which nothing but an operator can help, so that it may be tried once only.
+        either: The servers at which both is right, since the vendors' clients differ.
         can_last: True if it can go on until the run is over.
         refuses_tls: True if the server has a certificate that nobody trusts, from the beginning.
         from_start: True if it is so from the first request on.
@@ -43,6 +44,7 @@ class Kind:
     sorts: frozenset[Sort] = ALL
     protocols: frozenset[Protocol] = EVERYWHERE
     final: frozenset[Protocol] = frozenset()
+    either: frozenset[Protocol] = frozenset()
     can_last: bool = True
     refuses_tls: bool = False
     from_start: bool = False
@@ -189,7 +191,14 @@ KINDS = (
     Kind("wrong upload", _wrong_upload, frozenset({Sort.WRITE}), STORES, final=frozenset({Protocol.S3})),
     # A page of XML that breaks off is no answer of the protocol; one of JSON has its own sign of having been cut.
     Kind("cut page", _cut, frozenset({Sort.LIST}), final=STORES),
-    Kind("expired token", _expired, ALL - {Sort.LOGIN}, EVERYWHERE - {Protocol.GOOGLE}, final=STORES),
+    Kind(
+        "expired token",
+        _expired,
+        ALL - {Sort.LOGIN},
+        EVERYWHERE - {Protocol.GOOGLE},
+        final=frozenset({Protocol.S3}),
+        either=frozenset({Protocol.GCS}),
+    ),
     Kind("object changes", _changed, frozenset({Sort.READ}), STORES, can_last=False, changes=True),
     Kind("change while read", _changed_in_the_middle, frozenset({Sort.READ}), STORES, can_last=False, changes=True),
     Kind("403", _answer(403), final=EVERYWHERE),

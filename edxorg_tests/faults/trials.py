@@ -30,7 +30,6 @@ from edxorg_tests.support.archives import POST, TABLE, is_hidden, table_name, wr
 from edxorg_tests.support.course_files import PARTITION, STRUCTURE_OUTPUTS, XML_OUTPUTS, course_xml, structure
 from edxorg_tests.support.location import EVENTS, QUIET
 from ol_orchestrate.landing.records import metadata_of
-from ol_orchestrate.lib import errors
 from ol_orchestrate.testing.scripted import Response, serving
 
 if TYPE_CHECKING:
@@ -441,7 +440,7 @@ def _text_of(error: SerializableErrorInfo | None) -> str:
     """Return what the UI shows of a tick that failed: the error below Dagster's own, without our classes."""
     while error is not None and error.cause is not None:
         error = error.cause
-    return re.sub(rf"^{errors.__name__}\.\w+: ", "", error.message if error else "").strip()
+    return re.sub(r"^ol_orchestrate\.[\w.]+: ", "", error.message if error else "").strip()
 
 
 class TickOfArchives(Tick):
