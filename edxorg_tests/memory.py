@@ -173,17 +173,16 @@ def in_tar(name: str, content: Callable[[], Iterable[bytes]]) -> Iterator[bytes]
 
 
 def many_members() -> Iterator[bytes]:
-    """Tables with rows; and empty ones, failed ones, unknown names, hidden files and folders, as many of each."""
+    """The members of as many courses as have a table with rows: that one, empty tables, failed ones, and others."""
     padded = TABLE + bytes(-len(TABLE) % tarfile.BLOCKSIZE)
     for number in range(DELIVERED):
-        yield tar_header(table_name(course=f"MITx-{number}x-2012_Fall"), len(TABLE)) + padded
-    for number in range((MEMBERS - DELIVERED) // 5):
-        course = f"MITx-{number}x-2013_Fall"
-        yield tar_header(table_name(course=course))
-        yield tar_header(f"{table_name('auth_userprofile', course)}.failed")
-        yield tar_header(f"notes/{number}/nobody-knows-what-this-is.bin")
-        yield tar_header(f"._{table_name(course=course)}")
-        yield tar_header(f"folder-{number}/", kind=tarfile.DIRTYPE)
+        course = f"MITx-{number}x-2012_Fall"
+        yield tar_header(table_name(course=course), len(TABLE)) + padded
+        for table in range(MEMBERS // DELIVERED // 4):
+            yield tar_header(table_name(f"empty_{table}", course))
+            yield tar_header(f"{table_name(f'failed_{table}', course)}.failed")
+            yield tar_header(f"notes/{number}/{table}/nobody-knows-what-this-is.bin")
+            yield tar_header(f"folder-{number}/{table}/", kind=tarfile.DIRTYPE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
