@@ -15,7 +15,9 @@ import tempfile
 from collections import Counter, OrderedDict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -50,7 +52,7 @@ from edxorg_tests.support.course_files import (
     structure,
 )
 from edxorg_tests.support.leaks import leaks, spellings, texts_below, texts_of, written_to
-from ol_orchestrate import alerts
+from ol_orchestrate import alerts, error_reports
 from ol_orchestrate.lib import redaction, retrying
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
@@ -74,7 +76,7 @@ NAMES = (
     *("user_of_redirect", "password_of_redirect", "token_of_redirect"),
 )
 
-NEVER_SENT = {
+UNSENT = {
     *("AWS_SECRET_ACCESS_KEY", "passphrase", "wrong_passphrase", "broken_key", "more_of_the_secret"),
     *("webhook_secret", "other_webhook_secret", "passport_of_structure", "passport_of_policy", "broken_alert_address"),
     *("user_in_url", "password_in_url", "token_in_url"),
@@ -83,6 +85,8 @@ NEVER_SENT = {
 """Secrets that are used without being sent anywhere, or must not be sent."""
 
 SOURCE, REPORTS, BUNDLES, LAKE = "course-data", "edx-reports", "bundles", "lake"
+COLD = f"/{SOURCE}/COLD"
+ENDS = (".zip", ".tar.gz", ".log.gz")
 OURS = {".dagster/repository": "__repository__@edxorg"}
 SENSORS = {
     "archives": ("gcs_edxorg_archive_sensor", "retrieve_edxorg_raw_data"),
@@ -270,7 +274,7 @@ OUTAGES = (
         ("listing", "tokens", "webhook", "alerts", "errors"), ("archives", "catalogue", "webhook"), ("doctor", "list")
     ),
     Outage(("objects", "api"), PARTS[:5], ("doctor", "inspect", "archive")),
-    Outage(("lake",), ("archives", "logs", "reports", "structure", "content"), ("doctor", "log", "query")),
+    Outage(("lake",), (*SENSORS, "structure", "content"), ("doctor", "log", "query")),
 )
 MOODS = ("refused", "redirected", "nonsense", "down", "silent")
 
@@ -302,6 +306,7 @@ class Trials:
         patch.setattr(retrying, "PATIENCE", 1.0)
         patch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
         patch.setattr(alerts, "SETTLED_AFTER", 0)
+        patch.setattr(error_reports, "SECONDS_TO_SEND", 1)
         patch.setattr(ScriptDirectory, "from_config", cache(ScriptDirectory.from_config))  # as for all tests
         self.set_variables()
 
@@ -346,9 +351,13 @@ class Trials:
     def bring_files(self) -> None:
         """Publish the files of another week."""
         self._days += 1
-        day = f"20{self._days // 300 + 20}-{self._days % 300 // 28 + 1:02}-{self._days % 28 + 1:02}"
-        marked, title = self.marked, f"Week {self._days}"
-        table = TABLE + b"%d\tLinus\n" % self._days
+        for path, content in self.files(self._days).items():
+            self.services.s3(Request("PUT", path, {}, {}, content))
+
+    def files(self, week: int) -> dict[str, bytes]:
+        """The files of a week, by bucket and key."""
+        marked, title = self.marked, f"Week {week}"
+        table = TABLE + b"%d\tLinus\n" % week
         policy = {"course/2012_Fall": {"tags": ["x"], "lti_passports": [f"a:b:{marked['passport_of_policy']}"]}}
         policies = {"policies/2012_Fall/policy.json": json.dumps(policy).encode()}
         structured = structure(title).replace(b"SECRET", marked["passport_of_structure"].encode())
@@ -361,15 +370,15 @@ class Trials:
         package = write_zip(
             self.keys / "package", encrypted([(table_name("grades"), table)], marked.gnupg, "edx@example.org")
         )
+        day = date(2020, 1, 1) + timedelta(weeks=week)
         event = json.dumps({"name": title, "time": f"{day}T01:02:03+00:00"}).encode()
-        for path, content in {
-            f"/{SOURCE}/COLD/mitx-{day}.tar.gz": gzip.compress(tar_bytes(members), mtime=0),
-            f"/{SOURCE}/COLD/mitx-{day}.zip": package.read_bytes(),
-            f"/{SOURCE}/COLD/mitx-edx-events-{day}.log.gz": gzip.compress(event + b"\n", mtime=0),
+        return {
+            f"{COLD}/mitx-{day}.tar.gz": gzip.compress(tar_bytes(members), mtime=0),
+            f"{COLD}/mitx-{day}.zip": package.read_bytes(),
+            f"{COLD}/mitx-edx-events-{day}.log.gz": gzip.compress(event + b"\n", mtime=0),
             f"/{REPORTS}/MITx/report-{day}.csv": table,
-            f"/{BUNDLES}/{day}/MITx-{self._days}.tar.gz": table,
-        }.items():
-            self.services.s3(Request("PUT", path, {}, {}, content))
+            f"/{BUNDLES}/{day}/MITx-{week}.tar.gz": table,
+        }
 
     def command(self, *arguments: object) -> None:
         """Call the command in this process."""
@@ -388,7 +397,7 @@ class Trials:
         yield failed
         self.results[name, "fails" if failed else "works"] += 1
 
-    def day(self, *parts: str) -> None:
+    def day(self, *parts: str, partition: str = PARTITION) -> None:
         """Bring files, let the sensors of these parts tick and run what they ask for, and run the other parts' jobs."""
         self.bring_files()
         with dagster_instance(self.home) as instance:
@@ -408,9 +417,9 @@ class Trials:
                 elif part == "catalogue":
                     self._run(instance, definitions.resolve_job_def(CATALOGUE_JOB), None, {})
                 else:
-                    instance.add_dynamic_partitions("course_and_source", [PARTITION])
+                    instance.add_dynamic_partitions("course_and_source", [partition])
                     job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=CONTENT[part])
-                    self._run(instance, job, PARTITION, {})
+                    self._run(instance, job, partition, {})
             self._tell(instance, repository)
 
     def _tell(self, instance: dg.DagsterInstance, repository: Any) -> None:  # noqa: ANN401
@@ -456,7 +465,7 @@ class Trials:
         """Call these commands on new files."""
         self.bring_files()
         objects = [key for key in self.services.s3.objects if key.startswith(f"/{SOURCE}/")]
-        archive, package, log = (f"s3:/{key}" for key in sorted(objects)[-3:])
+        package, archive, log = (f"s3:/{max(key for key in objects if key.endswith(end))}" for end in ENDS)
         arguments = {
             "inspect": ("--verbose", package),
             "archive": ("archive", archive, package, "--verbose"),
@@ -567,7 +576,7 @@ def with_secrets_in_addresses(trials: Trials) -> None:
 
 
 @contextmanager
-def trials_in(folder: Path) -> Iterator[Trials]:
+def trials_in(folder: Path, kind: type[Trials] | None = None) -> Iterator[Trials]:
     """Make secrets and services, and collect all that is printed until the block ends."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpg-", ignore_cleanup_errors=True)))
@@ -578,7 +587,7 @@ def trials_in(folder: Path) -> Iterator[Trials]:
         server = stack.enter_context(serving(services))
         services.url = server.url
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        trials = Trials(folder, services, patch)
+        trials = (kind or Trials)(folder, services, patch)
         stack.enter_context(written_to(trials.printed))
         yield trials
 
@@ -593,27 +602,21 @@ def failing(trials: Trials, outages: Iterable[Outage], mood: str) -> None:
     trials.services.fails = ()
 
 
-def missing(trials: Trials, moods: Iterable[str], names: Iterable[str]) -> list[str]:
+def missing(trials: Trials, failed: Iterable[tuple[Outage, str]], names: Iterable[str]) -> list[str]:
     """What should have happened in the trials, and did not, so that a search proves nothing."""
-    failed, results, seen = trials.services.failed, trials.results, trials.services.seen
+    counted, results = trials.services.failed, trials.results
     jobs = (*(job for _, job in SENSORS.values()), CATALOGUE_JOB, "__ASSET_JOB", ALERTS)
     return [
-        *(
-            f"{service} was never {mood}"
-            for outage in OUTAGES
-            for service in outage.services
-            for mood in moods
-            if not failed[service, mood]
-        ),
+        *(f"{each} was never {mood}" for outage, mood in failed for each in outage.services if not counted[each, mood]),
         *(f"{job} never {result}" for job in jobs for result in ("works", "fails") if not results[job, result]),
-        *(f"{name} was never sent" for name in names if name not in seen),
+        *(f"{name} was never sent" for name in names if name not in trials.services.seen),
     ]
 
 
 @click.command()
 def main() -> None:
     """Run everything, search, and print what was found."""
-    sent = set(NAMES) - NEVER_SENT
+    sent = set(NAMES) - UNSENT
     with tempfile.TemporaryDirectory(prefix="edxorg-secrets-") as temporary:
         with trials_in(Path(temporary)) as trials, pytest.MonkeyPatch.context() as patch:
             trials.day(*PARTS)
@@ -627,7 +630,7 @@ def main() -> None:
         texts = sum(1 for _ in trials.left_behind())
     for (name, result), count in sorted(trials.results.items()):
         print(f"{name:36} {result} {count:5,}")  # noqa: T201
-    wrong = [*missing(trials, MOODS, sent), *found]
+    wrong = [*missing(trials, product(OUTAGES, MOODS), sent), *found]
     print(f"{len(trials.marked.values)} marked secrets in {texts:,} texts: {len(found)} found")  # noqa: T201
     print("\n".join(wrong))  # noqa: T201
     sys.exit(bool(wrong))
