@@ -45,7 +45,7 @@ class Tally:
     """How many hit a run that repeated a killed one."""
     equal: int = 0
     written_before: int = 0
-    """Objects that killed runs had written."""
+    """Objects that killed runs had written whole, with their metadata."""
     written_again: int = 0
     """Of these, those that a later run wrote again, and all others that an undisturbed run leaves alone."""
 
@@ -192,20 +192,20 @@ class JobTrial:
             yield f"processes live on: {left}"
 
     def _look(self, undisturbed: Undisturbed, plan: Plan) -> dict[str, Stored]:
-        """Count a kill; return the objects that were written before it."""
+        """Count a kill; return the objects that were written whole before it."""
         trial = self._trial
         self.tally.kills += 1
         objects = trial.objects()
         state = trial.state(objects)
-        written = {key: each for key, each in objects.items() if undisturbed.before.get(key) != each}
+        changed = {key: each for key, each in objects.items() if undisturbed.before.get(key) != each}
         if plan.scope is Scope.WORKER:
             # The run has gone on since; it was not at its end, as it had workers.
             self.tally.in_the_middle += bool(Switch.fired(trial.counts))
         else:
-            has_begun = written or trial.left_over() or undisturbed.before_state.differences(state)
+            has_begun = changed or trial.left_over() or undisturbed.before_state.differences(state)
             self.tally.in_the_middle += bool(has_begun and state.differences(undisturbed.state))
         trial.place.age()
-        return written
+        return {key: each for key, each in changed.items() if each.digest == undisturbed.state.objects.get(key)}
 
     def _compare(self, undisturbed: Undisturbed, objects: Mapping[str, Stored]) -> Iterator[str]:
         state = self._trial.state(objects)

@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -185,10 +185,12 @@ class Trial:
                 folders.setdefault("*".join(of_versions.groups()), []).append((each.listed, key))
         recorded, times = {}, Counter[tuple[str, str | None]]()
         with closing(sqlite3.connect(self.home / "history/runs/index.db")) as index:
-            for asset, partition, version in index.execute(_VERSIONS):
+            for asset, partition, version, is_unchanged in index.execute(_VERSIONS):
                 recorded[asset, partition] = version
-                # A run that succeeds after a failed one tells of it by recording its source once more.
-                times[asset, partition] += json.loads(asset) != RAW_DATA_ARCHIVE.split("/")
+                # Two kinds start nothing: the record by which a run that succeeds after a failed one tells of it, and
+                # those that an attempt repeats as it fails, which say so.
+                is_source = json.loads(asset) == RAW_DATA_ARCHIVE.split("/")
+                times[asset, partition] += not (is_source or is_unchanged)
             checks = {
                 (f"{asset} {name}", partition): status for asset, name, partition, status in index.execute(_CHECKS)
             }
@@ -216,7 +218,11 @@ class Trial:
         return [each for each in temporary if each != base] + self.place.left_over()
 
     def processes(self) -> list[str]:
-        """Return the processes that name this folder in their command lines."""
+        """Return the processes that name this folder in their command lines, and do not end of themselves."""
+        is_over(lambda: not self._processes())
+        return self._processes()
+
+    def _processes(self) -> list[str]:
         lines = []
         for each in os.scandir("/proc"):
             if each.name.isdecimal() and int(each.name) != os.getpid():
@@ -245,7 +251,7 @@ _VERSIONED = re.compile(r"(lake/edxorg/(?!rejects/).+/)[0-9a-f]{64}(\..+)")
 """The keys of objects that versions name."""
 
 _VERSIONS = """
-    SELECT event_logs.asset_key, event_logs.partition, tags.value FROM event_logs
+    SELECT event_logs.asset_key, event_logs.partition, tags.value, event LIKE '%"unchanged"%' FROM event_logs
     JOIN asset_event_tags AS tags ON tags.event_id = event_logs.id AND tags.key = 'dagster/data_version'
     WHERE dagster_event_type = 'ASSET_MATERIALIZATION' ORDER BY event_logs.id
 """
@@ -283,11 +289,19 @@ def ended(process: int) -> int | None:
 
 def is_gone(group: int) -> bool:
     """Wait for all processes of a group."""
-    deadline = time.monotonic() + SECONDS_TO_END
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
+    return is_over(lambda: not _exists(group))
+
+
+def _exists(group: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
     return False
+
+
+def is_over(condition: Callable[[], bool]) -> bool:
+    """Wait for what needs a moment to notice that its run is gone; return True if it has."""
+    deadline = time.monotonic() + SECONDS_TO_END
+    while not (was := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return was
