@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 COURSES = 6
 
-LONG_TABLE_ROWS = 14_000
+LONG_TABLE_ROWS = 11_000
 """Of 400 bytes: a worker is sent the table as a stream, and uploads what becomes of it in parts."""
 
 
@@ -222,7 +222,7 @@ def events(day: int) -> list[bytes]:
     padding = "x" * 2000
     good = [
         json.dumps({"name": f"{number}", "time": f"2024-05-0{day}T01:02:03", "page": padding}).encode()
-        for number in range(6000)
+        for number in range(4500)
     ]
     return rejects + good
 
