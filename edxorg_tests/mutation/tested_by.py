@@ -11,9 +11,9 @@ _NAMES = (f"{_TESTS}/test_members.py",)
 _KEYS = (f"{_TESTS}/test_object_keys.py", "edxorg_tests/test_reference_pages.py")
 _DELIVERY = (f"{_OF_LIBRARY}/test_delivery.py",)
 _ARCHIVES = (
+    f"{_TESTS}/archive/test_delivery_sequences.py",
     f"{_TESTS}/archive/test_ingestion.py",
     f"{_TESTS}/archive/test_ingested_before.py",
-    f"{_TESTS}/archive/test_delivery_sequences.py",
     f"{_TESTS}/archive/test_broken_stores.py",
 )
 _TABLES = (

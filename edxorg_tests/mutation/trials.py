@@ -226,8 +226,8 @@ class _Collected:
                 reports = runtestprotocol(item, log=False, nextitem=following)
             finally:
                 sys.settrace(None)
-            if any(each.failed for each in reports):
-                raise pytest.UsageError(f"{item.nodeid} fails without a mutant: {reports}")
+            for failed in (each for each in reports if each.failed):
+                raise pytest.UsageError(f"{item.nodeid} fails without a mutant: {failed.longreprtext}")
             self.entered[item] = set(entered)
             self.seconds[item] = time.process_time() - started
 

@@ -287,6 +287,25 @@ class TestOversized:
         assert got.oversized == [record]
         assert [row[0] for row in got.rows] == ["1", "4"]
 
+    @pytest.mark.parametrize("chunk", [7, 30, 1 << 18])
+    @pytest.mark.parametrize(
+        "record",
+        [
+            b'2\t"' + b"y" * 500 + b'"\tz',
+            b'2\t"' + b"y" * 500 + b'\nend"\tz',
+            b'2\t"' + b"\n".join([b"y" * 60] * 4) + b'"\tz',
+            b'2\t"' + b"y" * 60 + b'\n""\n' + b"y" * 500 + b'"\tz',
+        ],
+        ids=["one line", "one long line and an end", "lines longer than a chunk", "a long line at the end"],
+    )
+    def test_an_oversized_quoted_record_ends_at_its_quote(
+        self, record: bytes, chunk: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutting, "CHUNK", chunk)
+        got = convert(table(b'1\t"a""b"\tx', record, b"3\tb\tx", b"4\tc\tx"), dialect=Dialect.QUOTED)
+        assert got.oversized == [record]
+        assert [row[0] for row in got.rows] == ["1", "3", "4"]
+
     def test_an_oversized_escaped_record_is_set_aside_to_its_end(self) -> None:
         record = b"2\t" + b"yyyy\\\n3\tlooks\tso\\\n" * 50 + b"\tz"
         got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.ESCAPED)

@@ -187,6 +187,25 @@ def test_a_new_version_is_the_newest_where_its_rivals_are_older_than_the_run(
     assert decision == settling(WRITE_AND_RECORD, "c")
 
 
+def test_a_new_version_is_not_known_to_be_the_newest_where_a_rival_is_as_old_as_the_run(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    place = place_in(store)
+    put(place, "a")
+    date_objects(tmp_path, NOON, "a")
+    decision = write_if_needed("b", io.BytesIO(b"b"), to=place, recorded=Recorded("a", None), begin=lambda: NOON)
+    assert decision == settling(WRITE_AND_RECORD, "b")
+
+
+def test_a_whole_object_that_is_named_by_its_content_is_left_alone(store: ObjectStore) -> None:
+    content = io.BytesIO(b"rows")
+    version = hashlib.sha256(b"rows").hexdigest()
+    place = VersionedObjects(store, lambda version: f"place/{version}.tsv", by_content=True)
+    assert write_if_needed(version, content, to=place, recorded=None) == WRITE_AND_RECORD
+    assert b"".join(store.read(place.key_of(version))) == b"rows"
+    assert write_if_needed(version, content, to=place, recorded=Recorded(version, None)) == UNCHANGED
+
+
 @pytest.mark.parametrize("version", ["a", "b"])
 def test_a_run_begins_before_it_writes_and_not_where_nothing_changes(store: ObjectStore, version: str) -> None:
     place = place_in(store)

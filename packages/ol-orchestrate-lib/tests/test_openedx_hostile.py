@@ -330,8 +330,11 @@ class TestDocuments:
 
     def test_too_many_blocks_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.tree.MAX_BLOCKS", 100)
-        with pytest.raises(CourseExportError, match="more than 100 blocks"):
-            with_file("c/vertical/v.xml", b"<vertical>" + b"<html/>" * 100 + b"</vertical>")
+        # The course, the vertical and those in it.
+        course = with_file("c/vertical/v.xml", b"<vertical>" + b"<html/>" * 98 + b"</vertical>")
+        assert len(course.blocks) == 100
+        with pytest.raises(CourseExportError, match="more than 100 blocks or 64 MiB of XML"):
+            with_file("c/vertical/v.xml", b"<vertical>" + b"<html/>" * 99 + b"</vertical>")
 
     @pytest.mark.parametrize("text", [b"{", b"\xff", b"[]", b'"x"', b'{"course/r": 3}', b"{}"])
     def test_a_policy_that_is_no_object_is_reported(self, text: bytes) -> None:

@@ -256,6 +256,7 @@ class TestNoStructures:
                 {"course_id": "x", "root": "a", "blocks": {"a": {"category": "course"}}},
                 "shape of the course blocks API",
             ),
+            ({"root": "a", "blocks": {}}, "shape of the course blocks API"),
             ([], "a JSON list"),
             (None, "a JSON null"),
             ("text", "a JSON str"),
@@ -281,6 +282,15 @@ class TestNoStructures:
     def test_broken_json_is_an_error_with_its_place(self, data: bytes, place: str) -> None:
         with pytest.raises(BrokenDocumentError, match=place.replace(".", r"\.")):
             read_course_structure(io.BytesIO(data), name="structure.json")
+
+    def test_a_document_up_to_the_limit_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        document = {"a": entry("course")}
+        size = len(json.dumps(document))
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_BYTES", size)
+        assert structure_of(document).problems == ()
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_BYTES", size - 1)
+        with pytest.raises(CourseStructureError, match="is larger than 0 MiB"):
+            structure_of(document)
 
     def test_nesting_up_to_the_limit_is_read(self) -> None:
         deep: object = 1

@@ -92,7 +92,7 @@ class _NotFinite:
 def too_deep(value: object) -> bool:
     """True if containers are nested deeper than `MAX_JSON_DEPTH`; checked by level, without recursion."""
     level: list[Any] = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             inner
             for node in level
