@@ -151,7 +151,7 @@ def inspect(reader: VerifiedReader, settings: Settings, *, as_json: bool) -> Non
 def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     """Run the assets of course XML for one export; return True if all succeeded."""
     export = Export.read(runs.open_source(source, settings), settings, quiet=as_json)
-    runs.prepare_landing_zone(settings)
+    runs.check_landing_zone(settings)
     summary, info, sha256 = export.summary(), export.info, export.sha256
     partition = summary["partition"]
     del export  # the run reads the course again, and two of them may be more than the memory holds
@@ -166,6 +166,7 @@ def ingest(source: SourceUrl, settings: Settings, *, as_json: bool) -> bool:
     keys = [location.key(COURSE_KEYS.output(output.name)) for output in EXPORT_OUTPUTS]
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     outputs = job.get_subset(asset_selection=set(keys))
+    runs.make_landing_zone(settings)
     with homes.dagster_instance() as instance, console.err.status(f"Making the outputs of {partition} …"):
         _register(instance, info, sha256, partition, settings)
         reasons = runs.run_job(outputs, instance, partition)

@@ -173,13 +173,14 @@ def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, 
     """Run the job for each file, print its report, and exit."""
     with console.err.status("Looking for the files …"):
         found = [(source, runs.open_source(source, settings).info) for source in sources]
-        runs.prepare_landing_zone(settings)
+        runs.check_landing_zone(settings)
     with console.loading("Starting Dagster"):
         from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - `--help` can do without
 
         files = kind.files(settings)
         job = build_definitions(settings).resolve_job_def(files.location.of(kind.job))
     failed = False
+    runs.make_landing_zone(settings)
     with homes.dagster_instance() as instance:
         for source, info in found:
             with console.progress_bar(source.name, info.size, quiet=as_json) as bar, observed_by(bar):

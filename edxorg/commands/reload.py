@@ -66,7 +66,8 @@ def command(*, period: Period, only: str | None, dry_run: bool, landing_zone: st
         if dry_run:
             _show([*files, *reload.courses()], {kind: reload.rate(kind) for kind in KINDS})
             return
-        runs.prepare_landing_zone(settings)
+        runs.check_landing_zone(settings)
+        runs.make_landing_zone(settings)
         failed = reload.run(files)
     sys.exit(1 if failed else 0)
 

@@ -228,22 +228,31 @@ def open_landing_zone(url: str, settings: Settings) -> ObjectStore:
     return open_store(url, StoreAccess(google_service_account=account.fields() if url.startswith("gs://") else None))
 
 
-def prepare_landing_zone(settings: Settings) -> None:
-    """Find out whether the landing zone can be used, before anything is loaded; make it if it is a folder.
+def check_landing_zone(settings: Settings) -> None:
+    """Find out whether a landing zone in a bucket can be used, before anything is loaded.
 
     Raises:
-        click.UsageError: There is no such bucket, or the folder cannot be made.
+        click.UsageError: There is no such bucket.
         PipelineError: The settings or the credentials cannot be used.
     """
-    store = open_landing_zone(settings.landing_zone_url, settings)
-    scheme, _, path = split_url(store.url)
-    if scheme == "file":
-        console.make_folder(Path(path), make_private)
+    if settings.landing_zone_url.startswith("file:"):
         return
+    store = open_landing_zone(settings.landing_zone_url, settings)
     try:
         next(store.list(f"{SOURCE}/"), None)
     except MissingObjectError as error:
         raise click.UsageError(str(error)) from None
+
+
+def make_landing_zone(settings: Settings) -> None:
+    """Make a landing zone that is a folder, if it is missing.
+
+    Raises:
+        click.UsageError: It cannot be made.
+    """
+    scheme, _, path = split_url(settings.landing_zone_url)
+    if scheme == "file":
+        console.make_folder(Path(path), make_private)
 
 
 def access(url: str, settings: Settings) -> StoreAccess:
