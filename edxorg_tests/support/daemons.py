@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster_shared.error import SerializableErrorInfo
 
 IGNORED_WARNINGS = (
     "ignore::DeprecationWarning",  # Dagster's daemons call what Dagster has deprecated
@@ -51,7 +52,7 @@ LOCATION = """
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
 
-defs = build_definitions(Settings(archive_url={archives!r}, landing_zone_url={lake!r}, **{more!r}))
+defs = build_definitions(Settings(**{settings!r}))
 """
 FLATTEN, EXTRACT = "flattened_course_structure", "course_metadata"
 
@@ -65,20 +66,24 @@ class LocationWithDaemons(ArchiveLocation):
         self.runs = 0
         """The number of runs that the last ticks started."""
         (loaded,) = workspace.create_request_context().code_locations
-        (repository,) = loaded.get_repositories().values()
-        instance.start_sensor(repository.get_sensor("default_automation_condition_sensor"))
+        (self._repository,) = loaded.get_repositories().values()
+        self.start("default_automation_condition_sensor")
 
     def ingest(self, name: str, members: dict[str, bytes]) -> None:
         """Deliver an archive by its job."""
         write_archive(self.archives / name, members)
         assert self.run(name).success
 
+    def start(self, *sensors: str) -> None:
+        """Switch sensors on."""
+        for name in sensors:
+            self.instance.start_sensor(self._repository.get_sensor(name))
+
     def ticks(self, number: int) -> Counter[tuple[str, str]]:
         """Let the daemons tick; return how often they ran which asset for which course."""
         before = {run.run_id for run in self.instance.get_runs()}
         for _ in range(number):
-            errors = execute_sensor_iteration(self._workspace, logging.getLogger("sensors"), None, None)
-            assert not list(filter(None, errors))
+            assert not self.tick_all()
         new = (run for run in self.instance.get_runs() if run.run_id not in before)
         started = [run for run in new if run.asset_selection]  # others are of the checks that run hourly
         self.runs = len(started)
@@ -89,6 +94,10 @@ class LocationWithDaemons(ArchiveLocation):
             for course in (run.tags["dagster/partition"], *json.loads(run.tags.get("more_courses", "[]")))
             if key.path[-1] in {FLATTEN, EXTRACT}
         )
+
+    def tick_all(self) -> list[SerializableErrorInfo]:
+        """Let each sensor that is on tick; return the errors."""
+        return [*filter(None, execute_sensor_iteration(self._workspace, logging.getLogger("sensors"), None, None))]
 
     def backfill(self, outputs: Iterable[str], courses: Iterable[str]) -> BulkActionStatus:
         """Run a backfill of assets to its end, as from their pages."""
@@ -128,7 +137,8 @@ class LocationWithDaemons(ArchiveLocation):
 def location_with_daemons(folder: Path, **more: object) -> Iterator[LocationWithDaemons]:
     """The location over folders, with further settings."""
     file = folder / "location.py"
-    file.write_text(LOCATION.format(archives=f"file://{folder}/archives", lake=f"file://{folder}/lake", more=more))
+    places = {"archive_url": f"file://{folder}/archives", "landing_zone_url": f"file://{folder}/lake"}
+    file.write_text(LOCATION.format(settings={**places, **more}))
     origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(python_file=str(file)), location_name="edxorg")
     with (
         pytest.MonkeyPatch.context() as patch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,6 +50,9 @@ _PROSPECTS = {
 }
 """Sentences about failures that do not pass."""
 
+_CLASS = re.compile(rf"^{PipelineError.__module__}\.\w+: ")
+"""The class of an error that is complete without it, where Dagster shows a tick's error."""
+
 
 class Failure(NamedTuple):
     """A step that failed in a run, or the tick of a sensor.
@@ -59,6 +63,8 @@ class Failure(NamedTuple):
         run_id: The run; `None` for a tick.
         partition: The run's partition.
         permanence: The value of the run's tag that says whether another run fails as well.
+        is_shared: True if the cause lies in none of the files, so that it fails other places as well: a service that is
+            down, a setting, a credential.
     """
 
     where: str
@@ -66,12 +72,13 @@ class Failure(NamedTuple):
     run_id: str | None = None
     partition: str | None = None
     permanence: str = "false"
+    is_shared: bool = False
 
     @property
     def cause(self) -> str:
-        """A short name of the cause; equal causes at other places are others."""
+        """A short name of the cause; equal causes at other places are others, unless it is shared."""
         why = self.why.replace(self.partition, "…") if self.partition else self.why
-        return short_hash(f"{self.where}\n{cause_of(why)}")
+        return short_hash(f"{'' if self.is_shared else self.where}\n{cause_of(why)}")
 
 
 @dataclass(slots=True)
@@ -164,14 +171,15 @@ def _tell(found: Sequence[Failure], told: _Told, addresses: Sequence[str], locat
 def _message(location: str, failures: Sequence[Failure]) -> tuple[str, str]:
     first = failures[0]
     runs = [failure.run_id for failure in failures if failure.run_id is not None]
-    times = f"{len(runs):,} runs" if len(runs) > 1 else "a run" if runs else "it"
+    places = first_and_more(list(dict.fromkeys(failure.where for failure in failures)), NAMED)
+    times = f"{len(runs):,} runs" if len(runs) > 1 else "a run" if runs else "it" if len(places) == 1 else "they"
     lines = [redact(first.why)]
     if partitions := [failure.partition for failure in failures if failure.partition]:
         lines.append(f"Partitions: {', '.join(first_and_more(partitions, NAMED))}")
     if runs:
         lines.append(f"Runs: {', '.join(first_and_more(runs, NAMED))}")
         lines.append(_PROSPECTS.get(first.permanence, "It may pass: run it again, if nothing does so by itself."))
-    return f"{location}: {first.where}: {times} failed", "\n".join(lines)
+    return f"{location}: {', '.join(places)}: {times} failed", "\n".join(lines)
 
 
 def _failures(
@@ -200,7 +208,8 @@ def _failures_of(run: dg.DagsterRun, permanent_failure: str) -> Iterator[Failure
     elif not steps:
         yield Failure(run.job_name, "A step failed; the log of the run says why", run.run_id, partition)
     for step, why in steps.items():
-        yield Failure(step, why, run.run_id, partition, run.tags.get(permanent_failure, "false"))
+        permanence = run.tags.get(permanent_failure, "false")
+        yield Failure(step, why, run.run_id, partition, permanence, is_shared=permanence != PERMANENT)
 
 
 def _failed_ticks(context: dg.SensorEvaluationContext, since: float, until: float) -> Iterator[Failure]:
@@ -217,7 +226,8 @@ def _failed_ticks(context: dg.SensorEvaluationContext, since: float, until: floa
                 while error is not None and error.cause is not None:
                     error = error.cause  # noqa: PLW2901 - the first in the chain
                 if error is not None:
-                    yield Failure(f"a tick of {state.instigator_name}", error.message.strip())
+                    why = _CLASS.sub("", error.message.strip())
+                    yield Failure(f"a tick of {state.instigator_name}", why, is_shared=True)
 
 
 def _location(context: dg.SensorEvaluationContext) -> str:

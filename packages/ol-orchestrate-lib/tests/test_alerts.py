@@ -127,6 +127,8 @@ def test_a_message_that_is_not_taken_is_sent_at_the_next_tick(instance: dg.Dagst
         ("s3://lake/a/1.tsv: the store answered 403", "s3://lake/b/2.tsv: the store answered 403", True),
         ("s3://lake/a/1.tsv: the store answered 403", "s3://lake/a/1.tsv: the store answered 503", False),
         ("s3://lake/a: no such object", "s3://cold/a: no such object", False),
+        ("Secret a/b of Vault at https://v: it is sealed", "Secret c of Vault at https://v: it is sealed", True),
+        ("Secret a/b of Vault at https://v: it is sealed", "Secret a/b of Vault at https://w: it is sealed", False),
         ("'mitx-2024-01-03.zip' is broken", "'mitx-2024-01-10.zip' is broken", True),
         ("3 of 5,222 members failed\na-1.sql: no header", "1 of 12 members failed\nb-2.sql: no header", True),
         ("3 of 5,222 members failed\na-1.sql: no header", "3 of 5,222 members failed\na-1.sql: too long", False),

@@ -11,6 +11,7 @@ LINES = 3
 """Lines of a reason that count: the first says what happened, and the next ones begin a list."""
 
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*://[^/\s'\"]*)[^\s'\",;)]*")
+_SECRET = re.compile(r"\bSecret \S+ of (?=Vault)")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _HTTP_ERROR = re.compile(r"[45]\d\d")
 _WITH_DIGIT = re.compile(r"[^\s:;()]*\d[^\s:;()]*")
@@ -32,7 +33,7 @@ def _without_names(line: str) -> str:
         urls.append(url[1])
         return "\0"
 
-    text = _QUOTED.sub("…", _URL.sub(keep, line))
+    text = _QUOTED.sub("…", _URL.sub(keep, _SECRET.sub("", line)))
     text = _WITH_DIGIT.sub(lambda word: word[0] if _HTTP_ERROR.fullmatch(word[0]) else "…", text)
     for url in urls:
         text = text.replace("\0", f"{url}/…", 1)
