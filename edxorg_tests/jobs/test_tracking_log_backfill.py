@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,9 @@ from edxorg.assets.edxorg_archive import raw_tracking_logs
 from edxorg.assets.tracking_logs import normalize_edxorg_tracking_log
 from edxorg.lib import code_versions
 from edxorg.lib.tracking_log import normalize_log
+from edxorg_tests.support.archives import landed, times
 from edxorg_tests.support.location import EVENTS, LOG, NORMALIZED_LOGS, OTHER_LOGS, TRUNCATED, LogLocation
+from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.failed_partitions import failed_partitions
 
 if TYPE_CHECKING:
@@ -240,3 +244,41 @@ def test_a_run_over_several_days_leaves_those_that_are_done_alone(
     normalized.clear()
     assert location.run(*days).success
     assert normalized == list(days), "what other code has normalized"
+
+
+KILLED_IN_THE_SECOND = """
+import os, signal
+from pathlib import Path
+import dagster as dg
+from edxorg.assets import tracking_logs
+from edxorg.lib.tracking_log import normalize_log
+from edxorg_tests.support.archives import landed, times
+from edxorg_tests.support.location import LogLocation
+
+def normalize(*arguments, name, **options):
+    if name.endswith({second!r}):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return normalize_log(*arguments, name=name, **options)
+
+tracking_logs.normalize_log = normalize
+with dg.DagsterInstance.from_config({folder!r}) as instance:
+    LogLocation(Path({folder!r}), instance).run(*{days!r})
+"""
+
+
+def test_a_backfill_goes_on_where_its_run_was_killed(location: LogLocation, tmp_path: Path) -> None:
+    days = write_days(location)
+    code = KILLED_IN_THE_SECOND.format(second=days[1], folder=str(tmp_path), days=days)
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)  # noqa: S603
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [len(location.versions(day)) for day in days] == [1, 0, 0]
+    before = times(location.lake)
+    (of_the_first,) = before
+
+    assert Daemon(location, tmp_path).of_assets(*days) == BulkActionStatus.COMPLETED_SUCCESS
+    assert len(landed(location.lake)) == 3
+    assert times(location.lake)[of_the_first] == before[of_the_first], "it is not done again"
+    (run,) = (run for run in location.instance.get_runs() if run.is_success)
+    said = [entry.user_message for entry in location.instance.all_logs(run.run_id)]
+    assert f"{days[0]}: done before, left alone" in said
+    assert not any(f"{day}: done before, left alone" in said for day in days[1:])
