@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -428,3 +430,14 @@ def test_the_image_sets_the_variable_that_dagsters_automation_waits_by(monkeypat
         if each.name == "default_automation_condition_sensor"
     )
     assert sensor.sensor_type == SensorType.AUTOMATION, "not AUTO_MATERIALIZE, which the daemon evaluates"
+
+
+def test_docker_accepts_the_compose_file() -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], check=False, capture_output=True).returncode:  # noqa: S603
+        pytest.skip("there is no docker with its plugin compose")
+    asked_for = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "docker-compose.yaml").read_text()))
+    command = [docker, "compose", "--file", str(DEPLOY / "docker-compose.yaml"), "config", "--quiet"]
+    environment = {**os.environ, **dict.fromkeys(asked_for, "any")}
+    checked = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)  # noqa: S603
+    assert checked.returncode == 0, checked.stderr
