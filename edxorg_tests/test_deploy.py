@@ -147,6 +147,12 @@ def test_the_storage_is_postgres_through_the_driver_that_is_installed(monkeypatc
     assert url.get_dialect().driver == "psycopg2"
 
 
+def test_no_run_is_asked_if_it_is_a_code_server(instance: dg.DagsterInstance) -> None:
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert isinstance(instance.run_launcher, DockerRunLauncher)
+    assert instance.run_launcher.container_kwargs["healthcheck"] == {"test": ["NONE"]}
+
+
 def services() -> dict[str, dict[str, Any]]:
     """Those of `docker-compose.yaml`, with what they share merged in."""
     return {name: dict(service) for name, service in COMPOSE["services"].items()}
