@@ -25,7 +25,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.vault_client import AuthMethod, VaultClient
 from ol_orchestrate.resources.secrets.vault import Vault
-from ol_orchestrate.testing.scripted import Response, serving
+from ol_orchestrate.testing.scripted import Request, Response, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -418,3 +418,23 @@ def test_a_response_in_json_that_is_none_of_vaults_is_final(
         VaultClient(address=server.url).read("s/x")
     assert "canary" not in str(caught.value)
     assert len(server.requests) <= 2
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", "token")
+    answers = {
+        "/v1/sys/internal/ui/mounts/secret/edx": b'{"data": {"path": "secret/", "type": "kv"}}',
+        "/v1/secret/edx": b'{"data": {"name": "value-of-the-secret"}}',
+    }
+    broken = set(answers)
+
+    def script(request: Request) -> Response:
+        body = answers[request.path]
+        if request.path not in broken:
+            return Response(200, body)
+        broken.remove(request.path)
+        return Response(200, body[:9], length=len(body))
+
+    with serving(script) as server:
+        assert VaultClient(address=server.url).read("secret/edx") == {"name": "value-of-the-secret"}
+    assert len(server.requests) == 4

@@ -141,10 +141,10 @@ def copy(copies: ReconciledCopies, key: str, path: Path) -> SourceInfo:
 
     def copy_once() -> SourceInfo:
         source = copies.source.read(key_in_source)
-        with _disk(key), path.open("wb") as file:
+        with _disk(path.parent), path.open("wb") as file:
             for block in source:
                 file.write(block)
-        with _disk(key), path.open("rb") as file:
+        with _disk(path.parent), path.open("rb") as file:
             copies.destination.write(key, file)
         now = copies.source.find(key_in_source)
         if now is not None and now.version != source.info.version:
@@ -160,8 +160,10 @@ def copy(copies: ReconciledCopies, key: str, path: Path) -> SourceInfo:
 
 
 @contextmanager
-def _disk(key: str) -> Iterator[None]:
+def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ServiceError(f"{key}: the temporary folder failed: {error.strerror}. Make room and run again") from error
+        raise ServiceError(
+            f"{folder}: the folder for temporary files failed: {error.strerror}. Make room and run again"
+        ) from error

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     import hvac
     import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import Retry
 
 TIMEOUT = (5, 15)
 """Seconds of each attempt to connect, and to wait for the next bytes of a response."""
@@ -208,7 +210,6 @@ class VaultClient:
     def _connection(self) -> hvac.Client:
         import hvac  # noqa: PLC0415
         from requests import Session  # noqa: PLC0415
-        from requests.adapters import HTTPAdapter  # noqa: PLC0415
         from urllib3 import Retry  # noqa: PLC0415
 
         scheme, separator, _ = (self.address or "").partition("://")
@@ -233,7 +234,7 @@ class VaultClient:
         session = Session()
         session.verify = self.cacert or True
         session.hooks["response"].append(_raise_for_errors)
-        session.mount(f"{scheme}://", HTTPAdapter(max_retries=retries))
+        session.mount(f"{scheme}://", _adapter(retries))
         # With None in place of an empty token, hvac would look for one by itself.
         # No redirect is followed, since requests would send Vault's token along to any host.
         return hvac.Client(
@@ -298,6 +299,27 @@ class VaultClient:
             return
         where = f"Vault at {self.address}" if self.address else "Vault"
         raise kind(f"Secret {path} of {where} ({login}): {problem}") from None
+
+
+def _adapter(retries: Retry) -> HTTPAdapter:
+    """Return an adapter that also asks again after a response that broke off, which `Retry` does not see."""
+    from requests import ConnectionError  # noqa: A004, PLC0415
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+    from requests.exceptions import ChunkedEncodingError  # noqa: PLC0415
+
+    class Adapter(HTTPAdapter):
+        def send(self, *request: Any, **options: Any) -> requests.Response:  # noqa: ANN401 - as its base class
+            for _ in range(RETRIES):
+                response = super().send(*request, **options)
+                try:
+                    response.content  # noqa: B018 - reads it
+                except (ConnectionError, ChunkedEncodingError):
+                    response.close()
+                else:
+                    return response
+            return super().send(*request, **options)
+
+    return Adapter(max_retries=retries)
 
 
 def _raise_for_errors(response: requests.Response, **_: object) -> None:
