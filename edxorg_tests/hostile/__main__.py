@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from edxorg_tests.hostile.attacks import KIND, attacks
-from edxorg_tests.hostile.cases import GOOD_COURSE_XML, GOOD_LOG, GOOD_STRUCTURE, LOG, Case, Road, archive_of
+from edxorg_tests.hostile.cases import GOOD_LOG, GOOD_STRUCTURE, LOG, Case, Road, archive_of, export_of
 from edxorg_tests.hostile.generated import ADA, generated
 from edxorg_tests.hostile.trial import MOST_BYTES, MOST_SECONDS, TOKEN, Found, Trial
 from ol_orchestrate.testing.openpgp_keys import new_gnupg
@@ -24,7 +24,7 @@ HEALTHY = [
     Case("healthy", "an archive", archive_of()),
     Case("healthy", "a log", GOOD_LOG[1], Road.LOG, LOG),
     Case("healthy", "a structure", GOOD_STRUCTURE, Road.STRUCTURE, "s.json"),
-    Case("healthy", "an export", GOOD_COURSE_XML, Road.COURSE_XML, "x.xml.tar.gz"),
+    Case("healthy", "an export", export_of(), Road.COURSE_XML, "x.xml.tar.gz"),
 ]
 
 
