@@ -5,12 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
-import shutil
-import subprocess
-import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
@@ -20,11 +16,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ol_orchestrate.testing.loopback_certificates import certify_loopback
-from ol_orchestrate.testing.openpgp_keys import GnuPG
+from ol_orchestrate.testing.openpgp_keys import home_of_gnupg
 from ol_orchestrate.testing.servers import fake_gcs, moto, openbao, without_configuration_of_the_developer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ol_orchestrate.testing.openpgp_keys import GnuPG
 
 MOUNT = "secret-data"
 GPG_SECRET = "pipelines/edx/gpg"  # noqa: S105 - a path
@@ -64,7 +63,7 @@ def running(folder: Path) -> Iterator[Servers]:
         s3 = stack.enter_context(moto(folder / "moto"))
         gcs = stack.enter_context(fake_gcs(folder / "gcs"))
         vault = stack.enter_context(openbao(folder / "openbao"))
-        gnupg = stack.enter_context(_gnupg())
+        gnupg = stack.enter_context(home_of_gnupg(RECIPIENT))
         certify_loopback(folder / "untrusted.pem")
         yield Servers(
             s3=s3.endpoint_url,
@@ -76,18 +75,6 @@ def running(folder: Path) -> Iterator[Servers]:
             google_key=_private_key(),
             gnupg=gnupg,
         )
-
-
-@contextmanager
-def _gnupg() -> Iterator[GnuPG]:
-    home = Path(tempfile.mkdtemp(prefix="gnupg-"))
-    try:
-        made = GnuPG(home)
-        made.make_key(RECIPIENT)
-        yield made
-    finally:
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)  # noqa: S603, S607
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _furnish(address: str, token: str, gnupg: GnuPG) -> dict[str, str]:

@@ -84,8 +84,25 @@ def new_gnupg() -> Iterator[GnuPG]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@contextmanager
+def home_of_gnupg(*names: str) -> Iterator[GnuPG]:
+    """Make a home with a key for each name; it is gone with the block."""
+    # Not below pytest's folder: its path is too long for a socket.
+    home = Path(tempfile.mkdtemp(prefix="gnupg-"))
+    # Passphrases that take no second each.
+    (home / "gpg-agent.conf").write_text("s2k-count 65536\n")
+    made = GnuPG(home)
+    try:
+        for name in names:
+            made.make_key(name)
+        yield made
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)  # noqa: S603, S607
+        shutil.rmtree(home, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def gnupg() -> Iterator[GnuPG]:
-    """See `new_gnupg`."""
-    with new_gnupg() as made:
+    """A home with a key of `ada@example.org`, and one of `eve@example.org`."""
+    with home_of_gnupg("ada@example.org", "eve@example.org") as made:
         yield made
