@@ -6,6 +6,7 @@ files and runs, so a tick that is lost or cut short loses nothing.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -205,7 +206,7 @@ class _Tick:
         needs = self.needs(runs)
         # Files that fail until a setting is mended come last, so that they keep no other file from its turn.
         waiting = [name for name, need in needs.items() if need in NEEDS_A_RUN]
-        waiting.sort(key=lambda name: needs[name] is RunDecision.RETRY_WHEN_MENDED)
+        waiting.sort(key=lambda name: needs[name] is RunDecision.RETRY_IF_MENDED)
         chosen = waiting[:runs_a_tick]
         summary = self._summary(needs, len(chosen))
         if not chosen:
@@ -284,7 +285,13 @@ class _Tick:
         tags = _tags_of_runs(self.instance, unsuccessful)
         permanent = self.files.location.permanent_failure
         return {
-            name: _latest_run(run.run_id, run.status, tags.get(run.run_id), permanent) for name, run in latest.items()
+            name: LatestRun(
+                run.run_id,
+                _outcome(run.status, tags.get(run.run_id), permanent),
+                int(tags.get(run.run_id, {}).get(ATTEMPT, "1")),
+                (time.time() - run.end_time) / 3600 if run.end_time else 0.0,
+            )
+            for name, run in latest.items()
         }
 
     def _summary(self, needs: Mapping[str, RunDecision], requested: int) -> str:
@@ -302,10 +309,6 @@ class _Tick:
         if len(listing.ambiguous) > 1:
             beside.append(f"and {len(listing.ambiguous) - 1:,} more such names")
         return ". ".join([seen, asked, *([f"Beside them {', '.join(beside)}"] if beside else [])])
-
-
-def _latest_run(run_id: str, status: dg.DagsterRunStatus, tags: Mapping[str, str] | None, permanent: str) -> LatestRun:
-    return LatestRun(run_id, _outcome(status, tags, permanent), int((tags or {}).get(ATTEMPT, "1")))
 
 
 _FAILURES = {PERMANENT: RunOutcome.FAILED_PERMANENTLY, UNTIL_MENDED: RunOutcome.FAILED_UNTIL_MENDED}

@@ -9,6 +9,10 @@ ATTEMPTS = 3
 """Number of runs of one version of a file, in all, if they fail for transient reasons."""
 
 
+HOURS_UNTIL_MENDED = 6
+"""The pause after a run that failed for a setting. Few runs fail until it is mended, and the next needs no one."""
+
+
 class RunOutcome(Enum):
     """The outcome of a file's latest run."""
 
@@ -28,6 +32,8 @@ class LatestRun(NamedTuple):
     run_id: str
     outcome: RunOutcome
     attempt: int = 1
+    hours_ago: float = 0.0
+    """The time since it ended."""
 
 
 class RunDecision(Enum):
@@ -36,9 +42,13 @@ class RunDecision(Enum):
     NEW_VERSION = "new or published again"
     NEVER_RUN = "recorded, but never run"
     RETRY = "failed, to be tried again"
-    RETRY_WHEN_MENDED = "failed for a setting, a credential or a permission, tried again until that is mended"
+    RETRY_IF_MENDED = "failed for a setting, a credential or a permission, to be tried again in case it is mended"
     DONE = "done"
     IN_PROGRESS = "under way"
+    AWAITS_OPERATOR = (
+        "failed for a setting, a credential or a permission: mend it and run again, or wait for the next attempt, "
+        f"{HOURS_UNTIL_MENDED} hours after the last"
+    )
     CANCELED = "canceled by a user, left alone"
     RETRIES_EXHAUSTED = f"failed {ATTEMPTS} times, given up until it changes or is run again"
     FAILED_PERMANENTLY = "failed permanently, left until it changes or is run again"
@@ -49,7 +59,7 @@ class RunDecision(Enum):
         return self is RunDecision.DONE
 
 
-NEEDS_A_RUN = (RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDecision.RETRY, RunDecision.RETRY_WHEN_MENDED)
+NEEDS_A_RUN = (RunDecision.NEW_VERSION, RunDecision.NEVER_RUN, RunDecision.RETRY, RunDecision.RETRY_IF_MENDED)
 
 
 def decide_run(
@@ -74,7 +84,7 @@ def decide_run(
         case RunOutcome.FAILED:
             return RunDecision.RETRY if run.attempt < ATTEMPTS else RunDecision.RETRIES_EXHAUSTED
         case RunOutcome.FAILED_UNTIL_MENDED:
-            return RunDecision.RETRY_WHEN_MENDED
+            return RunDecision.RETRY_IF_MENDED if run.hours_ago >= HOURS_UNTIL_MENDED else RunDecision.AWAITS_OPERATOR
         case RunOutcome.FAILED_PERMANENTLY:
             return RunDecision.FAILED_PERMANENTLY
         case RunOutcome.CANCELED:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import CursorResult, Row
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
+from edxorg.sensors import run_decision
 from edxorg.sensors.run_decision import ATTEMPTS
 from edxorg_tests.support.sensors import (
     ARCHIVES,
@@ -193,21 +194,30 @@ class TestFilesThatFailed:
         daemon.source.write(archive(1), b"22")
         assert daemon.tick() == [archive(1)]
 
-    def test_a_run_that_failed_for_a_setting_is_requested_until_that_is_mended(self, daemon: Daemon) -> None:
+    def test_a_run_that_failed_for_a_setting_is_requested_every_few_hours(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         daemon.source.write(archive(1), b"1")
+        daemon.tick()
         for _ in range(ATTEMPTS + 1):
-            assert daemon.tick() == [archive(1)]
             daemon.end(FAILED, **{"edxorg/permanent_failure": "until_mended"})
-        assert daemon.tick() == [archive(1)]
+            assert daemon.tick() == []
+            assert "mend it and run again" in str(daemon.evaluate(ARCHIVES).skip_message)
+            with monkeypatch.context() as hours_later:
+                hours_later.setattr(run_decision, "HOURS_UNTIL_MENDED", 0)
+                assert daemon.tick() == [archive(1)]
         daemon.end(DONE)
         assert daemon.tick() == []
 
-    def test_files_that_fail_for_a_setting_let_others_go_first(self, daemon: Daemon) -> None:
+    def test_files_that_fail_for_a_setting_let_others_go_first(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         limited = Daemon(daemon.settings.model_copy(update={"runs_a_tick": 1}), daemon.instance)
         daemon.source.write(archive(1), b"1")
         assert limited.tick() == [archive(1)]
         daemon.end(FAILED, **{"edxorg/permanent_failure": "until_mended"})
         daemon.source.write(archive(2), b"2")
+        monkeypatch.setattr(run_decision, "HOURS_UNTIL_MENDED", 0)
         assert limited.tick() == [archive(2)]
         daemon.end(DONE)
         assert limited.tick() == [archive(1)]

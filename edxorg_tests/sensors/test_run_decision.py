@@ -27,3 +27,9 @@ def test_a_file_never_runs_twice_at_a_time_and_is_done_only_if_recorded_and_run(
         assert not never_launched
     if what in NEEDS_A_RUN:
         assert run is None or run.outcome is not RunOutcome.UNDER_WAY
+
+
+def test_a_run_that_failed_for_a_setting_has_another_after_six_hours() -> None:
+    run = LatestRun("run", RunOutcome.FAILED_UNTIL_MENDED, attempt=7)
+    assert decide_run("a", "a", run._replace(hours_ago=5.9)) is RunDecision.AWAITS_OPERATOR
+    assert decide_run("a", "a", run._replace(hours_ago=6.0)) is RunDecision.RETRY_IF_MENDED
