@@ -425,7 +425,7 @@ _BROKEN_XML: Final = [
     ("two thousand attributes", b"<problem " + b" ".join(b'a%d=""' % n for n in range(2_000)) + b"/>"),
     ("an attribute twice", b'<problem a="1" a="2"/>'),
     ("a NUL", b"<problem>\0</problem>"),
-    ("UTF-7", b'<?xml version="1.0" encoding="utf-7"?><problem>+ADw-</problem>'),
+    ("UTF-7", b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE'),
     ("no XML", b"\xff\xd8\xff\xe0"),
     ("nothing", b""),
     ("half an element", b"<problem"),
