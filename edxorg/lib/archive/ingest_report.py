@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -172,7 +173,7 @@ class IngestReport:
             self._list(MemberOutcome.FAILED, result.member, size, result.problem or "")
         self._table(result).add(result)
         if result.member.course is not None and result.outcome is MemberOutcome.EMPTY:
-            self._course(result.member.course).empty.add(result.member.output)
+            self._course(result.member.course).empty.add(sys.intern(result.member.output))
         if is_member and result.member.course is not None and result.outcome in _LANDED:
             self._course(result.member.course).add(result, 1)
         if is_new and result.rejected:
@@ -227,7 +228,7 @@ class IngestReport:
             course = self._course(member.course)
             course.members += 1
             if member.table or member.kind is not MemberKind.MISSING_AT_SOURCE:
-                course.outputs.add(member.output)
+                course.outputs.add(sys.intern(member.output))  # each is an output of many courses
         if member.ambiguous and member.course is not None:
             self.ambiguous[member.course.course_id] = None
 

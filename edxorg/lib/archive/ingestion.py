@@ -5,6 +5,7 @@ One process unpacks, which is a fifth of the work, and keeps the report; it hold
 
 from __future__ import annotations
 
+import sys
 import tarfile
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -388,4 +389,5 @@ def _place_of(member: Member) -> Place | None:
     """Return the place that a member claims; `None` for one that is not delivered."""
     if member.partition is None or member.kind in _NOT_DELIVERED:
         return None
-    return Place(raw_data_asset(member.kind, member.table), member.partition)
+    # Of a million members many have the same names, and their places are kept to the end.
+    return Place(sys.intern(raw_data_asset(member.kind, member.table)), sys.intern(member.partition))
