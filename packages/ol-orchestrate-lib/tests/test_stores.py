@@ -325,6 +325,18 @@ def test_nothing_is_connected_before_the_first_request(monkeypatch: pytest.Monke
 
 
 class TestFolder:
+    def test_a_run_that_writes_nothing_deletes_what_a_dead_process_left(self, tmp_path: Path) -> None:
+        unfinished = tmp_path / "store" / ".unfinished"
+        unfinished.mkdir(parents=True)
+        (unfinished / "dead").touch()
+        os.utime(unfinished / "dead", (0, 0))
+        store = open_store(f"file://{tmp_path}/store")
+        assert store.abort_old_uploads() is None
+        assert list(unfinished.iterdir()) == []
+        unfinished.rmdir()
+        assert store.abort_old_uploads() is None
+        assert not unfinished.exists()
+
     def test_what_a_dead_writer_left_is_swept_and_a_living_one_is_spared(self, tmp_path: Path) -> None:
         unfinished = tmp_path / "store" / ".unfinished"
         unfinished.mkdir(parents=True)

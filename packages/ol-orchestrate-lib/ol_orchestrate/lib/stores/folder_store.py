@@ -193,11 +193,19 @@ class FolderStore(ObjectStore):
 
     def _prepare_unfinished_folder(self) -> None:
         """Make the folder of unfinished files, and delete those of dead processes."""
-        folder = Path(self._aside)
-        make_private(folder)
-        for left in folder.iterdir():
-            _sweep(left)
+        make_private(Path(self._aside))
+        self._sweep_unfinished()
         self._swept = True
+
+    @override
+    def abort_old_uploads(self, folder: str = "") -> None:
+        """Delete the unfinished files of dead processes, which a run that has nothing to write would leave."""
+        with suppress(OSError):
+            self._sweep_unfinished()
+
+    def _sweep_unfinished(self) -> None:
+        for left in Path(self._aside).iterdir():
+            _sweep(left)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
