@@ -99,7 +99,7 @@ class Switch:
         return (self._folder / Moment.OBJECT).exists()
 
     def count(self, moment: Moment) -> bool:
-        """Count a moment; return True if this one killed."""
+        """Count a moment; return True if this one killed all processes, so that nobody is left to finish a request."""
         return any([self._add(moment), self._add(Moment.ANY)])
 
     def _add(self, moment: Moment) -> bool:
@@ -123,8 +123,9 @@ class Switch:
         counts = self.read(self._folder)
         os.write(fired, b"%d" % (counts[Moment.OBJECT] + counts[Moment.TASK]))
         os.close(fired)
-        (os.killpg if self._plan.scope is Scope.EVERYTHING else os.kill)(victim, signal.SIGKILL)
-        return True
+        is_all = self._plan.scope is Scope.EVERYTHING
+        (os.killpg if is_all else os.kill)(victim, signal.SIGKILL)
+        return is_all
 
     def close(self) -> None:
         for count in self._counts.values():
