@@ -110,8 +110,24 @@ def _made(folder: Path) -> Iterator[None]:
         yield
 
 
-def _day_in(name: str, default: date) -> date:
-    """Return the day in a file's name, or without one the default, and say so.
+@contextmanager
+def _written(out: Path, default: date) -> Iterator[date]:
+    """Have a file written, and the folder that it is in; gives the day in its name, or without one the default.
+
+    Raises:
+        click.BadParameter: As with `_day_in`.
+    """
+    day = _day_in(out.name)
+    with _made(out.parent), console.err.status(f"Writing {out} …"):
+        yield day or default
+    if day is None:
+        click.echo(
+            f"{out.name} has no date in its name: it is of {default}, and `edxorg ingest` needs its --date", err=True
+        )
+
+
+def _day_in(name: str) -> date | None:
+    """Return the day in a file's name, if there is one.
 
     Raises:
         click.BadParameter: The day is none, or none that samples can have.
@@ -124,8 +140,7 @@ def _day_in(name: str, default: date) -> date:
     if days:
         message = f"{days[0]} in {name!r} is no day from {_FIRST_YEAR + 1} to {_LAST_YEAR}"
         raise click.BadParameter(message, param_hint="'--out'")
-    click.echo(f"{name} has no date in its name: it is of {default}, and `edxorg ingest` needs its --date", err=True)
-    return default
+    return None
 
 
 @click.group()
@@ -226,8 +241,8 @@ def archive(out: Path, size: int, seed: int, org: str) -> None:
     Like a real one it has several dialects, header-only tables, a failed table, broken rows and odd names. It is of
     the day in its name, such as mitx-2024-01-31.tar.gz; one named .zip becomes a zip.
     """
-    scale, day = scale_for(size), _day_in(out.name, ARCHIVE_DAY)
-    with _made(out.parent), console.err.status(f"Writing {out} …"):
+    scale = scale_for(size)
+    with _written(out, ARCHIVE_DAY) as day:
         summary = write_sample_archive(
             out,
             courses=scale.courses,
@@ -259,8 +274,8 @@ def package(*, out: Path, size: int, seed: int, org: str, key_file: Path | None)
 
     It has the members that `archive` writes for the same size and seed.
     """
-    scale, day = scale_for(size), _day_in(out.name, ARCHIVE_DAY)
-    with _made(out.parent), console.err.status(f"Writing {out} …"):
+    scale = scale_for(size)
+    with _written(out, ARCHIVE_DAY) as day:
         try:
             summary = write_sample_package(
                 out,
@@ -290,8 +305,7 @@ def tracking_log(out: Path, size: int, seed: int, org: str) -> None:
 
     Like a real one it has times in several spellings, syslog prefixes, lines cut off, and keys that turn up late.
     """
-    day = _day_in(out.name, DAY)
-    with _made(out.parent), console.err.status(f"Writing {out} …"):
+    with _written(out, DAY) as day:
         events = max(1, size // BYTES_PER_EVENT)
         summary = write_sample_log(out, events=events, seed=seed, organization=org, day=day)
     console.out.print(

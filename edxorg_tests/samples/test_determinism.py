@@ -83,7 +83,7 @@ def test_the_command_writes_a_university_and_its_truth(edxorg: Shell, tmp_path: 
         *("--first-day", "2025-02-03", "--hazard", "blank-lines"),
     )
     assert code == 0
-    assert "1 archives with" in printed
+    assert "1 archive with" in printed
     truth = json.loads((out / "truth.json").read_text())
     assert list(truth["archives"]) == ["delftx-2025-02-05.zip"]
     assert list(truth["courses"]) == ["DelftX-1.100x-1T2025|prod"]
