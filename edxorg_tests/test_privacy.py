@@ -11,6 +11,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from datetime import date, timedelta
+from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,7 +24,7 @@ from edxorg_tests.support.leaks import leaks, spellings, texts_of
 from edxorg_tests.support.repository import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from edxorg_tests.support.shell import Shell
     from ol_orchestrate.testing.openpgp_keys import GnuPG
@@ -119,14 +120,21 @@ def test_rows_of_learners_are_in_the_landing_zone_alone(tmp_path: Path) -> None:
     assert {name for name, value in rows.items() if not any(form in landed for form in spellings(value))} == SET_ASIDE
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for temporary files, near to the root: the path of GnuPG's socket has about a hundred characters."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def test_what_is_on_disk_meanwhile_is_for_one_user_alone_and_gone_afterwards(
     edxorg: Shell,
     gnupg: GnuPG,
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    short_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    temporary = tmp_path_factory.mktemp("t")  # a short path, for sockets
+    temporary = short_folder
     modes: dict[Path, int] = {}
     ended = threading.Event()
 

@@ -42,11 +42,12 @@ def run(inputs: int, seed: int, gnupg: GnuPG, *, known: bool) -> dict[str, Found
 @click.command(help=__doc__)
 @click.option("--inputs", type=int, default=1000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-def main(inputs: int, seed: int) -> None:
+@click.option("--attacks/--no-attacks", "known", default=True, show_default=True, help="Try the known attacks, too.")
+def main(inputs: int, seed: int, *, known: bool) -> None:
     """Try hostile input, and print a table of what came of it."""
     started = time.monotonic()
     with new_gnupg() as gnupg:
-        found = run(inputs, seed, gnupg, known=True)
+        found = run(inputs, seed, gnupg, known=known)
     columns = ("inputs", "errors", "set aside", "sound after all", "slowest s", "peak MB", "faults")
     table = Table("", *(Column(heading, justify="right") for heading in columns), box=SIMPLE_HEAD)
     for kind, of_kind in found.items():
