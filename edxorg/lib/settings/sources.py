@@ -282,8 +282,8 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
     Raises:
         SettingsError: There is one.
     """
-    read = {*SECRETS, COURSE_WEBHOOK_SECRET, ALERTS, SETTINGS_FILE}
-    read |= {name for setting in settings for name in setting.variables}
+    known = [*(setting.variable for setting in settings), *SECRETS, COURSE_WEBHOOK_SECRET, ALERTS, SETTINGS_FILE]
+    read = {*known, *(name for setting in settings for name in setting.variables)}
     unknown = sorted(
         name
         for name in os.environ
@@ -291,7 +291,7 @@ def _refuse_unknown(settings: Sequence[Setting]) -> None:
     )
     if unknown:
         told = "; ".join(f"{name} is no setting{_nearest(name, sorted(read))}" for name in unknown)
-        raise SettingsError(f"{told} (docs/settings.md lists all)")
+        raise SettingsError(f"{told} (docs/settings.md describes all: {', '.join(known)})")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

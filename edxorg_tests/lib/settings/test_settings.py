@@ -283,11 +283,11 @@ def test_a_variable_that_is_none_is_named_with_the_nearest(name: str, nearest: s
     with pytest.raises(SettingsError, match=f"^{name} is no setting, did you mean {nearest}") as caught:
         settings(**{name: "canary"})
     assert "canary" not in str(caught.value)
-    assert len(str(caught.value)) < 200
+    assert "EDXORG_LANDING_ZONE_URL, " in str(caught.value)
 
 
 def test_a_variable_like_none_is_named_without_a_guess() -> None:
-    with pytest.raises(SettingsError, match=r"^EDXORG_FOO is no setting \(docs/settings\.md lists all\)$"):
+    with pytest.raises(SettingsError, match=r"^EDXORG_FOO is no setting \(docs/settings\.md describes all: EDXORG_"):
         settings(EDXORG_FOO="canary")
 
 
