@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, OrderedDict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -617,15 +619,23 @@ def missing(trials: Trials, failed: Iterable[tuple[Outage, str]], names: Iterabl
 def main() -> None:
     """Run everything, search, and print what was found."""
     sent = set(NAMES) - UNSENT
-    with tempfile.TemporaryDirectory(prefix="edxorg-secrets-") as temporary:
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)  # all else that is printed is searched
+    with terminal, tempfile.TemporaryDirectory(prefix="edxorg-secrets-") as temporary:
         with trials_in(Path(temporary)) as trials, pytest.MonkeyPatch.context() as patch:
-            trials.day(*PARTS)
-            trials.commands(*COMMANDS)
-            for mood in MOODS:
-                failing(trials, OUTAGES, mood)
-            with_logins(trials)
-            with_secrets_in_addresses(trials)
-            with_other_secrets(trials, patch)
+            steps: list[Callable[[], None]] = [
+                partial(trials.day, *PARTS),
+                partial(trials.commands, *COMMANDS),
+                *(partial(failing, trials, [outage], mood) for mood in MOODS for outage in OUTAGES),
+                partial(with_logins, trials),
+                partial(with_secrets_in_addresses, trials),
+                partial(with_other_secrets, trials, patch),
+            ]
+            started = time.monotonic()
+            for done, step in enumerate(steps):
+                passed = time.monotonic() - started
+                left = f", about {passed / done * (len(steps) - done):.0f} s left" if done else ""
+                print(f"step {done + 1} of {len(steps)}; {passed:.0f} s{left}", file=terminal)
+                step()
         found = trials.leaks()
         texts = sum(1 for _ in trials.left_behind())
     for (name, result), count in sorted(trials.results.items()):
