@@ -1,6 +1,7 @@
 """A Vault that is down is told once, whatever fails of it: ticks of several sensors, and runs."""
 
 import json
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -35,10 +36,11 @@ def test_a_vault_that_is_down_is_one_message(tmp_path: Path, monkeypatch: pytest
             for _ in range(3):
                 location.tick_all()
     (message,) = [json.loads(request.body) for request in receiver.requests]
-    assert message["title"].startswith("edxorg: a tick of ")
-    assert message["title"].endswith(" failed")
-    assert message["text"].startswith(
-        f"Secret secret/google of Vault at {vault['address']} (login by token): it cannot be"
+    # Which of the run and the ticks an evaluation finds first, or alone, depends on the machine.
+    assert re.fullmatch(r"edxorg: (read_secret|a tick of gcs_edxorg_).* failed", message["title"])
+    assert re.match(
+        rf"Secret secret/(google|other) of Vault at {vault['address']} \(login by token\): it cannot be",
+        message["text"],
     )
 
 
