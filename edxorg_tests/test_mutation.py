@@ -35,7 +35,9 @@ def total(values: list[int], *, word: str = "all") -> int:
 
 
 def test_each_operator_changes_what_it_is_for_and_nothing_else() -> None:
-    assert [each.key.split(": ", 1)[1] for each in mutants(SOURCE)] == [
+    # Python 3.12 writes the quotes in f-strings in another way.
+    keys = [each.key.split(": ", 1)[1].replace('"', "'") for each in mutants(SOURCE)]
+    assert keys == [
         "3 -> 4",
         "'all' -> 'xall'",
         "0 -> 1",
@@ -46,7 +48,7 @@ def test_each_operator_changes_what_it_is_for_and_nothing_else() -> None:
         "continue -> break",
         "found += value -> pass",
         "found > LIMIT -> found >= LIMIT",
-        "raise ValueError(f\"{found} is more than the {'limit'}\") -> pass",
+        "raise ValueError(f'{found} is more than the {'limit'}') -> pass",
         "'limit' -> 'xlimit'",
         "log(f'{word}:{found}', 'A sentence.') -> pass",
         "':' -> 'x:'",
