@@ -224,8 +224,7 @@ def open_source(source: SourceUrl, settings: Settings) -> VerifiedReader:
 
 def open_landing_zone(url: str, settings: Settings) -> ObjectStore:
     """Open a landing zone, with the credentials that runs have for it; this may read secrets."""
-    account = ServiceAccount(settings.vault.client(), settings.google_secret_path)
-    return open_store(url, StoreAccess(google_service_account=account.fields() if url.startswith("gs://") else None))
+    return open_store(url, StoreAccess(google_service_account=_google_account(url, settings)))
 
 
 def check_landing_zone(settings: Settings) -> None:
@@ -259,11 +258,12 @@ def access(url: str, settings: Settings) -> StoreAccess:
     """Return the credentials for archives and logs at a URL; this may read secrets."""
     if settings.archive_is_public:
         return StoreAccess(unsigned=True)
+    return StoreAccess(aws_profile=settings.archive_profile, google_service_account=_google_account(url, settings))
+
+
+def _google_account(url: str, settings: Settings) -> dict[str, str] | None:
     account = ServiceAccount(settings.vault.client(), settings.google_secret_path)
-    return StoreAccess(
-        aws_profile=settings.archive_profile,
-        google_service_account=account.fields() if url.startswith("gs://") else None,
-    )
+    return account.fields() if url.startswith("gs://") else None
 
 
 def run_for_file(
