@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from edxorg.lib.job_names import ARCHIVE_JOB, CATALOGUE_JOB, LOG_JOB, REPORTS_JO
 from edxorg.lib.settings import Settings
 from ol_orchestrate.lib.errors import PipelineError, ServiceError
 from ol_orchestrate.lib.shortening import first_and_more
+from ol_orchestrate.lib.time_limit import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,29 +163,17 @@ def _at_source(instance: dg.DagsterInstance, settings: Settings) -> AtSource:
 
 
 def _in_time(place: str, work: Callable[[], list[StoredObject]], seconds: float) -> list[StoredObject]:
-    """Do something in another thread, which is left behind if it takes too long.
+    """List a folder, unless it takes too long.
 
     Raises:
         PipelineError: The work raised it, or took too long.
     """
-    outcomes: list[list[StoredObject] | Exception] = []
-
-    def run() -> None:
-        try:
-            outcomes.append(work())
-        except Exception as error:  # noqa: BLE001 - raised in the thread that waits
-            outcomes.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcomes:
+    try:
+        return within(seconds, work)
+    except TimeoutError:
         raise ServiceError(
             f"{place}: it was not listed within {SECONDS_FOR_THE_SOURCE} s. `edxorg list --missing` takes its time"
-        )
-    if isinstance(outcomes[0], Exception):
-        raise outcomes[0]
-    return outcomes[0]
+        ) from None
 
 
 def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:

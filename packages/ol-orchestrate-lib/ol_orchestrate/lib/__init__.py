@@ -9,6 +9,7 @@
 - `course_partition.py`: a course on a site; `course_content_keys.py`: keys of the outputs made from courses;
 - `spool.py`, `record_spool.py`: bytes and records that wait, on disk once they are many; `disk_copy.py`: a file there;
 - `errors.py`: the errors that pipelines raise; `http_status.py`: which responses are transient; `retrying.py`: retries;
+  `time_limit.py`: work that may be late;
 - `failure_causes.py`: the cause that failures have in common; `notifying.py`: messages to operators;
 - `reconciled_copies.py`: copies of all objects below a URL;
 - `webhook.py`: signed messages; `json_template.py`: messages from a template;

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type
 from ol_orchestrate.lib.errors import AccessRefusedError, BadInputError, ServiceError
 from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate, with_proxy_variables
 from ol_orchestrate.lib.retrying import pauses
+from ol_orchestrate.lib.time_limit import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -211,18 +212,9 @@ class Transport:
         No socket timeout covers all of these, so the attempt has a thread of its own. A thread that is late is left
         behind and ends with its connection, at the latest when the client is closed.
         """
-        outcome: Future[Response] = Future()
         late = threading.Event()
-
-        def attempt() -> None:
-            try:
-                outcome.set_result(self._exchange(shown, request, late))
-            except BaseException as error:  # noqa: BLE001 - raised again by `result`
-                outcome.set_exception(error)
-
-        threading.Thread(target=attempt, name="openedx-api", daemon=True).start()
         try:
-            return outcome.result(self._timeouts.total)
+            return within(self._timeouts.total, partial(self._exchange, shown, request, late))
         except TimeoutError:
             late.set()
             message = f"not within {self._timeouts.total:.0f} s"
