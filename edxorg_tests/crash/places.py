@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from edxorg_tests.crash.switch import VARIABLE
+from edxorg_tests.support.forwarding import ask
 from edxorg_tests.support.processes import LOOPBACK, Service, free_port, wait_for
 from ol_orchestrate.testing.servers import S3Server
 
@@ -153,15 +154,7 @@ class S3Place:
         return json.loads(self._ask("POST", f"/crash/{command}"))
 
     def _ask(self, method: str, path: str, content: bytes = b"") -> bytes:
-        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=60)
-        try:
-            connection.request(method, path, content, {"Authorization": AUTHORIZATION})
-            response = connection.getresponse()
-            body = response.read()
-            assert response.status == http.client.OK, (method, path, response.status, body)
-            return body
-        finally:
-            connection.close()
+        return ask(f"{LOOPBACK}:{self._port}", method, path, content, {"Authorization": AUTHORIZATION})
 
 
 class Servers(NamedTuple):

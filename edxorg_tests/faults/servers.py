@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import secrets
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ import hvac
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from edxorg_tests.support.forwarding import ask
 from ol_orchestrate.testing.loopback_certificates import certify_loopback
 from ol_orchestrate.testing.openpgp_keys import home_of_gnupg
 from ol_orchestrate.testing.servers import fake_gcs, moto, openbao, without_configuration_of_the_developer
@@ -170,13 +170,5 @@ class Bucket:
         return [each["name"] for each in listed.get("items", [])]
 
     def _ask(self, method: str, target: str, body: bytes | None = None) -> bytes:
-        connection = http.client.HTTPConnection(self._address, timeout=60)
-        try:
-            headers = {"Content-Type": "application/json", "Authorization": "AWS testing:unchecked"}
-            connection.request(method, target, body, headers)
-            response = connection.getresponse()
-            content = response.read()
-            assert response.status == http.client.OK, (method, target, response.status, content)
-            return content
-        finally:
-            connection.close()
+        headers = {"Content-Type": "application/json", "Authorization": "AWS testing:unchecked"}
+        return ask(self._address, method, target, body, headers)
