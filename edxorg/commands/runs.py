@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -22,7 +22,7 @@ from edxorg.lib.settings.file_names import is_requested_package
 from ol_orchestrate.landing_zone import SOURCE_URL
 from ol_orchestrate.lib.addresses import decoded
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError
-from ol_orchestrate.lib.private_folders import make_private
+from ol_orchestrate.lib.private_folders import locked, make_private
 from ol_orchestrate.lib.stores import StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores.base import checked_key
 from ol_orchestrate.resources.service_account import ServiceAccount
@@ -342,7 +342,8 @@ def _when_there_is_room(
 ) -> Iterator[None]:
     """Wait until pools have room before a run begins, and tell its observer of that and of the run's own waiting.
 
-    A run that waits by itself takes a whole processor for it, so it does only if another run was faster.
+    A run that waits by itself takes a whole processor for it, so it does only if another run was faster. On SQLite, two
+    runs that ask Dagster for the last slot at the same moment both get it, so the commands of a home ask one by one.
     """
     told: str | None = None
 
@@ -359,17 +360,32 @@ def _when_there_is_room(
             # A failure, such as a busy database, is tried again.
             with suppress(Exception):
                 look(run)
+                if all(_has_asked(instance, pool, run) for pool in pools):
+                    turn.close()
 
-    while look(None):
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    ended = threading.Event()
-    looks = threading.Thread(target=keep_looking, name="waiting")
-    looks.start()
-    try:
+    if not pools:
         yield
-    finally:
-        ended.set()
-        looks.join()
+        return
+    home, ended = Path(instance.root_directory), threading.Event()
+    with ExitStack() as turn:
+        turn.enter_context(locked(home))
+        while look(None):
+            turn.close()
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            turn.enter_context(locked(home))
+        looks = threading.Thread(target=keep_looking, name="waiting")
+        looks.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            looks.join()
+
+
+def _has_asked(instance: dg.DagsterInstance, pool: str, run: str) -> bool:
+    """Return True if a run has a slot of a pool, or has queued for one."""
+    info = instance.event_log_storage.get_concurrency_info(pool)
+    return run in info.active_run_ids | info.pending_run_ids
 
 
 def _why_it_waits(instance: dg.DagsterInstance, pools: Collection[str], run: str | None) -> str | None:

@@ -179,11 +179,20 @@ with dagster_instance() as instance:
 
 def test_first_commands_at_once_share_a_home_that_has_only_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text(CONFIGURATION)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)}
     names = ["a", "b", "c", "d"]
+    outcomes = told_at_once(tmp_path, OPEN_WHEN_TOLD, names)
+    assert [code for code, _ in outcomes] == [0] * len(names), outcomes
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert sorted(instance.get_dynamic_partitions("files")) == names
+
+
+def told_at_once(home: Path, script: str, names: list[str]) -> list[tuple[int, str]]:
+    """Run a script once for each name, telling all of them to go on when all are ready; return how they ended."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "DAGSTER_HOME": str(home)}
     commands = [
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", OPEN_WHEN_TOLD, name],
+            [sys.executable, "-c", script, name],
+            cwd=home,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -199,10 +208,47 @@ def test_first_commands_at_once_share_a_home_that_has_only_a_configuration(tmp_p
         assert command.stdin is not None
         command.stdin.write("\n")
         command.stdin.flush()
-    outcomes = [outcome(command) for command in commands]
-    assert [code for code, _ in outcomes] == [0] * len(names), outcomes
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert sorted(instance.get_dynamic_partitions("files")) == names
+    return [outcome(command) for command in commands]
+
+
+RUN_WHEN_TOLD = '''
+import glob, os, sys, time
+import dagster as dg
+import sqlalchemy
+from edxorg.commands.homes import dagster_instance
+from edxorg.commands.runs import run_job
+
+@dg.op(pool="edxorg_archive")
+def alone():
+    held = os.open("held", os.O_CREAT | os.O_EXCL)
+    time.sleep(1)
+    os.close(held)
+    os.unlink("held")
+
+@dg.job
+def alone_job():
+    alone()
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute")
+def both_at_once(connection, cursor, statement, *_):
+    """Both runs read before either of them writes, if nothing prevents that."""
+    if statement.startswith(("INSERT INTO pending_steps", "UPDATE concurrency_slots SET run_id")):
+        step = statement[:6]
+        open(f"{step}-{os.getpid()}", "w").close()
+        until = time.monotonic() + 3
+        while len(glob.glob(f"{step}-*")) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+
+with dagster_instance() as instance:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(run_job(alone_job, instance))
+'''
+
+
+def test_runs_that_begin_at_the_same_moment_go_one_after_the_other(tmp_path: Path) -> None:
+    commands = told_at_once(tmp_path, RUN_WHEN_TOLD, ["a", "b"])
+    assert commands == [(0, "[]\n")] * 2
 
 
 def test_a_home_whose_storage_is_elsewhere_gets_no_tables(tmp_path: Path) -> None:
