@@ -13,7 +13,7 @@ from typing import Final
 
 from edxorg.lib.object_keys import FORUM_POSTS, TABLES, TRACKING_LOGS
 
-OF_TABLES: Final = 1
+OF_TABLES: Final = 2
 OF_FORUM_POSTS: Final = 2
 OF_TRACKING_LOGS: Final = 1
 

@@ -59,7 +59,7 @@ class LineReader:
             HeaderError: The line is no header.
         """
         start = b""
-        for chunk in self._chunks:
+        while chunk := self._next_chunk():
             start += chunk
             if b"\n" in chunk or len(start) > HEADER_LIMIT:
                 break
@@ -213,7 +213,8 @@ class _Settler:
             else:
                 self._long_escaped = next(self._numbers)
             yield self._mark(chunk.head(1))
-            for part in _line_cuts(chunk.tail(1).data, CHUNK):
+            # Not those of a chunk of the other lines, which may have dropped their CRs.
+            for part in _line_cuts(chunk.data.partition(b"\n")[2], CHUNK):
                 yield from self._add(part)
         else:
             self._held = [chunk.data]

@@ -13,6 +13,7 @@ import pytest
 from edxorg.lib.tables import Dialect, Escapes, RowHash, chunks, convert_table, cutting, rfc4180, routing, table_output
 from edxorg.lib.tables import convert as tables_convert
 from edxorg.lib.tables.dialects import reader
+from edxorg.lib.tables.table_model import RejectReason
 from edxorg.lib.tables.table_output import RejectLog
 from edxorg_tests.support.tables import COURSE, convert, raw
 from ol_orchestrate.lib.spool import Spool
@@ -281,6 +282,59 @@ class TestOversized:
         assert got.oversized == [record]
         assert [row[:2] for row in got.rows] == [["1", 'a"b'], ["4", "c\nd"]]
 
+    @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+    @pytest.mark.parametrize(
+        ("lines", "dialect"),
+        [
+            ([b'2\t"', *[b"yyyy"] * 50, b"end"], Dialect.QUOTED),
+            ([b'2\t"' + b"y" * 500, b"end"], Dialect.QUOTED),
+            ([b"2\t\\", *[b"yyyy\\"] * 50], Dialect.ESCAPED),
+            ([b"2\t" + b"y" * 500 + b"\\"], Dialect.ESCAPED),
+        ],
+        ids=["quoted", "quoted long line", "escaped", "escaped long line"],
+    )
+    def test_an_oversized_record_may_be_open_at_the_end_of_the_file(
+        self, lines: list[bytes], dialect: Dialect, line_end: bytes
+    ) -> None:
+        # A backslash before CR LF would escape the CR.
+        record = (b"\n" if dialect is Dialect.ESCAPED else line_end).join(lines)
+        data = line_end.join([b"id\ttext\tlast", b"1\ta\tx", record])
+        got = convert(data + (b"\n" if dialect is Dialect.ESCAPED else line_end), dialect=dialect)
+        assert got.oversized == [record]
+        assert [row[0] for row in got.rows] == ["1"]
+
+    def test_an_oversized_record_keeps_its_line_ends(self) -> None:
+        record = b'2\t"' + b"yyyy\r\n" * 20 + b"yyyy\n" * 20 + b"y" * 40 + b'\n\r\n\n"\tz'
+        got = convert(b"\r\n".join([b"id\ttext\tlast", b"1\ta\tx", record, b"4\tb\tx", b""]), dialect=Dialect.QUOTED)
+        assert got.oversized == [record]
+        assert [row[0] for row in got.rows] == ["1", "4"]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (b'2\t"' + b"y\n" * 99 + b'"\tz', b"3\t" + b"y" * 500 + b"\tz"),
+            (b'2\t"' + b"y" * 500 + b'\n"\tz', b'3\t"' + b"y\n" * 99 + b'"\tz'),
+            (b"2\t" + b"y" * 500 + b"\tz", b'3\t"' + b"y" * 500 + b'\n"\tz'),
+        ],
+    )
+    def test_rejects_are_in_their_order_with_their_lines(self, first: bytes, second: bytes) -> None:
+        got = convert(table(b"1\ta\tx", first, second, b"4\tb\tx", b"5\ta\tb\tx", b"6\tc\tx"), dialect=Dialect.QUOTED)
+        assert got.oversized == [first, second]
+        after = 4 + first.count(b"\n")
+        last = after + 2 + second.count(b"\n")
+        assert got.reasons == [(3, "oversized"), (after, "oversized"), (last, "too_many_fields")]
+        assert [row[0] for row in got.rows] == ["1", "4", "6"]
+
+    @pytest.mark.parametrize("record", [b"y" * 500, b'2\t"' + b"y\n" * 99 + b'"\tz'], ids=["long line", "many lines"])
+    def test_rows_beside_an_oversized_record_are_no_neighbors_of_short_lines_behind_it(self, record: bytes) -> None:
+        rows = (b"0\ta\tx", b"1\ta\tx", b"8\ta\tx", b"9\ta\tx")
+        before = convert(table(*rows[:2], b"cut", record, *rows[2:]), dialect=Dialect.QUOTED)
+        assert [reason for _, reason in before.reasons] == ["too_few_fields", "neighbour", "oversized"]
+        assert [row[0] for row in before.rows] == ["0", "8", "9"]
+        behind = convert(table(*rows[:2], record, b"cut", *rows[2:]), dialect=Dialect.QUOTED)
+        assert [reason for _, reason in behind.reasons] == ["oversized", "too_few_fields", "neighbour"]
+        assert [row[0] for row in behind.rows] == ["0", "1", "9"]
+
     def test_an_oversized_quoted_record_may_have_a_long_line_inside(self) -> None:
         record = b'2\t"short\n' + b"y" * 500 + b"\n" + b"z" * 500 + b'\nend"\tz'
         got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.QUOTED)
@@ -318,9 +372,11 @@ class TestOversized:
         assert got.oversized == records
         assert [line for line, _ in got.reasons] == [2, 102]
 
-    def test_lines_that_are_oversized_when_quoted_are_records_in_plain(self) -> None:
-        got = convert(table(b'1\ta\t"b', *[b"2\tc\td"] * 50, b'3\te\tf"'), dialect=Dialect.PLAIN)
-        assert got.report.rows_out == 52
+    @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+    def test_lines_that_are_oversized_when_quoted_are_records_in_plain(self, line_end: bytes) -> None:
+        lines = [b"id\ttext\tlast", b'1\ta\t"b', *[b"2\tc\td"] * 50, b'3\te\tf"']
+        got = convert(line_end.join([*lines, b""]), dialect=Dialect.PLAIN)
+        assert got.hashes == [hashlib.sha256(line).hexdigest() for line in lines[1:]]
 
     def test_the_rejects_show_the_start_of_an_oversized_record(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(table_output, "RECORD_HEAD", 10)
@@ -335,6 +391,16 @@ class TestOversized:
 
 
 class TestLargeRows:
+    def test_a_row_of_the_size_that_readers_take_is_not_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(chunks, "BIG", 20)
+        monkeypatch.setattr(reader, "BIG", 20)
+        data = table(b"1\t" + b"a" * 40 + b"\tx")
+        output = convert(data).output or b""
+        size = len(output.split(b"\n", 1)[1])
+        for limit, large in ((size, 0), (size - 1, 1)):
+            monkeypatch.setattr(table_output, "LARGE_ROW", limit)
+            assert convert(data).report.large_rows == large
+
     def test_large_rows_are_delivered_and_counted(self) -> None:
         sizes = [1_500_000, 1_999_000, 2_000_000, 5_000_000]
         lines = [b'2\t{"' + b"y" * size + b'": 1}\tx' for size in sizes]
@@ -473,6 +539,44 @@ def test_the_start_of_an_oversized_record_is_cut_inside_a_character_only_if_the_
     assert log.spool is not None
     (reject,) = [json.loads(line) for line in log.spool.reader()]
     assert raw(reject) == {9: b"x" * 9, 10: b"x" * 9 + b"\xc3", 11: b"x" * 9}[size]
+
+
+def test_rejects_of_any_size_are_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_output, "_SLICE", 9)
+    records = [b"a", b"b" * 9, b"c" * 10, b"d", b"e" * 30, b"\xff" * 10, b"f"]
+    log = RejectLog()
+    log.add(RejectReason.QUOTES, enumerate(records, start=2))
+    assert log.spool is not None
+    rejects = [json.loads(line) for line in log.spool.reader()]
+    assert [(reject["line"], reject["reason"], raw(reject)) for reject in rejects] == [
+        (line, "quotes", record) for line, record in enumerate(records, start=2)
+    ]
+    assert log.counts == {RejectReason.QUOTES: len(records)}
+
+
+def test_a_table_that_is_closed_has_given_its_disk_space_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes into no file of the table is closed as well."""
+    opened, closed = list[Spool](), list[Spool]()
+
+    class Counted(Spool):
+        def __init__(self) -> None:
+            super().__init__()
+            opened.append(self)
+
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    for module in (cutting, routing, table_output):
+        monkeypatch.setattr(module, "Spool", Counted)
+    for module in (cutting, routing):
+        monkeypatch.setattr(module, "RECORD_LIMIT", 100)
+    monkeypatch.setattr(cutting, "CHUNK", 30)
+    monkeypatch.setattr(table_output, "MAX_OVERSIZED", 1)
+    record = b'2\t"short\n' + b"y" * 500 + b'\nend"\tz'
+    got = convert(table(b"1\ta\tx", record, record, b"cut", b"3\tb\tx", b"4\tc\tx"), dialect=Dialect.QUOTED)
+    assert (len(got.oversized), len(got.rejects), got.report.rows_out) == (1, 4, 2)
+    assert {id(each) for each in opened} == {id(each) for each in closed}
 
 
 def test_an_escaped_row_with_quotes_may_begin_with_an_empty_value() -> None:

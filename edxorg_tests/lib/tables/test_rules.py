@@ -148,6 +148,11 @@ class TestHeader:
         assert got.output is None
         assert got.report.records_in == 0
 
+    def test_a_header_of_the_greatest_length_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cutting, "HEADER_LIMIT", 10)
+        assert convert(table(header="ten\tletters"[:10])).report.columns == ("ten", "letter")
+        assert "over 10 bytes" in (convert(table(header="ten\tletters")).problem or "")
+
     @pytest.mark.parametrize(
         "first_row",
         [
