@@ -15,6 +15,7 @@ from edxorg.lib.dictionary import DICTIONARY
 from edxorg.lib.forum import PostsWriter
 from edxorg.lib.members import identify
 from edxorg.lib.tables import TableOptions
+from ol_orchestrate.lib import spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +165,8 @@ def nested(levels: int) -> list[Any]:
         (THREAD | {"body": {"$oid": {}}}, "invalid_value"),
         (THREAD | {"body": True}, "invalid_value"),
         (THREAD | {"endorsement": {"a": nested(99)}}, "invalid_value"),
+        (THREAD | {"endorsement": "7"}, "invalid_value"),
+        (THREAD | {"abuse_flaggers": 2}, "invalid_value"),
     ],
 )
 def test_a_line_that_is_no_post_is_set_aside_with_its_number(line: bytes | dict[str, Any], reason: str) -> None:
@@ -188,8 +191,18 @@ def test_a_line_of_the_greatest_length_is_read(monkeypatch: pytest.MonkeyPatch) 
     assert (len(rows), reject["line"], reject["reason"]) == (1, 2, "too_long")
 
 
-def test_limits_are_in_mebibytes_kibibytes_and_levels() -> None:
-    assert (forum.MAX_LINE, forum.EXCERPT, forum.MAX_LEVELS) == (16 * 1024**2, 64 * 1024, 100)
+def test_limits_are_in_mebibytes_kibibytes_levels_and_lines() -> None:
+    limits = (forum.MAX_LINE, forum.EXCERPT, forum.MAX_LEVELS, forum.MAX_REJECTS)
+    assert limits == (16 * 1024**2, 64 * 1024, 100, 100_000)
+
+
+def test_a_writer_that_is_closed_has_given_its_disk_space_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY", 0)
+    writer = PostsWriter()
+    assert b"".join(writer.through([json.dumps(THREAD).encode(), b"\n{}"]))
+    files = [each.reader() for each in (writer.rows, writer.rejects)]
+    writer.close()
+    assert [file.closed for file in files] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from shutil import copyfileobj
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tables.dialects import reader_of
@@ -101,9 +102,7 @@ class RecordRouter:
         number = self._reader.long_record(line)
         if self._oversized is not None and self._oversized.number == number:
             self._oversized.content.write(self._oversized.line_end)
-            content = line.content.reader()
-            while data := content.read(1 << 20):
-                self._oversized.content.write(data)
+            copyfileobj(line.content.reader(), self._oversized.content)
             line.content.close()
             self._oversized.line_end = self._line_end
         else:
@@ -226,16 +225,14 @@ class RecordRouter:
 
 
 def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the starts and ends of runs of successive numbers."""
+    """Yield the starts and ends of runs of successive numbers; the first one may be empty."""
     start = end = 0
     for place in places:
         if place != end:
-            if start < end:
-                yield start, end
+            yield start, end
             start = place
         end = place + 1
-    if start < end:
-        yield start, end
+    yield start, end
 
 
 def _spooled(record: bytes) -> Spool:
