@@ -272,6 +272,23 @@ class TestOversized:
         got = convert(header + b"2\t" + b"y" * 96 + b"\tz\n3\ta\tb\n")
         assert [row[0] for row in got.rows] == ["2", "3"]
 
+    def test_a_record_at_the_limit_is_a_row_if_lines_before_it_end_in_its_first_chunk(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutting, "CHUNK", 30)
+        header = b"id\ttext\t" + b"l" * 21 + b"\n"
+        assert len(header) == cutting.CHUNK
+        got = convert(header + b"1\t" + b"x" * 20 + b"\ty\n" + b"2\t" + b"y" * 96 + b"\tz\n3\ta\tb\n")
+        assert [row[0] for row in got.rows] == ["1", "2", "3"]
+
+    def test_a_long_line_goes_on_after_an_odd_number_of_backslashes(self) -> None:
+        for text in (b"", b"2\t" + b"y" * 50, b"2\t" + b"y" * 500):
+            for count in (*range(4), *range(29, 33), *range(59, 63), *range(119, 123)):
+                line = text + b"\\" * count
+                got = convert(table(b"1\ta\tx", line, b"3\tb\tx", b"4\tc\tx"), dialect=Dialect.ESCAPED)
+                if len(line) > 100:
+                    assert got.oversized == [line + b"\n3\tb\tx" * (count % 2)]
+
     def test_an_oversized_record_may_be_the_last_and_have_no_line_end(self) -> None:
         assert convert(table(b"1\ta\tx") + b"y" * 300).oversized == [b"y" * 300]
 

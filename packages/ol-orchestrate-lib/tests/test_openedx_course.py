@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pytest
 from hypothesis import given, settings
@@ -72,6 +72,52 @@ class TestBlocks:
             {"maze/m.xml": '<maze><wall/><video url_name="w" sub="x"/><cell xblock-family="xblock.v1"/></maze>'}
         )
         assert keys(course)[1:] == [("maze", "m"), ("video", "w"), ("cell", "m_cell_1")]
+
+    def test_a_block_in_a_namespace_has_its_type_without_it(self) -> None:
+        inside = '<vertical xmlns:x="urn:x"><x:html url_name="n" a="1"/></vertical>'
+        assert keys(course_of({"course/2024.xml": "<course/>", "vertical/v.xml": inside}))[1:] == [
+            *(("vertical", "v"), ("html", "n"))
+        ]
+
+    def test_the_text_behind_a_block_is_none_of_its_xml(self) -> None:
+        course = course_of({"vertical/v.xml": '<vertical><html url_name="i">x</html> behind </vertical>'})
+        assert block(course, "i").raw_xml == b'<html url_name="i">x</html>'
+
+    def test_of_two_files_of_a_block_the_first_is_used_and_the_files_after_them_are_read(self) -> None:
+        files = {"html/week/1.xml": '<html a="1"/>', "html/week:1.xml": '<html a="2"/>', "video/v.xml": "<video/>"}
+        course = course_of(files | {"course/2024.xml": "<course/>"})
+        assert keys(course)[1:] == [("html", "week:1"), ("video", "v")]
+        assert dict(block(course, "week:1").attributes) == {"a": "1"}
+        assert [(problem.path, problem.what) for problem in course.problems] == [
+            *(
+                (
+                    "course/html/week:1.xml",
+                    'a second file of <html url_name="week:1"/>; the one in course/html/week/1.xml is used',
+                ),
+            )
+        ]
+
+    def test_blocks_in_a_container_need_no_name(self) -> None:
+        containers = (
+            *("chapter", "conditional", "course", "itembank", "library", "library_content", "problemset", "randomize"),
+            *("sequential", "split_test", "vertical", "videosequence", "wrapper"),
+        )
+        inside = "".join(f'<{each} url_name="{each}"><html>x</html></{each}>' for each in containers)
+        course = course_of({"course/2024.xml": f"<course>{inside}</course>"})
+        assert [key for key in keys(course)[1:] if key[0] == "html"] == [
+            ("html", f"{each}_html_1") for each in containers
+        ]
+
+    def test_an_xml_file_in_a_folder_without_blocks_is_none(self) -> None:
+        folders = ("about", "info", "policies", "roots", "tabs")
+        files = {f"{folder}/x.xml": "<html/>" for folder in folders} | {"roots/y.xml": "<html/>"}
+        course = course_of({"course/2024.xml": "<course/>"} | files)
+        assert (keys(course), course.problems) == ([("course", "2024")], ())
+
+    def test_settings_of_a_container_are_no_blocks(self) -> None:
+        settings = ("lti_passports", "grading", "meta", "metadata", "show", "textbook", "wiki")
+        inside = "".join(f"<{each}><x/></{each}>" for each in settings)
+        assert len(course_of({"course/2024.xml": f"<course>{inside}</course>"}).blocks) == 1
 
     def test_a_child_without_a_definition_is_missing(self) -> None:
         course = course_of({"course/2024.xml": '<course><chapter url_name="gone"/></course>'})
@@ -266,6 +312,7 @@ class TestOddExports:
         with StaticAssets() as assets:
             course = read_course(io.BytesIO(data), static_assets=assets)
             assert assets.manifest()["file_count"] == 0
+        assert course.files == 2
         assert (course.course_id, len(course.blocks), course.problems) == ("course-v1:MITx+6.00x+2024", 1, ())
 
     def test_a_course_inline_in_course_xml_is_read(self) -> None:
@@ -295,6 +342,7 @@ class TestOddExports:
             ("course", "MITx-6.00x-1T2016", "1T2016", False),
             ("course", "MITx-6.00x-2012_Fall-A-ccx-2", "2012_Fall-A", False),
             ("course", "MITx-7.00x-1T2016", "1T2016", True),
+            ("course", "MITx-7.00-1T2016", "1T2016", True),
             ("course", None, "course", True),
             ("2024", "MITx-6.00x-2024", "2024", False),
             ("2024", "MITx-6.00x-2024-ccx-12", "2024", False),
@@ -328,8 +376,19 @@ class TestOddExports:
         assert course.course_id == "course-v1:o+n+r"
 
     def test_the_only_file_in_course_names_the_run(self) -> None:
-        course = course_of({"course.xml": '<course org="o" course="n"/>', "course/r.xml": "<course/>"})
-        assert course.run == "r"
+        files = {"course/r.xml": "<course/>", "html/h.xml": "<html/>"}
+        assert course_of({"course.xml": '<course org="o" course="n"/>'} | files).run == "r"
+
+    def test_of_two_folders_with_a_course_the_upper_one_is_it(self) -> None:
+        lower = {"a/b/course.xml": POINTER.replace("6.00x", "7.00x"), "a/b/course/2024.xml": "<course/>"}
+        upper = {"z/course.xml": POINTER, "z/course/2024.xml": "<course/>"}
+        assert course_of_members(lower | upper).number == "6.00x"
+
+    def test_an_xml_file_beside_course_xml_is_reported(self) -> None:
+        course = course_of(SMALL | {"stray.xml": "<html/>"})
+        assert [(problem.path, problem.what) for problem in course.problems] == [
+            ("course/stray.xml", "an XML file beside course.xml; it is not read")
+        ]
 
     def test_one_file_in_roots_stands_for_course_xml(self) -> None:
         data = export({"roots/2024.xml": POINTER, **SMALL})
@@ -356,6 +415,12 @@ class TestOddExports:
         assert course.blocks[0].path == "course/course.xml"
         assert course.blocks[0].key == BlockKey("course", "2024")
         assert {problem.path for problem in course.problems} == {"course/course/2024.xml"}
+
+    @pytest.mark.parametrize("declared", ["iso-8859-15", "windows-1252"])
+    def test_a_euro_sign_is_read_in_the_encodings_that_have_one(self, declared: str) -> None:
+        text = f"<?xml version='1.0' encoding='{declared}'?><html display_name='5 €'/>"
+        course = course_of(SMALL | {"html/h.xml": text.encode(declared)})
+        assert block(course, "h").attributes["display_name"] == "5 €"
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
     def test_documents_may_be_in_other_encodings(self, encoding: str) -> None:
@@ -390,6 +455,10 @@ class TestOddExports:
         assert (
             json.loads(b"".join(course_outputs(course, source_system="prod")["course_video"].chunks("")) or "{}") == {}
         )
+
+
+def course_of_members(files: dict[str, str]) -> Course:
+    return read_course(io.BytesIO(export(files, root="")))
 
 
 class Tree(NamedTuple):
@@ -459,6 +528,14 @@ def test_a_course_is_read_from_chunks_as_from_a_file() -> None:
     data = export({"course.xml": POINTER, **SMALL})
     chunks = [data[start : start + 7] for start in range(0, len(data), 7)]
     assert read_course(chunks) == course_of(SMALL)
+
+
+def test_a_file_is_read_by_its_bytes_and_not_by_lines() -> None:
+    class File(io.BytesIO):
+        def __iter__(self) -> Self:
+            raise AssertionError
+
+    assert read_course(File(export({"course.xml": POINTER, **SMALL}))) == course_of(SMALL)
 
 
 def test_a_course_without_org_is_refused() -> None:

@@ -17,7 +17,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ol_orchestrate.lib.errors import BadInputError
-from ol_orchestrate.lib.openedx import CourseExportError, RatioLimit, StaticAssets, course_outputs, read_course
+from ol_orchestrate.lib.openedx import (
+    CourseExportError,
+    RatioLimit,
+    StaticAssets,
+    course_outputs,
+    export_files,
+    policies,
+    read_course,
+    safe_json,
+    safe_xml,
+    static_assets,
+    structure,
+    tree,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +84,17 @@ WHOLE = pack(
     member("c/course.xml", POINTER),
     member("c/html/x.xml", b"<html>" + b"".join(b"%x" % (n * n * 2_654_435_761) for n in range(600)) + b"</html>"),
 )
+
+
+class TestLimits:
+    def test_limits_are_as_their_errors_tell_them(self) -> None:
+        assert (export_files.MAX_MEMBERS, export_files.MAX_NAME_LENGTH) == (100_000, 1_024)
+        assert (export_files.MAX_DOCUMENT_BYTES, export_files.MAX_DOCUMENTS_BYTES) == (16 * 1024**2, 64 * 1024**2)
+        assert (export_files.RATIO_COUNTS_FROM, static_assets.MAX_STATIC_BYTES) == (64 * 1024**2, 8 * 1024**3)
+        assert (safe_xml.MAX_MARKUP, safe_xml.MAX_ATTRIBUTES, safe_json.MAX_JSON_DEPTH) == (100_000, 1_000, 100)
+        assert (policies.MAX_POLICY_BYTES, policies.MAX_POLICY_VALUES) == (8 * 1024**2, 500_000)
+        assert (structure.MAX_STRUCTURE_BYTES, structure.MAX_STRUCTURE_VALUES) == (16 * 1024**2, 1_500_000)
+        assert (structure.MAX_JOINED_BYTES, tree.MAX_BLOCKS) == (96 * 1024**2, 200_000)
 
 
 class TestNoExports:
@@ -200,6 +224,20 @@ class TestMembers:
         course = read(pack(member("c/course.xml", kind=tarfile.SYMTYPE, target="roots/b.xml"), *runs, *files))
         assert (course.run, course.attributes["display_name"]) == ("b", "B")
 
+    def test_a_link_outside_of_the_course_is_no_course(self) -> None:
+        links = [member("readme", kind=tarfile.SYMTYPE, target="c/readme"), member("c/course.xml", POINTER)]
+        assert len(read(pack(*links, member("c/course/r.xml", b"<course/>"))).blocks) == 1
+
+    def test_needless_parts_of_a_name_are_left_out(self) -> None:
+        names = ("./c/course.xml", "c/./course//r.xml", "c//html/x.xml")
+        data = pack(*map(member, names, (POINTER, b'<course><html url_name="x"/></course>', b"<html/>")))
+        assert [block.path for block in read(data).blocks] == ["c/course/r.xml", "c/html/x.xml"]
+
+    def test_a_name_up_to_the_limit_is_read(self) -> None:
+        name = "c/about/" + "n" * (1_024 - 8)
+        for more, found in (("", {}), ("n", {name: "its name is too long or has control characters; it was not read"})):
+            assert problems(with_file(name + more, b"")) == found
+
     def test_a_member_that_comes_twice_is_read_as_the_last(self) -> None:
         data = pack(
             member("c/course.xml", POINTER),
@@ -221,6 +259,7 @@ class TestMembers:
 
     def test_too_many_members_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.export_files.MAX_MEMBERS", 10)
+        assert read(pack(member("c/course.xml", POINTER), *(member(f"c/{n}.txt") for n in range(9)))).files == 10
         with pytest.raises(CourseExportError, match="more than 10 members"):
             read(pack(member("c/course.xml", POINTER), *(member(f"c/{n}.txt") for n in range(10))))
 
@@ -260,7 +299,10 @@ class TestDocuments:
             (b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE', "broken XML"),
             (b'<?xml version="1.0" encoding="koi8-r"?><html>\xd4</html>', "the encoding 'koi8-r' is not read"),
             (b'<?xml version="1.0" encoding="nonsense"?><html>\xd4</html>', "the encoding 'nonsense' is not read"),
+            (b'<?xml version="1.0" encoding="\xe9"?><html>\xd4</html>', "the encoding '\ufffd' is not read"),
             (b'<?xml version="1.0" encoding="cp1252"?><html>\x81</html>', "neither UTF-8 nor cp1252"),
+            (b'<?xml version="1.0" encoding="utf-8"?><html>\x81</html>', "broken XML"),
+            (b"<h1>\0</h1>", "Char 0x0"),
             (b"\xff\xfe<", "begins as UTF-16 and is not"),
             (b"", "does not begin with a tag"),
             (b"<html>\xff</html>", "broken XML"),
@@ -305,6 +347,23 @@ class TestDocuments:
         assert "more than 100000 tags or attributes" in problems(course)["c/course/r.xml"]
         assert peak < 60 << 20
 
+    @pytest.mark.parametrize(
+        "text", [b"<html>" + b"<b/>" * 9 + b"</html>", b"<html " + b" ".join(b"a%d='='" % n for n in range(5)) + b"/>"]
+    )
+    def test_markup_up_to_the_limit_is_read(self, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        most = max(text.count(b"<"), text.count(b"="))
+        monkeypatch.setattr(f"{MODULE}.safe_xml.MAX_MARKUP", most)
+        assert problems(with_file("c/html/x.xml", text)) == {}
+        monkeypatch.setattr(f"{MODULE}.safe_xml.MAX_MARKUP", most - 1)
+        assert problems(with_file("c/html/x.xml", text)) == {"c/html/x.xml": f"more than {most - 1} tags or attributes"}
+
+    def test_attributes_of_an_element_up_to_the_limit_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(f"{MODULE}.safe_xml.MAX_ATTRIBUTES", 3)
+        assert problems(with_file("c/html/x.xml", b"<html a='1' b='2' c='3'><p a='1'/></html>")) == {}
+        assert problems(with_file("c/html/x.xml", b"<html><p a='1' b='2' c='3' d='4'/></html>")) == {
+            "c/html/x.xml": "an element with more than 3 attributes"
+        }
+
     def test_an_element_with_very_many_attributes_is_refused_in_no_time(self) -> None:
         attributes = b" ".join(b"a%d=''" % n for n in range(90_000))
         started = time.process_time()
@@ -317,6 +376,18 @@ class TestDocuments:
         course = with_file("c/html/x.xml", b"<html>" + b"x" * 1_000 + b"</html>")
         assert "larger than" in problems(course)["c/html/x.xml"]
 
+    def test_documents_up_to_the_limits_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = b"<html>" + b"x" * (1 << 20) + b"</html>"
+        both = len(text) + len(POINTER) + len(b"<course/>")
+        for limit, size in (("MAX_DOCUMENT_BYTES", len(text)), ("MAX_DOCUMENTS_BYTES", both)):
+            monkeypatch.setattr(f"{MODULE}.export_files.{limit}", size)
+        assert problems(with_file("c/html/x.xml", text)) == {}
+        monkeypatch.setattr(f"{MODULE}.export_files.MAX_DOCUMENTS_BYTES", both - 1)
+        with pytest.raises(CourseExportError, match="its XML and JSON files are larger than 1 MiB together"):
+            with_file("c/html/x.xml", text)
+        monkeypatch.setattr(f"{MODULE}.export_files.MAX_DOCUMENT_BYTES", len(text) - 1)
+        assert problems(with_file("c/html/x.xml", text)) == {"c/html/x.xml": "larger than 1 MiB"}
+
     def test_documents_beyond_the_limit_together_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.export_files.MAX_DOCUMENTS_BYTES", 1_000)
         with pytest.raises(CourseExportError, match="its XML and JSON files are larger than"):
@@ -327,6 +398,15 @@ class TestDocuments:
         nested = b"<vertical>" * 200 + b"x" * 1_000 + b"</vertical>" * 200
         with pytest.raises(CourseExportError, match="inline blocks"):
             with_file("c/vertical/v.xml", nested)
+
+    def test_the_xml_of_blocks_is_read_up_to_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = b"<html><b>x</b></html>"
+        size = len(b"<course/>") + len(page)
+        monkeypatch.setattr(f"{MODULE}.tree.MAX_DOCUMENTS_BYTES", size)
+        assert len(with_file("c/html/x.xml", page).blocks) == 2
+        monkeypatch.setattr(f"{MODULE}.tree.MAX_DOCUMENTS_BYTES", size - 1)
+        with pytest.raises(CourseExportError, match="inline blocks"):
+            with_file("c/html/x.xml", page)
 
     def test_too_many_blocks_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.tree.MAX_BLOCKS", 100)
@@ -339,7 +419,7 @@ class TestDocuments:
     @pytest.mark.parametrize("text", [b"{", b"\xff", b"[]", b'"x"', b'{"course/r": 3}', b"{}"])
     def test_a_policy_that_is_no_object_is_reported(self, text: bytes) -> None:
         course = with_file("c/policies/r/policy.json", text)
-        assert list(problems(course)) == ["c/policies/r/policy.json"]
+        assert [problem.path for problem in course.problems] == ["c/policies/r/policy.json"]
         assert list(course_outputs(course, source_system="prod")["course_policy"].chunks("")) == []
 
     @pytest.mark.parametrize(
@@ -387,6 +467,24 @@ class TestBombs:
             read_course(io.BytesIO(archive), ratio_limit=RatioLimit(900, "RATIO"))
         assert len(read_course(io.BytesIO(archive), ratio_limit=RatioLimit(1_100, "RATIO")).blocks) == 1
 
+    @pytest.mark.parametrize(("ratio", "rest", "refused"), [(2, 0, False), (3, 1, True)])
+    def test_the_ratio_is_exact(self, ratio: int, rest: int, *, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        tar = tar_of(member("c/course.xml", POINTER), member("c/course/r.xml", b"<course/>"))
+        packed, more = divmod(len(tar), ratio)
+        assert more == rest
+        archive = gzip.compress(tar)
+        name = b"n" * (packed - len(archive) - 1) + b"\0"
+        archive = archive[:3] + b"\x08" + archive[4:10] + name + archive[10:]
+        assert len(archive) == packed
+        monkeypatch.setattr(f"{MODULE}.export_files.RATIO_COUNTS_FROM", len(tar))
+        assert len(read_course([archive], ratio_limit=RatioLimit(ratio, "RATIO")).blocks) == 1
+        monkeypatch.setattr(f"{MODULE}.export_files.RATIO_COUNTS_FROM", len(tar) - 1)
+        if refused:
+            with pytest.raises(CourseExportError, match="unpacks to more than 3 times"):
+                read_course([archive], ratio_limit=RatioLimit(ratio, "RATIO"))
+        else:
+            assert len(read_course([archive], ratio_limit=RatioLimit(ratio, "RATIO")).blocks) == 1
+
     def test_a_bomb_after_the_end_of_the_tar_is_refused(self) -> None:
         data = tar_of(member("c/course.xml", POINTER)) + bytes(100 << 20)
         with pytest.raises(CourseExportError, match="unpacks to more than 200 times"):
@@ -401,6 +499,22 @@ class TestBombs:
         chain = [member("x", b"name", tarfile.GNUTYPE_LONGNAME) for _ in range(3_000)]
         with pytest.raises(CourseExportError, match="more than 16 extended headers"):
             read(pack(member("c/course.xml", POINTER), *chain))
+
+    def test_static_files_up_to_the_limit_are_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(f"{MODULE}.static_assets.MAX_STATIC_BYTES", 1_000)
+        with StaticAssets() as assets:
+            assets.collect("a", [bytes(400), bytes(100)])
+            assets.collect("b", [bytes(500)])
+            with pytest.raises(CourseExportError):
+                assets.collect("c", [bytes(1)])
+
+    def test_the_limit_of_static_files_is_told_in_gibibytes(self) -> None:
+        class Large(bytes):
+            def __len__(self) -> int:
+                return (8 << 30) + 1
+
+        with StaticAssets() as assets, pytest.raises(CourseExportError, match="are larger than 8 GiB together"):
+            assets.collect("x", [Large()])
 
     def test_static_files_beyond_the_limit_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{MODULE}.static_assets.MAX_STATIC_BYTES", 1_000)

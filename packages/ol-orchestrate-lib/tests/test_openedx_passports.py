@@ -140,6 +140,7 @@ class TestSecrets:
         "text",
         [
             "The lti_passports of a course: see Advanced Settings, 'lti_passports'.",
+            ":smile:1, about lti_passports",
             "lti_passports, since 2024-01-31T10:30:00.000Z or 10:30:00, of http://host:8000/x: 1:2",
         ],
     )
@@ -151,6 +152,16 @@ class TestSecrets:
             course = read_course(io.BytesIO(export(files)), static_assets=assets)
             assert assets.manifest()["file_count"] == 1
         assert block(course, "h").raw_xml == page.encode()
+
+    def test_a_file_without_the_name_has_no_passports(self) -> None:
+        with StaticAssets() as assets:
+            read_course(io.BytesIO(export(self.BASE | {"about/x.txt": "host:port:path"})), static_assets=assets)
+            assert assets.manifest()["file_count"] == 1
+
+    def test_the_text_behind_an_element_with_passports_stays(self) -> None:
+        page = f"<html><lti_passports>{PASSPORT}</lti_passports> kept</html>"
+        course = course_of(self.BASE | {"html/h.xml": page})
+        assert block(course, "h").raw_xml == b"<html><lti_passports/> kept</html>"
 
     def test_passports_in_another_element_than_their_name_are_cut_out(self) -> None:
         page = f"<html><p>lti_passports:</p> <code>{PASSPORT}</code> 10:30 a:b {PASSPORT}</html>"

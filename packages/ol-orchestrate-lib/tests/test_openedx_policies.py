@@ -81,6 +81,7 @@ class TestPolicies:
             "course/policies/2024/policy.json",
             "'chapter/c' is no object; it overrides nothing",
         )
+        assert course.policies.blocks == {"course/2024": {}}
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
     def test_numbers_that_json_has_not_are_read_as_null_and_listed(self, number: str) -> None:
@@ -109,6 +110,23 @@ class TestPolicies:
     def test_a_policy_that_kept_its_old_runs_name_is_used(self) -> None:
         course = course_of(SMALL | {"policies/2024/policy.json": '{"course/2023": {"tags": ["kept"]}}'})
         assert rows(course, "course_policy")[0]["tags"] == ["kept"]
+
+    def test_of_the_policies_of_two_runs_its_own_is_used(self) -> None:
+        text = '{"course/2023": {"tags": ["old"]}, "course/2024": {"tags": ["own"]}}'
+        course = course_of(SMALL | {"policies/2024/policy.json": text})
+        assert rows(course, "course_policy")[0]["tags"] == ["own"]
+
+    def test_a_policy_without_one_of_the_course_is_none(self) -> None:
+        course = course_of(SMALL | {"policies/2024/policy.json": '{"chapter/c": {"tags": ["no"]}}'})
+        assert rows(course, "course_policy") == []
+        assert [problem.what for problem in course.problems] == ["holds no object 'course/2024'"]
+
+    def test_a_policy_up_to_the_limit_is_read(self) -> None:
+        text = '{"course/2024": {}}'
+        longest = text + " " * ((8 << 20) - len(text))
+        assert course_of(SMALL | {"policies/2024/policy.json": longest}).problems == ()
+        (problem,) = course_of(SMALL | {"policies/2024/policy.json": longest + " "}).problems
+        assert problem.what == "larger than 8 MiB; it is not read"
 
     def test_policies_of_another_run_are_not_this_runs(self) -> None:
         course = course_of(SMALL | {"policies/2023/policy.json": '{"course/2023": {"tags": ["other"]}}'})
@@ -146,9 +164,13 @@ class TestPolicies:
         expected = {**signatory, "certificate_id": 3, "course_id": "course-v1:MITx+6.00x+2024"}
         assert rows(course, "course_certificate_signatory") == [expected, expected | {"id": 8}]
 
-    @pytest.mark.parametrize("certificates", [[], "x", {"certificates": [3]}, {"certificates": [{"signatories": [1]}]}])
+    @pytest.mark.parametrize(
+        "certificates", [[3], "x", {"certificates": [3]}, {"certificates": [{"signatories": [1]}]}]
+    )
     def test_certificates_of_another_shape_cost_no_more_than_themselves(self, certificates: object) -> None:
         policy = json.dumps({"course/2024": {"certificates": certificates, "tags": ["t"]}})
         course = course_of(SMALL | {"policies/2024/policy.json": policy})
         assert rows(course, "course_certificate_signatory") == []
         assert rows(course, "course_policy")[0]["tags"] == ["t"]
+        (problem,) = course.problems
+        assert problem.what == "'certificates' has an unknown shape; signatories are missing"

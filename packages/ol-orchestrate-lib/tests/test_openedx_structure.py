@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -174,6 +175,11 @@ class TestOddStructures:
         structure = structure_of({"a": entry("course"), "b": entry("chapter", "c"), "c": entry("vertical", "b")})
         assert [(block.block_id, block.index) for block in structure.blocks] == [("a", 1), ("b", 0), ("c", 0)]
 
+    def test_orphans_stand_below_their_top_wherever_the_file_has_it(self) -> None:
+        structure = structure_of({"a": entry("course"), "c": entry("html"), "b": entry("vertical", "c")})
+        assert [(block.block_id, block.parent) for block in structure.blocks] == [("a", None), ("b", None), ("c", "b")]
+        assert structure.problems == ()
+
     def test_repeated_children_have_their_first_place(self) -> None:
         document = {"a": entry("course", "b", "c", "b"), "b": entry("chapter"), "c": entry("chapter", "b")}
         structure = structure_of(document)
@@ -225,7 +231,7 @@ class TestOddStructures:
             ("b", 0, "a"),
         ]
         assert {row["course_title"] for row in found} == {None}
-        assert "0 course blocks" in structure.problems[0].what
+        assert structure.problems[0].what == "0 course blocks; so no block has a place"
 
     def test_of_several_course_blocks_the_last_one_counts(self) -> None:
         structure = structure_of(
@@ -233,7 +239,10 @@ class TestOddStructures:
         )
         assert [(block.block_id, block.index) for block in structure.blocks] == [("b", 1), ("a", 0), ("x", 0)]
         assert {row["course_title"] for row in rows(structure, "course_blocks")} == {"B"}
-        assert "2 course blocks" in structure.problems[0].what
+        assert structure.problems[0].what == "2 course blocks; the last one counts"
+
+    def test_a_block_may_have_any_key(self) -> None:
+        assert len(structure_of({"blocks": entry("course")}).blocks) == 1
 
     def test_usage_keys_of_older_courses_are_read(self) -> None:
         course, chapter = "i4x://MITx/6.00x/course/2012_Fall", "i4x://MITx/6.00x/chapter/Week_1"
@@ -257,11 +266,14 @@ class TestNoStructures:
                 "shape of the course blocks API",
             ),
             ({"root": "a", "blocks": {}}, "shape of the course blocks API"),
+            ({"course_id": "x", "blocks": {"a": {"category": "course"}}}, "shape of the course blocks API"),
             ([], "a JSON list"),
             (None, "a JSON null"),
             ("text", "a JSON str"),
             ({}, "an empty object"),
             ({"a": 1}, r"no entry has a category \(a\)"),
+            (dict.fromkeys("gfedcba"), r"no entry has a category \(a, b, c, d, e\)"),
+            ({"k" * 300: 1}, rf"no entry has a category \({'k' * 200}\)"),
             ({"a": {"children": []}}, "no entry has a category"),
         ],
     )
@@ -274,6 +286,8 @@ class TestNoStructures:
         [
             (b'{"a":\n 1]', "structure.json:2:3: broken JSON"),
             (b'{"a":\n "\xff"}', "structure.json:2: broken JSON: byte 8 is no UTF-8"),
+            (b'\n"\xff"', "structure.json:2: broken JSON: byte 2 is no UTF-8"),
+            (b'{"a": ' + b"1" * 5_000 + b"}", "structure.json: broken JSON: Exceeds the limit"),
             (b"", "structure.json:1:1: broken JSON"),
             (b"[" * 100_000, "nested deeper than 100 levels"),
             (b'{"a":' * 150 + b"1" + b"}" * 150, "nested deeper than 100 levels"),
@@ -303,20 +317,41 @@ class TestNoStructures:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_VALUES", 20)
-        assert structure_of({"a": entry("course", x=[0] * 7)}).problems == ()
+        document = {"a": entry("course", x=[0] * 7)}
+        assert structure_of(document).problems == ()
+        marks = sum(map(json.dumps(document).count, ",:[{"))
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_VALUES", marks)
+        assert structure_of(document).problems == ()
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_VALUES", marks - 1)
+        with pytest.raises(BrokenDocumentError, match="values"):
+            structure_of(document)
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_VALUES", 20)
         with pytest.raises(BrokenDocumentError, match=r"^structure\.json: it may hold more than 20 values"):
             structure_of({"a": entry("course", x=[0] * 20)})
 
     def test_keys_that_grow_too_long_when_joined_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_JOINED_BYTES", 100_000)
-        document = {"a": entry("course", **{"k" * 1_000: {str(number): 0 for number in range(200)}})}
-        with pytest.raises(CourseStructureError, match=r"^structure\.json: its keys, joined"):
+        key = "k" * 100_000
+        document = {"a": {"category": "course", "metadata": {key: dict.fromkeys("0123456789", 0)}}}
+        joined = ["a__category", *(f"a__metadata__{key}__{number}" for number in range(10))]
+        size = sum(map(sys.getsizeof, joined))
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_JOINED_BYTES", size)
+        assert structure_of(document).problems == ()
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_JOINED_BYTES", size - 1)
+        with pytest.raises(CourseStructureError, match=r"^structure\.json: its keys, joined .* more than 0 MiB"):
+            structure_of(document)
+        document["b"] = document["a"]
+        monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_JOINED_BYTES", 1 << 20)
+        with pytest.raises(CourseStructureError, match=r"take more than 1 MiB"):
             structure_of(document)
 
     def test_a_document_beyond_the_limit_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("ol_orchestrate.lib.openedx.structure.MAX_STRUCTURE_BYTES", 100)
         with pytest.raises(BadInputError, match="larger than"):
             structure_of(DOCUMENT)
+
+    def test_the_limit_of_a_document_is_told_in_mebibytes(self) -> None:
+        with pytest.raises(CourseStructureError, match="is larger than 16 MiB"):
+            read_course_structure(io.BytesIO(bytes((16 << 20) + 1)))
 
 
 class TestSecrets:

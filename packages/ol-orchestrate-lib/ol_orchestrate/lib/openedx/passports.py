@@ -52,9 +52,7 @@ def without_passports(value: Any) -> Any:  # noqa: ANN401 - any JSON value in, t
     if isinstance(value, list):
         items = [without_passports(inner) for inner in value]
         return value if all(map(operator.is_, items, value)) else items
-    if isinstance(value, str) and NAME in value:
-        return text_without_passports(value)
-    return value
+    return text_without_passports(value) if isinstance(value, str) else value
 
 
 def text_without_passports(text: str) -> str:

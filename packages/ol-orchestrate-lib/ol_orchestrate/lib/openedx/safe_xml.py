@@ -52,8 +52,6 @@ def parse_xml(data: bytes, path: str) -> etree._Element:
             what += f": {said.strip()}"  # some of the messages end with a line end
         problem = Problem(path, what, _REMEDY, line or None, column or None)
         raise BrokenDocumentError(problem) from None
-    except ValueError as error:
-        raise _broken(path, f"broken XML: {error}") from None
     many = data.count(b"=") > MAX_ATTRIBUTES
     if many and any(len(element.attrib) > MAX_ATTRIBUTES for element in root.iter(etree.Element)):
         raise _broken(path, f"an element with more than {MAX_ATTRIBUTES} attributes")
