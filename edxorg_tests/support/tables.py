@@ -67,10 +67,19 @@ def convert(data: bytes | Iterable[bytes], **options: Any) -> Converted:  # noqa
 def _read(table: ConvertedTable) -> Converted:
     output = None if table.rows is None else _content(table.rows)
     rejects = [] if table.rejects is None else [json.loads(line) for line in _content(table.rejects).splitlines()]
+    if output is not None and len(output) < 1 << 20:  # reading a million rows takes seconds
+        records = csv.reader(io.StringIO(output.decode(), newline=""), delimiter="\t", strict=True)
+        assert output.decode() == "".join("\t".join(map(_as_written, record)) + "\n" for record in records)
     report = table.report
     assert report.records_in == report.rows_out + report.rejected.total()
     assert report.rejected == Counter(reject["reason"] for reject in rejects)
     return Converted(output, rejects, [_content(spool) for spool in table.oversized], report, table.problem)
+
+
+def _as_written(value: str) -> str:
+    """A field is in quotes only if it must be."""
+    doubled = value.replace('"', '""')
+    return f'"{doubled}"' if set(value) & set('\t"\r\n') else value
 
 
 def _content(spool: Spool) -> bytes:

@@ -272,6 +272,27 @@ class TestOversized:
         got = convert(header + b"2\t" + b"y" * 96 + b"\tz\n3\ta\tb\n")
         assert [row[0] for row in got.rows] == ["2", "3"]
 
+    def test_a_record_at_the_limit_is_a_row_if_it_ends_in_an_escaped_line_end(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutting, "CHUNK", 100)
+        header = b"id\ttext\t" + b"l" * 50 + b"\t" + b"m" * 40 + b"\n"
+        record = b"2\ta\tb\t" + b"y" * 92 + b"\\\n"
+        assert len(header) == len(record) == cutting.CHUNK
+        got = convert(header + record + b"\n3\ta\tb\tc\n", dialect=Dialect.ESCAPED)
+        assert (got.oversized, [row[0] for row in got.rows]) == ([], ["2", "3"])
+
+    @pytest.mark.parametrize(("limit", "rows", "oversized"), [(4, ["2", "3"], 0), (3, ["3"], 1)])
+    def test_a_record_of_too_many_lines_is_oversized(
+        self, limit: int, rows: list[str], oversized: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutting, "LINES_LIMIT", limit)
+        header, start = b"id\ttext\tend\n", b'2\t"a\nb\nc\ndd\n'
+        assert len(header) == len(start)
+        monkeypatch.setattr(cutting, "CHUNK", len(header))
+        got = convert(header + start + b'e"\tz\n3\tb\tx\n', dialect=Dialect.QUOTED)
+        assert ([row[0] for row in got.rows], len(got.oversized)) == (rows, oversized)
+
     def test_a_record_at_the_limit_is_a_row_if_lines_before_it_end_in_its_first_chunk(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -382,6 +403,12 @@ class TestOversized:
         got = convert(table(b"1\ta\tx", record, b"4\tb\tx"), dialect=Dialect.ESCAPED)
         assert got.oversized == [record]
         assert [row[0] for row in got.rows] == ["1", "4"]
+
+    def test_an_oversized_record_of_mixed_ends_as_in_its_base(self) -> None:
+        record = b"2\t" + b"yyyy\\\n3\tlooks\tso\\\n" * 50 + b"\tz"
+        got = convert(table(*[b"1\ta\\\tb\tx"] * 200, record, b"4\tb\tx"), dialect=Dialect.MIXED)
+        assert got.oversized == [record]
+        assert [row[0] for row in got.rows] == ["1"] * 200 + ["4"]
 
     def test_two_oversized_records_are_two_objects(self) -> None:
         records = [b'2\t"' + filling * 99 + b'"\tz' for filling in (b"y\n", b"z\n")]

@@ -260,6 +260,20 @@ class TestEscaped:
         assert got.report.dialect is Dialect.ESCAPED
         assert got.rows[1] == ["2", "a\\q", "b"]
 
+    @pytest.mark.parametrize("field", ["a\\\tb\\q", "a\\\nb\\q", "a\\q\\\nb"])
+    def test_a_record_with_another_pair_that_reads_otherwise_in_plain_is_rejected(self, field: str) -> None:
+        got = convert(table("1\ta\tb", f"2\t{field}\tc", "3\td\te"), dialect=Dialect.ESCAPED)
+        assert got.reasons == [(3, "escapes")]
+
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("escapes", Escapes)
+    def test_an_escaped_tab_ends_no_field_where_the_line_has_as_many_tabs_as_a_record(
+        self, escapes: Escapes, line_end: str
+    ) -> None:
+        data = table("1\ta\tb", "2\ta\\\tb", "3\ta\\\tb\tc", "4\td\te", line_end=line_end)
+        got = convert(data, dialect=Dialect.ESCAPED, escapes=escapes)
+        assert [reason for reason in got.reasons if reason[1] != "neighbour"] == [(3, "too_few_fields")]
+
     def test_a_value_that_is_not_over_at_the_end_of_the_file_is_rejected(self) -> None:
         got = convert(table("1\ta\tb", "2\ta\tb\\"), dialect=Dialect.ESCAPED)
         assert got.reasons == [(3, "escapes")]
@@ -274,6 +288,13 @@ class TestQuoted:
         got = convert(table('1\t"a ""b"" c"\t"d"', '2\t"a\tb"\t"c\nd"', '3\t""\t""""'))
         assert (got.report.dialect, got.report.rfc4180_records, got.report.rfc4180_violations) == (Dialect.QUOTED, 3, 0)
         assert got.rows == [["1", 'a "b" c', "d"], ["2", "a\tb", "c\nd"], ["3", "", '"']]
+
+    @pytest.mark.parametrize("place", range(3))
+    def test_the_only_quotes_of_a_record_are_taken_off(self, place: int) -> None:
+        fields = ["1", "a", "x"]
+        fields[place] = "a'b c"
+        line = "\t".join(f'"{field}"' if n == place else field for n, field in enumerate(fields))
+        assert convert(table(line), dialect=Dialect.QUOTED).rows == [fields]
 
     def test_backslashes_mean_nothing(self) -> None:
         got = convert(table('1\t"a\\"\t"b""c"', "2\td\\\te\\"))
@@ -326,15 +347,22 @@ class TestMixed:
     RAW = ('2\tsays "a"\tx', '3\t{"a": 1}\ty')
     WRAPPED = '1\t"a ""b"""\tc'
 
-    def test_mixed_takes_the_dialect_that_fits(self) -> None:
-        got = convert(table(*self.RAW, '4\t"a\nb\tc"\tx', "5\td\te"))
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+    def test_mixed_takes_the_dialect_that_fits(self, line_end: str) -> None:
+        got = convert(table(*self.RAW, '4\t"a\nb\tc"\tx', "5\td\te", line_end=line_end))
         assert (got.report.dialect, got.report.rfc4180_records, got.report.rfc4180_violations) == (Dialect.MIXED, 1, 2)
         assert got.rows == [["2", 'says "a"', "x"], ["3", '{"a": 1}', "y"], ["4", "a\nb\tc", "x"], ["5", "d", "e"]]
 
-    def test_mixed_takes_a_record_that_dialects_read_alike(self) -> None:
-        got = convert(table(*self.RAW, '4\t"{""a"": 1}"\tx'))
+    @pytest.mark.parametrize("last", ["x", '"[""b""]"'])
+    def test_mixed_takes_a_record_that_dialects_read_alike(self, last: str) -> None:
+        got = convert(table(*self.RAW, f'4\t"{{""a"": 1}}"\t{last}'))
         assert got.report.dialect is Dialect.MIXED
-        assert got.rows[-1] == ["4", '{"a": 1}', "x"]
+        assert got.rows[-1] == ["4", '{"a": 1}', last.strip('"').replace('""', '"')]
+
+    def test_mixed_takes_lines_of_a_quoted_record_that_does_not_fit(self) -> None:
+        got = convert(table(*self.RAW, '4\ta\t"x', 'y"\t"b"\tc', '6\t"d\te"\tf'))
+        assert got.report.dialect is Dialect.MIXED
+        assert got.rows[2:] == [["4", "a", '"x'], ['y"', '"b"', "c"], ["6", "d\te", "f"]]
 
     def test_mixed_rejects_a_record_that_dialects_read_differently(self) -> None:
         got = convert(table(*self.RAW, self.WRAPPED, '5\t"a"\tx'))
@@ -350,6 +378,11 @@ class TestMixed:
         got = convert(table(*self.RAW, "4\ta\\\tb\tc", '5\t"a\tb"\tc'))
         assert got.report.dialect is Dialect.MIXED
         assert got.rows[-2:] == [["4", "a\\\tb", "c"], ["5", "a\tb", "c"]]
+
+    def test_a_field_that_only_escaped_reads_on_is_ambiguous(self) -> None:
+        got = convert(table(*self.RAW, "4\ta\\\tb\tc", '5\t"a\tb"\tc', "6\ta\tb\\", "c"))
+        assert (got.report.dialect, got.reasons) == (Dialect.MIXED, [(6, "ambiguous")])
+        assert raw(got.rejects[0]) == b"6\ta\tb\\\nc"
 
 
 class TestForcedReading:
@@ -393,6 +426,11 @@ class TestDecode:
     def test_decoding_undoes_pairs_in_one_pass_and_empties_null(self) -> None:
         got = convert(table("1\ta\\\\n\\n\\r\\t\\0\tNULL", "2\ta\\\tb\\\nc\\\0\td"), escapes=Escapes.DECODE)
         assert got.rows == [["1", "a\\n\n\r\t\0", ""], ["2", "a\tb\nc\0", "d"]]
+
+    @pytest.mark.parametrize("dialect", [Dialect.PLAIN, Dialect.ESCAPED, Dialect.MIXED])
+    def test_decoding_empties_null_in_rows_without_escapes(self, dialect: Dialect) -> None:
+        got = convert(table("1\tNULL\tNULL x", "NULL\ta\tNULL"), escapes=Escapes.DECODE, dialect=dialect)
+        assert got.rows == [["1", "", "NULL x"], ["", "a", ""]]
 
     def test_decoding_leaves_a_file_with_another_pair_alone(self) -> None:
         got = convert(table("1\ta\\n\tNULL", "2\ta\\qb\tc"), escapes=Escapes.DECODE)

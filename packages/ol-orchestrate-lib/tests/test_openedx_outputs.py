@@ -212,6 +212,21 @@ class TestStaticAssets:
         listing = "".join(f"{file['sha256']}  {file['path']}\n" for file in manifest["files"])
         assert manifest["data_version"] == hashlib.sha256(listing.encode()).hexdigest()
 
+    def test_types_are_those_that_courses_use(self) -> None:
+        types = {
+            "md": "text/markdown",
+            "sjson": "application/json",
+            "srt": "application/x-subrip",
+            "vtt": "text/vtt",
+            "webp": "image/webp",
+            "woff": "font/woff",
+            "woff2": "font/woff2",
+        }
+        with StaticAssets() as assets:
+            files = {"course.xml": POINTER} | {f"about/x.{suffix}": "x" for suffix in types}
+            read_course(io.BytesIO(export(files)), static_assets=assets)
+            assert [file["mime_type"] for file in assets.manifest()["files"]] == list(types.values())
+
     def test_the_bundle_is_reproducible(self) -> None:
         first, second = self.bundle(), self.bundle()
         assert first == second

@@ -163,6 +163,36 @@ class TestSecrets:
         course = course_of(self.BASE | {"html/h.xml": page})
         assert block(course, "h").raw_xml == b"<html><lti_passports/> kept</html>"
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *('lti_passports = "canary"', "lti_passports: 'canary'", '{"lti_passports":"canary"'),
+            *("lti_passports&quot;: &quot;canary&quot;", "lti_passports&#34;: 'canary'", 'lti_passports\': "canary"'),
+            *('lti_passports\\": \\"canary\\"', 'lti_passports": \\"c"a\\"', "lti_passports='a\\'canary'"),
+            *(
+                "lti_passports: [canary]",
+                "lti_passports: [\"a]\", 'b]', canary, &amp;]",
+                'lti_passports: [\\"a]canary\\"]',
+            ),
+            *("lti_passports: [&quot;a]canary&quot;]", 'lti_passports = ["a\\"]canary"]', "lti_passports=[]"),
+        ],
+    )
+    def test_what_is_assigned_to_the_name_is_left_out_whatever_its_form(self, text: str) -> None:
+        before, _, _ = text.partition("lti_passports")
+        assert text_without_passports(f"{text} end") == f"{before}lti_passports (left out) end"
+        files = self.BASE | {"about/x.txt": f"{text} end"}
+        with StaticAssets() as assets:
+            read_course(io.BytesIO(export(files)), static_assets=assets)
+            assert assets.manifest()["file_count"] == 0
+
+    @pytest.mark.parametrize("text", ["w" * 300 + ":key:value, and lti_passports", "an lti_passport"])
+    def test_what_only_looks_like_passports_stays(self, text: str) -> None:
+        assert text_without_passports(text) == text
+        files = self.BASE | {"x.csv": text[-16:].encode("utf-16")}
+        with StaticAssets() as assets:
+            read_course(io.BytesIO(export(files)), static_assets=assets)
+            assert assets.manifest()["file_count"] == ("passports" not in text)
+
     def test_passports_in_another_element_than_their_name_are_cut_out(self) -> None:
         page = f"<html><p>lti_passports:</p> <code>{PASSPORT}</code> 10:30 a:b {PASSPORT}</html>"
         assert CANARY.encode() not in block(course_of(self.BASE | {"html/h.xml": page}), "h").raw_xml

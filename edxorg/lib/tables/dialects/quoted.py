@@ -30,8 +30,7 @@ class QuotedReader(DialectReader):
         others, rejects = sorting.needs_slow_path(), dict[int, Reject]()
         if chunk.is_simple:
             others, rejects = _write_regular_rows(chunk, rows)
-            more, unfit = write_lines(chunk, rows, sorting.irregular)
-            others += more
+            _, unfit = write_lines(chunk, rows, sorting.irregular)  # which have no quotes, and so no JSON
             rejects |= unfit
         for place, first in sorting.quoted_needlessly:
             start, content, end = around(rows[place], first)
