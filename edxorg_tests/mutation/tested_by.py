@@ -17,6 +17,7 @@ _ARCHIVES = (
     f"{_TESTS}/archive/test_broken_stores.py",
 )
 _TABLES = (
+    f"{_TESTS}/tables/test_chunks.py",
     f"{_TESTS}/tables/test_conversion.py",
     f"{_TESTS}/tables/test_rejects.py",
     f"{_TESTS}/tables/test_rules.py",

@@ -104,9 +104,8 @@ class Tally:
         self.rfc4180_records += len(quoted_json) + len(quoted)
         self.rfc4180_violations += len(quotes_inside) + len(unreadable_quotes)
         if covered := chunk.covered:
-            self.rfc4180_records -= len(covered.intersection(quoted_json)) + len(
-                covered.intersection(index for index, _ in quoted)
-            )
+            # JSON in quotes is in no other field: its first quote would end that one, and a bracket follows it.
+            self.rfc4180_records -= len(covered.intersection(index for index, _ in quoted))
             self.rfc4180_violations -= len(covered.intersection(unreadable_quotes)) + len(
                 covered.intersection(index for index, _ in quotes_inside)
             )
