@@ -52,6 +52,17 @@ def growth(weeks: int, courses: int, recorded_courses: int, partitions: int) -> 
 
 
 @main.command()
+@click.option("--storage", type=click.Choice(["SQLite", "Postgres"]), multiple=True, help="By default both.")
+@click.option("--courses", default=500, show_default=True)
+@click.option("--blocks", default=300, show_default=True, help="Blocks of each course.")
+@click.option("--days", default=100, show_default=True)
+@click.option("--events", default=170_000, show_default=True, help="Events of each day; 170,000 make a log of 20 MB.")
+def bulk(storage: tuple[str, ...], courses: int, blocks: int, days: int, events: int) -> None:
+    """Courses after an archive, and a backfill of logs, against the same work without Dagster."""
+    import_module("benchmarks.bulk").run(storage or ("SQLite", "Postgres"), courses, blocks, days, events)
+
+
+@main.command()
 @click.option("--runs", default=7, show_default=True)
 def loading(runs: int) -> None:
     """Loading the code location, against importing its libraries."""

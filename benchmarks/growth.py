@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import logging
-import subprocess
-import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator  # noqa: TC003 - Dagster reads the annotation
-from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.sensor_definition import SensorExecutionData
@@ -26,21 +20,22 @@ from sqlalchemy import event as sql_event
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 
+from benchmarks.instances import QUIET, STORAGES, Opened, on_postgres
 from benchmarks.measure import measured
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML
 from edxorg.lib.settings import Settings
 from edxorg.location import EDXORG
-from edxorg.samples.sample_course_xml import write_sample_course_xml
-from edxorg_tests.support.postgres import running_postgres
 from ol_orchestrate.landing.batch import add_partitions, record
 from ol_orchestrate.lib.stores import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 JOB = "retrieve_edxorg_raw_data"
 SENSOR = "default_automation_condition_sensor"
 TABLES = ("auth_user", "auth_userprofile", "student_courseenrollment", "courseware_studentmodule", "wiki_article")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 CHANGED = 500
 """Courses that an archive changes."""
 
@@ -48,53 +43,11 @@ CHANGED = 500
 def run(weeks: int, courses: int, recorded_courses: int, partitions: int) -> None:
     """Print the tables, for SQLite and Postgres."""
     logging.disable(logging.INFO)  # of the automation sensor, which names each course
-    for name, opened in (("SQLite", _sqlite), ("Postgres", _postgres)):
+    for name, opened in STORAGES.items():
         with opened() as opened_instance:
             _print_weeks(name, _grow(opened_instance, weeks, courses), courses)
-        with opened() as opened_instance:
-            _print_courses(name, opened_instance, CHANGED // 5)
-    with _postgres() as opened_instance:
+    with on_postgres() as opened_instance:
         _print_ticks(opened_instance, recorded_courses, weeks, partitions)
-
-
-class Opened(NamedTuple):
-    """An instance in a folder, and the way to learn the size of its storage."""
-
-    instance: dg.DagsterInstance
-    folder: Path
-    is_postgres: bool
-
-    def bytes(self) -> int:
-        """Return the size of the storage."""
-        if not self.is_postgres:
-            return sum(path.stat().st_size for path in (self.folder / "home").rglob("*") if path.is_file())
-        with self.instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
-            return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar() or 0)
-
-
-@contextmanager
-def _sqlite() -> Iterator[Opened]:
-    with tempfile.TemporaryDirectory() as folder, _instance(Path(folder), "") as instance:
-        yield Opened(instance, Path(folder), is_postgres=False)
-
-
-@contextmanager
-def _postgres() -> Iterator[Opened]:
-    with ExitStack() as stack:
-        server = stack.enter_context(running_postgres())
-        url = f"postgresql+psycopg2://{server.user}:{server.password}@127.0.0.1:{server.port}/postgres"
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        storage = f"storage:\n  postgres:\n    postgres_url: {url}\n"
-        yield Opened(stack.enter_context(_instance(folder, storage)), folder, is_postgres=True)
-
-
-@contextmanager
-def _instance(folder: Path, storage: str) -> Iterator[dg.DagsterInstance]:
-    home = folder / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text(f"telemetry:\n  enabled: false\n{storage}")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
 
 
 class Week(NamedTuple):
@@ -246,65 +199,3 @@ def _copy_records(instance: dg.DagsterInstance, weeks: int) -> None:
             connection.execute(text(statement), {"weeks": weeks, "span": span})
         connection.execute(text("SELECT setval('event_logs_id_seq', (SELECT max(id) FROM event_logs))"))
         connection.execute(text("ANALYZE"))
-
-
-_RUN = """
-import json, sys
-import dagster as dg
-from edxorg.components.edxorg_location import build_definitions
-from edxorg.lib.settings import Settings
-
-home, lake, courses = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-definitions = build_definitions(Settings(archive_url=lake, landing_zone_url=lake))
-job = definitions.resolve_implicit_global_asset_job_def()
-key = dg.AssetKey(["edxorg", "raw_data", "course_xml"])
-assets = sorted(definitions.resolve_asset_graph().get(key).child_keys)
-with dg.DagsterInstance.from_config(home) as instance:
-    if courses:
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=courses[0],
-            asset_selection=assets,
-            tags={"more_courses": json.dumps(courses[1:])} if courses[1:] else None,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-        assert result.success
-"""
-
-
-def _print_courses(name: str, opened: Opened, courses: int) -> None:
-    """Print what it takes to bring courses up to date in one run, and in a run each; each run is a process."""
-    archives, lake = opened.folder / "archives", opened.folder / "lake"
-    archives.mkdir()
-    with tempfile.TemporaryDirectory() as folder:
-        export = Path(folder, "export.tar.gz")
-        write_sample_course_xml(export, blocks=300, seed=0)
-        content = export.read_bytes()
-    with (
-        gzip.open(archives / "mitx-2024-01-03.tar.gz", "wb", compresslevel=1) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
-        for course in range(courses):
-            info = tarfile.TarInfo(f"MITx-{course}x-1T2020-course-prod-analytics.xml.tar.gz")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    settings = Settings(archive_url=f"file://{archives}", landing_zone_url=f"file://{lake}")
-    files = raw_data_archives(settings)
-    partition = files.register(opened.instance, open_store(settings.archive_url).read("mitx-2024-01-03.tar.gz").info)
-    job = build_definitions(settings).resolve_job_def(JOB)
-    job.execute_in_process(instance=opened.instance, partition_key=partition, run_config=QUIET)
-    names = [f"MITx-{course}x-1T2020|prod" for course in range(courses)]
-    print(f"{name}: {courses} courses of 300 blocks")
-    seconds = {}
-    for what, some in (("loading alone", []), ("a run of one course", names[:1]), ("a run of all others", names[1:])):
-        arguments = [str(opened.folder / "home"), f"file://{lake}", json.dumps(some)]
-        with measured(own=False) as measurement:
-            subprocess.run([sys.executable, "-c", _RUN, *arguments], check=True)  # noqa: S603 - our own
-        seconds[what] = measurement
-        print(
-            f"{what:34} {measurement.seconds:8.1f} {measurement.cpu_seconds:7.1f} {measurement.peak_bytes / 1e6:8.0f}"
-        )
-    loading, one, all_others = (each.cpu_seconds for each in seconds.values())
-    work = all_others - loading
-    each = one * (courses - 1)
-    print(f"processor time to the courses' own: in one run {all_others / work:.2f}, in a run each {each / work:.2f}")

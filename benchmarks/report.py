@@ -12,6 +12,7 @@ import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.instances import QUIET
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
@@ -20,7 +21,6 @@ from edxorg.ops.archive_reports import ArchiveReports
 from edxorg.samples.sample_archive import write_sample_archive
 from ol_orchestrate.lib.stores import open_store
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 JOB = "retrieve_edxorg_raw_data"
 FIRST = date(2024, 1, 3)
 

@@ -26,7 +26,7 @@ from edxorg.lib.settings import Settings
 from edxorg.location import location_names
 from ol_orchestrate.described import column_schema, described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure
-from ol_orchestrate.landing.land import Artifact, land
+from ol_orchestrate.landing.land import Artifact, land, recorded_version
 from ol_orchestrate.landing_zone import LandingZone
 from ol_orchestrate.lib.stores import ObjectStore
 from ol_orchestrate.lib.versions import VersionedObjects
@@ -104,9 +104,9 @@ def _land(
     rows = {ROWS[output.name]: output.row_count for output in collected}
     for output in collected:
         name = output.name
+        asset = location.key(api_data_asset(name))
         result = land(
-            context.instance,
-            location.key(api_data_asset(name)),
+            asset,
             Artifact(
                 version=output.version,
                 content=output.content.reader(),
@@ -114,6 +114,7 @@ def _land(
                 schema=_schema(name),
                 metadata={**rows, "repeated": output.repeated, "source": location.source},
             ),
+            recorded_version(context.instance, asset, landing_zone.url, location.tags),
             to=VersionedObjects(landing_zone, partial(api_data_key, name)),
             tags=location.tags,
         )

@@ -24,7 +24,7 @@ from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import RETRIES, as_dagster_failure, failure_of_partitions
 from ol_orchestrate.landing.batch import others_wait
-from ol_orchestrate.landing.land import Artifact, is_landed, land
+from ol_orchestrate.landing.land import Artifact, is_landed, land, recorded_version
 from ol_orchestrate.landing.records import upstream_tags
 from ol_orchestrate.landing.unchanged import record_unchanged
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
@@ -147,12 +147,11 @@ def _normalize_day(context: dg.AssetExecutionContext, raw: _Log, settings: Setti
         recorded = None
         if log.output is not None:
             recorded = land(
-                context.instance,
                 context.asset_key,
                 _made(log, day, raw.name, source.info, rejects, store.upload_check),
+                recorded_version(context.instance, context.asset_key, store.url, tags, partition=raw.name),
                 to=to,
                 tags=tags,
-                partition=raw.name,
             )
     context.log.info("%s: %s", raw.name, log.report.sum_of_lines())
     outcome = (VersionOutcome.DELIVERED if recorded else VersionOutcome.UNCHANGED) if log.output is not None else None

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from ol_orchestrate.described import COLUMN_SCHEMA
-from ol_orchestrate.landing.land import Artifact, land
+from ol_orchestrate.landing.land import Artifact, land, recorded_version
 from ol_orchestrate.lib.record_tags import RecordTags
 from ol_orchestrate.lib.stores import open_store
 from ol_orchestrate.lib.versions import SingleObject, VersionedObjects
@@ -49,14 +49,9 @@ class Landing:
 
         @dg.asset(key=self.key, output_required=False, partitions_def=partitions)
         def made(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-            result = land(
-                context.instance,
-                self.key,
-                Artifact(**self.made),
-                to=self.versions(),
-                tags=TAGS,
-                partition=self.partition,
-            )
+            to = self.versions()
+            before = recorded_version(context.instance, self.key, to.store.url, TAGS, partition=self.partition)
+            result = land(self.key, Artifact(**self.made), before, to=to, tags=TAGS)
             if self.dies:
                 raise RuntimeError("between writing and recording")
             if result:

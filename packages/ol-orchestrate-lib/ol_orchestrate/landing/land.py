@@ -46,13 +46,12 @@ class Artifact:
 
 
 def land(
-    instance: dg.DagsterInstance,
     asset_key: dg.AssetKey,
     made: Artifact,
+    before: Recorded | None,
     *,
     to: VersionedObjects | SingleObject,
     tags: RecordTags,
-    partition: str | None = None,
 ) -> dg.MaterializeResult[None] | None:
     """Put an artifact into the landing zone, and make its materialization.
 
@@ -62,12 +61,11 @@ def land(
     nothing to record.
 
     Args:
-        instance: The instance that has the records.
         asset_key: The key of the asset.
         made: The artifact.
+        before: The latest recorded version in this landing zone, as `recorded_version` and `latest_recorded` return it.
         to: The place of its versions.
         tags: The tags of its records.
-        partition: The run's one partition; `None` for an asset without any.
 
     Returns:
         The result that the asset has to yield; `None` if this version, or one of a later file, is stored and recorded.
@@ -75,11 +73,24 @@ def land(
     Raises:
         PipelineError: The store cannot be read, or not be written to.
     """
-    before = _recorded(instance, asset_key, partition, to.store.url, tags)
     decision = write_if_needed(made.version, made.content, to=to, recorded=before, source_date=made.source_date)
     if decision.settle is not None and isinstance(to, VersionedObjects):
         settle(to, decision.settle)
     return _materialization(asset_key, made, to, tags) if decision.record else None
+
+
+def recorded_version(
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    landing_zone: str,
+    tags: RecordTags,
+    *,
+    partition: str | None = None,
+) -> Recorded | None:
+    """Return the latest recorded version of an asset, or of a partition of it; `None` if there is none."""
+    if partition is None:
+        return latest_recorded_unpartitioned(instance, asset_key, landing_zone, tags)
+    return latest_recorded(instance, asset_key, landing_zone, tags, [partition]).get(partition)
 
 
 def is_landed(
@@ -92,7 +103,7 @@ def is_landed(
     partition: str | None = None,
 ) -> bool:
     """Return True if what would be made from this is recorded already, and its object is stored."""
-    recorded = _recorded(instance, asset_key, partition, to.store.url, tags)
+    recorded = recorded_version(instance, asset_key, to.store.url, tags, partition=partition)
     return recorded is not None and recorded.made_from == made_from and to.stored().has(recorded.version)
 
 
@@ -120,11 +131,3 @@ def _materialization(
             made_from=made.made_from,
         ),
     )
-
-
-def _recorded(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None, landing_zone: str, tags: RecordTags
-) -> Recorded | None:
-    if partition is None:
-        return latest_recorded_unpartitioned(instance, asset_key, landing_zone, tags)
-    return latest_recorded(instance, asset_key, landing_zone, tags, [partition]).get(partition)
