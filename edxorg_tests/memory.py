@@ -226,7 +226,7 @@ CASES = {
     "zip": Case(ZIP, zipped(table)),
     "bomb": Case(TAR, gzipped(in_tar(STUDENTMODULE, bomb)), delivers=("rejects", 2, 10**9)),
     "bomb-log": Case(LOG, gzipped(zeros), ("ingest", "tracking-log"), 1, ("rejects", 1, 1)),
-    "bomb-zip": Case(ZIP, zipped(bomb), code=1, delivers=("db_table", 0, 0), says="bomb"),
+    "bomb-zip": Case(ZIP, zipped(bomb), code=1, delivers=("db_table", 0, 0), says="times as many"),
     "bomb-course": Case(
         EXPORT, gzipped(in_tar("course/course.xml", zeros)), ("ingest", "course-xml"), 1, ("x", 0, 0), "bomb"
     ),
