@@ -415,13 +415,13 @@ class Trials:
                 if part in SENSORS:
                     job = definitions.resolve_job_def(SENSORS[part][1])
                     for request in self._tick(instance, repository, SENSORS[part][0]):
-                        self._run(instance, job, request.partition_key, request.run_config)
+                        self._run(instance, job, request)
                 elif part == "catalogue":
-                    self._run(instance, definitions.resolve_job_def(CATALOGUE_JOB), None, {})
+                    self._run(instance, definitions.resolve_job_def(CATALOGUE_JOB), dg.RunRequest())
                 else:
                     instance.add_dynamic_partitions("course_and_source", [partition])
                     job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=CONTENT[part])
-                    self._run(instance, job, partition, {})
+                    self._run(instance, job, dg.RunRequest(partition_key=partition))
             self._tell(instance, repository)
 
     def _tell(self, instance: dg.DagsterInstance, repository: Any) -> None:  # noqa: ANN401
@@ -456,10 +456,16 @@ class Trials:
             instance.add_dynamic_partitions(partitions.partitions_def_name, list(partitions.partition_keys))
         return list(answer.run_requests or [])
 
-    def _run(self, instance: dg.DagsterInstance, job: Any, partition: str | None, config: Any) -> None:  # noqa: ANN401
+    def _run(self, instance: dg.DagsterInstance, job: Any, request: dg.RunRequest) -> None:  # noqa: ANN401
+        # Without the tags of its runs, a sensor asks for the same files again.
+        tags = {**OURS, **request.tags, **({"dagster/run_key": request.run_key} if request.run_key else {})}
         with self.forgotten(job.name) as failed:
             result = job.execute_in_process(
-                instance=instance, partition_key=partition, run_config=config, tags=OURS, raise_on_error=False
+                instance=instance,
+                partition_key=request.partition_key,
+                run_config=request.run_config,
+                tags=tags,
+                raise_on_error=False,
             )
             failed.extend([] if result.success else [result.run_id])
 

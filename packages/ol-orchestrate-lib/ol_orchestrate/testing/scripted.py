@@ -20,6 +20,8 @@ import struct
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import TYPE_CHECKING
@@ -195,6 +197,9 @@ def _end(handler: BaseHTTPRequestHandler, response: Response) -> None:
         os.close(handler.connection.detach())
 
 
+_FIRST_WRITTEN = datetime(2024, 2, 1, tzinfo=UTC)
+
+
 class ScriptedS3:
     """An empty S3 with every bucket, for single objects and uploads in parts.
 
@@ -209,6 +214,7 @@ class ScriptedS3:
         self.uploads: dict[str, dict[int, tuple[int, bytes, bytes]]] = {}
         self._numbers = count()
         self._keep = keep
+        self._written: dict[str, datetime] = {}
 
     def __call__(self, request: Request) -> Response:
         """Return the response to a request."""
@@ -236,7 +242,7 @@ class ScriptedS3:
         if found is None:
             return Response(404, b"<Error><Code>NoSuchKey</Code></Error>")
         size, e_tag, body = found
-        headers = {"ETag": f'"{e_tag}"', "Last-Modified": "Thu, 01 Feb 2024 00:00:00 GMT"}
+        headers = {"ETag": f'"{e_tag}"', "Last-Modified": format_datetime(self._time_of(request.path), usegmt=True)}
         if request.method == "HEAD":
             return Response(200, body, headers, length=size)
         if "range" not in request.headers:
@@ -258,7 +264,7 @@ class ScriptedS3:
             if delimiter and slash:
                 folders.add(prefix + folder + slash)
                 continue
-            written = "<LastModified>2024-02-01T00:00:00.000Z</LastModified>"
+            written = f"<LastModified>{self._time_of(path):%FT%T}.000Z</LastModified>"
             content += f"<Contents><Key>{escape(key)}</Key>{written}<ETag>&quot;{e_tag}&quot;</ETag><Size>{size}</Size>"
             content += "</Contents>"
         content += "".join(f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in folders)
@@ -271,7 +277,7 @@ class ScriptedS3:
             part = len(request.body), digest.digest(), kept
             self.uploads[request.query["uploadId"]][int(request.query["partNumber"])] = part
         else:
-            self.objects[request.path] = len(request.body), digest.hexdigest(), kept
+            self._store(request.path, len(request.body), digest.hexdigest(), kept)
         return Response(headers={"ETag": f'"{digest.hexdigest()}"'})
 
     def _complete(self, request: Request) -> Response:
@@ -279,8 +285,16 @@ class ScriptedS3:
         digest = hashlib.md5(b"".join(part[1] for part in parts), usedforsecurity=False)
         e_tag = f"{digest.hexdigest()}-{len(parts)}"
         body = b"".join(part[2] for part in parts)
-        self.objects[request.path] = sum(part[0] for part in parts), e_tag, body
+        self._store(request.path, sum(part[0] for part in parts), e_tag, body)
         return _xml("CompleteMultipartUploadResult", f"<ETag>&quot;{e_tag}&quot;</ETag>")
+
+    def _store(self, path: str, size: int, e_tag: str, body: bytes) -> None:
+        self.objects[path] = size, e_tag, body
+        self._written[path] = _FIRST_WRITTEN + timedelta(seconds=next(self._numbers))
+
+    def _time_of(self, path: str) -> datetime:
+        """Return the time of an object, by a clock that goes on by a second with each object."""
+        return self._written.get(path, _FIRST_WRITTEN)
 
 
 def _xml(name: str, content: str) -> Response:
