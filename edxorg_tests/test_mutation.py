@@ -81,6 +81,24 @@ def test_the_list_of_mutants_that_change_nothing_names_such_that_there_are() -> 
 
 
 @pytest.mark.once
+def test_tests_with_settings_of_their_own_have_the_same_examples_for_each_mutant() -> None:
+    code = """
+from hypothesis import settings
+from edxorg_tests.mutation.trials import _session
+
+class Seen:
+    def pytest_collection(self):
+        its_own = settings(max_examples=3)  # as the modules of tests make them, which are imported next
+        assert (its_own.derandomize, its_own.deadline, its_own.database) == (True, None, None)
+        assert len(its_own.suppress_health_check) > 1
+
+raise SystemExit(_session(["edxorg_tests/lib/test_object_keys.py"], Seen(), "--collect-only"))
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.once
 def test_tests_find_the_mutants_of_a_module_of_keys() -> None:
     module = "packages/ol-orchestrate-lib/ol_orchestrate/lib/course_content_keys.py"
     found = subprocess.run(  # noqa: S603

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _PYTEST = (
     *("-q", "--assert=plain", "--capture=no", "--import-mode=importlib"),
     *("-o", "addopts=", "-m", "not by_hand", "-p", "no:randomly"),
+    "--hypothesis-profile=mutation",  # loaded after conftest.py, and before tests with settings of their own
 )
 
 _LOADED = ("alembic.script", "dagster", "lxml.etree", "msgspec", "orjson", "pydantic")
@@ -249,15 +250,11 @@ def _fails(item: pytest.Item, items: list[pytest.Item]) -> bool:
 
 def _session(tests: Sequence[str], plugin: object, *options: str) -> int:
     os.chdir(ROOT)
-    # The same examples for each mutant.
-    settings.register_profile("edxorg", derandomize=True, database=None, deadline=None)
-    settings.register_profile("mutation", derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    return pytest.main([*_PYTEST, *options, *tests], plugins=[plugin, _Derandomized()])
-
-
-class _Derandomized:
-    def pytest_collection_finish(self) -> None:
-        settings.load_profile("mutation")
+    # The same examples for each mutant, however slow the trace of calls makes them.
+    settings.register_profile(
+        "mutation", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    return pytest.main([*_PYTEST, *options, *tests], plugins=[plugin])
 
 
 def _functions(paths: Collection[str]) -> dict[str, list[FunctionType]]:
