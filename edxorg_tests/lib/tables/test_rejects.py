@@ -210,6 +210,15 @@ class TestHostile:
             rfc4180.quoted_span(lines, start, crlf=False)
         assert lines.looked_at <= 2 * len(lines)
 
+    @pytest.mark.parametrize(("last", "too_short"), [(b"1\tabcdefg\tx\n", False), (b"1\tabcdef\tx\n", True)])
+    def test_records_of_the_shortest_length_are_read(
+        self, last: bytes, *, too_short: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tables_convert, "MAX_SHORT_RECORDS", 10)
+        got = convert(table(*[b"1\tabcdefg\tx"] * 10) + last)
+        assert ("less than 12 bytes on average" in (got.problem or "")) == too_short
+        assert convert(table(*[b"1\ta\tx"] * 10)).problem is None
+
 
 class CountingList(list[bytes]):
     """Lines that count how often they are looked at."""
@@ -259,6 +268,11 @@ class TestOversized:
         got = convert(table(b"1\ta\tx", b"2\tb\tx\\", b"y" * 500, b"3\tb\tx"), dialect=Dialect.PLAIN)
         assert [row[0] + row[2] for row in got.rows] == ["1x", "2x\\", "3x"]
         assert got.oversized == [b"y" * 500]
+
+    @pytest.mark.parametrize("first", [b"1\ta\tx", b'1\ta "b"\tx'])
+    def test_lines_before_an_oversized_one_come_first_if_their_dialect_is_not_chosen_yet(self, first: bytes) -> None:
+        got = convert(table(first, b"y" * 500, b"3\tb\tx"))
+        assert (got.reasons, [row[0] for row in got.rows]) == ([(3, "oversized")], ["1", "3"])
 
     def test_a_record_at_the_limit_is_a_row(self) -> None:
         assert convert(table(b"2\t" + b"y" * 96 + b"\tz")).report.rows_out == 1
@@ -598,29 +612,52 @@ def test_rejects_of_any_size_are_in_their_order(monkeypatch: pytest.MonkeyPatch)
     assert log.counts == {RejectReason.QUOTES: len(records)}
 
 
-def test_a_table_that_is_closed_has_given_its_disk_space_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes into no file of the table is closed as well."""
-    opened, closed = list[Spool](), list[Spool]()
+class TestDiskSpace:
+    RECORD = b'2\t"short\n' + b"y" * 500 + b'\nend"\tz'
+    DATA = table(b"1\ta\tx", RECORD, RECORD, b"cut", b"3\tb\tx", b"4\tc\tx")
 
-    class Counted(Spool):
-        def __init__(self) -> None:
-            super().__init__()
-            opened.append(self)
+    @pytest.fixture(autouse=True)
+    def left(self, monkeypatch: pytest.MonkeyPatch) -> dict[int, Spool]:
+        """The files that are open."""
+        opened: dict[int, Spool] = {}
 
-        def close(self) -> None:
-            super().close()
-            closed.append(self)
+        class Counted(Spool):
+            def __init__(self) -> None:
+                super().__init__()
+                opened[id(self)] = self
 
-    for module in (cutting, routing, table_output):
-        monkeypatch.setattr(module, "Spool", Counted)
-    for module in (cutting, routing):
-        monkeypatch.setattr(module, "RECORD_LIMIT", 100)
-    monkeypatch.setattr(cutting, "CHUNK", 30)
-    monkeypatch.setattr(table_output, "MAX_OVERSIZED", 1)
-    record = b'2\t"short\n' + b"y" * 500 + b'\nend"\tz'
-    got = convert(table(b"1\ta\tx", record, record, b"cut", b"3\tb\tx", b"4\tc\tx"), dialect=Dialect.QUOTED)
-    assert (len(got.oversized), len(got.rejects), got.report.rows_out) == (1, 4, 2)
-    assert {id(each) for each in opened} == {id(each) for each in closed}
+            def close(self) -> None:
+                super().close()
+                opened.pop(id(self), None)
+
+        for module in (cutting, routing, table_output):
+            monkeypatch.setattr(module, "Spool", Counted)
+        for module in (cutting, routing):
+            monkeypatch.setattr(module, "RECORD_LIMIT", 100)
+        monkeypatch.setattr(cutting, "CHUNK", 30)
+        monkeypatch.setattr(table_output, "MAX_OVERSIZED", 1)
+        return opened
+
+    @pytest.mark.parametrize("escapes", Escapes)
+    def test_a_table_that_is_closed_has_given_all_back(self, left: dict[int, Spool], escapes: Escapes) -> None:
+        got = convert(self.DATA, dialect=Dialect.QUOTED, escapes=escapes)
+        assert (len(got.oversized), len(got.rejects), got.report.rows_out) == (1, 4, 2)
+        assert not left
+
+    @pytest.mark.parametrize("more", [b"", b'5\t"open\n' + b"y\n" * 100])
+    @pytest.mark.parametrize("escapes", Escapes)
+    def test_a_conversion_that_breaks_off_has_given_all_back(
+        self, left: dict[int, Spool], more: bytes, escapes: Escapes
+    ) -> None:
+        def blocks() -> Iterator[bytes]:
+            yield self.DATA + more
+            assert left
+            message = "connection reset"
+            raise ConnectionError(message)
+
+        with pytest.raises(ConnectionError, match="connection reset"):
+            convert(blocks(), dialect=Dialect.QUOTED, escapes=escapes)
+        assert not left
 
 
 def test_an_escaped_row_with_quotes_may_begin_with_an_empty_value() -> None:

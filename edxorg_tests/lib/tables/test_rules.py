@@ -9,6 +9,7 @@ from functools import cached_property
 import pytest
 
 from edxorg.lib.tables import CourseColumns, Dialect, Escapes, RowHash, convert_table, cutting
+from edxorg.lib.tables import convert as tables_convert
 from edxorg.lib.tables.chunks import Chunk
 from edxorg_tests.support.tables import ADDED, convert, raw, split
 
@@ -274,6 +275,12 @@ class TestEscaped:
         got = convert(data, dialect=Dialect.ESCAPED, escapes=escapes)
         assert [reason for reason in got.reasons if reason[1] != "neighbour"] == [(3, "too_few_fields")]
 
+    @pytest.mark.parametrize("dialect", [Dialect.ESCAPED, Dialect.MIXED])
+    def test_an_escaped_tab_ends_no_field_where_the_last_record_is_not_over(self, dialect: Dialect) -> None:
+        lines = ("1\ta\\\tb\tc", "2\ta\\\tb", *["3\ta\\\tb\tc"] * 9, "4\td\te\\")
+        got = convert(table(*lines), dialect=dialect)
+        assert [reason for _, reason in got.reasons] == ["too_few_fields", "neighbour", "neighbour", "escapes"]
+
     def test_a_value_that_is_not_over_at_the_end_of_the_file_is_rejected(self) -> None:
         got = convert(table("1\ta\tb", "2\ta\tb\\"), dialect=Dialect.ESCAPED)
         assert got.reasons == [(3, "escapes")]
@@ -363,6 +370,8 @@ class TestMixed:
         got = convert(table(*self.RAW, '4\ta\t"x', 'y"\t"b"\tc', '6\t"d\te"\tf'))
         assert got.report.dialect is Dialect.MIXED
         assert got.rows[2:] == [["4", "a", '"x'], ['y"', '"b"', "c"], ["6", "d\te", "f"]]
+        got = convert(table(*self.RAW, '4\ta\t"x', '5\t""\tc', 'z"\tb\td', '6\t"d\te"\tf'))
+        assert got.rows[2:-1] == [["4", "a", '"x'], ["5", '""', "c"], ['z"', "b", "d"]]
 
     def test_mixed_rejects_a_record_that_dialects_read_differently(self) -> None:
         got = convert(table(*self.RAW, self.WRAPPED, '5\t"a"\tx'))
@@ -420,6 +429,18 @@ class TestLateEvidence:
     def test_evidence_that_comes_in_time_fails_nothing(self) -> None:
         got = convert([table(*["1\tabcd\tx1234"] * 1_000_000), b'2\t"a\tb"\tx\n'])
         assert (got.problem, got.report.dialect) == (None, Dialect.QUOTED)
+
+    @pytest.mark.parametrize(("lines", "chosen"), [(3, Dialect.MIXED), (2, None)])
+    def test_a_dialect_is_chosen_after_so_many_lines(
+        self, lines: int, chosen: Dialect | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tables_convert, "WINDOW_LINES", lines)
+        data = table('1\ta "b"\txyz', '1\ta "b"\txyz', '2\t"ab\tc"\txy', header="id\ttext\tend")
+        monkeypatch.setattr(cutting, "CHUNK", len(data) // 4)
+        assert {len(line) for line in data.splitlines(keepends=True)} == {cutting.CHUNK}
+        got = convert(data)
+        assert (got.problem is None) == (chosen is not None)
+        assert got.report.dialect is (chosen or Dialect.PLAIN)
 
 
 class TestDecode:

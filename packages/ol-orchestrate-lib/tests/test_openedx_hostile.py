@@ -487,7 +487,7 @@ class TestBombs:
 
     def test_a_bomb_after_the_end_of_the_tar_is_refused(self) -> None:
         data = tar_of(member("c/course.xml", POINTER)) + bytes(100 << 20)
-        with pytest.raises(CourseExportError, match="unpacks to more than 200 times"):
+        with pytest.raises(CourseExportError, match=r"unpacks to more than 200 times .*, raise ratio_limit$"):
             read(gzip.compress(data))
 
     @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])

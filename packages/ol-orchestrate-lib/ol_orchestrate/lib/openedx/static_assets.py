@@ -156,7 +156,6 @@ _MORE_TYPES = {
     ".md": "text/markdown",
     ".sjson": "application/json",
     ".srt": "application/x-subrip",
-    ".vtt": "text/vtt",
     ".webp": "image/webp",
     ".woff": "font/woff",
     ".woff2": "font/woff2",
