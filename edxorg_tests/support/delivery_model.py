@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from edxorg.lib.archive.ingest_report import IngestReport
     from ol_orchestrate.lib.stores import ObjectStore
 
-EMPTY, BAD = "empty", "bad"
+EMPTY, BAD, RAGGED, REJECTED = "empty", "bad", "ragged", "rejected"
 CONTENTS = {
     EMPTY: b"id\tname\n",
     BAD: b"id\tid\n1\t2\n",
+    RAGGED: b"id\tname\n1\ta\n2\tb\n3\tc\td\n",
+    REJECTED: b"id\tname\n1\ta\tb\n",
     **{name: b"id\tname\n1\t%s\n" % name.encode() for name in "abc"},
 }
 

@@ -58,6 +58,7 @@ class MemberResult:
         column_changes: The columns that came or went since then, in words, as far as they are known.
         rejected: Records set aside, by reason.
         rejects_key: Key of the object with the rejected records.
+        new_rejects: Keys of the objects of rejects that this run wrote where there were none.
         made_from: A hash of a table's bytes and of the options it was converted with; see `member_conversion.Source`.
         facts: Further findings of the converter, by name.
     """
@@ -79,6 +80,7 @@ class MemberResult:
     column_changes: str = ""
     rejected: Mapping[str, int] = field(default_factory=dict)
     rejects_key: str | None = None
+    new_rejects: tuple[str, ...] = ()
     made_from: str | None = None
     facts: Mapping[str, str | int] = field(default_factory=dict)
 

@@ -247,6 +247,7 @@ class _Ingestion:
         self._sizes: dict[str, int] = {}
         self._claimed: set[Place] = set()
         self._claimed_twice: set[Place] = set()
+        self._new_rejects: list[str] = []
         self._failures = 0
         self.has_unwritable = False
 
@@ -322,7 +323,9 @@ class _Ingestion:
             if is_kept or result.wrote:
                 self.report.change(result, MemberOutcome.FAILED)
         taken_back = reconciler.take_back(
-            _versions_ever_put(self._to_record, written=True), _versions_ever_put(self._to_record, written=False)
+            _versions_ever_put(self._to_record, written=True),
+            _versions_ever_put(self._to_record, written=False),
+            self._new_rejects,
         )
         self._to_record.clear()
         return taken_back
@@ -348,6 +351,7 @@ class _Ingestion:
         self.report.add(result, self._sizes.pop(member.path, 0), is_new=is_new)
         if place and result.version is not None and result.outcome is not MemberOutcome.FAILED:
             self._keep(place, result)
+        self._new_rejects += result.new_rejects
         self.has_unwritable |= result.unwritable
         self._failures = self._failures + 1 if result.unwritable else 0
         if self._failures >= FAILURES_IN_A_ROW:

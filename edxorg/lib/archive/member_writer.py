@@ -256,7 +256,10 @@ def _write(state: MemberWriter, converted: Converted, recorded: Recorded | None)
             # Rejects come first: a table is recorded with the count of its rejected rows, so their object must exist.
             for spool, key in converted.rejected_objects():
                 found = store.find(key)
+                if found is None:  # noted first: a store that answers with an error may have written it all the same
+                    result = replace(result, new_rejects=(*result.new_rejects, key))
                 if found is None or found.size != spool.size:
+                    state.begin()
                     store.write(key, spool.reader())
         if result.version is None or converted.content is None:
             return result

@@ -113,7 +113,9 @@ class Reconciler:
         named = ((place, self._versions_of(place), version) for place, version in chain([first], rest))
         yield from settle_all(named, self._store.writes_at_once)
 
-    def take_back(self, written: Iterable[tuple[Place, str]], found: Iterable[tuple[Place, str]]) -> int | None:
+    def take_back(
+        self, written: Iterable[tuple[Place, str]], found: Iterable[tuple[Place, str]], rejects: Iterable[str]
+    ) -> int | None:
         """Delete a refused archive's objects that were never recorded, and end the run.
 
         Of those that were there before, only what is as young as the marks of unfinished runs can be of an earlier
@@ -125,6 +127,7 @@ class Reconciler:
         Args:
             written: The versions that this run has written.
             found: The archive's other versions.
+            rejects: The keys of rejects that this run has written where there were none.
 
         Returns:
             The number of deleted objects; `None` if all had to stay.
@@ -133,8 +136,12 @@ class Reconciler:
             return 0
         if not self._is_alone():
             return None
-        began = min((mark.began for mark in marks_in(self._store)), default=datetime.now(UTC))
+        marks = marks_in(self._store)
+        began = min((mark.began for mark in marks), default=datetime.now(UTC))
         deleted = self._delete_unless_recorded({**dict.fromkeys(found, began), **dict.fromkeys(written)})
+        # A run that ended meanwhile has left its mark, and may have delivered the same rejects.
+        if all(mark.run == self._options.mark.run for mark in marks):
+            deleted += self._delete_all(dict.fromkeys(rejects))
         if not self._keeps_mark:
             self._store.delete(self._options.mark.key)
         return deleted
@@ -144,13 +151,18 @@ class Reconciler:
         by_asset: dict[str, dict[tuple[str, str], datetime | None]] = {}
         for (place, version), since in versions.items():
             by_asset.setdefault(place.asset, {})[place.partition, version] = since
-        to_delete = [
-            (versioned_raw_data_key(asset, partition, version), of_asset[partition, version])
-            for asset, of_asset in by_asset.items()
-            for partition, version in of_asset.keys() - self._records.recorded_among(asset, of_asset.keys())
-        ]
+        return self._delete_all(
+            {
+                versioned_raw_data_key(asset, partition, version): of_asset[partition, version]
+                for asset, of_asset in by_asset.items()
+                for partition, version in of_asset.keys() - self._records.recorded_among(asset, of_asset.keys())
+            }
+        )
+
+    def _delete_all(self, keys: Mapping[str, datetime | None]) -> int:
+        """Delete objects, each unless it is older than the time that may be given with it."""
         with ThreadPoolExecutor(self._store.writes_at_once, thread_name_prefix="delete") as threads:
-            return sum(threads.map(lambda each: self._delete(*each), to_delete))
+            return sum(threads.map(self._delete, keys.keys(), keys.values()))
 
     def _delete(self, key: str, since: datetime | None) -> bool:
         """Delete an object unless it is older, and return True if it was there to be deleted."""

@@ -19,6 +19,8 @@ from edxorg.lib.archive.ingest_report import MemberOutcome
 from edxorg_tests.support.delivery_model import (
     BAD,
     EMPTY,
+    RAGGED,
+    REJECTED,
     Lake,
     dying_after,
     let_processes_die,
@@ -254,6 +256,42 @@ def test_a_damaged_archive_never_takes_an_earlier_recorded_version_with_it(tmp_p
     assert refused.result.taken_back == 0
     assert tables(lake) == before
     assert lake.not_newest() == []
+
+
+def test_a_damaged_archive_takes_its_rejects_along_but_none_that_were_there(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    lake.run([(COURSES[0], RAGGED)], FIRST_DAY).whole()
+    before = lake.objects()
+    members = [(COURSES[0], RAGGED), (COURSES[1], RAGGED), (COURSES[1], REJECTED)]
+    refused = lake.run(members, FIRST_DAY + timedelta(days=7), damaged=True)
+    refused.whole()
+    assert refused.result is not None
+    assert refused.result.taken_back == 3, "a table, its rejects, and those of a table that has nothing else"
+    assert lake.objects() == before
+
+
+def test_rejects_of_a_damaged_archive_stay_if_another_run_may_have_delivered_the_same(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    ended = lake.run([(COURSES[0], "a")], FIRST_DAY)
+    ended.ingest()
+    ended.end()
+    refused = lake.run([(COURSES[1], RAGGED)], FIRST_DAY, damaged=True)
+    refused.whole()
+    assert refused.result is not None
+    assert refused.result.taken_back == 1
+    assert [key for key in lake.objects() if COURSES[1] in key] == [
+        key for key in lake.objects() if key.startswith("edxorg/rejects/")
+    ]
+
+
+def test_a_mark_is_left_before_rejects_are_written(tmp_path: Path) -> None:
+    lake = Lake(f"file://{tmp_path}/lake", tmp_path)
+    dead = lake.run([(COURSES[0], RAGGED)], FIRST_DAY)
+    with dying_after(1):
+        dead.ingest()
+    dead.end()
+    [mark] = lake.objects()
+    assert mark.startswith("edxorg/unfinished/")
 
 
 def test_what_a_dead_run_wrote_is_deleted_by_the_next_run_of_other_courses(tmp_path: Path) -> None:
