@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edxorg_tests.faults.full_disk import FullDisk
 from edxorg_tests.faults.kinds import KINDS
 from edxorg_tests.faults.proxies import Fault, Protocol
-from edxorg_tests.faults.trials import TRIALS, Ran, State
+from edxorg_tests.faults.trials import TRIALS, Ran, Reports, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ class Outcome:
         fault: What was disturbed.
         came: True if the fault came.
         passed: True if the run succeeded all the same, with all that belongs there.
-        said: True if it failed, and said where and why.
+        said: True if it failed, and said where and why, or if it named all that is gone from its source.
         healed: True if the next run then brought all that belongs there.
         problems: What must not be.
     """
@@ -200,7 +200,10 @@ def _judge_run(trial: Trial, outcome: Outcome, ran: Ran, result: Undisturbed, ch
     if ran.succeeded:
         outcome.passed = any(_differences(state, each) == [] for each in wanted)
         if not outcome.passed:
-            problems.append(f"success, and {_differences(state, wanted[0])}")
+            gone = [f"missing object {key}" for key in wanted[0].objects if _is_told_as_gone(key, outcome.round, ran)]
+            lost = [each for each in _differences(state, wanted[0]) if each not in gone]
+            outcome.said = not lost
+            problems += [f"success, and {lost}"] if lost else []
         if ran.requested != result.requested:
             problems.append(f"another tick: {ran.requested}")
         return
@@ -214,6 +217,12 @@ def _judge_run(trial: Trial, outcome: Outcome, ran: Ran, result: Undisturbed, ch
         outcome.said = True
 
 
+def _is_told_as_gone(key: str, what: Round, ran: Ran) -> bool:
+    """Return True if a run said that the report of a copy is gone, as the source had it."""
+    report = key.removeprefix("copies/")
+    return what.kind == "404" and any(said.startswith(f"{report} is gone from ") for said in ran.said)
+
+
 def _askers(trial: Trial, what: Round) -> int:
     """Return how many times the same is asked for with another right, or without waiting for each other."""
     match _protocol(what.place), what.kind:
@@ -221,6 +230,8 @@ def _askers(trial: Trial, what: Round) -> int:
             return 3  # Google's client gets two new tokens
         case Protocol.GOOGLE, _:
             return 2  # it looks up the bucket beside its first request
+        case Protocol.S3, "404" if isinstance(trial, Reports):
+            return 2  # a report that is not found is looked for once more, before it counts as gone
         case _:
             return trial.independent
 
