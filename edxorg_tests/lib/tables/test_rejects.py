@@ -599,9 +599,10 @@ def test_the_start_of_an_oversized_record_is_cut_inside_a_character_only_if_the_
     assert raw(reject) == {9: b"x" * 9, 10: b"x" * 9 + b"\xc3", 11: b"x" * 9}[size]
 
 
-def test_rejects_of_any_size_are_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_output, "_SLICE", 9)
-    records = [b"a", b"b" * 9, b"c" * 10, b"d", b"e" * 30, b"\xff" * 10, b"f"]
+@pytest.mark.parametrize("size", [9, 99])
+def test_rejects_of_any_size_are_in_their_order(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_output, "_SLICE", size)
+    records = [b"a", b"b" * size, b"c", b"d" * (size + 1), b"e", b"f" * 300, b"\xff" * 100, b"g", b"h"]
     log = RejectLog()
     log.add(RejectReason.QUOTES, enumerate(records, start=2))
     assert log.spool is not None
