@@ -313,11 +313,12 @@ class TestOversized:
         monkeypatch.setattr(cutting, "CHUNK", 30)
         header = b"id\ttext\t" + b"l" * 21 + b"\n"
         assert len(header) == cutting.CHUNK
-        got = convert(header + b"1\t" + b"x" * 20 + b"\ty\n" + b"2\t" + b"y" * 96 + b"\tz\n3\ta\tb\n")
+        before = b"1\ta\tb\n" + b"2\t" + b"x" * 13 + b"\tz\\\n"  # the backslash makes the second line wait
+        got = convert(header + before + b"3\t" + b"y" * 96 + b"\tz\n", dialect=Dialect.PLAIN)
         assert [row[0] for row in got.rows] == ["1", "2", "3"]
 
     def test_a_long_line_goes_on_after_an_odd_number_of_backslashes(self) -> None:
-        for text in (b"", b"2\t" + b"y" * 50, b"2\t" + b"y" * 500):
+        for text in (b"", b"2\t" + b"x" * 51, b"2\t" + b"x" * 501):
             for count in (*range(4), *range(29, 33), *range(59, 63), *range(119, 123)):
                 line = text + b"\\" * count
                 got = convert(table(b"1\ta\tx", line, b"3\tb\tx", b"4\tc\tx"), dialect=Dialect.ESCAPED)
@@ -401,8 +402,15 @@ class TestOversized:
             b'2\t"' + b"y" * 500 + b'\nend"\tz',
             b'2\t"' + b"\n".join([b"y" * 60] * 4) + b'"\tz',
             b'2\t"' + b"y" * 60 + b'\n""\n' + b"y" * 500 + b'"\tz',
+            b'2\t"a\n' + b"\n".join([b"y" * 40] * 6) + b'"\tz',
         ],
-        ids=["one line", "one long line and an end", "lines longer than a chunk", "a long line at the end"],
+        ids=[
+            "one line",
+            "one long line and an end",
+            "lines longer than a chunk",
+            "a long line at the end",
+            "longer lines",
+        ],
     )
     def test_an_oversized_quoted_record_ends_at_its_quote(
         self, record: bytes, chunk: int, monkeypatch: pytest.MonkeyPatch
