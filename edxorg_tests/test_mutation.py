@@ -124,3 +124,19 @@ def test_a_mutant_that_no_test_finds_is_named() -> None:
     assert (found.returncode, found.stderr) == (1, "")
     assert f"{module}:" in found.stdout
     assert "survived: raw_data_asset: return FORUM -> return None" in found.stdout
+
+
+@pytest.mark.once
+def test_a_mutant_is_not_taken_for_found_because_a_test_uses_a_store() -> None:
+    module = "edxorg/lib/archive/marks.py"
+    key = next(iter(tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))[module]))
+    code = f"""
+from edxorg_tests.mutation.__main__ import _chosen
+from edxorg_tests.mutation.tested_by import TESTS
+from edxorg_tests.mutation.trials import trials
+
+changes = [each for each in _chosen({module!r}, 1) if each.mutant.key == {key!r}]
+raise SystemExit([found for _, found in trials(TESTS[{module!r}], changes)] != [False])
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (found.returncode, found.stderr) == (0, "")

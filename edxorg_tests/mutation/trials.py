@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -41,7 +42,7 @@ _PYTEST = (
     "--hypothesis-profile=mutation",  # loaded after conftest.py, and before tests with settings of their own
 )
 
-_LOADED = ("alembic.script", "dagster", "lxml.etree", "msgspec", "orjson", "pydantic")
+_LOADED = ("alembic.script", "dagster", "lxml.etree", "msgspec", "obstore.store", "orjson", "pydantic")
 """What tests load that has nothing of ours, once for all forks."""
 
 _CPU_SECONDS = 10
@@ -177,6 +178,7 @@ class _Collected:
             raise pytest.UsageError("the tests cannot be collected")
         caches = [each for each in gc.get_objects() if isinstance(each, _lru_cache_wrapper)]
         paths = {each.module: str(sys.modules[each.module].__file__) for each in self.changes}
+        session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # noqa: SLF001 - one for all forks
         self._without_mutants(session, {*paths.values(), _pool().__file__}, caches)
         fast = sorted(
             (item for item in self.entered if self.seconds[item] < _SLOW), key=lambda item: self.seconds[item]
@@ -211,26 +213,29 @@ class _Collected:
     def _without_mutants(
         self, session: pytest.Session, paths: Collection[str], caches: Sequence[_lru_cache_wrapper[Any]]
     ) -> None:
-        entered: set[tuple[str, int]] = set()
+        """Note what each test enters and takes, from a fork: a store's client starts threads, which no fork inherits.
 
-        def trace(frame: FrameType, _event: str, _argument: Any) -> None:  # noqa: ANN401
-            if frame.f_code.co_filename in paths:
-                entered.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+        A test would wait for them until it is killed, and its mutant would count as found.
+        """
+        receiver, sender = os.pipe()
 
-        for item, following in zip(session.items, [*session.items[1:], None], strict=True):
-            entered.clear()
-            for cache in caches:  # which would hide that a test needs what they hold
-                cache.cache_clear()
-            started = time.process_time()
-            sys.settrace(trace)
-            try:
-                reports = runtestprotocol(item, log=False, nextitem=following)
-            finally:
-                sys.settrace(None)
-            for failed in (each for each in reports if each.failed):
-                raise pytest.UsageError(f"{item.nodeid} fails without a mutant: {failed.longreprtext}")
-            self.entered[item] = set(entered)
-            self.seconds[item] = time.process_time() - started
+        def run() -> int:
+            with os.fdopen(sender, "wb") as results:
+                try:
+                    pickle.dump(list(_traced(session, paths, caches)), results)
+                except pytest.UsageError as error:
+                    pickle.dump(error, results)
+            return 0
+
+        process = _fork(run, None)
+        os.close(sender)
+        with os.fdopen(receiver, "rb") as results:
+            found = pickle.load(results)  # noqa: S301 - written by this program
+        os.waitpid(process, 0)
+        if isinstance(found, Exception):
+            raise found
+        for item, (entered, seconds) in zip(session.items, found, strict=True):
+            self.entered[item], self.seconds[item] = entered, seconds
 
     def _enters(self, item: pytest.Item, path: str, function: Function) -> bool:
         """True if a test enters a function; workers, whose code nobody sees, may enter each of them."""
@@ -238,6 +243,31 @@ class _Collected:
             each == _pool().__file__ or (each == path and function.first <= line <= function.last)
             for each, line in self.entered[item]
         )
+
+
+def _traced(
+    session: pytest.Session, paths: Collection[str], caches: Sequence[_lru_cache_wrapper[Any]]
+) -> Iterator[tuple[set[tuple[str, int]], float]]:
+    """Run all tests without a mutant; yield the functions that each enters, and its processor seconds."""
+    entered: set[tuple[str, int]] = set()
+
+    def trace(frame: FrameType, _event: str, _argument: Any) -> None:  # noqa: ANN401
+        if frame.f_code.co_filename in paths:
+            entered.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+
+    for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+        entered.clear()
+        for cache in caches:  # which would hide that a test needs what they hold
+            cache.cache_clear()
+        started = time.process_time()
+        sys.settrace(trace)
+        try:
+            reports = runtestprotocol(item, log=False, nextitem=following)
+        finally:
+            sys.settrace(None)
+        for failed in (each for each in reports if each.failed):
+            raise pytest.UsageError(f"{item.nodeid} fails without a mutant: {failed.longreprtext}")
+        yield set(entered), time.process_time() - started
 
 
 def _fails(item: pytest.Item, items: list[pytest.Item]) -> bool:

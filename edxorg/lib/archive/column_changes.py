@@ -45,7 +45,7 @@ def _columns(store: ObjectStore, key: str) -> Sequence[str]:
     """Return the table's own columns, of which all are in the first block."""
     first = next(iter(store.read(key)), b"").partition(b"\n")[0]
     columns = next(csv.reader([first.decode(errors="replace")], delimiter="\t"), [])
-    return columns[: len(columns) - len(COLUMNS_ADDED)]
+    return columns[: -len(COLUMNS_ADDED)]
 
 
 def _in_words(before: Sequence[str], now: Sequence[str]) -> str:
