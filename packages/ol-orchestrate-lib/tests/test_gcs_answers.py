@@ -103,18 +103,51 @@ def test_bytes_that_changed_on_their_way_may_arrive_whole_the_next_time(
     assert deleted
 
 
-def test_credentials_that_google_refuses_are_tried_once() -> None:
-    key = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    return (
+        rsa.generate_private_key(65537, 2048)
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        .decode()
     )
-    refused = Response(400, b'{"error": "invalid_grant"}', {"Content-Type": "application/json"})
-    with serving(lambda _: refused) as server:
+
+
+@pytest.fixture
+def gcs_with_login_at(private_key: str) -> Callable[[ScriptedServer], ObjectStore]:
+    """A store whose service account gets its tokens from a server."""
+
+    def store(server: ScriptedServer) -> ObjectStore:
         account = {
             "client_email": "loader@example.org",
-            "private_key": key.decode(),
+            "private_key": private_key,
             "token_uri": f"{server.url}/token",
         }
-        store = open_store("gs://bucket/lake", StoreAccess(google_service_account=account))
+        return open_store("gs://bucket/lake", StoreAccess(google_service_account=account))
+
+    return store
+
+
+def test_credentials_that_google_refuses_are_tried_once(
+    gcs_with_login_at: Callable[[ScriptedServer], ObjectStore],
+) -> None:
+    refused = Response(400, b'{"error": "invalid_grant"}', {"Content-Type": "application/json"})
+    with serving(lambda _: refused) as server:
         with pytest.raises(AccessRefusedError, match="gs://bucket/lake/key: Google does not accept these credentials"):
-            store.find("key")
+            gcs_with_login_at(server).find("key")
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("operation", ["find", "list", "read"])
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_redirect_of_googles_login_is_not_followed(
+    status: int, operation: str, gcs_with_login_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    with serving(lambda _: Response(200, b"{}")) as other:
+        redirect = Response(status, headers={"Location": f"{other.url}/token?secret=canary"})
+        with serving(lambda _: redirect) as server:
+            with pytest.raises(PermanentServiceError, match=rf"gs://bucket.* redirects to {other.url}, ") as caught:
+                OPERATIONS[operation](gcs_with_login_at(server))
+            assert "canary" not in str(caught.value)
+            # Google's client looks up the bucket beside its first request, with a token of its own.
+            assert 1 <= len(server.requests) <= 2
+        assert other.requests == []

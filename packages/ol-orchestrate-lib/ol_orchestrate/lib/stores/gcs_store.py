@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from typing_extensions import override
 
-from ol_orchestrate.lib.addresses import refuse_credentials
+from ol_orchestrate.lib.addresses import origin_of, refuse_credentials
 from ol_orchestrate.lib.errors import (
     AccessRefusedError,
     MissingObjectError,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage import Blob, Client
+    from requests import Response, Session
 
     from ol_orchestrate.lib.stores.budget import UploadBudget
 
@@ -106,14 +107,12 @@ class GCSStore(CloudStore):
     def _client(self) -> Client:
         from google.auth.transport.requests import AuthorizedSession, Request  # noqa: PLC0415
         from google.cloud.storage import Client  # noqa: PLC0415 - 0.4 s, and a folder or S3 needs none of it
-        from requests import Session  # noqa: PLC0415
 
         # Its own session for tokens tries each request four times, and an untrusted certificate too.
-        tokens = Session()
-        session = AuthorizedSession(self._credentials, auth_request=Request(tokens))  # type: ignore[no-untyped-call]
-        if bundle := _ca_bundle():
-            # requests looks at one of the variables only
-            session.verify = tokens.verify = bundle
+        tokens = Request(_session_for_tokens())
+        session = AuthorizedSession(self._credentials, auth_request=tokens)  # type: ignore[no-untyped-call]
+        # requests looks at one of the variables only
+        session.verify = _ca_bundle() or True
         options = {"api_endpoint": self._emulator} if self._emulator else None
         return Client(project="unused", credentials=self._credentials, client_options=options, _http=session)
 
@@ -262,6 +261,8 @@ class GCSStore(CloudStore):
         url = join_url(self.url, key)
         try:
             yield
+        except _LoginRedirectError as error:
+            raise PermanentServiceError(f"{url}: {error}") from None
         except (GoogleAPIError, GoogleAuthError, DataCorruption, RequestException) as error:
             status = _status(error)
             if is_untrusted_certificate(error):
@@ -371,6 +372,34 @@ def google_credentials(service_account: Mapping[str, str] | None, *, unsigned: b
         raise AccessRefusedError(message) from None
 
 
+class _LoginRedirectError(PermanentServiceError):
+    """A redirect where Google's login should be; the message lacks the object that it was for."""
+
+
+def _session_for_tokens() -> Session:
+    from requests import Session  # noqa: PLC0415
+
+    session = Session()
+    session.verify = _ca_bundle() or True
+    session.hooks["response"].append(_refuse_redirect)
+    return session
+
+
+def _refuse_redirect(response: Response, **_: object) -> None:
+    """Follow no redirect of Google's login, as requests would send what the service account signed to any host.
+
+    Raises:
+        _LoginRedirectError: The response is a redirect.
+    """
+    if response.is_redirect:
+        response.close()
+        place, target = origin_of(response.url), origin_of(response.headers["Location"])
+        raise _LoginRedirectError(
+            f"Google's login at {place} redirects to {target}, and no credentials are sent there. Correct the service "
+            "account's token_uri, and check the proxy variables"
+        )
+
+
 class _Tokens:
     """Access tokens for obstore, renewed by `google.auth`."""
 
@@ -380,13 +409,10 @@ class _Tokens:
 
     def __call__(self) -> Any:  # noqa: ANN401 - obstore's GCSCredential
         from google.auth.transport.requests import Request  # noqa: PLC0415
-        from requests import Session  # noqa: PLC0415
 
         with self._lock:
             if not self._credentials.valid:
-                session = Session()
-                session.verify = _ca_bundle() or True
-                request = partial(Request(session), timeout=SECONDS_TO_ANSWER)
+                request = partial(Request(_session_for_tokens()), timeout=SECONDS_TO_ANSWER)
                 self._credentials.refresh(request)  # type: ignore[no-untyped-call]
             expiry: datetime | None = self._credentials.expiry
             return {"token": self._credentials.token, "expires_at": expiry and expiry.replace(tzinfo=UTC)}
