@@ -138,7 +138,7 @@ class TestCuts:
         [(SHORTEST_RECORDS, [5_000]), (SHORTEST_RECORDS - 1, [SHORT_LINES, SHORT_LINES, 5_000 - 2 * SHORT_LINES])],
     )
     def test_only_very_short_lines_are_in_small_chunks(self, size: int, lines: list[int]) -> None:
-        reader = LineReader([b"one\ttwo\n" + (b"x" * (size - 1) + b"\n") * 5_000])
+        reader = LineReader([b"one\ttwo\n" + (b"y" * (size - 1) + b"\n") * 5_000])
         layout = reader.read_header()
         assert layout is not None
         found = [each.line_count for each in reader.chunks(layout) if isinstance(each, Chunk)]
@@ -163,7 +163,7 @@ class TestTally:
 
     def test_lines_with_quotes_in_an_oversized_record_violate_rfc_4180(self) -> None:
         tally = Tally(LAYOUT)
-        part = chunk(b'1\t"a', b"2\tb", b'c"', b"4\td")
+        part = chunk(b'1\t"a', b"2\tb", b'c"', b"4\td", b"5\te")
         part.long_quoted = 1
         tally.count(part)
         assert (tally.rfc4180_records, tally.rfc4180_violations) == (0, 2)

@@ -387,6 +387,10 @@ class TestMixed:
         assert got.report.dialect is Dialect.MIXED
         assert got.rows[-2:] == [["4", "a\\\tb", "c"], ["5", "a\tb", "c"]]
 
+    def test_an_escaped_tab_ends_no_field_of_mixed_where_rfc_4180_cannot_read_the_line(self) -> None:
+        got = convert(table(*self.RAW, *["4\ta\\\tb\tc"] * 9, '5\t"a\tb"\tc', '6\ta"\\\tb', "7\ta\tb"))
+        assert (got.report.dialect, got.reasons[0]) == (Dialect.MIXED, (14, "too_few_fields"))
+
     def test_a_field_that_only_escaped_reads_on_is_ambiguous(self) -> None:
         got = convert(table(*self.RAW, "4\ta\\\tb\tc", '5\t"a\tb"\tc', "6\ta\tb\\", "c"))
         assert (got.report.dialect, got.reasons) == (Dialect.MIXED, [(6, "ambiguous")])
