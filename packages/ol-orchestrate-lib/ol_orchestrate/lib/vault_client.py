@@ -223,9 +223,7 @@ class VaultClient:
             RETRIES,
             other=0,  # an untrusted certificate stays untrusted
             allowed_methods=None,  # all: a login that is sent twice only makes a second token
-            status_forcelist=[
-                status for status in range(400, 600) if is_transient(status) and status != TOO_MANY_REQUESTS
-            ],
+            status_forcelist=[status for status in range(400, 600) if is_transient(status)],
             backoff_factor=0.25,
             backoff_jitter=0.25,
             raise_on_status=False,
