@@ -86,10 +86,12 @@ TESTS: dict[str, tuple[str, ...]] = {
             "fast_path",
             "log_rejects",
             "log_output",
-            "log_blocks",
-            "normalize_block",
             "normalize",
         )
+    },
+    **{
+        f"{_EDXORG}/tracking_log/{name}.py": (f"{_TESTS}/tracking_log/test_{name}.py",)
+        for name in ("log_blocks", "normalize_block")
     },
     f"{_EDXORG}/forum.py": _FORUM,
     **{

@@ -32,7 +32,7 @@ class LineBlock(NamedTuple):
     """Number of its first line, counted from 1."""
     lines: int
     """Number of lines."""
-    left_out: int = 0
+    left_out: int
     """NUL bytes before its first line that are not in `data`."""
 
     @property
@@ -84,8 +84,7 @@ def cut_lines(pieces: Iterable[bytes]) -> Iterator[LineBlock | OversizedLine]:
             else:
                 break
         held, held_bytes = [waiting], len(waiting)
-    if held_bytes:
-        yield from _blocks(b"".join(held), line, left_out)
+    yield from _blocks(b"".join(held), line, left_out)
 
 
 def _blocks(data: bytes, first_line: int, left_out: int = 0) -> Iterator[LineBlock]:
