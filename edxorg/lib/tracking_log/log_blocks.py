@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from edxorg.lib.tracking_log.exact_path import MAX_LINE_BYTES
@@ -114,15 +114,14 @@ def _set_aside(line: int, start: bytes, remaining: Iterator[bytes]) -> tuple[Ove
     """Read on to the end of a line that was read in part; return the line and the bytes after it."""
     record, member = Spool(), GzipMember()
     digest = hashlib.sha256()
-    piece: bytes | None = start
-    rest = b""
     try:
-        while piece is not None:
+        for piece in chain([start], remaining):
             text, line_end, rest = piece.partition(b"\n")
             digest.update(text)
             member.write(text)
             record.write(member.take())
-            piece = None if line_end else next(remaining, None)
+            if line_end:
+                break
         record.write(member.finish())
     except BaseException:
         record.close()

@@ -88,6 +88,10 @@ CASES: dict[str, tuple[bytes, list[Cut]]] = {
     ),
     "a hole of two bytes": (b"\0\0" + A31 + b"\n", [LineBlock(b"\0" + A31 + b"\n", 1, 1, 1)]),
     "a line that begins with a single NUL": (b"\0" + A32 + b"\n", [too_long(1, b"\0" + A32)]),
+    "the longest line that begins with NULs": (
+        b"\0\0" + A31[1:] + b"\n",
+        [LineBlock(b"\0\0" + A31[1:] + b"\n", 1, 1, 0)],
+    ),
     "a short line that begins with NULs": (b"\0\0" + A20 + b"\n", [LineBlock(b"\0\0" + A20 + b"\n", 1, 1, 0)]),
 }
 
@@ -98,6 +102,13 @@ CASES: dict[str, tuple[bytes, list[Cut]]] = {
 def test_a_log_is_cut_at_the_same_places_whatever_its_pieces(case: str, size: int) -> None:
     data, expected = CASES[case]
     assert cut(data, size) == expected
+
+
+def test_a_block_has_four_mebibytes_at_the_most_and_not_too_many_lines() -> None:
+    blocks = [each for each in cut_lines([(b"x" * 1023 + b"\n") * (9 << 10)]) if isinstance(each, LineBlock)]
+    assert [block.lines for block in blocks] == [4 << 10, 4 << 10, 1 << 10]
+    blocks = [each for each in cut_lines([b"\n" * 16_385]) if isinstance(each, LineBlock)]
+    assert [block.lines for block in blocks] == [16_384, 1]
 
 
 @pytest.mark.parametrize(

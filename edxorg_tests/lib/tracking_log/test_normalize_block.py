@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edxorg.lib.tracking_log import normalize_block as module
+from edxorg.lib.tracking_log.log_output import Rows
 from edxorg.lib.tracking_log.log_rejects import LineRejectReason
 from edxorg.lib.tracking_log.normalize_block import NormalizedBlock, normalize_block
 
@@ -71,9 +72,48 @@ def test_lines_that_are_alike_bring_nothing_but_rows(last: bytes) -> None:
 
 
 def test_a_block_without_an_event_has_no_output() -> None:
-    block = normalize_block(None, [b"\n \nbad\n"], 1, [])
+    block = normalize_block(None, [b"\n \nx\n"], 1, [])
     assert (block.output, block.bytes_normalized, block.blank, block.lines_out) == (b"", 0, 2, 0)
     assert [reject["line"] for reject in texts(block.rejects)] == [3]
+
+
+def test_a_key_that_is_too_long_rejects_its_lines_alone() -> None:
+    block = normalize_block(None, [b'{"a":"1"}\n{"%b":"1"}\n{"a":"2"}\n' % (b"k" * 257)], 1, [])
+    assert texts(block.output) == [{"a": "1"}, {"a": "2"}]
+    assert [(reject["line"], reject["reason"]) for reject in texts(block.rejects)] == [(2, "key_too_long")]
+
+
+def test_lines_are_written_together_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = b'{"a":"1"}\n{"b":"1"}\n{"a":"2"}\n{"b":"2"}\n{"a":"3"}\n'
+    written: list[int] = []
+    write = Rows.write
+    monkeypatch.setattr(
+        Rows, "write", lambda self, events: [written.append(len(events.places)), write(self, events)][1]
+    )
+    least = Rows(["a", "b"]).least_bytes
+    for room, expected in ((5 * least, [3, 2]), (5 * least - 1, [1] * 5)):
+        written.clear()
+        monkeypatch.setattr(module, "_MAX_WRITTEN", room)
+        assert normalize_block(None, [lines], 1, ["a", "b"]).lines_out == 5
+        assert written == expected
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_line_that_was_read_with_others_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    read_event = module.read_event
+    monkeypatch.setattr(module, "read_event", lambda line: [read.append(line), read_event(line)][1])
+    block = normalize_block(None, [b'{"a":"1"}\n{"b":"1"}\n{"b":"2"}\n{"c":"1", "c":"2"}\n{"d":"1"}\n'], 1, ["a"])
+    assert [row["b"] for row in texts(block.output)] == [None, "1", "2", None]
+    assert set(read) == {b'{"c":"1", "c":"2"}'}
+
+
+def test_a_block_becomes_64_mebibytes_at_the_most() -> None:
+    keys = [f"{number:0250}" for number in range(500)]
+    line = len(json.dumps(dict.fromkeys(keys), separators=(",", ":"))) + 1
+    lines = (64 << 20) // line
+    assert normalize_block(None, [b"{}\n" * lines], 1, keys).bytes_normalized == lines * line
+    assert normalize_block(None, [b"{}\n" * (lines + 1)], 1, keys).is_too_much
 
 
 @pytest.mark.parametrize("columns", [["a"], []])
@@ -83,7 +123,8 @@ def test_a_block_whose_output_is_too_large_is_given_back(columns: list[str], mon
     block = normalize_block(None, [lines], 1, columns)
     assert (gzip.decompress(block.output), block.is_too_much) == (lines, False)
     monkeypatch.setattr(module, "_MAX_OUTPUT", len(lines) - 1)
-    assert normalize_block(None, [lines], 1, columns) == NormalizedBlock(is_too_much=True)
+    block = normalize_block(None, [lines], 1, columns)
+    assert (block.output, block.rejects, block.bytes_normalized, block.is_too_much) == (b"", b"", 0, True)
 
 
 def test_keys_that_come_late_can_make_it_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

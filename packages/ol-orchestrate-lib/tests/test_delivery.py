@@ -7,8 +7,10 @@ import io
 import os
 import tempfile
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from ol_orchestrate.lib.errors import BadInputError, MissingObjectError, ServiceError
 from ol_orchestrate.lib.settling import settle, settle_all
+from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.stores import ObjectStore, StoredObject, open_store
+from ol_orchestrate.lib.stores.folder_store import FolderStore
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.lib.versions import (
     RECORD_ONLY,
@@ -37,6 +41,8 @@ from ol_orchestrate.lib.versions import (
 )
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from ol_orchestrate.testing.servers import S3Server
 
 EARLY, MIDDLE, LATE = date(2024, 1, 1), date(2024, 1, 8), date(2024, 1, 15)
@@ -296,6 +302,88 @@ def test_an_object_of_other_bytes_than_its_name_is_not_made_current(store: Objec
     place.write("rival", io.BytesIO(b"rival"))
     with pytest.raises(BadInputError, match=version):
         settle(place, version)
+    assert [type(each.problem) for each in settle_all([("place", place, version)], threads=1)] == [BadInputError]
+
+
+@dataclass
+class Clock:
+    """A store's clock, which goes on while the settling sleeps, and the keys of the objects that it dates."""
+
+    folder: Path
+    tick: int
+    """Microseconds."""
+    now: datetime = datetime(2024, 1, 31, 12, 0, 0, 500_000, UTC)
+    slept: list[float] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    gone: frozenset[str] = frozenset()
+    """Keys of objects that another program deletes as soon as they are written."""
+
+    def begin(self, patch: pytest.MonkeyPatch) -> None:
+        write = FolderStore.write
+
+        def write_and_date(store: FolderStore, key: str, content: BinaryIO) -> None:
+            write(store, key, content)
+            self.written.append(key)
+            seconds, microseconds = divmod(round(self.now.timestamp() * 1_000_000), 1_000_000)
+            microseconds -= microseconds % self.tick
+            os.utime(self.folder / "lake" / key, ns=(0, (seconds * 1_000_000 + microseconds) * 1_000))
+            if key in self.gone:
+                store.delete(key)
+
+        def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+            self.now += timedelta(seconds=seconds)
+
+        patch.setattr(FolderStore, "write", write_and_date)
+        patch.setattr("ol_orchestrate.lib.settling.time", SimpleNamespace(sleep=sleep))
+
+
+def test_settling_writes_an_object_once_where_no_clock_was_ahead(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_in(store)
+    put(place, "a", "b")
+    date_objects(tmp_path, Clock.now - timedelta(hours=1), "a", "b")
+    clock = Clock(tmp_path, 1)
+    clock.begin(monkeypatch)
+    settle(place, "a")
+    assert (clock.written, clock.slept) == (["place/a.tsv"], [])
+
+
+@pytest.mark.parametrize(("tick", "seconds"), [(1, 0.02), (1_000_000, 1.01)], ids=["microseconds", "seconds"])
+def test_settling_dates_an_object_of_a_clock_that_was_ahead_and_waits_for_the_next_time(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tick: int, seconds: float
+) -> None:
+    place = place_in(store)
+    put(place, "a", "b")
+    date_objects(tmp_path, Clock.now + timedelta(hours=1), "a", "b")
+    clock = Clock(tmp_path, tick)
+    clock.begin(monkeypatch)
+    settle(place, "a")
+    assert clock.written == ["place/a.tsv", "place/b.tsv", "place/a.tsv"]
+    assert clock.slept == [seconds]
+
+
+def test_a_place_whose_object_goes_while_it_is_settled_holds_up_no_other(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = VersionedObjects(store, lambda version: f"other/{version}.tsv"), place_in(store)
+    for place in (first, second):
+        put(place, "a", "b")
+    date_objects(tmp_path, Clock.now + timedelta(hours=1), "a", "b")
+    Clock(tmp_path, 1, gone=frozenset({"other/a.tsv"})).begin(monkeypatch)
+    unsettled = list(settle_all([("first", first, "a"), ("second", second, "a")], threads=1))
+    assert [(each.place, type(each.problem)) for each in unsettled] == [("first", MissingObjectError)]
+    assert second.stored().is_newest("a")
+
+
+def test_settling_keeps_no_copy_of_an_object(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = place_in(store)
+    put(place, "a", "b")
+    copy = Spool()
+    monkeypatch.setattr("ol_orchestrate.lib.settling.Spool", lambda: copy)
+    settle(place, "a")
+    assert (copy.size, copy.reader().read()) == (1, b"")
 
 
 def test_two_processes_that_settle_against_each_other_give_up(
@@ -310,7 +398,7 @@ def test_two_processes_that_settle_against_each_other_give_up(
         date_objects(tmp_path, datetime.now(UTC) + timedelta(days=1), "b")
 
     monkeypatch.setattr(type(store), "write", and_the_other_hand)
-    with pytest.raises(ServiceError, match=r"a\.tsv.*run again when no other run"):
+    with pytest.raises(ServiceError, match=r"a\.tsv.*after 5 attempts.*run again when no other run"):
         settle(place, "a")
 
 

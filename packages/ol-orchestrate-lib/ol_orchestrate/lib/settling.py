@@ -51,7 +51,7 @@ def settle(versions: VersionedObjects, version: str) -> None:
         MissingObjectError: The version has no object.
         PipelineError: The store cannot be used, or other objects stay newer.
     """
-    for unsettled in _settle_together([_Place("", versions, version)], map):
+    for unsettled in _settle_together([_Place(None, versions, version)], map):
         raise unsettled.problem
 
 
