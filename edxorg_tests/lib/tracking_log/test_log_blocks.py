@@ -71,7 +71,7 @@ CASES: dict[str, tuple[bytes, list[Cut]]] = {
     "two that are longer": (A33 + b"\n" + A33 + b"b\n", [too_long(1, A33), too_long(2, A33 + b"b")]),
     "short lines": (
         b"\n" * 26,
-        [LineBlock(b"\n" * 4, first, 4, 0) for first in range(1, 25, 4)] + [LineBlock(b"\n" * 2, 25, 2, 0)],
+        [*(LineBlock(b"\n" * 4, first, 4, 0) for first in range(1, 25, 4)), LineBlock(b"\n" * 2, 25, 2, 0)],
     ),
     "a hole": (
         b"\0" * 40 + b"abc\nb\n" + A20 + b"\n",

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edxorg.lib.tracking_log import normalize_block as module
+from edxorg.lib.tracking_log.exact_path import read_event
+from edxorg.lib.tracking_log.fast_path import read_quickly
 from edxorg.lib.tracking_log.log_output import Rows
 from edxorg.lib.tracking_log.log_rejects import LineRejectReason
 from edxorg.lib.tracking_log.normalize_block import NormalizedBlock, normalize_block
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edxorg.lib.tracking_log.exact_path import ReadLine
+    from edxorg.lib.tracking_log.fast_path import Events
 
 MIXED = (
     b'{"a": "1"}\n'
@@ -87,9 +95,12 @@ def test_lines_are_written_together_where_there_is_room(monkeypatch: pytest.Monk
     lines = b'{"a":"1"}\n{"b":"1"}\n{"a":"2"}\n{"b":"2"}\n{"a":"3"}\n'
     written: list[int] = []
     write = Rows.write
-    monkeypatch.setattr(
-        Rows, "write", lambda self, events: [written.append(len(events.places)), write(self, events)][1]
-    )
+
+    def write_and_count(rows: Rows, events: Events) -> bytes:
+        written.append(len(events.places))
+        return write(rows, events)
+
+    monkeypatch.setattr(Rows, "write", write_and_count)
     least = Rows(["a", "b"]).least_bytes
     for room, expected in ((5 * least, [3, 2]), (5 * least - 1, [1] * 5)):
         written.clear()
@@ -101,8 +112,12 @@ def test_lines_are_written_together_where_there_is_room(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("at_once")
 def test_a_line_that_was_read_with_others_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    read_event = module.read_event
-    monkeypatch.setattr(module, "read_event", lambda line: [read.append(line), read_event(line)][1])
+
+    def read_and_remember(line: bytes) -> ReadLine:
+        read.append(line)
+        return read_event(line)
+
+    monkeypatch.setattr(module, "read_event", read_and_remember)
     block = normalize_block(None, [b'{"a":"1"}\n{"b":"1"}\n{"b":"2"}\n{"c":"1", "c":"2"}\n{"d":"1"}\n'], 1, ["a"])
     assert [row["b"] for row in texts(block.output)] == [None, "1", "2", None]
     assert set(read) == {b'{"c":"1", "c":"2"}'}
@@ -136,7 +151,11 @@ def test_what_is_too_much_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "_MAX_OUTPUT", 5)
     monkeypatch.setattr(module, "_BYTES_TOGETHER", 1)
     read: list[bytes] = []
-    quickly = module.read_quickly
-    monkeypatch.setattr(module, "read_quickly", lambda lines: [read.extend(lines), quickly(lines)][1])
+
+    def read_and_remember(lines: Sequence[bytes]) -> list[Events]:
+        read.extend(lines)
+        return read_quickly(lines)
+
+    monkeypatch.setattr(module, "read_quickly", read_and_remember)
     assert normalize_block(None, [b'{"a":"1"}\n' * 3], 1, []).is_too_much
     assert len(read) == 1
