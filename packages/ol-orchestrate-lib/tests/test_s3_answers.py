@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +24,7 @@ from ol_orchestrate.lib.errors import (
 )
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 from ol_orchestrate.lib.stores.path import StorePath
+from ol_orchestrate.lib.stores.response_errors import WrongRegionError
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, ScriptedServer, serving
 from ol_orchestrate.testing.store_answers import DATA, OPERATIONS, s3_error
 
@@ -206,6 +210,46 @@ def test_a_bucket_in_another_region_is_found_by_its_answer(
         store.find("again")
         store.delete("again")
         assert bucket.refused == before, "the region is found out once"
+
+
+def test_a_region_that_is_not_told_is_asked_for_once_for_many_objects(
+    s3_at: Callable[[ScriptedServer], ObjectStore],
+) -> None:
+    with serving(lambda _: s3_error(301, "PermanentRedirect")) as server, ThreadPoolExecutor(8) as threads:
+        store = s3_at(server)
+        refused = list(threads.map(lambda number: failure_of_writing(store, f"key-{number}"), range(24)))
+    assert set(map(type, refused)) == {WrongRegionError}
+    asked = Counter((request.method, request.path) for request in server.requests)
+    assert asked.pop(("HEAD", "/bucket")) == 1
+    assert len(asked) == 24
+    assert set(asked.values()) == {1}
+
+
+def failure_of_writing(store: ObjectStore, key: str) -> PipelineError | None:
+    try:
+        store.write(key, b"content")
+    except PipelineError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("answer", [Response(503), Response(0, reset=True)])
+def test_a_region_is_asked_for_again_after_an_answer_that_may_pass(
+    answer: Response, s3_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    bucket, failures = ElsewhereS3(), [answer]
+
+    def script(request: Request) -> Response:
+        # The one that names the region is taken away from the upload, as proxies do.
+        response = bucket(request)
+        if request.method == "HEAD":
+            return failures.pop() if failures else response
+        return replace(response, headers={}) if response.status == HTTPStatus.MOVED_PERMANENTLY else response
+
+    with serving(script) as server:
+        s3_at(server).write("key", b"content")
+        assert b"".join(s3_at(server).read("key")) == b"content"
+    assert not failures
 
 
 class LeftUploads:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
 from typing_extensions import override
@@ -63,6 +64,8 @@ class CloudStore(ObjectStore):
         self._budget = budget
         self.url = join_url(url)
         _, self.bucket, self._prefix = split_url(url)
+        self._following = Lock()
+        self._followed_in_vain: obstore.store.ObjectStore | None = None
 
     @abstractmethod
     def _make_store(self) -> obstore.store.ObjectStore:
@@ -101,7 +104,11 @@ class CloudStore(ObjectStore):
         return self._make_store()
 
     def _follow(self) -> None:
-        """Find out the bucket's region, and make `_store` anew if its region is another one."""
+        """Find out the bucket's region, and make `_store` anew if its region is another one.
+
+        Raises:
+            ServiceError: There was no answer this time.
+        """
 
     def _ask(self, key: str, question: Callable[[obstore.store.ObjectStore], T]) -> T:
         """Ask the store through obstore; once more if the bucket turns out to be in another region.
@@ -115,7 +122,11 @@ class CloudStore(ObjectStore):
             with self._errors(key):
                 return question(store)
         except WrongRegionError:
-            self._follow()
+            with self._following:  # of many objects that are refused side by side, the first one asks
+                if self._store is store and self._followed_in_vain is not store:
+                    self._follow()
+                    if self._store is store:
+                        self._followed_in_vain = store
             if self._store is store:
                 raise
         with self._errors(key):

@@ -199,8 +199,12 @@ class S3Store(CloudStore):
     @override
     def _follow(self) -> None:
         """Any response to this request names the region, also a refusal."""
-        with suppress(PipelineError), self._client_errors("", self.missing("")):
-            self._client.head_bucket(Bucket=self.bucket)  # type: ignore[attr-defined]
+        try:
+            with self._client_errors("", self.missing("")):
+                self._client.head_bucket(Bucket=self.bucket)  # type: ignore[attr-defined]
+        except PipelineError as error:
+            if error.is_transient:
+                raise
 
     @cached_property
     def _connection(self) -> S3Connection:
@@ -242,7 +246,8 @@ class S3Store(CloudStore):
     @override
     @contextmanager
     def connected(self) -> Iterator[S3Connection]:
-        self._follow()
+        with suppress(ServiceError):  # the requests to come tell of it, if it stays so
+            self._follow()
         connection = self._connection
         if connection.keys is None:
             yield connection
@@ -312,7 +317,8 @@ class S3Store(CloudStore):
     def filesystem(self) -> AbstractFileSystem:
         from obstore.fsspec import FsspecStore  # noqa: PLC0415
 
-        self._follow()
+        with suppress(ServiceError):
+            self._follow()
         with self._errors(""):
             return FsspecStore("s3", **self._options())
 
