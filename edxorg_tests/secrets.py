@@ -337,6 +337,7 @@ class Trials:
             "EDXORG_LANDING_ZONE_URL": f"s3://{LAKE}/zone",
             "EDXORG_PROGRAM_REPORTS_DESTINATION_URL": f"s3://{LAKE}/copies",
             "EDXORG_PROGRAM_REPORTS_URL": f"s3://{REPORTS}/MITx",
+            "EDXORG_RUNS_A_TICK": "2",  # an outage leaves more, and each takes a minute
             "EDXORG_WORKERS": "1",
             "NO_PROXY": "127.0.0.1",
             "SENTRY_DSN": url.replace("://", f"://{quote(marked['sentry_key'], safe='')}@") + "/7",
