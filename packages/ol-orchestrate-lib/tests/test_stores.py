@@ -22,6 +22,7 @@ from ol_orchestrate.lib.errors import (
     MissingObjectError,
     PipelineError,
     SettingsError,
+    SourceGoneError,
 )
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, join_url, open_store, split_url
 from ol_orchestrate.lib.stores import folder_store as folder_module
@@ -59,6 +60,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def content(store: ObjectStore, key: str) -> bytes:
     return b"".join(store.read(key))
+
+
+def test_an_object_that_was_deleted_while_it_was_read_is_gone_for_good(store: ObjectStore) -> None:
+    store.write("table", b"id\n1\n")
+    reader = store.read("table")
+    store.delete("table")
+    with pytest.raises(SourceGoneError, match="deleted while it was read") as caught:
+        list(reader)
+    assert not caught.value.is_transient
 
 
 class BreakingFile(RawIOBase):

@@ -8,6 +8,7 @@ PipelineError
 │   └── MissingBucketError the bucket or the folder of the store is not there
 ├── AccessRefusedError    the service requires credentials or a permission
 ├── SourceChangedError    the object changed, or does not match its own checksum, while it was read
+│   └── SourceGoneError   the object was deleted while it was read
 ├── NoRoomError           a disk of this machine is full
 ├── ServiceError          the service failed or could not be reached; it may work later
 └── PermanentServiceError the service's response stays the same until an operator changes a setting
@@ -61,6 +62,13 @@ class SourceChangedError(PipelineError):
     """A source whose bytes do not match the size or the checksum that its store announced."""
 
     is_transient = True
+
+
+class SourceGoneError(SourceChangedError):
+    """A source that was deleted while it was read: a retry does not find it, until someone puts it there again."""
+
+    is_transient = False
+    awaits_operator = True
 
 
 class NoRoomError(PipelineError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
 from typing_extensions import override
 
-from ol_orchestrate.lib.errors import SourceChangedError
+from ol_orchestrate.lib.errors import SourceChangedError, SourceGoneError
 from ol_orchestrate.lib.retrying import retried
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
 from ol_orchestrate.lib.stores.certificate_authorities import certificates_in
@@ -190,7 +190,7 @@ class CloudStore(ObjectStore):
             try:
                 yield from self._blocks(key, info, position)
             except FileNotFoundError:
-                raise SourceChangedError(f"{info.url}: the object is not there any more") from None
+                raise SourceGoneError(f"{info.url}: the object was deleted while it was read") from None
 
         return VerifiedReader(info, fetch)
 

@@ -18,7 +18,13 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from ol_orchestrate.lib.errors import AccessRefusedError, PipelineError, ServiceError, SourceChangedError
+from ol_orchestrate.lib.errors import (
+    AccessRefusedError,
+    PipelineError,
+    ServiceError,
+    SourceChangedError,
+    SourceGoneError,
+)
 from ol_orchestrate.lib.private_folders import make_private
 from ol_orchestrate.lib.stores.base import ObjectStore, StoredObject, checked_key, join_url, split_url
 from ol_orchestrate.lib.stores.reading import SourceInfo, VerifiedReader
@@ -155,7 +161,7 @@ class FolderStore(ObjectStore):
         try:
             return path.open("rb")
         except FileNotFoundError:
-            raise SourceChangedError(f"{join_url(self.url, key)}: the file went away while it was read") from None
+            raise SourceGoneError(f"{join_url(self.url, key)}: the file was deleted while it was read") from None
 
     def _replace(self, path: Path, content: BinaryIO | bytes) -> os.stat_result:
         """Write a file under a hidden name, flush it, and rename it."""
