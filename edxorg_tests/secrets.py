@@ -53,7 +53,7 @@ from edxorg_tests.support.course_files import (
     course_xml,
     structure,
 )
-from edxorg_tests.support.leaks import leaks, spellings, texts_below, texts_of, written_to
+from edxorg_tests.support.leaks import as_repeated, leaks, spellings, texts_below, texts_of, written_to
 from ol_orchestrate import alerts, error_reports
 from ol_orchestrate.lib import redaction, retrying
 from ol_orchestrate.lib.errors import PipelineError
@@ -141,7 +141,7 @@ class Marked:
         return self.values[name]
 
     def spelled(self, *names: str) -> list[str]:
-        return [form for name in names for form in sorted(spellings(self[name]))]
+        return [form for name in names for form in sorted(as_repeated(self[name]))]
 
 
 class Services:

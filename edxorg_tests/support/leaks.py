@@ -27,9 +27,24 @@ THOUSANDS = ("botocore.hooks", "asyncio", "sqlalchemy", "alembic")
 
 def spellings(value: str) -> set[str]:
     """A value as it is, and as URLs, JSON, HTML, Python, Base64 and hexadecimal digits spell it."""
-    data = value.encode()
     # Base64 at each place within a group, without the characters that depend on what stands before and after.
-    in_base64 = {b64encode(bytes(before) + data).decode()[-(-before * 4 // 3) or 0 : -4] for before in range(3)}
+    data = value.encode()
+    parts = {b64encode(bytes(before) + data).decode()[-(-before * 4 // 3) or 0 : -4] for before in range(3)}
+    return {*_whole(value), *parts, *map(_url_safe, parts)}
+
+
+def as_repeated(value: str) -> set[str]:
+    """The same, as a server may repeat the value: in Base64, within other text."""
+    within = {b64encode(b" " * before + value.encode() + b"  ").decode() for before in range(3)}
+    return {*_whole(value), *within, *map(_url_safe, within)}
+
+
+def _url_safe(in_base64: str) -> str:
+    return in_base64.replace("+", "-").replace("/", "_")
+
+
+def _whole(value: str) -> set[str]:
+    data = value.encode()
     return {
         value,
         quote(value),
@@ -42,8 +57,6 @@ def spellings(value: str) -> set[str]:
         "".join(f"\\u{ord(character):04x}" for character in value),
         repr(value)[1:-1],
         html.escape(value),
-        *in_base64,
-        *(each.replace("+", "-").replace("/", "_") for each in in_base64),
         urlsafe_b64encode(data).decode(),
         encodebytes(data).decode().strip(),
         data.hex(),
