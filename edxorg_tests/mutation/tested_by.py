@@ -81,7 +81,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     **{
         f"{_EDXORG}/tracking_log/{name}.py": _LOGS
         for name in (
-            "event_time",
             "exact_path",
             "fast_path",
             "log_rejects",
@@ -91,7 +90,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     },
     **{
         f"{_EDXORG}/tracking_log/{name}.py": (f"{_TESTS}/tracking_log/test_{name}.py",)
-        for name in ("log_blocks", "normalize_block")
+        for name in ("event_time", "log_blocks", "normalize_block")
     },
     f"{_EDXORG}/forum.py": _FORUM,
     **{

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edxorg.lib.tracking_log.event_time import utc_from_json, utc_from_number, utc_from_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -133,3 +137,20 @@ def test_every_moment_keeps_its_microseconds(moment: datetime, minutes: int, sep
 def test_every_epoch_second_keeps_its_microseconds(microseconds: int) -> None:
     expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
     assert utc_from_number(str(Decimal(microseconds).scaleb(-6))) == expected.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+@pytest.mark.parametrize("read", [utc_from_text, utc_from_number])
+def test_a_time_has_64_characters_at_the_most(read: Callable[[str], str | None]) -> None:
+    longest = "1714979289." + "0" * 53
+    assert read(longest) == "2024-05-06 07:08:09.000000"
+    assert read(longest + "0") is None
+
+
+def test_a_number_is_spelled_as_in_json() -> None:
+    assert utc_from_number("1_714_979_289") is None
+
+
+def test_times_of_all_spellings_stand_side_by_side() -> None:
+    texts = [b'"2024-05-06T07:08:09.000000Z"', b"1714979289", b'"2024-05-06 07:08:09"', b"1714979289.0"]
+    read = [b'"2024-05-06 07:08:09.000000"'] * 6
+    assert utc_from_json(b"\n".join([*texts, texts[0], texts[1], b""])) == read

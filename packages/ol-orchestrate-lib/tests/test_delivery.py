@@ -123,6 +123,23 @@ def test_a_size_counts_less_where_it_can_differ_for_one_version(stored: int, siz
     assert decide("a", MIDDLE, recorded=Recorded("a", EARLY), stored=objects, size=size) == expected
 
 
+def test_what_a_decision_says_is_spelled_out() -> None:
+    assert Decision(write=True, record=True, outcome=VersionOutcome.DELIVERED) == WRITE_AND_RECORD
+    assert Decision(write=False, record=True, outcome=VersionOutcome.DELIVERED) == RECORD_ONLY
+    assert Decision(write=False, record=False, outcome=VersionOutcome.UNCHANGED) == UNCHANGED
+    assert Decision(write=False, record=False, outcome=VersionOutcome.SUPERSEDED) == SUPERSEDED
+
+
+def test_an_object_of_one_byte_is_whole_where_its_size_is_not_known() -> None:
+    assert stored_as("a", sizes={"a": 1}).has("a")
+    assert not stored_as("a", sizes={"a": 0}).has("a")
+
+
+def test_a_version_is_not_the_hash_of_its_bytes_unless_its_place_says_so() -> None:
+    assert StoredVersions(stored_as("a").objects).has("a", 11)
+    assert not stored_as("a").has("a", 11)
+
+
 def test_a_version_is_known_by_its_content_and_the_date_of_its_file() -> None:
     recorded = Recorded("b", MIDDLE)
     assert recorded.came_with("b", MIDDLE)
@@ -178,6 +195,18 @@ def test_only_keys_like_those_of_the_output_count(store: ObjectStore) -> None:
         (Path(store.url.removeprefix("file://")) / key).parent.mkdir(exist_ok=True)
         (Path(store.url.removeprefix("file://")) / key).write_bytes(b"1")
     assert list(place_in(store).stored().objects) == ["a"]
+
+
+def test_an_object_without_a_version_in_its_name_is_none(store: ObjectStore) -> None:
+    place = VersionedObjects(store, lambda version: f"place/version-{version}.tsv")
+    put(place, "", "a")
+    assert list(place.stored().objects) == ["a"]
+
+
+def test_an_older_file_is_not_written_unless_that_is_asked_for(store: ObjectStore) -> None:
+    place, recorded = place_in(store), Recorded("new", LATE)
+    assert write_if_needed("old", io.BytesIO(b"old"), to=place, recorded=recorded, source_date=EARLY) == SUPERSEDED
+    assert place.stored().objects == {}
 
 
 def test_a_new_version_is_the_newest_where_its_rivals_are_older_than_the_run(
