@@ -23,7 +23,7 @@ class RunOutcome(Enum):
     FAILED_PERMANENTLY = auto()
     """The run fails again until the file changes."""
     FAILED_UNTIL_MENDED = auto()
-    """The run fails again until an operator mends a setting, a credential or a permission."""
+    """The run fails again until an operator mends a setting, a credential, a permission or a missing object."""
 
 
 class LatestRun(NamedTuple):
@@ -42,12 +42,14 @@ class RunDecision(Enum):
     NEW_VERSION = "new or published again"
     NEVER_RUN = "recorded, but never run"
     RETRY = "failed, to be tried again"
-    RETRY_IF_MENDED = "failed for a setting, a credential or a permission, to be tried again in case it is mended"
+    RETRY_IF_MENDED = (
+        "failed for a setting, a credential, a permission or a missing object, to be tried again in case it is mended"
+    )
     DONE = "done"
     IN_PROGRESS = "under way"
     AWAITS_OPERATOR = (
-        "failed for a setting, a credential or a permission: mend it and run again, or wait for the next attempt, "
-        f"{HOURS_UNTIL_MENDED} hours after the last"
+        "failed for a setting, a credential, a permission or a missing object: mend it and run again, or wait for the "
+        f"next attempt, {HOURS_UNTIL_MENDED} hours after the last"
     )
     CANCELED = "canceled by a user, left alone"
     RETRIES_EXHAUSTED = f"failed {ATTEMPTS} times, given up until it changes or is run again"

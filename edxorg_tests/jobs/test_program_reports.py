@@ -289,7 +289,7 @@ def test_a_report_that_vanished_fails_alone_for_good(two: Two) -> None:
         result = two.run(f"{PREFIX}/gone.csv", f"{PREFIX}/there.csv", instance=instance)
         run = instance.get_run_by_id(result.run_id)
         assert run is not None
-        assert run.tags["edxorg/permanent_failure"] == "true"
+        assert run.tags["edxorg/permanent_failure"] == "until_mended"
     assert not result.success
     assert "1 of 2 reports failed; the others were delivered" in reason(result)
     assert "gone.csv: there is no such object" in reason(result)
@@ -303,6 +303,27 @@ def test_a_report_that_is_gone_since_the_sensor_saw_it_fails_nothing(two: Two) -
     uploaded = outcome(result, "copy_program_reports")
     assert (uploaded["reports"], uploaded["gone"]) == (1, 1)
     assert set(two.landed()) == {f"{PREFIX}/there.csv"}
+
+
+def test_a_report_that_goes_while_it_is_copied_is_gone_too_and_asked_for_once(two: Two) -> None:
+    two.reports.write("goes.csv", b"1")
+    two.reports.write("there.csv", b"1")
+    asked = []
+
+    def delete_before_it_is_read(method: str, key: str) -> None:
+        if method == "GET" and key.endswith("goes.csv"):
+            asked.append(key)
+            two.source.before = nothing
+            two.reports.delete("goes.csv")
+            two.source.before = delete_before_it_is_read
+
+    two.source.before = delete_before_it_is_read
+    result = two.run()
+    assert result.success
+    uploaded = outcome(result, "copy_program_reports")
+    assert (uploaded["reports"], uploaded["gone"]) == (1, 1)
+    assert set(two.landed()) == {f"{PREFIX}/there.csv"}
+    assert len(asked) == 1
 
 
 def test_a_destination_without_permission_is_named(two: Two) -> None:

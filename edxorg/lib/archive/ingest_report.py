@@ -51,7 +51,8 @@ class MemberResult:
         settle: True if the object that is to be current exists, and is not known to be the newest of its folder.
         problem: The reason of a failure.
         is_transient: True if running again can succeed.
-        awaits_operator: True if the failure lasts until an operator mends a setting, a credential or a permission.
+        awaits_operator: True if the failure lasts until an operator mends a setting, a credential, a permission or a
+            missing object.
         unwritable: True if the landing zone caused the failure.
         stats: The number of rows in a table's object, and the table's own columns.
         before: The stats of the version that this one replaces, or has replaced.
@@ -140,7 +141,7 @@ class IngestReport:
     failed_for_now: int = 0
     """Number of failed members that may succeed in another run."""
     failed_until_mended: int = 0
-    """Number of failed members that may succeed once an operator has mended a setting, a credential or a permission."""
+    """Number of failed members that may succeed once an operator has mended what `awaits_operator` means."""
     unchecked_signers: Counter[str] = field(default_factory=Counter)
     """Signatures that could not be checked, by the ids of keys that are not among the operator's."""
     problem: str | None = None

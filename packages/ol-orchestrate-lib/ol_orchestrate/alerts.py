@@ -45,8 +45,8 @@ REPOSITORY = ".dagster/repository"
 
 _PROSPECTS = {
     PERMANENT: "It stays like this until a file or a setting is changed: no such run is started again by itself.",
-    UNTIL_MENDED: "It stays like this until a setting, a credential or a permission is mended. Then run it again, if "
-    "nothing does so by itself.",
+    UNTIL_MENDED: "It stays like this until a setting, a credential or a permission is mended, or a missing object is "
+    "there. Then run it again, if nothing does so by itself.",
 }
 """Sentences about failures that do not pass."""
 

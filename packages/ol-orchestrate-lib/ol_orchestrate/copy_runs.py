@@ -28,7 +28,7 @@ from pydantic import Field
 
 from ol_orchestrate.dagster_tags import SENSOR
 from ol_orchestrate.failures import errors_without_secrets, failure_of
-from ol_orchestrate.lib.errors import MissingObjectError, PipelineError
+from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, SourceGoneError
 from ol_orchestrate.lib.reconciled_copies import batches, copy
 from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.shortening import first_and_more
@@ -231,4 +231,7 @@ class CopyRuns:
 
 def _is_gone(copies: ReconciledCopies, key: str, error: PipelineError) -> bool:
     """Return True if an object was not copied since the source has it no more."""
-    return isinstance(error, MissingObjectError) and copies.source.find(copies.key_in_source(key)) is None
+    return (
+        isinstance(error, MissingObjectError | SourceGoneError)
+        and copies.source.find(copies.key_in_source(key)) is None
+    )

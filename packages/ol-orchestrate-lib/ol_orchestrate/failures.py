@@ -66,13 +66,13 @@ IN_ITS_LOG = "The log of the run says why"
 """The reason of a failure that `as_dagster_failure` has not seen."""
 
 AWAITS_OPERATOR = "awaits an operator"
-"""Metadata of the failure of a step that lasts until a setting, a credential or a permission is mended."""
+"""Metadata of the failure of a step that lasts until an operator mends what `awaits_operator` means."""
 
 PERMANENT = "true"
 """Value of the tag of a run that fails again until its input changes; `false` if it failed for a transient reason."""
 
 UNTIL_MENDED = "until_mended"
-"""Value of that tag if the run fails again until an operator mends a setting, a credential or a permission."""
+"""Value of that tag if the run fails again until an operator mends what `awaits_operator` means."""
 
 MAX_REASON = 1000
 """Characters of a reason that a tag keeps."""

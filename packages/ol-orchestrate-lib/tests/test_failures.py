@@ -214,7 +214,7 @@ def test_what_a_failed_run_says_of_retries_is_that_of_the_last_attempt() -> None
         ([SettingsError("no profile")], "until_mended"),
         ([AccessRefusedError("no permission")], "until_mended"),
         ([MissingBucketError("no bucket")], "until_mended"),
-        ([MissingObjectError("no object")], "true"),
+        ([MissingObjectError("no object")], "until_mended"),
         ([BadInputError("broken"), SettingsError("no profile")], "until_mended"),
         ([ServiceError("down"), SettingsError("no profile")], "false"),
     ],

@@ -16,7 +16,7 @@ import pytest
 from google.cloud import storage
 
 from ol_orchestrate.lib import retrying
-from ol_orchestrate.lib.errors import ServiceError, SourceChangedError
+from ol_orchestrate.lib.errors import ServiceError, SourceChangedError, SourceGoneError
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, open_store
 from ol_orchestrate.lib.stores.checksums import ExpectedChecksum, expected_by_s3
 
@@ -148,8 +148,9 @@ def assert_notices_that_it_is_replaced(url: str) -> None:
     reader = store.read("key")
     next(reader)
     store.write("key", LARGE[::-1])
-    with pytest.raises(SourceChangedError):
+    with pytest.raises(SourceChangedError, match="changed while it was read") as caught:
         reader.drain()
+    assert caught.value.is_transient
 
 
 def assert_notices_that_it_is_gone(url: str, delete: Callable[[], object]) -> None:
@@ -158,8 +159,10 @@ def assert_notices_that_it_is_gone(url: str, delete: Callable[[], object]) -> No
     reader = store.read("key")
     next(reader)
     delete()
-    with pytest.raises(SourceChangedError):
+    with pytest.raises(SourceGoneError, match="Put it there") as caught:
         reader.drain()
+    assert not caught.value.is_transient
+    assert caught.value.awaits_operator
 
 
 def test_an_object_of_s3_that_changes_or_goes_while_it_is_read(

@@ -6,7 +6,7 @@ import pytest
 from tenacity import RetryCallState, Retrying
 
 from ol_orchestrate.lib import retrying
-from ol_orchestrate.lib.errors import BadInputError, PipelineError, ServiceError
+from ol_orchestrate.lib.errors import BadInputError, PipelineError, ServiceError, SourceChangedError, SourceGoneError
 from ol_orchestrate.lib.retrying import pauses, retried
 
 
@@ -24,6 +24,17 @@ def test_only_transient_errors_are_retried_and_at_most_so_often(
     with pytest.raises(error, match="no"):
         retried(request, retries=3)
     assert len(made) == requests
+
+
+def test_an_error_of_the_class_that_cannot_pass_is_not_retried() -> None:
+    errors = [SourceGoneError("gone"), SourceChangedError("changed")]
+
+    def request() -> None:
+        raise errors.pop()
+
+    with pytest.raises(SourceGoneError):
+        retried(request, on=SourceChangedError, retries=3)
+    assert errors == []
 
 
 def test_clients_that_failed_together_do_not_return_together() -> None:

@@ -29,7 +29,10 @@ class PipelineError(Exception):
     """True if running again, with nothing changed, can succeed."""
 
     awaits_operator: ClassVar[bool] = False
-    """True if it lasts until an operator mends a setting, a credential or a permission; the input may be sound."""
+    """True if it lasts until an operator mends a setting, a credential, a permission or a missing object.
+
+    The input may be sound, so it is tried again now and then even if it stays the same.
+    """
 
 
 class BadInputError(PipelineError):
@@ -43,13 +46,13 @@ class SettingsError(BadInputError):
 
 
 class MissingObjectError(PipelineError):
-    """An object that should be in a store and is not."""
+    """An object that should be in a store and is not; it may come back as the same version."""
+
+    awaits_operator = True
 
 
 class MissingBucketError(MissingObjectError):
     """A bucket that should be there and is not."""
-
-    awaits_operator = True
 
 
 class AccessRefusedError(PipelineError):
@@ -65,7 +68,7 @@ class SourceChangedError(PipelineError):
 
 
 class SourceGoneError(SourceChangedError):
-    """A source that was deleted while it was read: a retry does not find it, until someone puts it there again."""
+    """A source that was deleted while it was read; it may come back as the same version."""
 
     is_transient = False
     awaits_operator = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import (
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
     stop_after_delay,
     wait_exponential,
@@ -55,11 +55,12 @@ def retried(
     retries: int = RETRIES,
     patience: float = math.inf,
 ) -> T:
-    """Make a request, and retry it after errors of one class, until so many seconds have passed.
+    """Make a request, and retry it after errors of one class that may pass, until so many seconds have passed.
 
     Raises:
-        PipelineError: The request raised an error of another class, or all attempts failed.
+        PipelineError: The request raised another error, or all attempts failed.
     """
     end = stop_after_attempt(retries + 1) | stop_after_delay(patience)
-    attempts = Retrying(retry=retry_if_exception_type(on), stop=end, wait=pauses(), reraise=True)
+    may_pass = retry_if_exception(lambda error: isinstance(error, on) and error.is_transient)
+    attempts = Retrying(retry=may_pass, stop=end, wait=pauses(), reraise=True)
     return attempts(request)

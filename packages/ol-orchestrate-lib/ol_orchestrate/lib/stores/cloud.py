@@ -190,7 +190,13 @@ class CloudStore(ObjectStore):
             try:
                 yield from self._blocks(key, info, position)
             except FileNotFoundError:
-                raise SourceGoneError(f"{info.url}: the object was deleted while it was read") from None
+                # Cloud Storage has no longer the version that was replaced.
+                now = self.find(key)
+                if now is not None and now.version != info.version:
+                    raise SourceChangedError(f"{info.url}: the object changed while it was read. Run again") from None
+                raise SourceGoneError(
+                    f"{info.url}: the object was deleted while it was read. Put it there, and run again"
+                ) from None
 
         return VerifiedReader(info, fetch)
 

@@ -161,7 +161,9 @@ class FolderStore(ObjectStore):
         try:
             return path.open("rb")
         except FileNotFoundError:
-            raise SourceGoneError(f"{join_url(self.url, key)}: the file was deleted while it was read") from None
+            raise SourceGoneError(
+                f"{join_url(self.url, key)}: the file was deleted while it was read. Put it there, and run again"
+            ) from None
 
     def _replace(self, path: Path, content: BinaryIO | bytes) -> os.stat_result:
         """Write a file under a hidden name, flush it, and rename it."""
