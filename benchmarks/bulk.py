@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ARCHIVE = "mitx-2024-01-03.tar.gz"
 
@@ -105,13 +106,9 @@ def _courses(storage: str, opened: Opened, courses: int, blocks: int) -> None:
     job.execute_in_process(instance=opened.instance, partition_key=partition, run_config=QUIET)
     names = [f"MITx-{course}x-1T2020|prod" for course in range(courses)]
     print(f"{storage}: {courses} courses of {blocks} blocks, {settings.courses_a_run} a run")
-    place = str(opened.home), f"file://{lake}"
-    runs, alone = [], []
-    loading = _process(_RUN_OF_COURSES, *place, "[]")
-    for some in batched(names, settings.courses_a_run):
-        runs.append(_process(_RUN_OF_COURSES, *place, json.dumps(some)))
-        alone.append(_process(_COURSES_ALONE, str(export), str(opened.folder / "alone"), json.dumps(some)))
-    _print(runs, alone, loading)
+    by_dagster = partial(_process, _RUN_OF_COURSES, str(opened.home), f"file://{lake}")
+    alone = partial(_process, _COURSES_ALONE, str(export), str(opened.folder / "alone"))
+    _compare(names, settings.courses_a_run, by_dagster, alone)
 
 
 _RUN_OF_DAYS = """
@@ -167,13 +164,18 @@ def _days(storage: str, opened: Opened, days: int, events: int) -> None:
     for name in names:
         files.register(opened.instance, store.read(name).info)
     print(f"{storage}: {days} logs of {sample.bytes_compressed / 1e6:.1f} MB, {settings.logs_a_run} a run")
-    place = str(opened.home), f"file://{logs}", f"file://{lake}"
-    runs, alone = [], []
-    loading = _process(_RUN_OF_DAYS, *place, "[]")
-    for some in batched(names, settings.logs_a_run):
-        runs.append(_process(_RUN_OF_DAYS, *place, json.dumps(some)))
-        alone.append(_process(_DAYS_ALONE, str(logs), str(opened.folder / "alone"), json.dumps(some)))
-    _print(runs, alone, loading)
+    by_dagster = partial(_process, _RUN_OF_DAYS, str(opened.home), f"file://{logs}", f"file://{lake}")
+    alone = partial(_process, _DAYS_ALONE, str(logs), str(opened.folder / "alone"))
+    _compare(names, settings.logs_a_run, by_dagster, alone)
+
+
+def _compare(
+    names: Sequence[str], at_once: int, by_dagster: Callable[[str], Measurement], alone: Callable[[str], Measurement]
+) -> None:
+    """Do some of the work at once, by a run and alone by turns, and print the sums."""
+    loading = by_dagster("[]")
+    pairs = [(by_dagster(json.dumps(some)), alone(json.dumps(some))) for some in batched(names, at_once)]
+    _print([of_run for of_run, _ in pairs], [without for _, without in pairs], loading)
 
 
 def _process(script: str, *arguments: str) -> Measurement:
