@@ -182,11 +182,11 @@ def test_an_export_that_is_no_course_fails_for_good_and_names_it(lake: Lake, con
     assert_permanent(lake, result)
 
 
-def assert_permanent(lake: Lake, result: dg.ExecuteInProcessResult) -> None:
+def assert_permanent(lake: Lake, result: dg.ExecuteInProcessResult, tag: str = "true") -> None:
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
     run = lake.instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert run.tags["edxorg/permanent_failure"] == "true"
+    assert run.tags["edxorg/permanent_failure"] == tag
     assert run.tags["dagster/retry_on_asset_or_op_failure"] == "false"
 
 
@@ -204,7 +204,7 @@ def test_a_course_whose_file_was_never_delivered_says_so(lake: Lake, outputs: li
     reason = why_failed(result)
     assert "has no materialization for partition 'MITx-6.00x-2012_Fall|prod'" in reason
     assert "\n" not in reason
-    assert_permanent(lake, result)
+    assert_permanent(lake, result, "until_mended")
 
 
 def test_a_file_that_is_gone_is_named(lake: Lake) -> None:
@@ -214,7 +214,7 @@ def test_a_file_that_is_gone_is_named(lake: Lake) -> None:
     result = lake.extract()
     assert gone.name in why_failed(result)
     assert "does not exist" in why_failed(result)
-    assert_permanent(lake, result)
+    assert_permanent(lake, result, "until_mended")
 
 
 @pytest.mark.parametrize("partition", ["no course", "a/../b|prod"])

@@ -136,7 +136,7 @@ def test_a_failure_that_stays_is_tagged_with_the_source_of_the_location(
     assets = courserun_metadata(LocationNames(location="campus", source="school", courses=courses))
     failed = instance.get_run_by_id(run(instance, f"file://{tmp_path}", "gone", assets).run_id)
     assert failed is not None
-    assert failed.tags["school/permanent_failure"] == "true"
+    assert failed.tags["school/permanent_failure"] == "until_mended"
 
 
 MEASURED = """

@@ -194,7 +194,7 @@ def test_a_recorded_path_without_an_object_is_named_and_not_retried(
     assert "2024-01-31" in (failure.description or "")
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
-    assert run.tags[TAG] == "true"
+    assert run.tags[TAG] == "until_mended"
 
 
 def test_an_io_manager_without_a_url_reads_recorded_objects_and_writes_none(
