@@ -150,6 +150,7 @@ class Services:
     Attributes:
         fails: The names of the services that fail.
         mood: The way in which they fail.
+        client: The names of the secrets that are sent for a token.
         failed: How often each service failed in each way.
         seen: The secrets that came with requests.
         sent: What the receivers got.
@@ -161,6 +162,7 @@ class Services:
         self.s3 = ScriptedS3()
         self.fails: tuple[str, ...] = ()
         self.mood = ""
+        self.client: tuple[str, ...] = ("client_id", "client_secret")
         self.failed: Counter[tuple[str, str]] = Counter()
         self.seen: set[str] = set()
         self.sent: list[tuple[str, bytes]] = []
@@ -189,8 +191,8 @@ class Services:
         of_vault = (*IN_VARIABLES, *OF_THE_API, "passphrase", "webhook_secret", "alert_address")
         named = (
             ("/api/7/envelope", "errors", lambda _: _json({}), ("sentry_key",)),
-            ("/api/", "api", self._api, (*OF_THE_API, "more_of_the_secret", "proxy_password")),
-            ("/oauth2/", "tokens", lambda _: _json(token), (*OF_THE_API, "other_client_id", "other_client_secret")),
+            ("/api/", "api", self._api, (*OF_THE_API, "more_of_the_secret")),
+            ("/oauth2/", "tokens", lambda _: _json(token), self.client),
             ("/v1/", "vault", self._vault, of_vault),
             ("/hook/", "webhook", lambda _: _json({}), ("webhook_secret", "other_webhook_secret")),
             ("/alerts/", "alerts", lambda _: _json({}), ("alert_address", "other_alert_address")),
@@ -531,10 +533,11 @@ def with_other_secrets(trials: Trials, patch: pytest.MonkeyPatch) -> None:
         "EDXORG_API_TOKEN_URL": "https://api.example/oauth2/access_token",
         "EDXORG_ARCHIVE_URL": "gs://bucket/COLD",
     }
+    trials.services.client = ("other_client_id", "other_client_secret", "proxy_password")
     for changed in (variables, wrong, broken):
         for name, value in changed.items():
             patch.setenv(name, value)
-        trials.services.fails = ("tokens",) if changed is wrong else ()
+        trials.services.fails = ("tokens",) if changed is wrong else ("webhook",)
         trials.services.mood = "refused"
         trials.day("archives", "catalogue", "webhook")
         trials.commands("doctor", "inspect", "list")

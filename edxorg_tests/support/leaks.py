@@ -129,8 +129,11 @@ def written_to(folder: Path) -> Iterator[None]:
             records.write(f"{record.__dict__!r}\n{text_of(record)}\n")
             handle(logger, record)
 
-        # No handler and no level: alembic sets both anew for each database.
+        def is_written(logger: logging.Logger, level: int) -> bool:
+            return level >= logger.level and not logger.name.startswith(THOUSANDS)
+
+        # No handler, and no level of a parent: alembic sets both anew for each database.
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(logging.Logger, "handle", written)
-        patch.setattr(logging.Logger, "isEnabledFor", lambda logger, _: not logger.name.startswith(THOUSANDS))
+        patch.setattr(logging.Logger, "isEnabledFor", is_written)
         yield

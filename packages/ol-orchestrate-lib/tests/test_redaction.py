@@ -122,6 +122,9 @@ def test_a_secret_as_short_as_a_word_is_not_taken_out(short: object) -> None:
         ("https://h/x?X-Amz-Signature=hidden&b=1", "https://h/x?X-Amz-Signature=…&b=1"),
         ("https://h/x?a=1&access_token=hidden", "https://h/x?a=1&access_token=…"),
         ("token eyJhbGciOiJSUzI1.eyJzdWIi.c2lnbmF0dXJl end", "token … end"),
+        ("Proxy-Authorization: Basic dXNlcjpoaWRkZW4=, end", "Proxy-Authorization: Basic …, end"),
+        ("{'authorization': 'Bearer hidden.4-_~+/'}", "{'authorization': 'Bearer …'}"),
+        ("Basic Electronics, basic training", "Basic Electronics, basic training"),
         ("<Code>ExpiredToken</Code><Token-0>hidden</Token-0>", "<Code>ExpiredToken</Code><Token-0>…</Token-0>"),
         (
             "http://127.0.0.1:8200/a@b, mail@example.org, ?page=2",
@@ -180,6 +183,16 @@ def test_a_log_record_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     assert f"retrying {MASK} of 3" in caplog.text
     assert "RuntimeError: echo of" in caplog.text
     assert "harmless text" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
+def test_the_password_of_a_proxy_is_taken_out_as_soon_as_it_is_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = canary()
+    spelled = [SPELLINGS[spelling](value) for spelling in ("as it is", "Base64")]
+    assert value[:12] in redact(f"the proxy says {spelled}")
+    monkeypatch.setenv(name, f"http://user:{quote(value, safe='')}@[proxy:port")
+    shown = redact(f"the proxy says {spelled}")
+    assert not [each for each in spelled if each[:12] in shown]
 
 
 @pytest.mark.parametrize("password", ["p@ssCANARY", "p/a@ssCANARY", "p:a@ss/CANARY"])

@@ -3,23 +3,25 @@
 Code that reads a secret hands it to `remember_secrets`. Wherever text leaves the process (a failure or an event in
 Dagster, a line in a log, the console of a command), `redact` takes out each value that is known by then, in the
 spellings of URLs, JSON, HTML, Base64 and hexadecimal digits, in one line or several, and also what looks like a
-credential without being known: a user or a signature in a URL, a JSON web token. Log records need no call: from the
-first secret on, each new one is redacted.
+credential without being known: a user or a signature in a URL, a header for a login, a JSON web token. Log records
+need no call: from the first secret on, each new one is redacted.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import traceback
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,11 +53,15 @@ _LOOKS_SECRET = (
     # What follows a host and is no port.
     (re.compile(r"(?<=://)([^\s/?#@:\[]{1,512}:)(?!\d{1,5}\b)[^\s/?#\"'<>,)]+"), rf"\g<1>{MASK}"),
     (re.compile(rf"([?&;]{CREDENTIAL_PARAMETER}=)[^&;\s\"'<>]+", re.IGNORECASE), rf"\g<1>{MASK}"),
+    # Ordinary words follow Basic, too, but none with a digit or a sign of Base64.
+    (re.compile(r"(\b(?:Basic|Bearer|Negotiate) +)(?=[\w.~-]*[\d=+/])[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\g<1>{MASK}"),
     (re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*"), MASK),
     # S3 repeats an expired session token in its response.
     (re.compile(r"(<Token-\d>)[^<]+"), rf"\g<1>{MASK}"),
 )
 
+
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 _NAMES_IN_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
@@ -127,8 +133,9 @@ def remember_secrets(*values: object) -> None:
 
 def redact(text: str) -> str:
     """Return the text with `MASK` in the place of each known secret, and of each part that looks like one."""
+    proxies = _passwords_in(*(os.environ.get(name, "") for name in _PROXIES))
     with _lock:
-        known = sorted(_known.values(), key=lambda secret: len(secret.value), reverse=True)
+        known = sorted([*_known.values(), *proxies], key=lambda secret: len(secret.value), reverse=True)
     lower = f"{text}\n{_unescaped(text)}".lower()
     for secret in known:
         if secret.rare in lower:
@@ -139,6 +146,15 @@ def redact(text: str) -> str:
     for pattern, replacement in _LOOKS_SECRET:
         text = pattern.sub(replacement, text)
     return text
+
+
+@cache
+def _passwords_in(*urls: str) -> tuple[_Secret, ...]:
+    """Return the passwords of proxies, which the libraries that send them read from the variables by themselves."""
+    # Not `urlsplit`, which refuses a URL with a wrong port or host.
+    users = (url.rpartition("@")[0].rpartition("://")[2] for url in urls)
+    passwords = {unquote(user.partition(":")[2]) for user in users}
+    return tuple(_Secret(password) for password in passwords if len(password) >= MIN_LENGTH)
 
 
 def without_secrets(error: BaseException) -> BaseException:

@@ -7,6 +7,7 @@ CRC32C.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from contextlib import contextmanager, suppress
@@ -358,6 +359,8 @@ def google_credentials(service_account: Mapping[str, str] | None, *, unsigned: b
 
     if unsigned or os.environ.get("STORAGE_EMULATOR_HOST"):
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    # At DEBUG it records signed assertions and tokens, in fields that are set after a record has been redacted.
+    logging.getLogger("google.auth.transport.requests").setLevel(logging.INFO)
     try:
         if service_account is not None:
             made: Credentials = ServiceAccount.from_service_account_info(service_account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
