@@ -21,6 +21,7 @@ import pytest
 from ol_orchestrate.lib.errors import (
     PermanentServiceError,
     SourceChangedError,
+    SourceGoneError,
 )
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 from ol_orchestrate.lib.stores.path import StorePath
@@ -133,6 +134,26 @@ def test_an_object_that_cloud_storage_sends_without_a_length_is_read_as_stored_a
         script.data = packed[:-1] + b"?"
         with pytest.raises(SourceChangedError, match="its crc32c is"):
             store.read("log.gz").drain()
+
+
+@pytest.mark.parametrize(("now", "said"), [(404, "was deleted"), (200, "changed")])
+def test_an_object_without_a_length_that_is_gone_is_told_from_one_that_changed(
+    now: int, said: str, gcs_at: Callable[[ScriptedServer], ObjectStore]
+) -> None:
+    script = ChunkedGCS(gzip.compress(b"1"))
+
+    def answer(request: Request) -> Response:
+        if "range" in request.headers:
+            script.described["generation"] = "1700000000000002"
+            return Response(404)
+        is_later = script.described["generation"].endswith("2")
+        return Response(now) if is_later and now != 200 else script(request)
+
+    with serving(answer) as server:
+        reader = gcs_at(server).read("log.gz")
+        with pytest.raises(SourceChangedError, match=f"{said} while it was read") as caught:
+            list(reader)
+    assert isinstance(caught.value, SourceGoneError) == (now == 404)
 
 
 def test_an_emulator_is_found_by_its_host_alone(

@@ -26,7 +26,6 @@ from ol_orchestrate.lib.errors import (
     PermanentServiceError,
     PipelineError,
     ServiceError,
-    SourceChangedError,
 )
 from ol_orchestrate.lib.http_status import is_transient, is_untrusted_certificate
 from ol_orchestrate.lib.redaction import redact
@@ -219,15 +218,17 @@ class GCSStore(CloudStore):
 
     def _blocks_without_length(self, key: str, info: SourceInfo, position: int) -> Iterator[bytes]:
         """Yield the stored bytes of an object that Google sends without its length."""
-        changed = SourceChangedError(f"{info.url}: the object changed while it was read. Run again")
         blob = self._client.bucket(self.bucket).blob(self._path(key), generation=int(info.version))
         while position < info.size:
-            with self._google_errors(key, changed):
-                # The end is the last byte's own position.
-                last = min(position + CHUNK, info.size) - 1
-                block: bytes = blob.download_as_bytes(
-                    start=position, end=last, raw_download=True, checksum=None, timeout=TIMEOUT, retry=None
-                )
+            try:
+                with self._google_errors(key, self.missing(key)):
+                    # The end is the last byte's own position.
+                    last = min(position + CHUNK, info.size) - 1
+                    block: bytes = blob.download_as_bytes(
+                        start=position, end=last, raw_download=True, checksum=None, timeout=TIMEOUT, retry=None
+                    )
+            except MissingObjectError as error:
+                raise FileNotFoundError(str(error)) from None
             if not block:
                 return  # the reader tries again, or gives up
             position += len(block)
