@@ -50,6 +50,7 @@ import json, sys
 import dagster as dg
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.settings import Settings
+from ol_orchestrate.landing.course_outputs import tags_of_courses
 
 home, lake, courses = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 definitions = build_definitions(Settings(archive_url=lake, landing_zone_url=lake))
@@ -62,7 +63,7 @@ with dg.DagsterInstance.from_config(home) as instance:
             instance=instance,
             partition_key=courses[0],
             asset_selection=assets,
-            tags={"more_courses": json.dumps(courses[1:])} if courses[1:] else None,
+            tags=tags_of_courses(courses[1:]),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         assert result.success

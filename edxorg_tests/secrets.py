@@ -62,7 +62,7 @@ from ol_orchestrate.testing.openpgp_keys import GnuPG
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 IN_VARIABLES = ("VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "VAULT_JWT", "VAULT_AUTH_GITHUB_TOKEN")
 OF_AWS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -85,6 +85,18 @@ UNSENT = {
     *("user_of_redirect", "password_of_redirect", "token_of_redirect", "private_key_id", "google_client_id"),
 }
 """Secrets that are used without being sent anywhere, or must not be sent."""
+
+HELD: Mapping[str, tuple[str, ...]] = {
+    "tokens": ("client_id", "client_secret"),
+    "webhook": ("webhook_secret",),
+    "alerts": ("alert_address",),
+}
+OTHERS_HELD = {
+    "tokens": ("other_client_id", "other_client_secret", "proxy_password"),
+    "webhook": ("other_webhook_secret",),
+    "alerts": ("other_alert_address",),
+}
+"""The same if secrets come from variables and files."""
 
 SOURCE, REPORTS, BUNDLES, LAKE = "course-data", "edx-reports", "bundles", "lake"
 COLD = f"/{SOURCE}/COLD"
@@ -150,7 +162,7 @@ class Services:
     Attributes:
         fails: The names of the services that fail.
         mood: The way in which they fail.
-        client: The names of the secrets that are sent for a token.
+        held: The names of the secrets that the client of a service holds.
         failed: How often each service failed in each way.
         seen: The secrets that came with requests.
         sent: What the receivers got.
@@ -162,7 +174,7 @@ class Services:
         self.s3 = ScriptedS3()
         self.fails: tuple[str, ...] = ()
         self.mood = ""
-        self.client: tuple[str, ...] = ("client_id", "client_secret")
+        self.held = HELD
         self.failed: Counter[tuple[str, str]] = Counter()
         self.seen: set[str] = set()
         self.sent: list[tuple[str, bytes]] = []
@@ -192,10 +204,10 @@ class Services:
         named = (
             ("/api/7/envelope", "errors", lambda _: _json({}), ("sentry_key",)),
             ("/api/", "api", self._api, (*OF_THE_API, "more_of_the_secret")),
-            ("/oauth2/", "tokens", lambda _: _json(token), self.client),
+            ("/oauth2/", "tokens", lambda _: _json(token), self.held["tokens"]),
             ("/v1/", "vault", self._vault, of_vault),
-            ("/hook/", "webhook", lambda _: _json({}), ("webhook_secret", "other_webhook_secret")),
-            ("/alerts/", "alerts", lambda _: _json({}), ("alert_address", "other_alert_address")),
+            ("/hook/", "webhook", lambda _: _json({}), self.held["webhook"]),
+            ("/alerts/", "alerts", lambda _: _json({}), self.held["alerts"]),
             ("/google/", "google", lambda _: Response(403), (*OF_GOOGLE, "google_key, line 1")),
             (f"/{LAKE}", "lake", self.s3, OF_AWS),
         )
@@ -310,7 +322,7 @@ class Trials:
         patch.setattr(retrying, "PATIENCE", 1.0)
         patch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
         patch.setattr(alerts, "SETTLED_AFTER", 0)
-        patch.setattr(error_reports, "SECONDS_TO_SEND", 1)
+        patch.setattr(error_reports, "SECONDS_TO_SEND", 3)  # and no thread of it is left when secrets are forgotten
         patch.setattr(ScriptDirectory, "from_config", cache(ScriptDirectory.from_config))  # as for all tests
         self.set_variables()
 
@@ -506,7 +518,7 @@ class Trials:
             yield from texts_of(f"message {number} to {name}", body)
 
 
-def with_other_secrets(trials: Trials, patch: pytest.MonkeyPatch) -> None:
+def with_other_secrets(trials: Trials) -> None:
     """Secrets from variables and files, some of them wrong, and a proxy that refuses."""
     marked, url = trials.marked, trials.services.url
     api = {"URL": url, "TOKEN_URL": f"{url}/oauth2/access_token"}
@@ -533,14 +545,16 @@ def with_other_secrets(trials: Trials, patch: pytest.MonkeyPatch) -> None:
         "EDXORG_API_TOKEN_URL": "https://api.example/oauth2/access_token",
         "EDXORG_ARCHIVE_URL": "gs://bucket/COLD",
     }
-    trials.services.client = ("other_client_id", "other_client_secret", "proxy_password")
-    for changed in (variables, wrong, broken):
-        for name, value in changed.items():
-            patch.setenv(name, value)
-        trials.services.fails = ("tokens",) if changed is wrong else ("webhook",)
-        trials.services.mood = "refused"
-        trials.day("archives", "catalogue", "webhook")
-        trials.commands("doctor", "inspect", "list")
+    services = trials.services
+    services.held, services.mood = OTHERS_HELD, "refused"
+    with pytest.MonkeyPatch.context() as patch:
+        for changed in (variables, wrong, broken):
+            for name, value in changed.items():
+                patch.setenv(name, value)
+            services.fails = ("tokens",) if changed is wrong else ("webhook",)
+            trials.day("archives", "catalogue", "webhook")
+            trials.commands("doctor", "inspect", "list")
+    services.held, services.fails = HELD, ()
 
 
 def with_logins(trials: Trials) -> None:
@@ -631,14 +645,14 @@ def main() -> None:
     sent = set(NAMES) - UNSENT
     terminal = os.fdopen(os.dup(2), "w", buffering=1)  # all else that is printed is searched
     with terminal, tempfile.TemporaryDirectory(prefix="edxorg-secrets-") as temporary:
-        with trials_in(Path(temporary)) as trials, pytest.MonkeyPatch.context() as patch:
+        with trials_in(Path(temporary)) as trials:
             steps: list[Callable[[], None]] = [
                 partial(trials.day, *PARTS),
                 partial(trials.commands, *COMMANDS),
+                partial(with_other_secrets, trials),  # before others have failed alike, of which nobody is told again
                 *(partial(failing, trials, [outage], mood) for mood in MOODS for outage in OUTAGES),
                 partial(with_logins, trials),
                 partial(with_secrets_in_addresses, trials),
-                partial(with_other_secrets, trials, patch),
             ]
             started = time.monotonic()
             for done, step in enumerate(steps):

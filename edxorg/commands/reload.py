@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -229,12 +228,12 @@ class _Reload:
         return failed
 
     def _run(self, piece: Piece, name: str) -> list[str]:
-        from ol_orchestrate.landing.course_outputs import MORE_COURSES  # noqa: PLC0415 - loads Dagster
+        from ol_orchestrate.landing.course_outputs import tags_of_courses  # noqa: PLC0415 - loads Dagster
 
         tags = {RELOAD: name}
         if piece.courses:
             job = self._definitions.resolve_implicit_global_asset_job_def()
-            tags[MORE_COURSES] = json.dumps(piece.courses[1:])
+            tags |= tags_of_courses(piece.courses[1:])
             return runs.run_job(job, self._instance, piece.name, tags=tags, assets=piece.assets)
         folder, _, file = piece.url.rpartition("/")
         source = runs.SourceUrl(f"{folder}/", file)
@@ -282,9 +281,9 @@ class _Reload:
 
 
 def _courses_of(run: dg.DagsterRun) -> list[str]:
-    from ol_orchestrate.landing.course_outputs import MORE_COURSES  # noqa: PLC0415 - loads Dagster
+    from ol_orchestrate.landing.course_outputs import more_courses  # noqa: PLC0415 - loads Dagster
 
-    return [run.tags[PARTITION], *json.loads(run.tags.get(MORE_COURSES, "[]"))]
+    return [run.tags[PARTITION], *more_courses(run.tags)]
 
 
 def _show(pieces: Sequence[Piece], rates: dict[str, Rate]) -> None:

@@ -19,7 +19,7 @@ from edxorg_tests.crash.trial import Run, Trial
 from edxorg_tests.support.archives import TABLE, table_name, tar_bytes
 from edxorg_tests.support.course_files import STRUCTURE_OUTPUTS, XML_OUTPUTS, asset_key, course_xml, structure
 from edxorg_tests.support.location import QUIET
-from ol_orchestrate.landing.course_outputs import MORE_COURSES
+from ol_orchestrate.landing.course_outputs import tags_of_courses
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def course_content(trial: Trial, _: Servers) -> list[Run]:
             raise_on_error=False,
             run_config=QUIET,
             partition_key=first,
-            tags={MORE_COURSES: json.dumps(more)},
+            tags=tags_of_courses(more),
             asset_selection=assets,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +16,7 @@ from edxorg_tests.hostile.cases import COURSE, GOOD, GOOD_COURSE_XML, GOOD_LOG, 
 from edxorg_tests.support.course_files import STRUCTURE_OUTPUTS, XML_OUTPUTS, Lake, asset_key
 from edxorg_tests.support.location import QUIET, LogLocation
 from ol_orchestrate.failures import REASONS
-from ol_orchestrate.landing.course_outputs import MORE_COURSES
+from ol_orchestrate.landing.course_outputs import tags_of_courses
 from ol_orchestrate.lib.stores import open_store
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class BringingByDagster:
         self._lake.bring(asset, path.read_bytes(), f"{COURSE}|prod")
         self._lake.bring(asset, healthy, f"{GOOD}|prod")
         keys = {asset_key(output) for output in outputs}
-        tags = {MORE_COURSES: json.dumps([f"{GOOD}|prod"])}
+        tags = tags_of_courses([f"{GOOD}|prod"])
         result = self._lake.run_assets(keys, f"{COURSE}|prod", tags=tags)
         return _answer_of_run(result, self._count(result, COURSE_KEYS.output(outputs[0]), f"{COURSE}|prod", "problems"))
 

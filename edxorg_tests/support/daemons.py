@@ -5,7 +5,6 @@ Its loop is called step by step, without its waits; runs start at once, in this 
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from edxorg_tests.support.archives import write_archive
 from edxorg_tests.support.course_files import asset_key, course_xml, structure
 from edxorg_tests.support.location import ArchiveLocation
 from ol_orchestrate.failed_partitions import failed_partitions
+from ol_orchestrate.landing.course_outputs import more_courses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,7 +91,7 @@ class LocationWithDaemons(ArchiveLocation):
             (key.path[-1], course.split("-")[1])
             for run in started
             for key in run.asset_selection or ()
-            for course in (run.tags["dagster/partition"], *json.loads(run.tags.get("more_courses", "[]")))
+            for course in (run.tags["dagster/partition"], *more_courses(run.tags))
             if key.path[-1] in {FLATTEN, EXTRACT}
         )
 

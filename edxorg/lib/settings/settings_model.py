@@ -368,8 +368,8 @@ class Settings(BaseSettings):
     logs_a_run: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=25, description="Tracking logs in one run of a backfill, so that Dagster is loaded once for all of them"
     )
-    courses_a_run: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=100, description="Courses whose content one run brings up to date after an archive"
+    courses_a_run: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=250, description="Courses whose content one run brings up to date after an archive"
     )
     follow_code_versions: bool = Field(
         default=False,

@@ -11,7 +11,7 @@
 - `console_links.py`: links from the Dagster UI to objects;
 - `error_reports.py`: reports of failed runs to Sentry;
 - `copy_runs.py`: runs that keep reconciled copies; `runs_under_way.py`: the runs that sensors wait for;
-  `dagster_tags.py`: names of Dagster's own tags of runs;
+  `dagster_tags.py`: names of Dagster's own tags of runs; `long_tags.py`: values of any length in tags;
 - `location_names.py`: names of a location's definitions; `asset_keys.py`: from names to asset keys;
 - `testing`: servers for tests.
 """

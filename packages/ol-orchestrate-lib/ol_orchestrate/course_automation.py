@@ -7,14 +7,13 @@ changed.
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from ol_orchestrate.dagster_tags import PARTITION
-from ol_orchestrate.landing.course_outputs import MORE_COURSES
+from ol_orchestrate.landing.course_outputs import tags_of_courses
 from ol_orchestrate.lib.batching import batched
 
 if TYPE_CHECKING:
@@ -71,5 +70,5 @@ class CourseAutomationSensor(dg.AutomationConditionSensorDefinition):
                 )
         for assets, partitions in of_courses.items():
             for first, *more in batched(sorted(partitions), self._courses_a_run):
-                tags = {PARTITION: first, **({MORE_COURSES: json.dumps(more)} if more else {})}
+                tags = {PARTITION: first, **tags_of_courses(more)}
                 yield dg.RunRequest(asset_selection=sorted(assets), partition_key=first, tags=tags)

@@ -6,13 +6,13 @@ run alone, which on SQLite is a file of its own. `why_failed` reads them.
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
+from ol_orchestrate import long_tags
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.redaction import redact, without_secrets
 from ol_orchestrate.lib.shortening import first_and_more
@@ -57,7 +57,7 @@ FAILED_STEP = "failed/"
 """Prefix of the tag of a step that failed; its value is the reason, and empty once the step has succeeded after all."""
 
 FAILED_PARTITIONS = "failed_partitions/"
-"""Prefix of a second tag, if the step has several partitions: reasons by partition, as JSON."""
+"""Prefix of further tags, if the step has several partitions: reasons by partition, as `long_tags` writes them."""
 
 REASONS = "failed partitions"
 """Metadata of the failure of a step that has several partitions: reasons by partition."""
@@ -74,8 +74,8 @@ PERMANENT = "true"
 UNTIL_MENDED = "until_mended"
 """Value of that tag if the run fails again until an operator mends what `awaits_operator` means."""
 
-MAX_REASON = 1000
-"""Characters of a reason that a tag keeps."""
+MAX_REASON = 500
+"""Characters of the reason of one of several partitions that a tag keeps."""
 
 
 class RunContext(Protocol):
@@ -186,7 +186,7 @@ def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> s
         return IN_ITS_LOG
     if step not in reasons:
         return None
-    of_partitions: dict[str, str] = json.loads(run.tags.get(f"{FAILED_PARTITIONS}{step}") or "{}")
+    of_partitions: dict[str, str] = long_tags.joined(f"{FAILED_PARTITIONS}{step}", run.tags) or {}
     return of_partitions.get(partition) if partition is not None and of_partitions else reasons[step]
 
 
@@ -203,11 +203,13 @@ def failed_steps(run: dg.DagsterRun) -> dict[str, str]:
 def _tell_failure(context: RunContext, failure: dg.Failure, permanent_failure: str | None) -> None:
     """Tag a run with the reason, and with what it means for further attempts."""
     step = context.op_def.name
-    is_new = not _tags_of(context).get(f"{FAILED_STEP}{step}")
-    tags = {f"{FAILED_STEP}{step}": _shortened(failure.description or "It failed without a reason")}
+    before = _tags_of(context)
+    is_new = not before.get(f"{FAILED_STEP}{step}")
+    tags = {f"{FAILED_STEP}{step}": long_tags.shortened(failure.description or "It failed without a reason")}
     if REASONS in failure.metadata:
         reasons: Mapping[str, str] = failure.metadata[REASONS].value  # type: ignore[assignment]
-        tags[f"{FAILED_PARTITIONS}{step}"] = json.dumps({key: _shortened(why) for key, why in reasons.items()})
+        kept = {partition: _shortened(why) for partition, why in reasons.items()}
+        tags |= long_tags.split(f"{FAILED_PARTITIONS}{step}", kept, earlier=before)
     # Another step may have failed for good, but what this step said of itself in an earlier attempt is over.
     if not failure.allow_retries or not is_new:
         tags[RETRY] = str(failure.allow_retries).lower()
@@ -220,9 +222,10 @@ def _tell_failure(context: RunContext, failure: dg.Failure, permanent_failure: s
 def _forget_failure(context: RunContext, permanent_failure: str | None) -> None:
     """Take back what the step's earlier attempt said, in this run or in the one that it repeats, whose tags it has."""
     step = context.op_def.name
-    if not _tags_of(context).get(f"{FAILED_STEP}{step}"):
+    before = _tags_of(context)
+    if not before.get(f"{FAILED_STEP}{step}"):
         return
-    tags = {f"{FAILED_STEP}{step}": "", f"{FAILED_PARTITIONS}{step}": "", RETRY: "true"}
+    tags = {f"{FAILED_STEP}{step}": "", **long_tags.emptied(f"{FAILED_PARTITIONS}{step}", before), RETRY: "true"}
     if permanent_failure is not None:
         tags[permanent_failure] = "false"
     context.instance.add_run_tags(context.run_id, tags)

@@ -5,7 +5,6 @@ Each asset runs for one course, so that one course's failure is its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import dagster as dg
 
+from ol_orchestrate import long_tags
 from ol_orchestrate.automation import on_new_version, watched_asset
 from ol_orchestrate.described import described
 from ol_orchestrate.failures import failure_of_partitions
@@ -78,10 +78,21 @@ RecordedOutputs = Mapping[dg.AssetKey, Mapping[str, Recorded]]
 """The latest recorded versions of outputs, by asset and partition."""
 
 MORE_COURSES = "more_courses"
-"""Tag of a run: the partitions that it has beside its own, as JSON. Dagster gives a run one partition or a range."""
+"""Name of the tags of a run with the partitions that it has beside its own, as `long_tags` writes them. Dagster gives a
+run one partition or a range."""
 
 COURSES_AT_ONCE = 25
 """Courses whose outputs are recorded together, if a run has several; a run that is killed loses no more."""
+
+
+def tags_of_courses(more: Sequence[str]) -> dict[str, str]:
+    """Return the tags of a run that has more courses than its own partition."""
+    return long_tags.split(MORE_COURSES, list(more)) if more else {}
+
+
+def more_courses(tags: Mapping[str, str]) -> list[str]:
+    """Return the courses that a run has beside its own partition."""
+    return list(long_tags.joined(MORE_COURSES, tags) or ())
 
 
 def each_course(
@@ -90,7 +101,7 @@ def each_course(
     """Do the work for each course of the run, and record its outputs.
 
     A run has one course, or several, each of which fails alone: its own partition, a range of them, or those that the
-    tag `MORE_COURSES` names beside it.
+    tags `MORE_COURSES` name beside it.
 
     Args:
         context: The context of the step.
@@ -101,7 +112,7 @@ def each_course(
     Yields:
         What the step has to yield. Of several courses, nearly all is recorded in batches instead.
     """
-    courses = list(dict.fromkeys([*context.partition_keys, *json.loads(context.run.tags.get(MORE_COURSES, "[]"))]))
+    courses = list(dict.fromkeys([*context.partition_keys, *more_courses(context.run.tags)]))
     if len(courses) == 1:
         before = _recorded(context, location, courses)
         with CourseOutputs(context, made_of, location, courses[0], before) as outputs:
