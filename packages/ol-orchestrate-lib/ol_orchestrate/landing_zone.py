@@ -42,6 +42,7 @@ class LandingZone(Protocol):
         *,
         pinned: str | None = None,
         folder: str | None = None,
+        latest: dg.AssetMaterialization | None = None,
     ) -> StorePath:
         """Return the path of the object of an asset's latest materialization, or of one that a run is pinned to.
 

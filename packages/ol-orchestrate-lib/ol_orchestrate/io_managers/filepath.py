@@ -138,6 +138,7 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
         *,
         pinned: str | None = None,
         folder: str | None = None,
+        latest: dg.AssetMaterialization | None = None,
     ) -> StorePath:
         """Return the path of the object of an asset's latest materialization, or of one that a run is pinned to.
 
@@ -145,12 +146,13 @@ class FileObjectIOManager(Strict, dg.ConfigurableIOManager):
             pinned: The run's tag `SOURCE_URL`; it counts if it was recorded for this asset and partition.
             folder: The URL of the folder that a partition without a materialization is looked for in, where that is
                 another one than the base URL.
+            latest: The latest materialization, if the caller has read it.
 
         Raises:
             MissingObjectError: None is recorded, or its object is gone.
         """
         recorded = pinned if pinned and pinned in _recent_paths(instance, asset_key, partition) else None
-        recorded = recorded or recorded_path(instance, asset_key, partition)
+        recorded = recorded or recorded_path(instance, asset_key, partition, latest)
         url = recorded or self.path_without_record(partition, folder)
         of_partition = f" for partition {partition!r}" if partition else ""
         if url is None:
@@ -250,13 +252,18 @@ def _recent_paths(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitio
     return {path.value for each in found if (path := each.metadata.get("path")) is not None}
 
 
-def recorded_path(instance: dg.DagsterInstance, asset_key: dg.AssetKey, partition: str | None) -> str | None:
+def recorded_path(
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    partition: str | None,
+    latest: dg.AssetMaterialization | None = None,
+) -> str | None:
     """Return the metadata `path` of the latest materialization; `None` if there is no materialization.
 
     Raises:
         BadInputError: The materialization has no such metadata.
     """
-    latest = next(_materializations(instance, asset_key, partition, 1), None)
+    latest = latest or next(_materializations(instance, asset_key, partition, 1), None)
     if latest is None:
         return None
     path = latest.metadata.get("path")

@@ -20,7 +20,8 @@ from ol_orchestrate.lib.private_folders import locked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from dagster._core.events import DagsterEvent
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
 T = TypeVar("T")
 
@@ -91,10 +92,22 @@ def record_attempts(context: dg.OpExecutionContext, asset: dg.AssetKey, partitio
     from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent  # noqa: PLC0415
 
     step_key = context.get_step_execution_context().step.key
-    for partition in partitions:
-        planned = AssetMaterializationPlannedData(asset, partition=partition)
-        event = DagsterEvent.build_asset_materialization_planned_event(context.job_name, step_key, planned)
-        context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
+    planned = [
+        DagsterEvent.build_asset_materialization_planned_event(
+            context.job_name, step_key, AssetMaterializationPlannedData(asset, partition=partition)
+        )
+        for partition in partitions
+    ]
+    for some in batched(planned, EVENTS_AT_ONCE):
+        try:
+            with others_wait(context.instance):
+                _store_attempts(context, some)
+        except HalfRecordedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as of `record`
+            context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
+            for event in some:
+                context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
 
 
 @contextmanager
@@ -129,32 +142,55 @@ def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMateria
     from dagster._core.storage.event_log import SqliteEventLogStorage  # noqa: PLC0415
 
     step_key = context.get_step_execution_context().step.key
+    events = _entries(
+        context,
+        [
+            DagsterEvent(
+                event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+                job_name=context.job_name,
+                step_key=step_key,
+                message=f"Materialized {materialization.asset_key.to_user_string()}, {materialization.partition}",
+                event_specific_data=StepMaterializationData(materialization, []),
+            )
+            for materialization in batch
+        ],
+    )
+    storage = context.instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        _store_batch_on_sqlite(storage, context.run_id, events)
+    else:
+        storage.store_event_batch(events)
+
+
+def _store_attempts(context: dg.OpExecutionContext, planned: Sequence[DagsterEvent]) -> None:
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage  # noqa: PLC0415
+
+    storage, events = context.instance.event_log_storage, _entries(context, planned)
+    if isinstance(storage, SqliteEventLogStorage):
+        _store_batch_on_sqlite(storage, context.run_id, events)
+    elif isinstance(storage, SqlEventLogStorage):
+        # Dagster's own batch takes no such events.
+        _store_in_index(storage, events)
+    else:
+        raise TypeError(f"{type(storage)} is no SQL storage")
+
+
+def _entries(context: dg.OpExecutionContext, events: Sequence[DagsterEvent]) -> list[dg.EventLogEntry]:
     now = time.time()
-    events = [
+    return [
         dg.EventLogEntry(  # type: ignore[no-untyped-call]
             error_info=None,
             level=logging.DEBUG,
             user_message="",
             run_id=context.run_id,
             timestamp=now - number / 1000,
-            step_key=step_key,
+            step_key=event.step_key,
             job_name=context.job_name,
-            dagster_event=DagsterEvent(
-                event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
-                job_name=context.job_name,
-                step_key=step_key,
-                message=f"Materialized {materialization.asset_key.to_user_string()}, {materialization.partition}",
-                event_specific_data=StepMaterializationData(materialization, []),
-            ),
+            dagster_event=event,
         )
         # The UI shows one event for each time of an asset, in milliseconds.
-        for number, materialization in zip(range(len(batch) - 1, -1, -1), batch, strict=True)
+        for number, event in zip(range(len(events) - 1, -1, -1), events, strict=True)
     ]
-    storage = context.instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
-        _store_batch_on_sqlite(storage, context.run_id, events)
-    else:
-        storage.store_event_batch(events)
 
 
 def _store_batch_on_sqlite(storage: SqliteEventLogStorage, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
@@ -166,11 +202,7 @@ def _store_batch_on_sqlite(storage: SqliteEventLogStorage, run_id: str, events: 
     Raises:
         HalfRecordedError: The events are recorded, but the run's own log lacks them.
     """
-    with storage.index_transaction() as connection:
-        numbers = [connection.execute(storage.prepare_insert_event(event)).lastrowid for event in events]
-        storage._store_asset_event_tags(connection, events, numbers)  # noqa: SLF001
-        # The asset's own row holds its last event.
-        storage._store_asset_event(connection, events[-1], numbers[-1])  # noqa: SLF001
+    _store_in_index(storage, events)
     try:
         _store_in_log_of_run(storage, run_id, events)
     except Exception:  # noqa: BLE001 - whatever it was, it left nothing behind
@@ -181,6 +213,15 @@ def _store_batch_on_sqlite(storage: SqliteEventLogStorage, run_id: str, events: 
                 f"{len(events):,} materializations are recorded, but Dagster's log of this run cannot be written "
                 f"({error}): make room for it, and run again"
             ) from error
+
+
+def _store_in_index(storage: SqlEventLogStorage, events: Sequence[dg.EventLogEntry]) -> None:
+    with storage.index_transaction() as connection:
+        added = [connection.execute(storage.prepare_insert_event(event)) for event in events]
+        numbers = [int(each.inserted_primary_key[0]) for each in added]  # type: ignore[index]
+        storage._store_asset_event_tags(connection, events, numbers)  # noqa: SLF001
+        # The asset's own row holds its last event.
+        storage._store_asset_event(connection, events[-1], numbers[-1])  # noqa: SLF001
 
 
 def _store_in_log_of_run(storage: SqliteEventLogStorage, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:

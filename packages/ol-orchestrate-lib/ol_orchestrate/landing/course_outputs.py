@@ -5,7 +5,6 @@ Each asset runs for one course, so that one course's failure is its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from ol_orchestrate.described import described
 from ol_orchestrate.failures import failure_of_partitions
 from ol_orchestrate.landing.batch import others_wait, record, record_attempts
 from ol_orchestrate.landing.land import Artifact, land
-from ol_orchestrate.landing.records import latest_materialization, latest_recorded, latest_versions
+from ol_orchestrate.landing.records import latest_recorded, latest_records, latest_versions
 from ol_orchestrate.landing.unchanged import record_unchanged
 from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
@@ -33,7 +32,7 @@ from ol_orchestrate.lib.spool import Spool
 from ol_orchestrate.lib.versions import Recorded, VersionedObjects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ol_orchestrate.lib.dictionary import Output
     from ol_orchestrate.lib.openedx import JsonLines, Problem, Reference
@@ -74,8 +73,18 @@ def output_specs(
     ]
 
 
-RecordedOutputs = Mapping[dg.AssetKey, Mapping[str, Recorded]]
-"""The latest recorded versions of outputs, by asset and partition."""
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """The latest records of some courses, read together, as each query of Postgres has a connection of its own.
+
+    Attributes:
+        files: The records of the files, by partition.
+        outputs: The recorded versions of outputs, by asset and partition.
+    """
+
+    files: Mapping[str, dg.EventLogRecord]
+    outputs: Mapping[dg.AssetKey, Mapping[str, Recorded]]
+
 
 MORE_COURSES = "more_courses"
 """Name of the tags of a run with the partitions that it has beside its own, as `long_tags` writes them. Dagster gives a
@@ -112,24 +121,27 @@ def each_course(
     Yields:
         What the step has to yield. Of several courses, nearly all is recorded in batches instead.
     """
-    courses = list(dict.fromkeys([*context.partition_keys, *more_courses(context.run.tags)]))
+    own = context.partition_keys
+    courses = list(dict.fromkeys([*own, *more_courses(context.run.tags)]))
     if len(courses) == 1:
-        before = _recorded(context, location, courses)
+        before = _records(context, made_of, location, courses)
         with CourseOutputs(context, made_of, location, courses[0], before) as outputs:
             work(outputs)
-            for result in outputs.new():
+            context.log.info("%s", outputs)
+            for result in outputs.new:
                 with others_wait(context.instance):
                     yield result
         yield from record_unchanged(context, courses)
         return
     # Dagster knows the run's own partition only. Conditions and checks have to see that the others are at work too, and
     # failed if the run dies, however that happens.
-    more = [course for course in courses if course not in set(context.partition_keys)]
+    more = [course for course in courses if course not in set(own)]
     record_attempts(context.op_execution_context, watched_asset(context.assets_def), more)
     several = _SeveralCourses(context, made_of, location, work)
     for some in batched(courses, COURSES_AT_ONCE):
         yield from several.land(some)
-        context.log.info("%s", several.progress(len(courses)))
+        # One line for all of them, as Dagster takes 3 to 20 ms to store a line.
+        context.log.info("%s\n%s", several.progress(len(courses)), "\n".join(several.landed))
     yield from record_unchanged(context, courses, several.failed)
     if several.failed:
         raise failure_of_partitions(several.failed, len(courses), "courses")
@@ -141,6 +153,7 @@ class _SeveralCourses:
 
     Attributes:
         failed: The courses that failed, and why.
+        landed: What has landed last, in words.
     """
 
     context: dg.AssetExecutionContext
@@ -148,18 +161,20 @@ class _SeveralCourses:
     location: LocationNames
     work: Callable[[CourseOutputs], None]
     failed: dict[str, PipelineError] = field(default_factory=dict)
+    landed: Sequence[str] = ()
     _done: int = 0
 
     def land(self, courses: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
         """Land the outputs of some courses, and record them asset by asset."""
         new: dict[str, list[dg.AssetMaterialization]] = {}
+        self.landed = []
         waiting = list(courses)
         # A file that came meanwhile has its turn at once: the run that it asks for may be over before this one records.
         while waiting:
             before = self._versions(waiting)
-            recorded = _recorded(self.context, self.location, waiting)
+            records = _records(self.context, self.made_of, self.location, waiting)
             for course in waiting:
-                new[course] = self._land_one(course, recorded)
+                new[course] = self._land_one(course, records)
             after = self._versions(waiting)
             waiting = [course for course in waiting if before.get(course) != after.get(course)]
         for asset in sorted(self.context.selected_asset_keys):
@@ -174,16 +189,17 @@ class _SeveralCourses:
     def _versions(self, courses: Sequence[str]) -> dict[str, str]:
         return latest_versions(self.context.instance, self.location.key(self.made_of), courses)
 
-    def _land_one(self, course: str, recorded: RecordedOutputs) -> list[dg.AssetMaterialization]:
+    def _land_one(self, course: str, records: _Records) -> list[dg.AssetMaterialization]:
         self.failed.pop(course, None)
         try:
-            with CourseOutputs(self.context, self.made_of, self.location, course, recorded) as outputs:
+            with CourseOutputs(self.context, self.made_of, self.location, course, records) as outputs:
                 self.work(outputs)
+                self.landed = [*self.landed, str(outputs)]
                 return [
                     dg.AssetMaterialization(
                         cast("dg.AssetKey", each.asset_key), partition=course, metadata=each.metadata, tags=each.tags
                     )
-                    for each in outputs.new()
+                    for each in outputs.new
                 ]
         except PipelineError as error:
             self.context.log.error("%s: %s", course, error)  # noqa: TRY400 - complete without its traceback
@@ -191,19 +207,25 @@ class _SeveralCourses:
             return []
 
 
-def _recorded(context: dg.AssetExecutionContext, location: LocationNames, courses: Sequence[str]) -> RecordedOutputs:
-    """Return the latest recorded versions of all outputs, in two queries for each output."""
+def _records(
+    context: dg.AssetExecutionContext, made_of: str, location: LocationNames, courses: Sequence[str]
+) -> _Records:
+    """Return the latest records of some courses, in two queries for each output and for the files."""
     url = landing_zone(context).store().url
-    return {
+    outputs = {
         asset: latest_recorded(context.instance, asset, url, location.tags, courses)
         for asset in context.selected_asset_keys
     }
+    return _Records(latest_records(context.instance, location.key(made_of), courses), outputs)
 
 
 class CourseOutputs:
     """A run over one course: its file, and the outputs that land. A context manager.
 
     All outputs land before the first of them is recorded, so that all have failed in a run that fails.
+
+    Attributes:
+        new: The results that the run has to record, once all outputs have landed.
     """
 
     def __init__(
@@ -212,7 +234,7 @@ class CourseOutputs:
         made_of: str,
         location: LocationNames,
         partition: str,
-        recorded: RecordedOutputs,
+        records: _Records,
     ) -> None:
         """Find the latest file of a partition.
 
@@ -221,7 +243,7 @@ class CourseOutputs:
             made_of: The asset whose file this is.
             location: The names of the location.
             partition: The course.
-            recorded: The latest recorded version of each output, by partition.
+            records: The latest records, among them those of the partition.
 
         Raises:
             BadInputError: The partition is no course.
@@ -229,19 +251,21 @@ class CourseOutputs:
         """
         self._context = context
         self._partition = partition
-        self._recorded = recorded
+        self._recorded = records.outputs
         self.course = course_of(partition)
         self._location = location
         self.keys = location.course_keys
         upstream = location.key(made_of)
         zone = landing_zone(context)
-        self._path = zone.find(context.instance, upstream, partition)
-        self._retrieved_at = _time_of_record(context.instance, upstream, partition)
+        file = records.files.get(partition)
+        latest = file.asset_materialization if file else None
+        self._path = zone.find(context.instance, upstream, partition, latest=latest)
+        self._retrieved_at = _time_of(file, upstream, partition)
         self.store: ObjectStore = zone.store()
         self._problems: Sequence[Problem] = ()
         self._missing: Sequence[Reference[Any]] = ()
         self._spools = ExitStack()
-        self._results: list[dg.MaterializeResult[None]] = []
+        self.new: list[dg.MaterializeResult[None]] = []
         self._landed: list[str] = []
 
     @contextmanager
@@ -302,13 +326,11 @@ class CourseOutputs:
         )
         self._landed.append(f"{output} ({content.size:,} bytes, {'new' if result else 'as before'})")
         if result:
-            self._results.append(result)
+            self.new.append(result)
 
-    def new(self) -> Iterator[dg.MaterializeResult[None]]:
-        """Yield the results that the run has to record, once all outputs have landed."""
-        # One line for all of them, since Dagster takes 3 ms to store a line.
-        self._context.log.info("%s: %s", self._partition, ", ".join(self._landed))
-        yield from self._results
+    def __str__(self) -> str:
+        """Say what has landed."""
+        return f"{self._partition}: {', '.join(self._landed)}"
 
     def _metadata(self) -> dict[str, Any]:
         problems = [str(problem) for problem in self._problems]
@@ -346,9 +368,8 @@ def course_of(partition: str) -> CoursePartition:
         raise BadInputError(f"{error}. Delete the partition, or run another one") from None
 
 
-def _time_of_record(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> str:
-    """Return the time of the latest record, ISO 8601 in UTC."""
-    record = latest_materialization(instance, asset, partition)
+def _time_of(record: dg.EventLogRecord | None, asset: dg.AssetKey, partition: str) -> str:
+    """Return the time of a record, ISO 8601 in UTC."""
     if record is None:
         raise ValueError(f"{asset.to_user_string()} has no record of {partition!r}")
     return datetime.fromtimestamp(record.timestamp, UTC).isoformat()

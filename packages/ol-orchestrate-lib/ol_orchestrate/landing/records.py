@@ -17,7 +17,7 @@ from ol_orchestrate.lib.record_tags import DATA_VERSION
 from ol_orchestrate.lib.stores import join_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from ol_orchestrate.lib.record_tags import RecordTags
@@ -97,17 +97,16 @@ def _stored_tags(instance: dg.DagsterInstance, numbers: Sequence[int]) -> dict[s
 
 def _of_numbers(
     instance: dg.DagsterInstance, asset: dg.AssetKey, numbers: Sequence[int]
-) -> list[dg.AssetMaterialization]:
+) -> Sequence[dg.EventLogRecord]:
     wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=numbers)
-    records = instance.fetch_materializations(wanted, limit=len(numbers)).records
-    return [record.asset_materialization for record in records if record.asset_materialization]
+    return instance.fetch_materializations(wanted, limit=len(numbers)).records
 
 
 def _read_tags_of_events(
     instance: dg.DagsterInstance, asset: dg.AssetKey, numbers: Sequence[int]
 ) -> dict[str, Mapping[str, str]]:
-    materializations = _of_numbers(instance, asset, numbers)
-    return {each.partition: each.tags or {} for each in materializations if each.partition is not None}
+    materializations = (record.asset_materialization for record in _of_numbers(instance, asset, numbers))
+    return {each.partition: each.tags or {} for each in materializations if each and each.partition is not None}
 
 
 def latest_materialization(
@@ -120,15 +119,19 @@ def latest_materialization(
 
 def latest_records(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str]
-) -> Iterator[dg.AssetMaterialization]:
-    """Yield the latest materialization of each of these partitions that has one."""
+) -> dict[str, dg.EventLogRecord]:
+    """Return the record of the latest materialization of each of these partitions that has one."""
     if not partitions:
-        return
+        return {}
     numbers = instance.event_log_storage.get_latest_storage_id_by_partition(
         asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
     )
-    for some in batched(sorted(numbers.values()), EVENTS_AT_ONCE):
-        yield from _of_numbers(instance, asset, some)
+    records = (
+        each
+        for some in batched(sorted(numbers.values()), EVENTS_AT_ONCE)
+        for each in _of_numbers(instance, asset, some)
+    )
+    return {each.partition_key: each for each in records if each.partition_key is not None}
 
 
 def latest_recorded(

@@ -56,7 +56,8 @@ def _is_in_backfill_of_assets(context: dg.AssetExecutionContext) -> bool:
 def _latest(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Sequence[str]
 ) -> Iterator[dg.AssetMaterialization]:
-    for each in latest_records(instance, asset, partitions):
-        yield dg.AssetMaterialization(
-            asset, partition=each.partition, metadata={**each.metadata, UNCHANGED: True}, tags=each.tags
-        )
+    for partition, latest in latest_records(instance, asset, partitions).items():
+        if (each := latest.asset_materialization) is not None:
+            yield dg.AssetMaterialization(
+                asset, partition=partition, metadata={**each.metadata, UNCHANGED: True}, tags=each.tags
+            )
