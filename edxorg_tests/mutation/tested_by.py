@@ -81,16 +81,18 @@ TESTS: dict[str, tuple[str, ...]] = {
     **{
         f"{_EDXORG}/tracking_log/{name}.py": _LOGS
         for name in (
-            "exact_path",
-            "fast_path",
             "log_rejects",
             "log_output",
             "normalize",
         )
     },
+    f"{_EDXORG}/tracking_log/exact_path.py": (
+        f"{_TESTS}/tracking_log/test_exact_path.py",
+        f"{_TESTS}/tracking_log/test_normalize_block.py",
+    ),
     **{
         f"{_EDXORG}/tracking_log/{name}.py": (f"{_TESTS}/tracking_log/test_{name}.py",)
-        for name in ("event_time", "log_blocks", "normalize_block")
+        for name in ("fast_path", "event_time", "log_blocks", "normalize_block")
     },
     f"{_EDXORG}/forum.py": _FORUM,
     **{

@@ -65,7 +65,7 @@ _VALUE = re.compile(
 # A group takes part where another value follows.
 _AFTER_VALUE = {
     1: re.compile(_SPACE + rb"(?:(,)|\])"),
-    2: re.compile(_SPACE + rb"(?:(,)" + _KEY.replace(b"(", b"(?:", 1) + rb"|\})"),
+    2: re.compile(_SPACE + rb"(?:(,)" + _KEY + rb"|\})"),
 }
 
 
@@ -100,7 +100,7 @@ def read_event(line: bytes) -> ReadLine:
     nul_bytes = len(content) < len(line)
     prefix = _PREFIX.match(content)
     before = prefix[0].strip(b" \t") if prefix else b""
-    if before and prefix:
+    if prefix:
         content = content[prefix.end() :]
     content = content.strip(b" \t\r")
     if not content.startswith(b"{"):

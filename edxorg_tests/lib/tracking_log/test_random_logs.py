@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from edxorg.lib.tracking_log import NormalizedLog, log_blocks, normalize_block, normalize_log
 from edxorg.lib.tracking_log.exact_path import NotAnObjectError, top_level_members
-from edxorg.lib.tracking_log.fast_path import read_quickly
 from edxorg.lib.tracking_log.log_rejects import LineRejectReason
 from edxorg_tests.support.log_model import TIMES, as_reject, assert_as_expected, read_line, spans, straightforward
+from edxorg_tests.support.tracking_logs import read_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,80 +196,3 @@ def test_the_quick_reader_says_what_the_exact_one_says_or_nothing(text: str) -> 
 def test_lines_that_are_read_together_are_read_as_each_alone(texts: list[str], order: list[int]) -> None:
     chosen = [texts[number % len(texts)] for number in order]
     assert read_each(chosen) == [read_each([line])[0] for line in chosen]
-
-
-def read_each(lines: list[str]) -> list[tuple[tuple[str, ...], list[bytes]] | None]:
-    """The keys and values of lines that are read together; None for those that must be read exactly."""
-    found: list[tuple[tuple[str, ...], list[bytes]] | None] = [None] * len(lines)
-    for events in read_quickly([line.encode() + b"\n" for line in lines]):
-        for event in events.one_by_one():
-            (place,) = event.places
-            assert found[place] is None
-            found[place] = event.keys, [bytes(value) for (value,) in event.columns]
-    return found
-
-
-@pytest.mark.parametrize(
-    "odd", ['{"a": 1, "a": 1}', '{"a": "\\ud83d", "b": 1}', '{"a":1, "b": 2}', '{"a": "x", "time": "no"}']
-)
-def test_a_line_that_must_be_read_exactly_leaves_its_neighbours_alone(odd: str) -> None:
-    usual = '{"a": "x", "b": 1.0}'
-    timed = '{"a": "x", "time": 1714979289}'
-    found = read_each([usual, timed, odd, usual, timed] * 3)
-    ab, a_time = (("a", "b"), [b'"x"', b'"1.0"']), (("a", "time"), [b'"x"', b'"2024-05-06 07:08:09.000000"'])
-    assert found == [ab, a_time, None, ab, a_time] * 3
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize(
-    "odd",
-    ['"caf\\u00e9"', '"\\/"', '"a\\"b"', '"\\ud83d"', "null", "1.10", '["a"]', '[1, "]"]', '{"a": "\\ud83d\\ude00"}'],
-)
-@pytest.mark.parametrize("usually", ["", "null", "1"])
-@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0, 1, 0), (1, 1, 0, 1), (1,)])
-def test_the_quick_reader_sees_which_values_need_work(
-    odd: str, place: int, order: tuple[int, ...], usually: str
-) -> None:
-    usual = [usually] * 3 if usually else ['"plain"', '""', '"é"']
-    unusual = [odd if number == place else text for number, text in enumerate(usual)]
-    lines = [f'{{"a": {a}, "b": {b}, "c": {c}}}' for a, b, c in ((usual, unusual)[number] for number in order)]
-    found = read_each(lines)
-    is_lone = "ud83d" in odd and "ude00" not in odd
-    for number, line, event in zip(order, lines, found, strict=True):
-        if number and is_lone:
-            assert event is None
-            continue
-        expected = [json.dumps(value, ensure_ascii=False).encode() for value in read_line(line.encode()).values()]
-        assert event == (("a", "b", "c"), expected)
-
-
-def test_lines_with_the_same_keys_by_two_writers_are_read_by_writer() -> None:
-    lines = [line for number in range(4) for line in (f'{{"a": {number}, "b": "x"}}', f'{{"a":{number},"b":"x"}}')]
-    found = read_quickly([line.encode() + b"\n" for line in lines])
-    assert [list(events.places) for events in found] == [[0, 2, 4, 6], [1, 3, 5, 7]]
-    assert [events.columns[0] for events in found] == [[b'"0"', b'"1"', b'"2"', b'"3"']] * 2
-
-
-@pytest.mark.parametrize("line", ['{"a":1,"b":"x"}', '{"a": 1, "b": "x"}', '{"é":1,"b":"x"}', '{"":1,"b":"x"}'])
-def test_the_quick_reader_reads_what_writers_write(line: str) -> None:
-    (found,) = read_each([line])
-    assert found is not None
-    assert found[1] == [b'"1"', b'"x"']
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"a":1,"b":2,"a":3}',
-        '{"a": 1, "a": 1}',
-        '{"a": 1, "b": 22222, "c":3,"d":4,"e":5,"a":9}',  # as long as it were with all its spaces, and one member less
-        '{"a":  1}',
-        '{"a": 1 }',
-        '{"\\u0061": 1}',
-        '{"a": "\\ud83d"}',
-        '{"time": "300-01-01"}',
-        "{" + ",".join(f'"{n}":1' for n in range(501)) + "}",
-    ],
-)
-def test_the_quick_reader_leaves_what_a_parser_would_change(line: str) -> None:
-    assert read_each([line]) == [None]
