@@ -13,6 +13,7 @@ import click
 
 from edxorg.commands import console, homes, runs
 from edxorg.commands import course_xml as course_xml_export
+from edxorg.commands.formats import ARCHIVES, LOGS, not_decrypted, other_format
 from edxorg.commands.places import files_of, period_options
 from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.progress import observed_by
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edxorg.commands.places import Period
     from edxorg.lib.settings import Settings
     from edxorg.source_files import SourceFiles
+    from ol_orchestrate.lib.stores import SourceInfo
 
 landing_zone_option = click.option(
     "--landing-zone", metavar="URL", help="Landing zone: s3://bucket/prefix, gs://bucket/prefix or a folder."
@@ -169,10 +171,23 @@ def _logs(settings: Settings) -> SourceFiles:
     return raw_tracking_logs(settings)
 
 
+def _info(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -> SourceInfo:
+    """Return the store's description of a file.
+
+    Raises:
+        click.UsageError: There is no such file, or it was named by the user and is none of this kind. A file that is
+            named like those of edX and is none was damaged on its way, which its run records.
+    """
+    reader = runs.open_source(source, settings)
+    if source.named and (other := other_format(reader, not_decrypted, is_log=is_log)):
+        raise click.UsageError(f"{source.url}: {other}. This command reads {LOGS if is_log else ARCHIVES}")
+    return reader.info
+
+
 def _ingest(kind: _Kind, sources: Sequence[runs.SourceUrl], settings: Settings, *, as_json: bool) -> Never:
     """Run the job for each file, print its report, and exit."""
     with console.err.status("Looking for the files …"):
-        found = [(source, runs.open_source(source, settings).info) for source in sources]
+        found = [(source, _info(source, settings, is_log=kind.job == LOG_JOB)) for source in sources]
         runs.check_landing_zone(settings)
     with console.loading("Starting Dagster"):
         from edxorg.components.edxorg_location import build_definitions  # noqa: PLC0415 - `--help` can do without

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Never
 import click
 
 from edxorg.commands import console, course_xml, runs
+from edxorg.commands.formats import ARCHIVES, LOGS, other_format
 from edxorg.commands.ingest import json_option, verbose_option
 from edxorg.lib.archive.ingestion import ingest_archive
 from edxorg.lib.archive.member_writer import IngestOptions
@@ -21,17 +22,13 @@ from edxorg.lib.private_keys import private_keys
 from edxorg.lib.progress import Progress
 from edxorg.lib.tracking_log import LogResult, normalize_log
 from edxorg.lib.workers import WorkerPool
-from ol_orchestrate.lib.archive_files import ENCRYPTED, archive_entries, in_clear
-from ol_orchestrate.lib.archives import UNKNOWN_KIND, ArchiveError, WrongFormatError, gunzip, kind_of_file
+from ol_orchestrate.lib.archive_files import ENCRYPTED, in_clear
 from ol_orchestrate.lib.openpgp import LazyKeyRing
 
 if TYPE_CHECKING:
     from edxorg.lib.settings import Settings
     from edxorg.lib.tracking_log import LogReport
     from ol_orchestrate.lib.stores import VerifiedReader
-
-_KINDS_OF_LOGS = {"text", "empty", UNKNOWN_KIND}
-"""Kinds of content that are read as a log: the first line of one may begin with any bytes."""
 
 
 @click.command()
@@ -51,8 +48,10 @@ def command(url: str, *, verbose: bool, as_json: bool) -> None:
     name = source.name.removesuffix(ENCRYPTED)
     is_log = bool(settings.tracking_log_name.date_in(source.name)) or name.endswith(".log.gz")
     reader = runs.open_source(source, settings)
-    if other := _other_format(source, settings, is_log=is_log):
-        reads = "archives (.tar.gz, .tar, .zip), tracking logs (.log.gz) and exports of courses (.xml.tar.gz)"
+    with LazyKeyRing(partial(private_keys, settings)) as ring:
+        other = other_format(reader, ring.decryptor, is_log=is_log)
+    if other:
+        reads = f"{ARCHIVES}, {LOGS} and exports of courses (.xml.tar.gz)"
         raise click.UsageError(f"{source.url}: {other}. Name one of the formats that are read: {reads}")
     if is_log:
         _inspect_log(source, reader, settings, verbose=verbose, as_json=as_json)
@@ -60,25 +59,6 @@ def command(url: str, *, verbose: bool, as_json: bool) -> None:
         course_xml.inspect(reader, settings, as_json=as_json)
     else:
         _inspect_archive(source, reader, settings, verbose=verbose, as_json=as_json)
-
-
-def _other_format(source: runs.SourceUrl, settings: Settings, *, is_log: bool) -> str | None:
-    """Look at the start of a file, and return its format if that differs from its name."""
-    reader = runs.open_source(source, settings)
-    try:
-        with LazyKeyRing(partial(private_keys, settings)) as ring:
-            if not is_log:
-                with closing(archive_entries(reader, ring.decryptor)) as entries:
-                    next(entries, None)
-                return None
-            content = gunzip(in_clear(reader, source.name, ring.decryptor))
-            if (kind := kind_of_file(next(content, b""))) not in _KINDS_OF_LOGS:
-                return f"this is no log, but a gzip of {kind}"
-    except WrongFormatError as error:
-        return str(error)
-    except ArchiveError:
-        pass  # reading the whole file says more
-    return None
 
 
 def _inspect_archive(

@@ -451,6 +451,40 @@ def test_a_file_of_any_name_is_ingested_if_date_and_name_say_what_it_is(
         assert record["edxorg/archive_date"] == "2024-01-31"
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "what"),
+    [
+        ("archive", b"a,b\n", "this is no gzip file, but text. This command reads archives"),
+        ("archive", gzip.compress(b"{}\n"), "this is no tar archive, but text. This command reads archives"),
+        ("archive", b"", "the file is empty. This command reads archives"),
+        (
+            "tracking-log",
+            packed_tar(),
+            "this is no log, but a gzip of an uncompressed tar. This command reads tracking",
+        ),
+    ],
+)
+def test_a_named_file_of_another_format_is_refused_before_anything_is_made(
+    kind: str, content: bytes, what: str, edxorg: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    file = tmp_path / "export (1).bin"
+    file.write_bytes(content)
+    name = LOG if kind == "tracking-log" else NAME
+    code, out, err = edxorg("ingest", kind, file, "--name", name, "--landing-zone", tmp_path / "lake", "--json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"file://{file}: {what}" in err
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_file_that_is_named_like_edx_names_them_has_a_run_that_says_so(edxorg: Shell, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"a,b\n")
+    code, _, err = edxorg("ingest", "archive", tmp_path / NAME, "--landing-zone", tmp_path / "lake")
+    assert (code, "this is no gzip file, but text" in err) == (1, True)
+    with dg.DagsterInstance.get() as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
 def test_where_patterns_leave_a_name_open_it_has_to_be_given(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDXORG_TRACKING_LOG_NAME", "x-{site}-{date}.log.gz")
     code, _, err = edxorg("ingest", "tracking-log", "a.log", "--date", "2024-01-31")
