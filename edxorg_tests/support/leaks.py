@@ -113,9 +113,9 @@ def written_to(folder: Path) -> Iterator[None]:
     """Write what this process and its children print, and all log records of all libraries, to files in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        out, err, records = (
-            stack.enter_context((folder / name).open("a", errors="replace")) for name in ("stdout", "stderr", "records")
-        )
+        out, err = (stack.enter_context((folder / name).open("a", errors="replace")) for name in ("stdout", "stderr"))
+        # Without a buffer, which threads and forks would share.
+        records = stack.enter_context((folder / "records").open("ab", buffering=0))
         for number, file in ((1, out), (2, err)):
             kept = os.dup(number)
             stack.callback(os.close, kept)
@@ -126,7 +126,7 @@ def written_to(folder: Path) -> Iterator[None]:
         handle, text_of = logging.Logger.handle, logging.Formatter().format
 
         def written(logger: logging.Logger, record: logging.LogRecord) -> None:
-            records.write(f"{record.__dict__!r}\n{text_of(record)}\n")
+            records.write(f"{record.__dict__!r}\n{text_of(record)}\n".encode(errors="replace"))
             handle(logger, record)
 
         def is_written(logger: logging.Logger, level: int) -> bool:

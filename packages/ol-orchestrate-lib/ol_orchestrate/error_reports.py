@@ -13,6 +13,7 @@ import re
 import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote
 
 import dagster as dg
 
@@ -115,7 +116,8 @@ def send(event: Mapping[str, Any]) -> bool:
     from sentry_sdk.utils import BadDsn  # noqa: PLC0415
 
     dsn = os.environ.get(SENTRY_DSN, "")
-    remember_secrets(re.sub(r".*://([^@:]*).*", r"\1", dsn))
+    key = re.sub(r".*://([^@:]*).*", r"\1", dsn)
+    remember_secrets(key, unquote(key))
     try:
         client = sentry_sdk.Client(
             dsn=dsn,
