@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import obstore
     import obstore.store
     from botocore.client import BaseClient
+    from botocore.loaders import Loader
     from botocore.session import Session
     from fsspec import AbstractFileSystem
     from obstore.store import S3Credential
@@ -69,6 +70,14 @@ which it reads by parts, it would hold one more."""
 
 ETAG_OR_READ_BACK = "etag, or read back"
 """The check of an upload to a store that gets no checksum."""
+
+
+@cache
+def _loader(path: str | None) -> Loader:
+    """Return the descriptions of AWS's services, which take each session 0.25 s to read."""
+    from botocore.loaders import create_loader  # noqa: PLC0415
+
+    return create_loader(path)
 
 
 class S3Store(CloudStore):
@@ -127,7 +136,9 @@ class S3Store(CloudStore):
         if self._access.unsigned:
             config = config.merge(Config(signature_version=UNSIGNED))
         try:
-            client = self._session.create_client(
+            session = self._session
+            session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+            client = session.create_client(
                 "s3",
                 region_name=region,
                 endpoint_url=self._access.aws_endpoint_url,
