@@ -23,13 +23,6 @@ _TABLES = (
     f"{_TESTS}/tables/test_rules.py",
     f"{_TESTS}/tables/test_reference_model.py",
 )
-_LOGS = (
-    f"{_TESTS}/tracking_log/test_event_time.py",
-    f"{_TESTS}/tracking_log/test_log_output.py",
-    f"{_TESTS}/tracking_log/test_normalize.py",
-    f"{_TESTS}/tracking_log/test_sizes.py",
-    f"{_TESTS}/tracking_log/test_random_logs.py",
-)
 _FORUM = (f"{_TESTS}/test_forum.py",)
 _OLX = tuple(
     f"{_OF_LIBRARY}/test_openedx_{name}.py"
@@ -78,21 +71,25 @@ TESTS: dict[str, tuple[str, ...]] = {
             "dialects/reader",
         )
     },
-    **{
-        f"{_EDXORG}/tracking_log/{name}.py": _LOGS
-        for name in (
-            "log_rejects",
-            "log_output",
-            "normalize",
-        )
-    },
+    f"{_EDXORG}/tracking_log/normalize.py": (
+        f"{_TESTS}/tracking_log/test_normalize.py",
+        f"{_TESTS}/tracking_log/test_sizes.py",
+    ),
     f"{_EDXORG}/tracking_log/exact_path.py": (
         f"{_TESTS}/tracking_log/test_exact_path.py",
         f"{_TESTS}/tracking_log/test_normalize_block.py",
     ),
     **{
         f"{_EDXORG}/tracking_log/{name}.py": (f"{_TESTS}/tracking_log/test_{name}.py",)
-        for name in ("fast_path", "event_time", "log_blocks", "normalize_block")
+        for name in (
+            "fast_path",
+            "event_time",
+            "log_blocks",
+            "log_output",
+            "log_rejects",
+            "log_report",
+            "normalize_block",
+        )
     },
     f"{_EDXORG}/forum.py": _FORUM,
     **{

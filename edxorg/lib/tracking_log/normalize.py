@@ -110,10 +110,7 @@ def normalize_log(blocks: Iterable[bytes], *, name: str, pool: WorkerPool, progr
 
 
 def _unless_empty(spool: Spool) -> Spool | None:
-    if spool.size:
-        return spool
-    spool.close()
-    return None
+    return spool if spool.size else None
 
 
 def _counted(blocks: Iterable[bytes], report: LogReport) -> Iterator[bytes]:

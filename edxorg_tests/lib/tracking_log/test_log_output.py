@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 
 import pytest
 
 from edxorg.lib.tracking_log import log_blocks
+from edxorg.lib.tracking_log.fast_path import Events, read_quickly
 from edxorg.lib.tracking_log.log_blocks import LineBlock, cut_lines
-from edxorg.lib.tracking_log.log_output import GzipMember
+from edxorg.lib.tracking_log.log_output import GzipMember, Rows, bytes_of_nulls, with_late_keys
+from edxorg.lib.tracking_log.log_rejects import LineRejectReason, RejectedLineError
 
 CONTENT = b"".join(b'{"n": "%b"}\n' % hashlib.sha256(b"%d" % n).hexdigest()[:16].encode() for n in range(200))
 
@@ -59,3 +62,108 @@ def test_a_block_holds_as_many_lines_as_fit(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 10)
     blocks = [item.data for item in cut_lines([b"1234\n1234\n123\n12345\n1\n\n"]) if isinstance(item, LineBlock)]
     assert blocks == [b"1234\n1234\n", b"123\n12345\n", b"1\n\n"]
+
+
+def events(line: bytes) -> Events:
+    (found,) = read_quickly([line + b"\n"])
+    return found
+
+
+def test_rows_have_the_keys_known_by_then_in_order_of_appearance() -> None:
+    rows = Rows(["b"])
+    assert rows.write(events(b'{"a":1,"b":2}')) == b'{"b":"2","a":"1"}\n'
+    assert rows.write(Events([0, 1], ("é", '"'), [[b'"1"', b"null"], [b"null", b'"2"']])) == (
+        '{"b":null,"a":null,"é":"1","\\"":null}\n{"b":null,"a":null,"é":null,"\\"":"2"}\n'.encode()
+    )
+    assert rows.columns == ["b", "a", "é", '"']
+
+
+def test_keys_are_known_once_they_are_written() -> None:
+    rows = Rows(["b"])
+    brings = events(b'{"c":1,"b":2,"a":3}')
+    assert rows.brought_by(brings) == ["c", "a"]
+    assert rows.columns == ["b"]
+    assert rows.write(brings) == b'{"b":"2","c":"1","a":"3"}\n'
+    assert rows.brought_by(brings) == []
+    assert rows.write(events(b'{"b":null}')) == b'{"b":null,"c":null,"a":null}\n'
+    assert rows.write(events(b'{"d":1}')) == b'{"b":null,"c":null,"a":null,"d":"1"}\n'
+    assert rows.write(brings) == b'{"b":"2","c":"1","a":"3","d":null}\n'
+    assert rows.write(events(b'{"b":null}')) == b'{"b":null,"c":null,"a":null,"d":null}\n'
+    assert Rows([]).write(Events([0], (), [])) == b"{}\n"
+
+
+def test_what_a_row_takes_at_least_is_known() -> None:
+    assert Rows([]).least_bytes == len("{}\n")
+    assert Rows(["a", "bc"]).least_bytes == len('{"a":null,"bc":null,}\n')
+
+
+@pytest.mark.parametrize(
+    ("known", "key", "reason"),
+    [
+        (499, "k", None),
+        (500, "k", LineRejectReason.TOO_MANY_KEYS),
+        (499, "é" * 128, None),
+        (1, "é" * 128 + "x", LineRejectReason.KEY_TOO_LONG),
+    ],
+)
+def test_keys_may_be_500_and_have_256_bytes(known: int, key: str, reason: LineRejectReason | None) -> None:
+    rows = Rows([f"{number}" for number in range(known)])
+    brings = events(f'{{"{key}":1}}'.encode())
+    if reason is None:
+        assert rows.write(brings).endswith(f',"{key}":"1"}}\n'.encode())
+        assert rows.columns[-1] == key
+        return
+    with pytest.raises(RejectedLineError) as rejected:
+        rows.write(brings)
+    assert rejected.value.reason == reason
+    assert len(rows.columns) == known
+
+
+def test_any_number_of_forms_of_events_may_turn_up() -> None:
+    columns = [f"k{number}" for number in range(300)]
+    rows = Rows(columns)
+    for _ in range(2):
+        for key in columns:
+            expected = dict.fromkeys(columns) | {key: "1"}
+            assert json.loads(rows.write(events(b'{"%b":1}' % key.encode()))) == expected
+
+
+def late(content: bytes, keys: list[str], width: int) -> list[bytes]:
+    member = GzipMember()
+    member.write(content)
+    return list(with_late_keys(member.finish(), keys, width))
+
+
+def test_keys_that_turn_up_late_are_null_in_earlier_lines() -> None:
+    assert late(b'{"a":"1"}\n{"a":"}"}\n', ["b", '"'], 1) == [
+        b'{"a":"1","b":null,"\\"":null}\n{"a":"}","b":null,"\\"":null}\n'
+    ]
+    assert late(b"{}\n{}\n", ["b"], 0) == [b'{"b":null}\n{"b":null}\n']
+    assert late(b'{"a":"1"}\n', [], 1) == [b'{"a":"1"}\n']
+    assert bytes_of_nulls(["b", '"']) == len(',"b":null,"\\"":null')
+
+
+@pytest.mark.parametrize("key_bytes", [1, 1_000, 2_000_000])
+def test_no_piece_has_more_than_a_mebibyte_of_late_keys_unless_one_line_has(key_bytes: int) -> None:
+    keys = ["k" * key_bytes]
+    added = bytes_of_nulls(keys)
+    pieces = late(b'{"a":"1"}\n' * 5_000 if key_bytes < 10_000 else b'{"a":"1"}\n' * 3, keys, 1)
+    assert all(line == b'{"a":"1","%b":null}' % keys[0].encode() for line in b"".join(pieces).splitlines())
+    for piece in pieces:
+        lines = piece.count(b"\n")
+        assert lines == 1 or lines * added <= 1 << 20
+    most = max(1, (1 << 20) // (added + 2))
+    assert max(piece.count(b"\n") for piece in pieces) == min(most, 5_000)
+
+
+def test_bytes_are_given_back_as_they_are_packed() -> None:
+    member = GzipMember()
+    member.write(b"x" * ((1 << 20) - 1))
+    assert (member.take(), member.bytes_written) == (b"", (1 << 20) - 1)
+    member.write(b"x")
+    packed = member.take()
+    member.write(hashlib.sha256(b"").digest() * 40_000)
+    packed += member.take()
+    assert member.take() == b""
+    packed += member.finish()
+    assert gzip.decompress(packed) == b"x" * (1 << 20) + hashlib.sha256(b"").digest() * 40_000

@@ -6,18 +6,25 @@ import base64
 import gzip
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
-from edxorg.lib.tracking_log import log_blocks
+from edxorg.lib.tracking_log import log_blocks, normalize_log
+from edxorg.lib.tracking_log import normalize as normalize_module
 from edxorg.lib.tracking_log.log_output import GzipMember, with_late_keys
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
+from ol_orchestrate.lib import spool
 from ol_orchestrate.lib.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from pathlib import Path
+
+    from edxorg.lib.tracking_log import LogReport
+    from edxorg.lib.workers import WorkerPool
 
 
 class TestValues:
@@ -346,3 +353,115 @@ class TestLateKeys:
         versions.add(normalize(*(line.replace(b" ", b"  ") for line in log_lines), b"reject").version)
         assert len(versions) == 1
         assert normalize(*log_lines, b"{}").version not in versions
+
+
+class TestRuns:
+    """What a caller sees of a run, and what it leaves."""
+
+    @pytest.fixture
+    def files(self, monkeypatch: pytest.MonkeyPatch) -> list[BinaryIO]:
+        """The temporary files of spools, which are all on disk."""
+        opened: list[BinaryIO] = []
+
+        def open_and_remember() -> BinaryIO:
+            opened.append(cast("BinaryIO", TemporaryFile()))  # noqa: SIM115 - closed by the spool
+            return opened[-1]
+
+        monkeypatch.setattr(spool, "IN_MEMORY", 0)
+        monkeypatch.setattr(spool.tempfile, "TemporaryFile", open_and_remember)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 100)
+        return opened
+
+    LOG = b'{"a": "1"}\nbad\n' + b"x" * 200 + b'\n{"a": "2"}\n'
+
+    def test_a_log_has_its_files_until_it_is_closed(self, pool: WorkerPool, files: list[BinaryIO]) -> None:
+        log = normalize_log([gzip.compress(self.LOG)], name="day", pool=pool, progress=lambda _: None)
+        assert [row["a"] for row in rows(log)] == ["1", "2"]
+        assert (reasons(log), len(log.oversized)) == ([(2, "no_json_object"), (3, "too_long")], 1)
+        assert sum(not file.closed for file in files) == 3
+        log.close()
+        assert all(file.closed for file in files)
+
+    def test_a_log_that_is_not_whole_leaves_no_files(self, pool: WorkerPool, files: list[BinaryIO]) -> None:
+        log = normalize_log([gzip.compress(self.LOG)[:-1]], name="day", pool=pool, progress=lambda _: None)
+        assert (log.whole, log.output, log.rejects, log.oversized) == (False, None, None, [])
+        assert len(files) == 3
+        assert all(file.closed for file in files)
+        log.close()
+
+    def test_a_run_that_fails_leaves_no_files(self, pool: WorkerPool, files: list[BinaryIO]) -> None:
+        def stop(report: LogReport) -> None:
+            if report.lines_in == 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            normalize_log([gzip.compress(self.LOG)], name="day", pool=pool, progress=stop)
+        assert files
+        assert all(file.closed for file in files)
+
+    def test_the_caller_is_told_how_far_it_is_and_the_end(
+        self, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
+        told: list[tuple[int, int]] = []
+        packed = gzip.compress(b'{"a": "1"}\n' * 900 + b'{"b": "1"}')
+        log = normalize_log(
+            [packed],
+            name="day",
+            pool=pool,
+            progress=lambda report: told.append((report.lines_in, report.bytes_normalized)),
+        )
+        assert log.output is not None
+        assert told[-1] == (901, len(gzip.decompress(log.output.reader().read())))
+        assert len({lines for lines, _ in told}) > 90
+        assert told == sorted(told)
+        log.close()
+
+    def test_a_message_tells_a_line_if_there_is_one(self, normalize: Normalize) -> None:
+        packed = gzip.compress(b'{"a": "1"}\n' * 3)
+        after = ". Nothing of it is delivered; get the whole file from its source again"
+        name = "mitx-edx-events-2024-05-06.log.gz"
+        assert str(normalize(packed=b"").problem) == f"{name}: the file is empty{after}"
+        assert str(normalize(packed=packed[:-1]).problem) == (
+            f"{name}: the gzip data breaks off after byte {len(packed) - 1}, after line 3 of its content{after}"
+        )
+
+    def test_each_block_is_read_once_if_it_brings_no_keys(
+        self, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 110)
+        started: list[int] = []
+        stream = pool.stream
+
+        def stream_and_remember(work: Callable[..., Any], first_line: int, *arguments: Any) -> Any:  # noqa: ANN401
+            started.append(first_line)
+            return stream(work, first_line, *arguments)
+
+        monkeypatch.setattr(pool, "stream", stream_and_remember)
+        packed = gzip.compress(b'{"a": "1"}\n' * 200)
+        normalize_log([packed], name="day", pool=pool, progress=lambda _: None).close()
+        assert started == list(range(1, 201, 10))
+
+    def test_lines_longer_than_a_block_are_read_one_at_a_time(
+        self, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(normalize_module, "BLOCK_BYTES", 100)
+        waiting: list[int] = []
+        results: list[Future[Any]] = []
+        stream = pool.stream
+
+        def stream_and_count(work: Callable[..., Any], first_line: int, *arguments: Any) -> Any:  # noqa: ANN401
+            if first_line > 100:
+                waiting.append(sum(not each.done() for each in results))
+            task = stream(work, first_line, *arguments)
+            results.append(task._result)  # noqa: SLF001 - before it is asked for
+            return task
+
+        monkeypatch.setattr(pool, "stream", stream_and_count)
+        packed = gzip.compress(b'{"a": "1"}\n' * 100 + b'{"a": "%b"}\n' % (b"x" * 10_000) * 100)
+        log = normalize_log([packed], name="day", pool=pool, progress=lambda _: None)
+        assert log.report.lines_out == 200
+        log.close()
+        assert waiting == [0] * 100
