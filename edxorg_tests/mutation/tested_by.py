@@ -45,10 +45,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_LIBRARY}/course_partition.py": _NAMES,
     f"{_LIBRARY}/versions.py": _DELIVERY,
     f"{_LIBRARY}/settling.py": _DELIVERY,
-    **{f"{_EDXORG}/archive/{name}.py": _ARCHIVES for name in ("reconciling", "member_conversion")},
+    **{f"{_EDXORG}/archive/{name}.py": _ARCHIVES for name in ("member_conversion",)},
     **{
         f"{_EDXORG}/archive/{name}.py": (f"{_TESTS}/archive/test_{name}.py",)
-        for name in ("pending", "marks", "column_changes")
+        for name in ("reconciling", "pending", "marks", "column_changes")
     },
     **{
         f"{_EDXORG}/tables/{name}.py": _TABLES

@@ -6,7 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
-from tempfile import TemporaryFile
+import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
@@ -362,13 +362,14 @@ class TestRuns:
     def files(self, monkeypatch: pytest.MonkeyPatch) -> list[BinaryIO]:
         """The temporary files of spools, which are all on disk."""
         opened: list[BinaryIO] = []
+        open_file = tempfile.TemporaryFile
 
         def open_and_remember() -> BinaryIO:
-            opened.append(cast("BinaryIO", TemporaryFile()))  # noqa: SIM115 - closed by the spool
+            opened.append(cast("BinaryIO", open_file()))
             return opened[-1]
 
         monkeypatch.setattr(spool, "IN_MEMORY", 0)
-        monkeypatch.setattr(spool.tempfile, "TemporaryFile", open_and_remember)
+        monkeypatch.setattr(tempfile, "TemporaryFile", open_and_remember)
         monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
         monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 100)
         return opened
