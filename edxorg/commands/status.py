@@ -47,6 +47,7 @@ class Part(NamedTuple):
         failed: Name, reason and run of each whose latest run failed or was canceled.
         waiting: Names of those that have never had a run.
         under_way: Names of those whose run is queued or goes on.
+        none: The text in place of the last one, if there is none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Part(NamedTuple):
     failed: list[FailedPartition]
     waiting: list[str]
     under_way: list[str]
+    none: str = "nothing has come in"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -67,7 +69,7 @@ class Part(NamedTuple):
 
     def lines(self) -> Iterator[str]:
         """Yield the status as lines for a terminal."""
-        last = f"{self.last[0]}, {self.last[1]:%Y-%m-%d %H:%M} UTC" if self.last else "nothing has come in"
+        last = f"{self.last[0]}, {self.last[1]:%Y-%m-%d %H:%M} UTC" if self.last else self.none
         yield f"{self.name}: {last}"
         for title, names in (
             ("failed", [f"{each.partition}: {each.why}" for each in self.failed]),
@@ -196,7 +198,8 @@ def _parts(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Part]:
         ("course structures", course_structure_rows(location)),
         ("course XML", courserun_metadata(location)),
     ):
-        yield Part(name, _last_course(instance, definition), failed_partitions(instance, definition), [], [])
+        last, failed = _last_course(instance, definition), failed_partitions(instance, definition)
+        yield Part(name, last, failed, [], [], none="no output has been made of one")
     yield _job(instance, "catalogue", location.of(CATALOGUE_JOB))
     yield _job(instance, "program reports", location.of(REPORTS_JOB))
 

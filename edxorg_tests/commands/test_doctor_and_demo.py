@@ -191,6 +191,8 @@ def test_status_shows_what_came_in_what_failed_and_what_waits(user: User, tmp_pa
     assert f"archives: {good.name}, " in printed
     assert f"  failed: {bad.name}: " in printed
     assert "  waits for a run: mitx-edx-events-2024-01-31.log.gz" in printed
+    # One may have come in with the archive.
+    assert "course structures: no output has been made of one" in printed
 
     for name in ("mitx-2024-02-14.tar.gz", "mitx-edx-events-2024-02-14.log.gz"):
         (tmp_path / name).write_bytes(b"")
