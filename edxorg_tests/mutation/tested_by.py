@@ -45,10 +45,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_LIBRARY}/course_partition.py": _NAMES,
     f"{_LIBRARY}/versions.py": _DELIVERY,
     f"{_LIBRARY}/settling.py": _DELIVERY,
-    **{f"{_EDXORG}/archive/{name}.py": _ARCHIVES for name in ("member_conversion",)},
     **{
         f"{_EDXORG}/archive/{name}.py": (f"{_TESTS}/archive/test_{name}.py",)
-        for name in ("reconciling", "pending", "marks", "column_changes")
+        for name in ("reconciling", "member_conversion", "ingest_report", "pending", "marks", "column_changes")
     },
     **{
         f"{_EDXORG}/tables/{name}.py": _TABLES
@@ -71,10 +70,6 @@ TESTS: dict[str, tuple[str, ...]] = {
             "dialects/reader",
         )
     },
-    f"{_EDXORG}/tracking_log/normalize.py": (
-        f"{_TESTS}/tracking_log/test_normalize.py",
-        f"{_TESTS}/tracking_log/test_sizes.py",
-    ),
     f"{_EDXORG}/tracking_log/exact_path.py": (
         f"{_TESTS}/tracking_log/test_exact_path.py",
         f"{_TESTS}/tracking_log/test_normalize_block.py",
@@ -88,6 +83,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             "log_output",
             "log_rejects",
             "log_report",
+            "normalize",
             "normalize_block",
         )
     },

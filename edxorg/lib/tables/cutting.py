@@ -122,21 +122,25 @@ class LineReader:
 
     def _long_line(self, start: list[bytes], line_end: bytes) -> LongLine:
         line = LongLine(Spool())
-        # The newest byte waits: a CR right before the LF is no content if lines end in CR LF.
-        newest = b""
-        backslashes = 0
-        parts = iter(start)
-        while chunk := next(parts, b"") or self._next_chunk():
-            content, found, self._rest = chunk.partition(b"\n")
-            line.quotes += content.count(b'"')
-            stripped = content.rstrip(b"\\")
-            backslashes = len(content) - len(stripped) + (0 if stripped else backslashes)
-            content = newest + content
-            line.content.write(content[:-1])
-            newest = content[-1:]
-            if found:
-                break
-        line.content.write(newest.removesuffix(line_end[:-1]))
+        try:
+            # The newest byte waits: a CR right before the LF is no content if lines end in CR LF.
+            newest = b""
+            backslashes = 0
+            parts = iter(start)
+            while chunk := next(parts, b"") or self._next_chunk():
+                content, found, self._rest = chunk.partition(b"\n")
+                line.quotes += content.count(b'"')
+                stripped = content.rstrip(b"\\")
+                backslashes = len(content) - len(stripped) + (0 if stripped else backslashes)
+                content = newest + content
+                line.content.write(content[:-1])
+                newest = content[-1:]
+                if found:
+                    break
+            line.content.write(newest.removesuffix(line_end[:-1]))
+        except BaseException:
+            line.content.close()
+            raise
         line.ends_escaped = bool(backslashes & 1)
         return line
 

@@ -386,6 +386,7 @@ class TestPlaces:
             zone.run.finish([TABLE], [])
         first, *more = str(refused.value).split("\n")
         assert f"/{A}.tsv: the SHA-256 of its bytes is not the one in its name" in first
+        assert first.endswith(" that delivers it")
         assert more == (["and 2 more"] if count == 3 else [])
         assert zone.marks == {"mine"}
 

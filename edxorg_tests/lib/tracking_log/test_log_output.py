@@ -3,14 +3,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
+from typing import TYPE_CHECKING
 
 import pytest
 
-from edxorg.lib.tracking_log import log_blocks
+from edxorg.lib.tracking_log import log_blocks, log_output
 from edxorg.lib.tracking_log.fast_path import Events, read_quickly
 from edxorg.lib.tracking_log.log_blocks import LineBlock, cut_lines
 from edxorg.lib.tracking_log.log_output import GzipMember, Rows, bytes_of_nulls, with_late_keys
 from edxorg.lib.tracking_log.log_rejects import LineRejectReason, RejectedLineError
+from ol_orchestrate.lib.archives import gunzip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONTENT = b"".join(b'{"n": "%b"}\n' % hashlib.sha256(b"%d" % n).hexdigest()[:16].encode() for n in range(200))
 
@@ -156,14 +162,28 @@ def test_no_piece_has_more_than_a_mebibyte_of_late_keys_unless_one_line_has(key_
     assert max(piece.count(b"\n") for piece in pieces) == min(most, 5_000)
 
 
+def test_late_keys_are_appended_to_many_lines() -> None:
+    assert b"".join(late(b'{"ab":"}"}\n' * 200_000, ["late"], 1)) == b'{"ab":"}","late":null}\n' * 200_000
+
+
+@pytest.mark.parametrize("size", [1, 5, 10, 11, 33])
+def test_late_keys_are_appended_wherever_the_unpacked_pieces_end(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_pieces(packed: list[bytes]) -> Iterator[bytes]:
+        content = b"".join(gunzip(packed))
+        return (content[start : start + size] for start in range(0, len(content), size))
+
+    monkeypatch.setattr(log_output, "gunzip", in_pieces)
+    assert b"".join(late(b'{"ab":"}"}\n' * 20, ["late"], 1)) == b'{"ab":"}","late":null}\n' * 20
+
+
 def test_bytes_are_given_back_as_they_are_packed() -> None:
+    content = random.Random(1).randbytes(4 << 20)  # noqa: S311 - which cannot be packed
     member = GzipMember()
-    member.write(b"x" * ((1 << 20) - 1))
-    assert (member.take(), member.bytes_written) == (b"", (1 << 20) - 1)
-    member.write(b"x")
+    member.write(content[:100])
     packed = member.take()
-    member.write(hashlib.sha256(b"").digest() * 40_000)
+    member.write(content[100:])
     packed += member.take()
+    assert len(packed) > 3 << 20
     assert member.take() == b""
-    packed += member.finish()
-    assert gzip.decompress(packed) == b"x" * (1 << 20) + hashlib.sha256(b"").digest() * 40_000
+    assert gzip.decompress(packed + member.finish()) == content
+    assert member.bytes_written == len(content)
