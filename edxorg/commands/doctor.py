@@ -182,13 +182,17 @@ class _Doctor:
         url = self._settings.landing_zone_url
         if "landing_zone_url" not in self._given and url.startswith("file://") and not _folder(url).exists():
             return NotSetUp("landing zone", f"set EDXORG_LANDING_ZONE_URL; else {url} is made by the first run")
-        return self._destination("landing zone", url, "everything that lands")
+        return self._destination("landing zone", url, "everything that lands", self._access)
 
-    def _destination(self, name: str, url: str, needed_for: str) -> DoctorCheck:
+    def _access(self, url: str) -> StoreAccess:
+        access: StoreAccess = (self._definitions.resources or {})["io_manager"].access(url)
+        return access
+
+    def _destination(self, name: str, url: str, needed_for: str, access: Callable[[str], StoreAccess]) -> DoctorCheck:
         def check() -> str:
             if url.startswith("file:") and not _folder(url).exists():
                 return "there is no such folder yet; the first run makes it"
-            return _round_trip(url, (self._definitions.resources or {})["io_manager"].access(url))
+            return _round_trip(url, access(url))
 
         return DoctorCheck(name, url, check, needed_for)
 
@@ -211,18 +215,13 @@ class _Doctor:
         else:
             access = StoreAccess(aws_profile=profile)
             yield DoctorCheck("program reports", source, partial(_listing, source, access), "the program reports")
-            yield DoctorCheck(
-                "their destination",
-                destination,
-                partial(_round_trip, destination, StoreAccess()),
-                "the program reports",
-            )
+            yield self._destination("their destination", destination, "the program reports", lambda _: StoreAccess())
 
     def _course_bundles(self) -> Iterator[DoctorCheck]:
         source, destination = self._settings.course_bundles_url, self._settings.course_bundles_destination_url
         if source:
             yield self._source("course bundles", source, "the course bundles")
-            yield self._destination("their copies", destination, "the course bundles")
+            yield self._destination("their copies", destination, "the course bundles", self._access)
 
     def _api(self) -> DoctorCheck | NotSetUp:
         settings = self._settings

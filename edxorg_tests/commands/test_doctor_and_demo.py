@@ -93,6 +93,7 @@ def test_a_part_that_is_set_up_and_fails_says_what_to_do_and_the_others_are_none
     assert f"✓ archives and logs file://{tmp_path}/archives: it can be listed, and is empty" in printed
     assert [check for check, mark in marks(printed).items() if mark == "✗"] == ["program reports"]
     assert "`aws configure --profile edxorg` makes it; the setting that names it can name another" in printed
+    assert list(tmp_path.iterdir()) == [tmp_path / "archives"], "their destination is made by the first run"
 
 
 def test_a_proxy_that_is_not_there_is_named_by_its_variable(user: User) -> None:
