@@ -10,12 +10,6 @@ _OF_LIBRARY = "packages/ol-orchestrate-lib/tests"
 _NAMES = (f"{_TESTS}/test_members.py",)
 _KEYS = (f"{_TESTS}/test_object_keys.py", "edxorg_tests/test_reference_pages.py")
 _DELIVERY = (f"{_OF_LIBRARY}/test_delivery.py",)
-_ARCHIVES = (
-    f"{_TESTS}/archive/test_delivery_sequences.py",
-    f"{_TESTS}/archive/test_ingestion.py",
-    f"{_TESTS}/archive/test_ingested_before.py",
-    f"{_TESTS}/archive/test_broken_stores.py",
-)
 _TABLES = (
     f"{_TESTS}/tables/test_chunks.py",
     f"{_TESTS}/tables/test_conversion.py",
@@ -47,7 +41,17 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_LIBRARY}/settling.py": _DELIVERY,
     **{
         f"{_EDXORG}/archive/{name}.py": (f"{_TESTS}/archive/test_{name}.py",)
-        for name in ("reconciling", "member_conversion", "ingest_report", "pending", "marks", "column_changes")
+        for name in (
+            "ingestion",
+            "member_writer",
+            "member_sender",
+            "reconciling",
+            "member_conversion",
+            "ingest_report",
+            "pending",
+            "marks",
+            "column_changes",
+        )
     },
     **{
         f"{_EDXORG}/tables/{name}.py": _TABLES
@@ -70,6 +74,10 @@ TESTS: dict[str, tuple[str, ...]] = {
             "dialects/reader",
         )
     },
+    f"{_EDXORG}/tracking_log/normalize.py": (
+        f"{_TESTS}/tracking_log/test_normalize.py",
+        f"{_TESTS}/tracking_log/test_sizes.py::TestLimits::test_what_a_log_will_become_is_known_before_it_is_written",
+    ),
     f"{_EDXORG}/tracking_log/exact_path.py": (
         f"{_TESTS}/tracking_log/test_exact_path.py",
         f"{_TESTS}/tracking_log/test_normalize_block.py",
@@ -83,7 +91,6 @@ TESTS: dict[str, tuple[str, ...]] = {
             "log_output",
             "log_rejects",
             "log_report",
-            "normalize",
             "normalize_block",
         )
     },

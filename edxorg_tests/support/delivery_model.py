@@ -14,7 +14,7 @@ from edxorg.lib.archive.marks import RunMark
 from edxorg.lib.archive.member_writer import IngestOptions
 from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.object_keys import raw_data_asset, versioned_raw_data_key
-from edxorg.lib.workers import Deferred, WorkerPool
+from edxorg.lib.workers import Deferred, TruncatedStreamError, WorkerPool
 from edxorg_tests.support.archives import table_name, write_archive
 from ol_orchestrate.lib.errors import ServiceError
 from ol_orchestrate.lib.stores import StoreAccess, open_store
@@ -126,8 +126,32 @@ class InThisProcess(WorkerPool):
         future.set_result(value.result() if isinstance(value, Deferred) else value)
         return future
 
+    def stream(self, function: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - like a `BlockStream`
+        return _Stream(lambda blocks: self.submit(function, blocks, *args))
+
     def __exit__(self, *_: object) -> None:
         self._state.threads.shutdown(cancel_futures=True)
+
+
+@dataclass
+class _Stream:
+    """Holds the blocks of a task, which begins when all are there."""
+
+    begin: Callable[[Iterator[bytes]], Future[Any]]
+    blocks: list[bytes] = field(default_factory=list)
+
+    def send(self, block: bytes) -> None:
+        self.blocks.append(block)
+
+    def finish(self) -> Future[Any]:
+        return self.begin(iter(self.blocks))
+
+    def abort(self) -> Future[Any]:
+        return self.begin(self._truncated())
+
+    def _truncated(self) -> Iterator[bytes]:
+        yield from self.blocks
+        raise TruncatedStreamError
 
 
 class Event(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
-from edxorg.lib.tracking_log import log_blocks, normalize_log
+from edxorg.lib.tracking_log import log_blocks, log_report, normalize_log
 from edxorg.lib.tracking_log import normalize as normalize_module
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
 from ol_orchestrate.lib import spool
@@ -373,6 +373,8 @@ class TestRuns:
         log = normalize_log([gzip.compress(self.LOG)], name="day", pool=pool, progress=lambda _: None)
         assert [row["a"] for row in rows(log)] == ["1", "2"]
         assert (reasons(log), len(log.oversized)) == ([(2, "no_json_object"), (3, "too_long")], 1)
+        assert (log.report.lines_in, log.report.rejected) == (4, {"no_json_object": 1, "too_long": 1})
+        assert log.report.bytes_unpacked == len(self.LOG)
         assert sum(not file.closed for file in files) == 3
         log.close()
         assert all(file.closed for file in files)
@@ -383,6 +385,16 @@ class TestRuns:
         assert len(files) == 3
         assert all(file.closed for file in files)
         log.close()
+
+    def test_a_file_that_is_no_log_leaves_no_files_and_says_so(
+        self, pool: WorkerPool, files: list[BinaryIO], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_report, "MAX_OVERSIZED_LINES", 1)
+        log = normalize_log([gzip.compress(self.LOG * 2)], name="day", pool=pool, progress=lambda _: None)
+        assert (log.whole, log.output, log.rejects, log.oversized) == (False, None, None, [])
+        assert "day: 2 of its first 7 lines have over" in str(log.problem)
+        assert "It was not read any further, and nothing of it is delivered" in str(log.problem)
+        assert all(file.closed for file in files)
 
     def test_a_run_that_fails_leaves_no_files(self, pool: WorkerPool, files: list[BinaryIO]) -> None:
         def stop(report: LogReport) -> None:
