@@ -26,6 +26,7 @@ from edxorg_tests.support.location import QUIET
 from ol_orchestrate.lib import reconciled_copies, retrying
 from ol_orchestrate.lib.reconciled_copies import Needed, batches, needs_copy
 from ol_orchestrate.lib.stores import ObjectStore, StoreAccess, StoredObject, base, open_store
+from ol_orchestrate.long_tags import MAX_BYTES
 from ol_orchestrate.resources.outputs import SimpleResultsDir
 
 if TYPE_CHECKING:
@@ -369,24 +370,30 @@ def test_a_failure_that_passes_is_tried_again_in_the_same_run(two: Two, monkeypa
 
 
 def test_a_retry_copies_only_what_has_failed(two: Two) -> None:
-    for name in ("a", "b", "c"):
-        two.reports.write(f"{name}.csv", name.encode())
-    refusals = iter(range(1))
+    failing = {f"b{'b' * 200}{number:02}.csv" for number in range(12)}
+    names = ["a.csv", *sorted(failing), "c.csv"]
+    for name in names:
+        two.reports.write(name, b"first")
+    waiting = {*failing}
 
     def refuse_once(method: str, key: str) -> None:
-        if method == "PUT" and key.endswith("b.csv") and next(refusals, None) is not None:
-            two.reports.write("b.csv", b"published again")
+        if method == "PUT" and (name := key.rpartition("/")[2]) in waiting:
+            waiting.discard(name)
+            two.reports.write(name, b"published again")
 
     two.destination.before = refuse_once
     uploads = two.destination.changes
-    with pytest.MonkeyPatch.context() as once:
+    with dg.instance_for_test() as instance, pytest.MonkeyPatch.context() as once:
         once.setattr(reconciled_copies, "RETRIES", 0)
-        result = two.run(*(f"{PREFIX}/{name}.csv" for name in ("a", "b", "c")))
+        result = two.run(*(f"{PREFIX}/{name}" for name in names), instance=instance)
+        run = instance.get_run_by_id(result.run_id)
 
     assert result.success
-    assert [key.rpartition("/")[2] for key in uploads] == ["a.csv", "b.csv", "c.csv", "b.csv"]
-    assert outcome(result, report_runs(two.settings).op)["reports"] == 3
-    assert two.landed()[f"{PREFIX}/b.csv"] == b"published again"
+    assert [key.rpartition("/")[2] for key in uploads] == [*names, *sorted(failing)]
+    assert outcome(result, report_runs(two.settings).op)["reports"] == len(names)
+    assert {two.landed()[f"{PREFIX}/{name}"] for name in failing} == {b"published again"}
+    assert run is not None
+    assert max(len(value.encode()) for value in run.tags.values()) <= MAX_BYTES, "Postgres takes no longer ones"
 
 
 def test_a_change_between_download_and_upload_is_not_lost(two: Two) -> None:

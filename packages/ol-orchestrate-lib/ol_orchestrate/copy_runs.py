@@ -17,7 +17,6 @@ def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReas
 
 from __future__ import annotations
 
-import json
 import traceback
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from ol_orchestrate import long_tags
 from ol_orchestrate.dagster_tags import SENSOR
 from ol_orchestrate.failures import errors_without_secrets, failure_of
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, SourceGoneError
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _EarlierAttempt:
-    """The end of a step's attempt, for the next one; kept as a tag of the run, which other processes can read.
+    """The end of a step's attempt, for the next one; kept in tags of the run, which other processes can read.
 
     Attributes:
         run: The run's id, since a run that repeats another has the tags of that one.
@@ -191,11 +191,13 @@ class CopyRuns:
 
     def _earlier_attempt(self, context: dg.OpExecutionContext) -> _EarlierAttempt:
         run = context.instance.get_run_by_id(context.run_id) if context.retry_number else None
-        kept = json.loads(run.tags.get(self._tag, "{}")) if run else {}
+        kept = (long_tags.joined(self._tag, run.tags) if run else None) or {}
         return _EarlierAttempt(**kept) if kept.get("run") == context.run_id else _EarlierAttempt()
 
     def _keep(self, context: dg.OpExecutionContext, attempt: _EarlierAttempt) -> None:
-        context.instance.add_run_tags(context.run_id, {self._tag: json.dumps(asdict(attempt))})
+        run = context.instance.get_run_by_id(context.run_id)
+        tags = long_tags.split(self._tag, asdict(attempt), earlier=run.tags if run else ())
+        context.instance.add_run_tags(context.run_id, tags)
 
     def _needed(self, context: dg.OpExecutionContext, comparison: Comparison) -> list[str]:
         batch = next(batches(comparison.needed), [])
