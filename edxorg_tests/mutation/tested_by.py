@@ -39,10 +39,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_LIBRARY}/course_partition.py": _NAMES,
     f"{_LIBRARY}/versions.py": _DELIVERY,
     f"{_LIBRARY}/settling.py": _DELIVERY,
+    f"{_EDXORG}/archive/ingestion.py": (f"{_TESTS}/archive/test_rules_of_ingestion.py",),
     **{
         f"{_EDXORG}/archive/{name}.py": (f"{_TESTS}/archive/test_{name}.py",)
         for name in (
-            "ingestion",
             "member_writer",
             "member_sender",
             "reconciling",
