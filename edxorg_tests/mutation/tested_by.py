@@ -56,13 +56,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     **{
         f"{_EDXORG}/tables/{name}.py": _TABLES
         for name in (
-            "header",
-            "table_records",
             "routing",
             "table_output",
             "escapes",
-            "rfc4180",
-            "line_sorting",
             "cutting",
             "chunks",
             "detection",
@@ -74,10 +70,10 @@ TESTS: dict[str, tuple[str, ...]] = {
             "dialects/reader",
         )
     },
-    f"{_EDXORG}/tracking_log/normalize.py": (
-        f"{_TESTS}/tracking_log/test_normalize.py",
-        f"{_TESTS}/tracking_log/test_sizes.py::TestLimits::test_what_a_log_will_become_is_known_before_it_is_written",
-    ),
+    **{
+        f"{_EDXORG}/tables/{name}.py": (f"{_TESTS}/tables/test_{name}.py",)
+        for name in ("header", "table_records", "rfc4180", "line_sorting")
+    },
     f"{_EDXORG}/tracking_log/exact_path.py": (
         f"{_TESTS}/tracking_log/test_exact_path.py",
         f"{_TESTS}/tracking_log/test_normalize_block.py",
@@ -91,6 +87,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             "log_output",
             "log_rejects",
             "log_report",
+            "normalize",
             "normalize_block",
         )
     },

@@ -7,19 +7,20 @@ import gzip
 import hashlib
 import json
 import tempfile
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
 from edxorg.lib.tracking_log import log_blocks, log_report, normalize_log
 from edxorg.lib.tracking_log import normalize as normalize_module
+from edxorg.lib.tracking_log.normalize_block import NormalizedBlock
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
 from ol_orchestrate.lib import spool
 from ol_orchestrate.lib.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from pathlib import Path
 
     from edxorg.lib.tracking_log import LogReport
@@ -422,6 +423,43 @@ class TestRuns:
         assert told[-1] == (901, len(gzip.decompress(log.output.reader().read())))
         assert len({lines for lines, _ in told}) > 90
         assert told == sorted(told)
+        log.close()
+
+    def test_what_it_will_become_is_known_as_it_grows(
+        self, normalize: Normalize, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
+        known: list[int] = []
+        monkeypatch.setattr(normalize_module, "check_limits", lambda report, _: known.append(report.bytes_normalized))
+        log = normalize(*[b'{"a": "1"}'] * 90, b'{"a": "1", "b": "2"}', *[b'{"a": "1"}'] * 90)
+        assert log.output is not None
+        assert known[-1] == len(gzip.decompress(log.output.reader().read()))
+
+    def test_a_block_that_would_become_too_much_is_read_in_halves(
+        self, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stream = pool.stream
+
+        def stream_little(work: Callable[..., Any], first_line: int, columns: Any) -> Any:  # noqa: ANN401
+            task: Any = stream(work, first_line, columns)
+            send, finish = task.send, task.finish
+
+            def send_little(data: bytes) -> None:
+                send(data)
+                if data.count(b"\n") > 2:
+                    task.finish = lambda: (finish().result(), too_much)[1]
+
+            too_much: Future[NormalizedBlock] = Future()
+            too_much.set_result(NormalizedBlock(is_too_much=True))
+            task.send = send_little
+            return task
+
+        monkeypatch.setattr(pool, "stream", stream_little)
+        monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 110)
+        lines = [b'{"a": "%d"}\n' % number for number in range(30)]
+        log = normalize_log([gzip.compress(b"".join(lines))], name="day", pool=pool, progress=lambda _: None)
+        assert [row["a"] for row in rows(log)] == [str(number) for number in range(30)]
+        assert log.report.lines_in == 30
         log.close()
 
     def test_a_message_tells_a_line_if_there_is_one(self, normalize: Normalize) -> None:
