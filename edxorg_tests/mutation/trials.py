@@ -16,6 +16,7 @@ import pickle
 import resource
 import signal
 import sys
+import threading
 import time
 from functools import _lru_cache_wrapper
 from importlib import import_module
@@ -260,11 +261,13 @@ def _traced(
         for cache in caches:  # which would hide that a test needs what they hold
             cache.cache_clear()
         started = time.process_time()
+        threading.settrace(trace)
         sys.settrace(trace)
         try:
             reports = runtestprotocol(item, log=False, nextitem=following)
         finally:
             sys.settrace(None)
+            threading.settrace(None)
         for failed in (each for each in reports if each.failed):
             raise pytest.UsageError(f"{item.nodeid} fails without a mutant: {failed.longreprtext}")
         yield set(entered), time.process_time() - started

@@ -149,9 +149,13 @@ class TestWrites:
         worker.threads.shutdown()
 
     @pytest.mark.parametrize("is_known", [True, False])
-    def test_what_is_recorded_and_there_is_left_alone(self, writing: Writing, *, is_known: bool) -> None:
+    def test_what_is_recorded_and_there_is_left_alone(
+        self, writing: Writing, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+    ) -> None:
         first = writing.one()
         writing.remove_mark()
+        if is_known:
+            monkeypatch.setattr(module, "convert", None)
         again = writing.one(recorded=recorded(first, made_from=first.made_from if is_known else None))
         assert (again.outcome, again.record, again.wrote, again.settle) == (UNCHANGED, False, False, False)
         assert (again.version, again.object_key, again.size) == (first.version, first.object_key, first.size)
@@ -332,7 +336,11 @@ class TestErrors:
     ) -> None:
         first = writing.one()
 
+        asked = 0
+
         def refuse(*_: object, **__: object) -> None:
+            nonlocal asked
+            asked += 1
             raise error
 
         monkeypatch.setattr(FolderStore, "list_folder", refuse)
@@ -340,6 +348,7 @@ class TestErrors:
         result = writing.one(recorded=known)
         assert (result.outcome, result.problem, result.unwritable) == (FAILED, str(error), True)
         assert (result.is_transient, result.awaits_operator) == (is_transient, awaits_operator)
+        assert asked == 1
 
     @pytest.mark.parametrize(("error", "asked"), [(ServiceError("x"), 2), (AccessRefusedError("x"), 1)])
     def test_a_refusal_of_the_mark_is_final(
@@ -362,6 +371,7 @@ class TestErrors:
     def test_the_mark_is_left_once(self, writing: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
         worker = writing.worker()
         first = worker.begin()
+        assert first.timestamp() == (writing.folder / MARK.key).stat().st_mtime
         monkeypatch.setattr(RunMark, "leave_in", None)
         assert worker.begin() == first
 
@@ -407,7 +417,8 @@ class TestErrors:
             FAILED,
             "it is an OpenPGP message, and its name does not end in .gpg",
         )
-        assert writing.one(b"").outcome is EMPTY
+        (nothing,) = writing.worker().deliver(AUTH_USER, [None], [], None).result()
+        assert nothing.outcome is EMPTY
 
     def test_an_encrypted_member_is_decrypted(self, writing: Writing) -> None:
         class Decryptor:
