@@ -12,7 +12,7 @@ import pytest
 
 from edxorg.lib.archive import member_writer as module
 from edxorg.lib.archive.ingest_report import MemberOutcome, MemberResult
-from edxorg.lib.archive.marks import RunMark
+from edxorg.lib.archive.marks import RunMark, marks_in
 from edxorg.lib.archive.member_conversion import Converted, outputs_of
 from edxorg.lib.archive.member_writer import BROKEN_OFF, IngestOptions, MemberWriter, deliver_batch, deliver_stream
 from edxorg.lib.members import identify
@@ -21,7 +21,7 @@ from edxorg.lib.tables import Dialect, Escapes, RowHash
 from edxorg.lib.workers import TruncatedStreamError
 from edxorg_tests.support.archives import POST, TABLE, landed, table_name
 from ol_orchestrate.lib.errors import AccessRefusedError, ServiceError
-from ol_orchestrate.lib.stores import StoreAccess, shared_store
+from ol_orchestrate.lib.stores import StoreAccess, open_store, shared_store
 from ol_orchestrate.lib.stores.folder_store import FolderStore
 from ol_orchestrate.lib.versions import Recorded
 
@@ -371,7 +371,8 @@ class TestErrors:
     def test_the_mark_is_left_once(self, writing: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
         worker = writing.worker()
         first = worker.begin()
-        assert first.timestamp() == (writing.folder / MARK.key).stat().st_mtime
+        (left,) = marks_in(open_store(f"file://{writing.folder}"))
+        assert first == left.left
         monkeypatch.setattr(RunMark, "leave_in", None)
         assert worker.begin() == first
 
