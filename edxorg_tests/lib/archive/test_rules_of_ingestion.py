@@ -317,6 +317,12 @@ class TestBrokenArchives:
         assert (result.taken_back, archives.objects()) == (0, {users})
         assert result.report.outcomes == {FAILED: 1}
 
+    def test_what_an_unfinished_run_left_of_it_goes(self, archives: Archives) -> None:
+        archives.ingest(USERS)
+        archives.events.over.add("run1")
+        result = self.damaged(archives, USERS)
+        assert (result.taken_back, archives.objects()) == (1, set())
+
     def test_a_damaged_archive_does_not_end_the_runs_of_others(self, archives: Archives) -> None:
         result = self.damaged(archives, USERS)
         open_store(f"file://{archives.lake}").write(RunMark("died").key, b"{}")
@@ -509,6 +515,22 @@ class TestStores:
             f"20 members in a row could not be written. The last one, {table_name('t19')}: {error}. "
             "Nothing of this run is recorded; the next one finds what was written"
         )
+
+    def test_rows_of_a_forum_have_no_size_in_the_archive(
+        self, archives: Archives, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = FolderStore.write
+
+        def refuse(store: FolderStore, key: str, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+            if "/forum_posts/" in key:
+                raise ServiceError("no answer")
+            write(store, key, *arguments, **options)
+
+        monkeypatch.setattr(FolderStore, "write", refuse)
+        name = "MITx-6.00x-2012_Fall-prod.mongo"
+        result = archives.ingest((name, POST))
+        assert (result.report.outcomes, result.report.failed) == ({DELIVERED: 1}, 1)
+        assert result.report.listed[FAILED] == [(name, 0, "no answer")]
 
     def test_a_member_that_cannot_be_read_is_no_failure_of_the_store(self, archives: Archives) -> None:
         result = archives.ingest(*[(table_name(f"t{number}"), b"id\tid\n1\t2\n") for number in range(40)])
