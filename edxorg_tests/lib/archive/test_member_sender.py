@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from concurrent.futures import Future
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,6 +109,7 @@ def test_sixty_four_small_members_go_together(sending: Sending, pool: Pool) -> N
     assert pool.given == [names(range(64)), names(range(64, 66))]
     assert sending.tables() == [(name, DELIVERED) for name in names(range(66))]
     assert all(result.stats.rows == 2 for result in sending.results)
+    assert len({result.version for result in sending.results}) == 1
     sending.sender.finish()
     assert len(pool.given) == 2
 
@@ -121,8 +123,10 @@ def test_a_mebibyte_of_small_members_goes_together(sending: Sending, pool: Pool)
     sending.send("c", b"i")
     assert pool.given == [["a", "b", "c"]]
     sending.send("d", half)
-    sending.send("e", TABLE)
+    sending.send("e", half[:-1])
     assert pool.given == [["a", "b", "c"]]
+    sending.send("f", b"i")
+    assert pool.given == [["a", "b", "c"], ["d", "e", "f"]]
 
 
 def test_members_of_over_a_mebibyte_go_block_by_block_after_those_before_them(sending: Sending, pool: Pool) -> None:
@@ -150,6 +154,16 @@ def test_answers_are_accounted_for_in_order_and_only_the_end_waits(sending: Send
     answers[0].set_result([first])
     sending.send("z", TABLE)
     assert sending.results == [first, second]
+
+
+def test_the_end_waits_for_all_answers(sending: Sending, pool: Pool) -> None:
+    answer: Future[Any] = Future()
+    pool.submit = lambda *_, **__: answer  # type: ignore[method-assign]
+    sending.send("a", TABLE)
+    result = MemberResult(identify(table_name("a")), DELIVERED)
+    Timer(0.05, answer.set_result, [[result]]).start()
+    sending.sender.finish()
+    assert sending.results == [result]
 
 
 class TestErrors:
