@@ -34,7 +34,7 @@ _START, _RESUME = zip(_patterns(crlf=False), _patterns(crlf=True), strict=True)
 
 _REGULAR_FIELD: Final = rb'(?:"[^"\t\r]*+(?:""[^"\t\r]*+)*+"|[^"\t\r]*+)'
 _REGULAR: Final = re.compile(rb"%b(?:\t%b)*+\Z" % (_REGULAR_FIELD, _REGULAR_FIELD))
-_DOUBLED_INSIDE: Final = re.compile(rb'[^\t]""|""[^\t]')
+_DOUBLED_INSIDE: Final = re.compile(rb'""[^\t]')
 _NEEDLESS: Final = re.compile(rb'(?<![^\t])"([^"\t]*+)"(?![^\t])')
 _QUOTED_FIELD: Final = re.compile(b"(?:\\A|\\t)(%b|%b)" % (_WRAPPED, _BARE))
 _NEEDS_QUOTES: Final = re.compile(rb'""|[\t\r\n]')
