@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from edxorg.lib.tables.line_sorting import NO_MARK, LinesByQuoting, sort_lines
+from edxorg.lib.tables.line_sorting import NO_MARK, LinesByQuoting, QuoteCounts, sort_lines
 
 QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 
@@ -74,3 +74,11 @@ def test_each_line_is_in_its_list(tabs: int) -> None:
 @pytest.mark.parametrize("lines", [[b"a\tb"], [b"a\tb"] * 3, []])
 def test_lines_without_marks_are_in_none(lines: list[bytes]) -> None:
     assert not any(sorted_lines(lines, 1))
+
+
+@pytest.mark.parametrize(
+    ("mark", "count"),
+    [(b'\t"\n"', 3), (b'"\n\n"\t', 4), (b'"\n"\t"', -1), (b'\t\t"\n"', -1), (b'"\n"', -1), (b'"\t\n"', -1)],
+)
+def test_line_ends_inside_a_record_count_as_quotes(mark: bytes, count: int) -> None:
+    assert QuoteCounts(1)[mark] == count
