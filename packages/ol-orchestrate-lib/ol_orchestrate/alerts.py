@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +21,7 @@ from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.versions import short_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 REPEAT_AFTER = 24 * 60 * 60
 """Seconds after which a cause that still fails runs is told again."""
@@ -83,10 +83,10 @@ class Failure(NamedTuple):
 
 @dataclass(slots=True)
 class _Told:
-    """The content of the sensor's cursor.
+    """What one address has been told. The sensor's cursor holds it for each address, in their order.
 
     Attributes:
-        until: The time until which failures have been looked at, in seconds since 1970.
+        until: The time until which failures have been told, in seconds since 1970.
         causes: When each cause was told last; those that are to be told again are left out, so it does not grow.
     """
 
@@ -94,14 +94,15 @@ class _Told:
     causes: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cursor: str | None, now: float) -> _Told:
+    def of_cursor(cls, cursor: str | None, now: float) -> list[_Told]:
         if not cursor:
-            return cls(now)
+            return [cls(now)]
         kept = json.loads(cursor)
-        return cls(kept["until"], {cause: at for cause, at in kept["causes"].items() if now - at < REPEAT_AFTER})
-
-    def cursor(self) -> str:
-        return json.dumps({"until": self.until, "causes": self.causes})
+        return [
+            cls(each["until"], {cause: at for cause, at in each["causes"].items() if now - at < REPEAT_AFTER})
+            # Until version 1.0.0, a cursor held one for all addresses.
+            for each in (kept if isinstance(kept, list) else [kept])
+        ]
 
 
 def failure_alerts_sensor(
@@ -123,49 +124,87 @@ def failure_alerts_sensor(
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = time.time()
-        told = _Told.of(context.cursor, now)
+        told = _Told.of_cursor(context.cursor, now)
+        untold: list[str] = []
         with errors_without_secrets():
-            found, until = _failures(context, told.until, now - SETTLED_AFTER, permanent_failure)
-            unsent = _tell(found, told, addresses(), _location(context), now) if found else []
-        if not unsent:
-            told.until = until
-        context.update_cursor(told.cursor())
+            periods = {
+                since: _failures(context, since, now - SETTLED_AFTER, permanent_failure)
+                for since in {each.until for each in told}
+            }
+            found, _ = periods[min(periods)]
+            if found:
+                told, untold = _tell_all(addresses(), told, periods, _location(context), now)
+            else:
+                told = [replace(each, until=periods[each.until][1]) for each in told]
+        context.update_cursor(json.dumps([asdict(each) for each in told]))
         seen = f"{len(found):,} failures of {len({failure.cause for failure in found}):,} causes"
-        if unsent:
-            return dg.SkipReason(f"{seen}. To be told at the next tick, as messages were not taken: {unsent[0]}")
+        if untold:
+            return dg.SkipReason(
+                f"{seen}. To be told at the next tick, as messages were not taken: {'; '.join(untold)}"
+            )
         return dg.SkipReason(seen)
 
     return sensor
 
 
-def _tell(found: Sequence[Failure], told: _Told, addresses: Sequence[str], location: str, now: float) -> list[str]:
-    """Send a message for each new cause; return the reasons of those that were not taken.
+def _tell_all(
+    addresses: Sequence[str],
+    told: Sequence[_Told],
+    periods: Mapping[float, tuple[Sequence[Failure], float]],
+    location: str,
+    now: float,
+) -> tuple[list[_Told], list[str]]:
+    """Tell each address what it has not been told; one that fails keeps none of the others from it.
+
+    Args:
+        told: What each address has been told; one that is new is told what the others have not been.
+        periods: The failures since the time until which an address has been told, and the end of the period.
+
+    Returns:
+        What each address has been told now, and why some did not take a message.
 
     Raises:
-        PipelineError: None was taken.
+        PipelineError: No address took a message.
     """
+    latest = max(told, key=lambda each: each.until)
+    result: list[_Told] = []
+    errors: list[PipelineError] = []
+    for number, address in enumerate(addresses, 1):
+        before = told[number - 1] if number <= len(told) else latest
+        found, until = periods[before.until]
+        causes, error = _tell(address, found, before.causes, location, now)
+        if error:
+            errors.append(type(error)(redact(f"address {number} of {len(addresses)}: {error}")))
+        result.append(_Told(before.until if error else until, causes))
+    if len(errors) == len(addresses) and not any(now in each.causes.values() for each in result):
+        raise type(errors[0])("; ".join(str(error) for error in errors))
+    return result, [str(error) for error in errors]
+
+
+def _tell(
+    address: str, found: Sequence[Failure], told: Mapping[str, float], location: str, now: float
+) -> tuple[dict[str, float], PipelineError | None]:
+    """Send a message for each new cause; return when each was told, and the first error."""
     causes: dict[str, list[Failure]] = {}
     for failure in found:
         causes.setdefault(failure.cause, []).append(failure)
-    new = {cause: failures for cause, failures in causes.items() if cause not in told.causes}
+    new = {cause: failures for cause, failures in causes.items() if cause not in told}
     messages = [([cause], *_message(location, failures)) for cause, failures in new.items()]
     if len(messages) > MESSAGES_A_TICK:
         others = messages[MESSAGES_A_TICK:]
         titles = "\n".join(first_and_more([title for _, title, _ in others]))
         together = ([cause for of_one, _, _ in others for cause in of_one], f"{location}: further failures", titles)
         messages = [*messages[:MESSAGES_A_TICK], together]
-    errors: list[PipelineError] = []
+    taken = dict(told)
+    first_error: PipelineError | None = None
     for of_message, title, body in messages:
         try:
-            for address in addresses:
-                notify(address, title, body)
+            notify(address, title, body)
         except PipelineError as error:
-            errors.append(error)
+            first_error = first_error or error
         else:
-            told.causes |= dict.fromkeys(of_message, now)
-    if errors and len(errors) == len(messages):
-        raise errors[0]
-    return [redact(str(error)) for error in errors]
+            taken |= dict.fromkeys(of_message, now)
+    return taken, first_error
 
 
 def _message(location: str, failures: Sequence[Failure]) -> tuple[str, str]:

@@ -47,8 +47,9 @@ def read_files() -> None:
 class Location:
     """A location with the sensor, and an instance with failed runs of it."""
 
-    def __init__(self, instance: dg.DagsterInstance, address: str) -> None:
-        sensor = failure_alerts_sensor("alerts", lambda: [address], "school/permanent_failure")
+    def __init__(self, instance: dg.DagsterInstance, *addresses: str) -> None:
+        self.addresses = list(addresses)
+        sensor = failure_alerts_sensor("alerts", lambda: self.addresses, "school/permanent_failure")
         self.repository = dg.Definitions(jobs=[read_files], sensors=[sensor]).get_repository_def()
         self.instance = instance
         self.cursor: str | None = None
@@ -65,14 +66,18 @@ class Location:
         assert not result.success
 
     def tick(self) -> str:
-        """Evaluate the sensor as the code server does; return the reason that it gives."""
-        origin = RegisteredCodeLocationOrigin("school")
-        answer = get_external_sensor_execution(
-            self.repository, origin, self.instance.get_ref(), "alerts", None, None, self.cursor, None, None
-        )
+        """Evaluate the sensor; return the reason that it gives."""
+        answer = self.evaluate()
         assert isinstance(answer, SensorExecutionData), answer
         self.cursor = answer.cursor
         return str(answer.skip_message)
+
+    def evaluate(self) -> object:
+        """Evaluate the sensor as the code server does."""
+        origin = RegisteredCodeLocationOrigin("school")
+        return get_external_sensor_execution(
+            self.repository, origin, self.instance.get_ref(), "alerts", None, None, self.cursor, None, None
+        )
 
 
 @pytest.fixture
@@ -119,6 +124,79 @@ def test_a_message_that_is_not_taken_is_sent_at_the_next_tick(instance: dg.Dagst
         titles = [message.splitlines()[1] for message in messages(server)]
     assert len(titles) == 3
     assert titles[0] != titles[1] == titles[2]
+
+
+@pytest.mark.parametrize("down", [1, 2])
+def test_an_address_that_is_down_does_not_concern_the_others(instance: dg.DagsterInstance, down: int) -> None:
+    first, second = list(ERRORS)[1:]
+    status = 410
+    with serving(lambda _: Response(200)) as up, serving(lambda _: Response(status)) as other:
+        urls = [f"{up.url}/hook", f"{other.url}/T0SECRET000SECRET"]
+        location = Location(instance, *(urls if down == 2 else urls[::-1]))
+        location.tick()
+        location.fail(first)
+        reasons = [location.tick() for _ in range(3)]
+        assert len(up.requests) == 1, "it is told once"
+        assert len(other.requests) == 3, "it is tried at each tick"
+        location.fail(second)
+        location.tick()
+        assert len(up.requests) == 2
+        status = 200
+        del other.requests[:]
+        assert [location.tick() for _ in range(2)] == ["2 failures of 2 causes", "0 failures of 0 causes"]
+        assert messages(other) == messages(up), "nothing is lost, and nothing told twice"
+    for reason in reasons:
+        assert f"not taken: address {down} of 2: http did not take the message" in reason
+        assert "410" in reason
+        assert "SECRET" not in reason
+
+
+def test_an_address_that_is_down_for_days_repeats_nothing_to_the_others(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(lambda _: Response(200)) as up, serving(lambda _: Response(410)) as down:
+        location = Location(instance, f"{up.url}/hook", f"{down.url}/hook")
+        location.tick()
+        location.fail("mitx-2024-01-03.zip")
+        location.tick()
+        monkeypatch.setattr(alerts, "REPEAT_AFTER", 0)
+        location.tick()
+        assert len(up.requests) == 1
+        assert len(down.requests) == 2
+
+
+def test_a_tick_fails_if_no_address_takes_a_message(instance: dg.DagsterInstance) -> None:
+    statuses = [410, 502]
+    with serving(lambda _: Response(statuses.pop(0))) as down:
+        location = Location(instance, *[f"{down.url}/T0SECRET000SECRET"] * 2)
+        location.tick()
+        location.fail("mitx-2024-01-03.zip")
+        failed = str(location.evaluate())
+    assert "address 1 of 2: http did not take the message" in failed
+    assert "address 2 of 2: http did not take the message" in failed
+    assert "SECRET" not in failed
+
+
+def test_an_address_that_is_new_is_told_what_is_new(instance: dg.DagsterInstance) -> None:
+    with serving(lambda _: Response(200)) as old, serving(lambda _: Response(200)) as new:
+        location = Location(instance, f"{old.url}/hook")
+        location.tick()
+        location.fail("mitx-2024-01-03.zip")
+        location.tick()
+        location.addresses.append(f"{new.url}/hook")
+        location.fail("mitx-2024-01-17.zip")
+        location.tick()
+        assert messages(new) == messages(old)[1:]
+        assert len(messages(new)) == 1
+
+
+def test_a_cursor_of_the_first_version_is_of_all_addresses(instance: dg.DagsterInstance) -> None:
+    with serving(lambda _: Response(200)) as server:
+        location = Location(instance, f"{server.url}/1", f"{server.url}/2")
+        location.cursor = json.dumps({"until": 0, "causes": {}})
+        location.fail("mitx-2024-01-03.zip")
+        assert [location.tick() for _ in range(2)] == ["1 failures of 1 causes", "0 failures of 0 causes"]
+        assert [request.path for request in server.requests] == ["/1", "/2"]
 
 
 @pytest.mark.parametrize(
