@@ -111,6 +111,14 @@ class TestChunk:
         assert [lines.span(place) for place in range(8)] == [None] * 8
 
     @pytest.mark.parametrize("big", [1, 1 << 20])
+    def test_only_lines_that_can_start_a_record_are_looked_at(self, big: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(chunks, "BIG", big)
+        assert chunk(b'0\t"a', b'""b', b'c"', b'1\t"d"').spans.get(0) == 3
+        assert 1 not in chunk(b'0\t"a', b'""b', b'c"').spans
+        assert chunk(b'0\t"a"b', b'1\t"c').spans == {0: 0, 1: -1}
+        assert chunk(b"0\ta\\", b"b", b"1\tc").settled_lines() == 3
+
+    @pytest.mark.parametrize("big", [1, 1 << 20])
     def test_lines_with_other_numbers_of_fields_or_without_their_cr_do_not_fit_plain(
         self, big: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
