@@ -32,6 +32,7 @@ from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_aws.s3.compute_log_manager import S3ComputeLogManager
 from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 from dagster_docker import DockerRunLauncher
+from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
 from dagster_postgres.utils import pg_url_from_config
@@ -204,18 +205,73 @@ def test_kubernetes_has_the_instance_that_compose_has() -> None:
     assert not any(HELM["dagsterDaemon"][name]["enabled"] for name in ("runCoordinator", "runMonitoring", "runRetries"))
 
 
+def chart_account_of_services() -> str:
+    """The account that the chart gives to the webserver and the daemon, to runs by default, and its role."""
+    return HELM["global"].get("serviceAccountName") or HELM["serviceAccount"]["name"]  # type: ignore[no-any-return]
+
+
+def chart_account_of_code_server() -> str:
+    """The account that the chart gives to the code server."""
+    chart = HELM["dagster-user-deployments"]
+    (code_server,) = chart["deployments"]
+    of_one, of_all = code_server.get("serviceAccount", {}), chart.get("serviceAccount", {})
+    made = "edxorg-dagster-user-deployments-user-deployments"
+    return of_one.get("name") or HELM["global"].get("serviceAccountName") or of_all.get("name") or made
+
+
+def chart_pod_of_runs() -> UserDefinedDagsterK8sConfig:
+    """The pod of a run, put together by Dagster from what the chart says to the launcher and to the code server."""
+    launcher = HELM["runLauncher"]["config"]["k8sRunLauncher"]
+    asked = launcher["runK8sConfig"]
+    of_launcher = K8sContainerContext(
+        service_account_name=chart_account_of_services(),
+        env_config_maps=[each["name"] for each in launcher["envConfigMaps"]],
+        run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(  # type: ignore[no-untyped-call]
+            {re.sub("(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in asked.items()}
+        ),
+    )
+    (code_server,) = HELM["dagster-user-deployments"]["deployments"]
+    of_location = {
+        "service_account_name": chart_account_of_code_server(),
+        "env_config_maps": [f"edxorg-dagster-user-deployments-{code_server['name']}-user-env"],
+        "volumes": code_server["volumes"],
+        "volume_mounts": code_server["volumeMounts"],
+        "resources": code_server["resources"],
+    }
+    included = of_location if code_server["includeConfigInLaunchedRuns"]["enabled"] else {}
+    return of_launcher.merge(K8sContainerContext.create_from_config({"k8s": included})).run_k8s_config
+
+
 def test_kubernetes_takes_the_pods_of_runs() -> None:
     """Dagster's own parser of such configurations, and Kubernetes's client behind it, refuse mistakes."""
-    asked = HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
-    snake_case = {re.sub("(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in asked.items()}
-    parsed = UserDefinedDagsterK8sConfig.from_dict(snake_case)  # type: ignore[no-untyped-call]
-    container = k8s_model_from_dict(V1Container, {"name": "run", **parsed.container_config})
-    pod = k8s_model_from_dict(V1PodSpec, {"containers": [], **parsed.pod_spec_config})
+    merged = chart_pod_of_runs()
+    container = k8s_model_from_dict(V1Container, {"name": "run", **merged.container_config})
+    pod = k8s_model_from_dict(V1PodSpec, {"containers": [], **merged.pod_spec_config})
 
+    assert container.resources.requests == {"cpu": "1", "memory": "768Mi", "ephemeral-storage": "2Gi"}
     assert container.resources.limits["memory"] == "1Gi"
     assert container.security_context.read_only_root_filesystem
-    account = safe_load_yaml((DEPLOY / "helm/service-account.yaml").read_text())
-    assert pod.service_account_name == account["metadata"]["name"]
+    assert [mount.mount_path for mount in container.volume_mounts] == ["/tmp"]  # noqa: S108
+    assert [volume.name for volume in pod.volumes] == [mount.name for mount in container.volume_mounts]
+    (code_server,) = HELM["dagster-user-deployments"]["deployments"]
+    (variables,) = container.env_from
+    assert variables.config_map_ref.name == f"edxorg-dagster-user-deployments-{code_server['name']}-user-env"
+    assert not code_server.keys() & {"envSecrets", "envConfigMaps"}, "which runs would not get"
+
+
+def test_kubernetes_gives_runs_and_code_server_the_account_that_vault_knows_and_no_right_to_start_pods() -> None:
+    account = safe_load_yaml((DEPLOY / "helm/service-account.yaml").read_text())["metadata"]["name"]
+    chart = HELM["dagster-user-deployments"]
+
+    assert chart_pod_of_runs().pod_spec_config["service_account_name"] == account
+    assert chart_account_of_code_server() == account
+    # Helm refuses to make one that is there.
+    assert not chart["serviceAccount"]["create"]
+    assert not chart["rbacEnabled"]
+    assert chart_account_of_services() != account
+    assert HELM["serviceAccount"]["create"]
+    assert HELM["rbacEnabled"]
+    assert "eks.amazonaws.com/role-arn" in HELM["serviceAccount"]["annotations"]
 
 
 def test_kubernetes_takes_the_pods_of_the_services() -> None:
@@ -228,6 +284,8 @@ def test_kubernetes_takes_the_pods_of_the_services() -> None:
         assert [mount.mount_path for mount in container.volume_mounts] == ["/tmp"]  # noqa: S108
         assert service["image"] == code_server["image"]
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        # The chart leaves a startup probe out where this is not said.
+        assert code_server[name].get("enabled", name != "startupProbe"), name
         probe = {key: value for key, value in code_server[name].items() if key != "enabled"}
         assert k8s_model_from_dict(V1Probe, k8s_snake_case_dict(V1Probe, probe)).timeout_seconds >= 30
     # Loading the location may take three minutes, as Dagster itself allows for.
@@ -266,7 +324,11 @@ def test_dagster_plus_accepts_its_file() -> None:
     of_runs = location.container_context["k8s"]["run_k8s_config"]
     assert of_helm["containerConfig"].items() <= of_runs["container_config"].items()
     assert of_helm["podSpecConfig"].items() <= of_runs["pod_spec_config"].items()
-    UserDefinedDagsterK8sConfig.from_dict(of_runs)  # type: ignore[no-untyped-call]
+    context = K8sContainerContext.create_from_config(location.container_context)
+    accounts = [
+        each.pod_spec_config["service_account_name"] for each in (context.run_k8s_config, context.server_k8s_config)
+    ]
+    assert accounts == [of_helm["podSpecConfig"]["serviceAccountName"]] * 2
     # Left out of the image, the lock file would not fix its versions.
     assert (ROOT / (location.build.directory or "")).samefile(ROOT)
 
