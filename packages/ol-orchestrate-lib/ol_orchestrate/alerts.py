@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 
 from ol_orchestrate.dagster_tags import PARTITION, WILL_RETRY
-from ol_orchestrate.failures import DIED, PERMANENT, UNTIL_MENDED, errors_without_secrets, failed_steps, has_died
+from ol_orchestrate.failures import (
+    DIED,
+    PERMANENT,
+    UNTIL_MENDED,
+    errors_without_secrets,
+    failed_steps,
+    has_died,
+    reasons_by_partition,
+)
 from ol_orchestrate.lib.errors import PipelineError
 from ol_orchestrate.lib.failure_causes import cause_of
 from ol_orchestrate.lib.notifying import notify
@@ -55,13 +63,13 @@ _CLASS = re.compile(rf"^{PipelineError.__module__}\.\w+: ")
 
 
 class Failure(NamedTuple):
-    """A step that failed in a run, or the tick of a sensor.
+    """A step that failed in a run, for one of its partitions, or the tick of a sensor.
 
     Attributes:
         where: The job and the step, or the sensor.
         why: The reason.
         run_id: The run; `None` for a tick.
-        partition: The run's partition.
+        partition: The partition.
         permanence: The value of the run's tag that says whether another run fails as well.
         is_shared: True if the cause lies in none of the files, so that it fails other places as well: a service that is
             down, a setting, a credential.
@@ -209,11 +217,11 @@ def _tell(
 
 def _message(location: str, failures: Sequence[Failure]) -> tuple[str, str]:
     first = failures[0]
-    runs = [failure.run_id for failure in failures if failure.run_id is not None]
+    runs = list(dict.fromkeys(failure.run_id for failure in failures if failure.run_id is not None))
     places = first_and_more(list(dict.fromkeys(failure.where for failure in failures)), NAMED)
     times = f"{len(runs):,} runs" if len(runs) > 1 else "a run" if runs else "it" if len(places) == 1 else "they"
     lines = [redact(first.why)]
-    if partitions := [failure.partition for failure in failures if failure.partition]:
+    if partitions := list(dict.fromkeys(failure.partition for failure in failures if failure.partition)):
         lines.append(f"Partitions: {', '.join(first_and_more(partitions, NAMED))}")
     if runs:
         lines.append(f"Runs: {', '.join(first_and_more(runs, NAMED))}")
@@ -248,7 +256,8 @@ def _failures_of(run: dg.DagsterRun, permanent_failure: str) -> Iterator[Failure
         yield Failure(run.job_name, "A step failed; the log of the run says why", run.run_id, partition)
     for step, why in steps.items():
         permanence = run.tags.get(permanent_failure, "false")
-        yield Failure(step, why, run.run_id, partition, permanence, is_shared=permanence != PERMANENT)
+        for failed, reason in reasons_by_partition(run, step).items() or [(partition, why)]:
+            yield Failure(step, reason, run.run_id, failed, permanence, is_shared=permanence != PERMANENT)
 
 
 def _failed_ticks(context: dg.SensorEvaluationContext, since: float, until: float) -> Iterator[Failure]:

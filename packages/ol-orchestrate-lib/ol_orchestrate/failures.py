@@ -186,7 +186,7 @@ def why_failed(run: dg.DagsterRun, step: str, partition: str | None = None) -> s
         return IN_ITS_LOG
     if step not in reasons:
         return None
-    of_partitions: dict[str, str] = long_tags.joined(f"{FAILED_PARTITIONS}{step}", run.tags) or {}
+    of_partitions = reasons_by_partition(run, step)
     return of_partitions.get(partition) if partition is not None and of_partitions else reasons[step]
 
 
@@ -198,6 +198,11 @@ def has_died(run: dg.DagsterRun) -> bool:
 def failed_steps(run: dg.DagsterRun) -> dict[str, str]:
     """Return the steps of a run that failed, and why."""
     return {tag.removeprefix(FAILED_STEP): why for tag, why in run.tags.items() if tag.startswith(FAILED_STEP) and why}
+
+
+def reasons_by_partition(run: dg.DagsterRun, step: str) -> dict[str, str]:
+    """Return the partitions of a step that failed, and why; empty unless the step has several partitions."""
+    return long_tags.joined(f"{FAILED_PARTITIONS}{step}", run.tags) or {}
 
 
 def _tell_failure(context: RunContext, failure: dg.Failure, permanent_failure: str | None) -> None:

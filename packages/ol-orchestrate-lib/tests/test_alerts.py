@@ -14,7 +14,7 @@ from dagster._grpc.impl import get_external_sensor_execution
 
 from ol_orchestrate import alerts
 from ol_orchestrate.alerts import failure_alerts_sensor
-from ol_orchestrate.failures import as_dagster_failure
+from ol_orchestrate.failures import as_dagster_failure, failure_of_partitions
 from ol_orchestrate.lib.errors import BadInputError, PipelineError, ServiceError, SettingsError
 from ol_orchestrate.lib.failure_causes import cause_of
 from ol_orchestrate.lib.notifying import notify
@@ -32,6 +32,8 @@ ERRORS: dict[str, PipelineError] = {
     "mitx-2024-01-17.zip": ServiceError("s3://lake answered 503 to 'mitx-2024-01-17'"),
 }
 
+NO_HEADER = BadInputError("gs://cold/2024/mitx-2024-01-24.zip: no header")
+
 
 @dg.op(out=dg.Out(dg.Nothing))
 def read_file(context: dg.OpExecutionContext) -> None:
@@ -42,6 +44,18 @@ def read_file(context: dg.OpExecutionContext) -> None:
 @dg.job(partitions_def=FILES)
 def read_files() -> None:
     read_file()
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def read_several(context: dg.OpExecutionContext) -> None:
+    files = context.run_tags["files"].split()
+    with as_dagster_failure(context, "school/permanent_failure"):
+        raise failure_of_partitions({file: ERRORS.get(file, NO_HEADER) for file in files}, 9, "files")
+
+
+@dg.job
+def read_all() -> None:
+    read_several()
 
 
 class Location:
@@ -124,6 +138,26 @@ def test_a_message_that_is_not_taken_is_sent_at_the_next_tick(instance: dg.Dagst
         titles = [message.splitlines()[1] for message in messages(server)]
     assert len(titles) == 3
     assert titles[0] != titles[1] == titles[2]
+
+
+def test_each_reason_of_a_run_of_several_partitions_is_a_cause(instance: dg.DagsterInstance) -> None:
+    first, second, other = ERRORS
+    with serving(lambda _: Response(200)) as server:
+        location = Location(instance, f"{server.url}/hook")
+        location.tick()
+        runs = [
+            read_all.execute_in_process(
+                instance=instance, raise_on_error=False, run_config=QUIET, tags={**OURS, "files": " ".join(files)}
+            ).run_id
+            for files in ([first, second, other], [other, first], [first, second, other, "mitx-2024-01-24.zip"])
+        ]
+        location.tick()
+        truncated, busy, without_header = messages(server)
+    assert truncated.startswith("school: read_several: 3 runs failed\ngs://cold/2024/mitx-2024-01-03.zip: truncated")
+    assert f"Partitions: {first}, {second}\nRuns: {', '.join(runs)}\n" in truncated
+    assert busy.startswith("school: read_several: 3 runs failed\ns3://lake answered 503")
+    assert f"Partitions: {other}\n" in busy
+    assert f"a run failed\n{NO_HEADER}\nPartitions: mitx-2024-01-24.zip\nRuns: {runs[2]}\n" in without_header
 
 
 @pytest.mark.parametrize("down", [1, 2])
