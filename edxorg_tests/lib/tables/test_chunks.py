@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edxorg.lib.tables import chunks
-from edxorg.lib.tables.chunks import Chunk
+from edxorg.lib.tables.chunks import Chunk, LongLine
 from edxorg.lib.tables.cutting import SHORT_LINES, LineReader
 from edxorg.lib.tables.detection import Tally
 from edxorg.lib.tables.header import Layout
@@ -151,6 +151,15 @@ class TestCuts:
         assert layout is not None
         found = [each.line_count for each in reader.chunks(layout) if isinstance(each, Chunk)]
         assert found == lines
+
+    def test_a_line_without_quotes_that_is_too_long_for_memory_has_none(self) -> None:
+        reader = LineReader([b"one\ttwo\n1\t", b"y" * (17 << 20), b"\n2\tb\n"])
+        layout = reader.read_header()
+        assert layout is not None
+        (line,) = (each for each in reader.chunks(layout) if isinstance(each, LongLine))
+        assert (line.quotes, line.ends_escaped) == (0, False)
+        assert line.content.size == (17 << 20) + 2
+        line.content.close()
 
 
 class TestTally:
