@@ -15,8 +15,10 @@ from edxorg.commands.places import Period, period_options
 from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, SOURCE
 from edxorg.lib.progress import observed_by
+from ol_orchestrate import long_tags
 from ol_orchestrate.dagster_tags import PARTITION
 from ol_orchestrate.lib.batching import batched
+from ol_orchestrate.lib.record_tags import DATA_VERSION
 from ol_orchestrate.lib.stores import join_url, open_store
 from ol_orchestrate.lib.versions import short_hash
 
@@ -34,13 +36,19 @@ RELOAD = f"{SOURCE}/reload"
 """Tag of the runs of a reload: a name that all of them share."""
 
 Work = tuple[str, str, "tuple[dg.AssetKey, ...]"]
-"""A kind, the partition of its run, and the assets, of course content."""
+"""A kind, a file or a course, and the assets that are made of a course: the least of what runs do."""
+
+Done = dict[Work, str]
+"""A hash of the version in which each was done."""
+
+VERSIONS = f"{RELOAD}/versions"
+"""Tags, as `long_tags` writes them, with a hash of the version of the file, or of each course, that a run is for."""
 
 RUNS_MEASURED = 20
 """Latest successful runs of a kind from which its speed is taken."""
 
-RECORDS_READ = 100
-"""Latest records of reloads among which an unfinished one is looked for."""
+RECORDS_AT_ONCE = 100
+"""Observations of archives that are read in one query, to find the records of reloads among them."""
 
 
 @click.command()
@@ -53,7 +61,8 @@ def command(*, period: Period, only: str | None, dry_run: bool, landing_zone: st
 
     Takes the files at EDXORG_ARCHIVE_URL and EDXORG_TRACKING_LOG_URL, in this process, one after the other. What is
     there and recorded already is not written again. A reload that is stopped or killed goes on where it was if it is
-    started again with the same options. Dagster keeps a record of its start and its end, on the asset of archives.
+    started again with the same options and settings. Dagster keeps a record of its start and its end, on the asset of
+    archives.
     """
     if None in period:
         raise click.UsageError("say which days: --from and --to")
@@ -62,8 +71,12 @@ def command(*, period: Period, only: str | None, dry_run: bool, landing_zone: st
         with console.loading("Looking for the files"):
             reload = _Reload(instance, settings, period, only)
             files = reload.files()
+            courses = reload.courses() if dry_run or not files else []
+        if not files and not courses:
+            click.echo("There is nothing of these days")
+            return
         if dry_run:
-            _show([*files, *reload.courses()], {kind: reload.rate(kind) for kind in KINDS})
+            _show([*files, *courses], {kind: reload.rate(kind) for kind in KINDS})
             return
         runs.check_landing_zone(settings)
         runs.make_landing_zone(settings)
@@ -78,6 +91,7 @@ class Piece(NamedTuple):
         kind: One of `KINDS`.
         name: The partition: the name of a file, or the first course.
         size: The bytes of a file, or the number of courses.
+        versions: A hash of the version of the file, or of each course.
         url: The URL of a file.
         courses: All partitions, if they are courses.
         assets: What is made of these.
@@ -86,14 +100,15 @@ class Piece(NamedTuple):
     kind: str
     name: str
     size: int
+    versions: tuple[str, ...]
     url: str = ""
     courses: tuple[str, ...] = ()
     assets: tuple[dg.AssetKey, ...] = ()
 
     @property
-    def work(self) -> Work:
-        """The identity that a run of it shares with another run of it."""
-        return (self.kind, self.name, self.assets)
+    def does(self) -> Done:
+        """All that is done once it has ended."""
+        return _done(self.kind, self.courses or [self.name], self.versions, self.assets)
 
 
 class Rate(NamedTuple):
@@ -136,9 +151,9 @@ class _Reload:
         dated = [each for kind in (TABLES, LOGS) if kind in self._kinds for each in self._of_files(kind)]
         return [piece for _, piece in sorted(dated, key=lambda each: each[0])]
 
-    def courses(self) -> list[Piece]:
-        """Return the runs of courses, as far as these are recorded now."""
-        return list(self._of_courses()) if CONTENT in self._kinds else []
+    def courses(self, done: Done | None = None) -> list[Piece]:
+        """Return the runs of courses, as far as these are recorded now and not done."""
+        return list(self._of_courses(done or {})) if CONTENT in self._kinds else []
 
     def _of_files(self, kind: str) -> Iterator[tuple[date, Piece]]:
         from edxorg.sensors.object_storage import files_at  # noqa: PLC0415 - loads Dagster
@@ -153,10 +168,11 @@ class _Reload:
         job = self._jobs[kind]
         for found in files_at(self._instance, files, job, url, objects, other_names, undated=lambda _: False):
             if self._period.has(found.day):
-                yield found.day, Piece(kind, found.name, found.stored.size, join_url(url, found.stored.key))
+                versions = (short_hash(found.stored.version),)
+                yield found.day, Piece(kind, found.name, found.stored.size, versions, join_url(url, found.stored.key))
 
-    def _of_courses(self) -> Iterator[Piece]:
-        """Yield runs of the courses whose recorded file is of these days."""
+    def _of_courses(self, done: Done) -> Iterator[Piece]:
+        """Yield runs of the courses whose recorded file is of these days, and not done."""
         from ol_orchestrate.landing.records import latest_tags  # noqa: PLC0415 - loads Dagster
 
         graph = self._definitions.resolve_asset_graph()
@@ -165,11 +181,17 @@ class _Reload:
         for made_of in (COURSE_STRUCTURE, COURSE_XML):
             upstream = self._location.key(made_of)
             tags = latest_tags(self._instance, upstream)
-            courses = sorted(course for course, tag in tags.items() if since <= tag.get(day_tag, "") <= until)
+            versions = {
+                course: short_hash(tag.get(DATA_VERSION, ""))
+                for course, tag in sorted(tags.items())
+                if since <= tag.get(day_tag, "") <= until
+            }
             group = self._location.group("course_content")
             assets = tuple(sorted(key for key in graph.get(upstream).child_keys if graph.get(key).group_name == group))
-            for some in batched(courses, self._settings.courses_a_run):
-                yield Piece(CONTENT, some[0], len(some), courses=tuple(some), assets=assets)
+            left = [each for each in versions.items() if done.get((CONTENT, each[0], assets)) != each[1]]
+            for some in batched(left, self._settings.courses_a_run):
+                courses, of_courses = zip(*some, strict=True)
+                yield Piece(CONTENT, courses[0], len(some), of_courses, courses=courses, assets=assets)
 
     def rate(self, kind: str) -> Rate:
         """Return the speed of the latest successful runs of a kind."""
@@ -203,20 +225,20 @@ class _Reload:
         return int(str(recorded.metadata["size"].value)) if recorded and "size" in recorded.metadata else 0
 
     def run(self, files: Sequence[Piece]) -> int:
-        """Run all pieces that an earlier attempt has not done; return the number of those that failed."""
+        """Run all that an earlier attempt has not done; return the number of those that failed."""
         name, done = self._name()
         start = time.monotonic()
         failed = self._run_all(files, name, done)
-        failed += self._run_all(self.courses(), name, done)
+        failed += self._run_all(self.courses(done), name, done)
         ended = {"ended": True, "seconds": time.monotonic() - start, "failed": failed}
         self._record({"reload": name, **ended, "done_before": len(done)})
         return len(failed)
 
-    def _run_all(self, pieces: Sequence[Piece], name: str, done: set[Work]) -> list[str]:
+    def _run_all(self, pieces: Sequence[Piece], name: str, done: Done) -> list[str]:
         """Run pieces one after the other; return the names of those that failed."""
         failed = []
         for number, piece in enumerate(pieces, 1):
-            if piece.work in done:
+            if piece.does.items() <= done.items():
                 continue
             with console.progress_bar(piece.name, piece.size if piece.url else None) as bar, observed_by(bar):
                 reasons = self._run(piece, name)
@@ -230,54 +252,80 @@ class _Reload:
     def _run(self, piece: Piece, name: str) -> list[str]:
         from ol_orchestrate.landing.course_outputs import tags_of_courses  # noqa: PLC0415 - loads Dagster
 
-        tags = {RELOAD: name}
         if piece.courses:
             job = self._definitions.resolve_implicit_global_asset_job_def()
-            tags |= tags_of_courses(piece.courses[1:])
+            tags = _tags(name, piece.versions) | tags_of_courses(piece.courses[1:])
             return runs.run_job(job, self._instance, piece.name, tags=tags, assets=piece.assets)
         folder, _, file = piece.url.rpartition("/")
         source = runs.SourceUrl(f"{folder}/", file)
         info = runs.open_source(source, self._settings).info
         job = self._definitions.resolve_job_def(self._jobs[piece.kind])
+        tags = _tags(name, [short_hash(info.version)])
         return runs.run_for_file(job, self._instance, self._files[piece.kind], source, info, tags=tags)
 
-    def _name(self) -> tuple[str, set[Work]]:
-        """Return the name of this reload, and the pieces that were done under it before it was stopped."""
+    def _name(self) -> tuple[str, Done]:
+        """Return the name of this reload, and what was done under it before it was stopped."""
         import dagster as dg  # noqa: PLC0415
 
-        options = short_hash(f"{self._period} {self._kinds} {self._settings.landing_zone_url}")
+        options = self._options()
         ended = set()
         for about in self._records():
             ended |= {about["reload"]} if about.get("ended") else set()
             if about.get("options") == options:  # the latest one with these options
                 if about["reload"] in ended:
                     break
-                done = self._instance.get_runs(
+                latest_first = self._instance.get_runs(
                     dg.RunsFilter(tags={RELOAD: about["reload"]}, statuses=[dg.DagsterRunStatus.SUCCESS])
                 )
-                return about["reload"], set(map(self._work_of, done))
+                done: Done = {}
+                for run in reversed(latest_first):
+                    done |= self._done_by(run)
+                return about["reload"], done
         name = uuid4().hex
         since, until = self._period
         about = {"from": str(since), "to": str(until), "only": ", ".join(self._kinds)}
         self._record({"reload": name, "options": options, **about})
-        return name, set()
+        return name, {}
 
-    def _work_of(self, run: dg.DagsterRun) -> Work:
+    def _options(self) -> str:
+        """Return a hash of all that decides what comes out: with a newer parser or another source, a reload is another.
+
+        The size of a run is not among it.
+        """
+        settings, graph = self._settings, self._definitions.resolve_asset_graph()
+        places = (settings.archive_url, settings.logs_url, settings.landing_zone_url)
+        made = (settings.courses, settings.escapes, settings.row_hash)
+        code = sorted((key.to_user_string(), graph.get(key).code_version) for key in graph.get_all_asset_keys())
+        return short_hash(f"{self._period} {self._kinds} {places} {made} {code}")
+
+    def _done_by(self, run: dg.DagsterRun) -> Done:
         kind = next(kind for kind, job in self._jobs.items() if job == run.job_name)
         assets = tuple(sorted(run.asset_selection or ())) if kind == CONTENT else ()
-        return kind, run.tags[PARTITION], assets
+        return _done(kind, _courses_of(run), long_tags.joined(VERSIONS, run.tags), assets)
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        """Yield what is recorded of reloads, the latest first."""
-        records = self._instance.fetch_observations(self._files[TABLES].key(), limit=RECORDS_READ).records
-        for observation in (record.asset_observation for record in records):
-            if observation is not None and "reload" in observation.metadata:
-                yield {name: value.value for name, value in observation.metadata.items()}
+        """Yield what is recorded of reloads, the latest first. Each archive leaves observations among them."""
+        cursor, has_more = None, True
+        while has_more:
+            page = self._instance.fetch_observations(self._files[TABLES].key(), limit=RECORDS_AT_ONCE, cursor=cursor)
+            for observation in (record.asset_observation for record in page.records):
+                if observation is not None and "reload" in observation.metadata:
+                    yield {name: value.value for name, value in observation.metadata.items()}
+            cursor, has_more = page.cursor, page.has_more
 
     def _record(self, about: dict[str, Any]) -> None:
         import dagster as dg  # noqa: PLC0415
 
         self._instance.report_runless_asset_event(dg.AssetObservation(self._files[TABLES].key(), metadata=about))
+
+
+def _done(kind: str, names: Sequence[str], versions: Sequence[str], assets: tuple[dg.AssetKey, ...]) -> Done:
+    return {(kind, name, assets): version for name, version in zip(names, versions, strict=True)}
+
+
+def _tags(name: str, versions: Sequence[str]) -> dict[str, str]:
+    """Return the tags of a run of a reload of that name."""
+    return {RELOAD: name, **long_tags.split(VERSIONS, list(versions))}
 
 
 def _courses_of(run: dg.DagsterRun) -> list[str]:
@@ -299,9 +347,6 @@ def _show(pieces: Sequence[Piece], rates: dict[str, Rate]) -> None:
         sizes = ("", f"{size:,}") if kind == CONTENT else (f"{size / 1e9:,.2f}", "")
         known = (f"{size * rate.events:,.0f}", f"{size * rate.seconds / 3600:,.2f}") if rate.runs else ("?", "?")
         table.add_row(kind, f"{len(of_kind):,}", *sizes, *known, f"{rate.runs} runs")
-    if not pieces:
-        click.echo("There is nothing of these days")
-        return
     console.out.print(table)
     if any(not rates[piece.kind].runs for piece in pieces):
         click.echo("?: no run of this kind is recorded here yet, so its speed is not known")

@@ -21,6 +21,7 @@ from ol_orchestrate.landing.records import metadata_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
     from pathlib import Path
 
 dummy_edxorg_course_structure, dummy_edxorg_course_xml = archive_members(), course_exports()
@@ -87,7 +88,7 @@ class Lake:
         )
         self._job = defs.resolve_implicit_global_asset_job_def()
 
-    def bring(self, asset: str, content: bytes, partition: str = PARTITION) -> None:
+    def bring(self, asset: str, content: bytes, partition: str = PARTITION, day: date | None = None) -> None:
         """Write and record a course's file, as the archive job does."""
         version = hashlib.sha256(content).hexdigest()
         course_id, _, site = partition.rpartition("|")
@@ -101,7 +102,7 @@ class Lake:
                 dg.AssetKey.from_user_string(asset),
                 partition=partition,
                 metadata=metadata_of(self.url, key, len(content)),
-                tags=EDXORG.tags.of(version, self.url),
+                tags=EDXORG.tags.of(version, self.url, source_date=day),
             )
         )
 
