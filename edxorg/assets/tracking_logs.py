@@ -22,6 +22,7 @@ from edxorg.ops.checks import log_evaluation
 from edxorg.ops.reporting import reporter
 from edxorg.source_files import SourceFiles
 from ol_orchestrate.described import described
+from ol_orchestrate.each_alone import EachAlone
 from ol_orchestrate.failures import RETRIES, as_dagster_failure, failure_of_partitions
 from ol_orchestrate.landing.batch import others_wait
 from ol_orchestrate.landing.land import Artifact, is_landed, land, recorded_version
@@ -29,7 +30,7 @@ from ol_orchestrate.landing.records import upstream_tags
 from ol_orchestrate.landing.unchanged import record_unchanged
 from ol_orchestrate.landing_zone import LANDING_ZONE, SOURCE_BUCKET, SOURCE_URL, landing_zone, source_bucket
 from ol_orchestrate.lib.archive_files import in_clear
-from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openpgp import LazyKeyRing, told_of_unchecked
 from ol_orchestrate.lib.stores import SourceInfo, VerifiedReader, join_url
 from ol_orchestrate.lib.versions import SingleObject, VersionOutcome, short_hash
@@ -72,19 +73,20 @@ def _normalize_days(context: dg.AssetExecutionContext, logs: SourceFiles, settin
     days = context.partition_keys
     if swept := landing_zone(context).store().abort_old_uploads(SOURCE):
         context.log.info("%s", swept)
-    failed: dict[str, PipelineError] = {}
+    if len(days) == 1:
+        yield from _normalize_day(context, _Log(days[0], logs, settings.tracking_log_url), settings, unless_done=False)
+        yield from record_unchanged(context, days)
+        return
+    each = EachAlone(context.log)
     for number, name in enumerate(days, 1):
-        try:
-            log = _Log(name, logs, settings.tracking_log_url)
-            yield from _normalize_day(context, log, settings, unless_done=len(days) > 1)
-        except PipelineError as error:
-            context.log.error("%s", error)  # noqa: TRY400 - complete without its traceback
-            failed[name] = error
-        if len(days) > 1:
-            context.log.info("%d of %d logs, %d of them failed", number, len(days), len(failed))
-    yield from record_unchanged(context, days, failed)
-    if failed:
-        raise failure_of_partitions(failed, len(days), "logs")
+        if each.may_try(name):
+            with each.trying(name):
+                log = _Log(name, logs, settings.tracking_log_url)
+                yield from _normalize_day(context, log, settings, unless_done=True)
+        context.log.info("%d of %d logs, %d of them failed", number, len(days), len(each.failed))
+    yield from record_unchanged(context, days, each.failed)
+    if each.failed:
+        raise failure_of_partitions(each.failed, len(days), "logs")
 
 
 @dataclass(frozen=True, slots=True)

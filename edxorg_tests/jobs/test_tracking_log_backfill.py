@@ -28,6 +28,8 @@ from edxorg_tests.support.archives import landed, times
 from edxorg_tests.support.location import EVENTS, LOG, NORMALIZED_LOGS, OTHER_LOGS, TRUNCATED, LogLocation
 from edxorg_tests.support.repository import ROOT
 from ol_orchestrate.failed_partitions import failed_partitions
+from ol_orchestrate.failures import why_failed
+from ol_orchestrate.lib.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,6 +246,40 @@ def test_a_run_over_several_days_leaves_those_that_are_done_alone(
     normalized.clear()
     assert location.run(*days).success
     assert normalized == list(days), "what other code has normalized"
+
+
+@pytest.mark.parametrize("error", [ServiceError("nobody answers"), ValueError("a fault of the code")])
+def test_a_run_asks_a_service_that_fails_for_no_more_than_a_few_days(
+    error: Exception, location: LogLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [f"mitx-edx-events-2024-05-{number:02}.log.gz" for number in range(1, 8)]
+    for day in days:
+        location.write(*EVENTS, name=day)
+    tried: list[str] = []
+
+    def failing(*arguments: Any, name: str, **options: Any) -> NormalizedLog:  # noqa: ANN401
+        tried.append(name.rpartition("/")[2])
+        if tried[-1] in days[1:-1]:
+            raise error
+        return normalize_log(*arguments, name=name, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking_logs, "normalize_log", failing)
+        result = location.run(*days)
+    assert not result.success
+    run = location.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    (failure,) = result.get_step_failure_events()
+    reasons = [why_failed(run, str(failure.step_key), day) for day in days]
+    if isinstance(error, ServiceError):
+        assert tried == [days[0], *days[1:4] * 3], "in each of the step's three attempts"
+        not_tried = "This was not tried, since a service failed for the 3 before: nobody answers"
+        assert reasons == [None, *["nobody answers"] * 3, *[not_tried] * 3]
+        assert location.run(*days).success
+    else:
+        assert tried == days, "once"
+        assert reasons == [None, *["ValueError. The log of the run has its text"] * 5, None]
+        assert len(location.versions(days[-1])) == 1
 
 
 KILLED_IN_THE_SECOND = """

@@ -4,8 +4,8 @@
 - `lib`: what needs no Dagster;
 - `landing_zone.py`: the landing zone and the source bucket of a run;
 - `landing`: from an output to its object and its record;
-- `failures.py`: errors as Dagster's failures; `failed_partitions.py`: the asset check of failed partitions;
-  `alerts.py`: the sensor that tells operators of failures;
+- `failures.py`: errors as Dagster's failures; `each_alone.py`: work on partitions that fail one by one;
+  `failed_partitions.py`: the asset check of failed partitions; `alerts.py`: the sensor that tells of failures;
 - `automation.py`: conditions under which assets run by themselves; `course_automation.py`: the sensor that evaluates
   them; `described.py`: descriptions and columns of assets;
 - `console_links.py`: links from the Dagster UI to objects;

@@ -17,7 +17,6 @@ def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReas
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,10 @@ from pydantic import Field
 
 from ol_orchestrate import long_tags
 from ol_orchestrate.dagster_tags import SENSOR
+from ol_orchestrate.each_alone import EachAlone
 from ol_orchestrate.failures import errors_without_secrets, failure_of
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, SourceGoneError
 from ol_orchestrate.lib.reconciled_copies import batches, copy
-from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.runs_under_way import UNFINISHED, is_under_way
 
@@ -117,29 +116,24 @@ class CopyRuns:
         earlier = self._earlier_attempt(context)
         to_copy = earlier.failed or tuple(dict.fromkeys(keys)) or self._needed(context, copies.compare())
         copied: dict[str, SourceInfo] = {}
-        failures: dict[str, PipelineError] = {}
+        objects = EachAlone(context.log)
         gone = 0
         # A user who names an object that is not there is mistaken; one that a listing has named may be gone by now.
         from_listing = not keys or SENSOR in context.run.tags
-        for key in to_copy:
-            try:
-                copied[key] = copy(copies, key, folder / "copied")
-            except PipelineError as error:
-                if from_listing and _is_gone(copies, key, error):
+        for key in filter(objects.may_try, to_copy):
+            with objects.trying(key):
+                try:
+                    copied[key] = copy(copies, key, folder / "copied")
+                except (MissingObjectError, SourceGoneError):
+                    if not from_listing or copies.source.find(copies.key_in_source(key)) is not None:
+                        raise
                     gone += 1
                     context.log.warning("%s is gone from %s: there is nothing to copy", key, copies.source.url)
-                else:
-                    failures[key] = error
-            except Exception as error:  # noqa: BLE001 - fails this object alone
-                trace = redact("".join(traceback.format_exception(error)))
-                context.log.error("%s: %s", key, trace)  # noqa: TRY400 - the traceback is redacted
-                # The text can quote data, and a failure is reported further than the log of the run.
-                failures[key] = PipelineError(f"{type(error).__name__}. The log of the run has its text")
         total = earlier.copied + len(copied)
         size = earlier.bytes + sum(source.size for source in copied.values())
-        if failures:
-            self._keep(context, _EarlierAttempt(context.run_id, total, size, tuple(failures)))
-            raise self._failure(context, failures, total)
+        if objects.failed:
+            self._keep(context, _EarlierAttempt(context.run_id, total, size, tuple(objects.failed)))
+            raise self._failure(objects.failed, total)
         metadata: dict[str, Any] = {
             self.noun: total,
             "bytes": size,
@@ -214,10 +208,8 @@ class CopyRuns:
             )
         return [each.key for each in batch]
 
-    def _failure(self, context: dg.OpExecutionContext, failures: dict[str, PipelineError], copied: int) -> dg.Failure:
+    def _failure(self, failures: dict[str, PipelineError], copied: int) -> dg.Failure:
         lines = [f"{key}: {error}" for key, error in sorted(failures.items())]
-        for line in lines:
-            context.log.error("%s", line)
         head = f"{len(failures):,} of {copied + len(failures):,} {self.noun} failed; the others were delivered"
         return failure_of("\n".join([head, *first_and_more(lines)]), failures.values())
 
@@ -229,11 +221,3 @@ class CopyRuns:
             for record in records
             if is_under_way(record.dagster_run.status, record.start_time)
         ]
-
-
-def _is_gone(copies: ReconciledCopies, key: str, error: PipelineError) -> bool:
-    """Return True if an object was not copied since the source has it no more."""
-    return (
-        isinstance(error, MissingObjectError | SourceGoneError)
-        and copies.source.find(copies.key_in_source(key)) is None
-    )

@@ -6,7 +6,7 @@ Each asset runs for one course, so that one course's failure is its own.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -16,6 +16,7 @@ import dagster as dg
 from ol_orchestrate import long_tags
 from ol_orchestrate.automation import on_new_version, watched_asset
 from ol_orchestrate.described import described
+from ol_orchestrate.each_alone import EachAlone
 from ol_orchestrate.failures import failure_of_partitions
 from ol_orchestrate.landing.batch import others_wait, record, record_attempts
 from ol_orchestrate.landing.land import Artifact, land
@@ -25,7 +26,7 @@ from ol_orchestrate.landing_zone import landing_zone
 from ol_orchestrate.lib import markdown
 from ol_orchestrate.lib.batching import batched
 from ol_orchestrate.lib.course_partition import CoursePartition
-from ol_orchestrate.lib.errors import BadInputError, PipelineError
+from ol_orchestrate.lib.errors import BadInputError
 from ol_orchestrate.lib.openedx import CODE_VERSION
 from ol_orchestrate.lib.shortening import first_and_more
 from ol_orchestrate.lib.spool import Spool
@@ -137,14 +138,15 @@ def each_course(
     # failed if the run dies, however that happens.
     more = [course for course in courses if course not in set(own)]
     record_attempts(context.op_execution_context, watched_asset(context.assets_def), more)
-    several = _SeveralCourses(context, made_of, location, work)
+    several = _SeveralCourses(context, made_of, location, work, EachAlone(context.log))
     for some in batched(courses, COURSES_AT_ONCE):
         yield from several.land(some)
         # One line for all of them, as Dagster takes 3 to 20 ms to store a line.
         context.log.info("%s\n%s", several.progress(len(courses)), "\n".join(several.landed))
-    yield from record_unchanged(context, courses, several.failed)
-    if several.failed:
-        raise failure_of_partitions(several.failed, len(courses), "courses")
+    failed = several.courses.failed
+    yield from record_unchanged(context, courses, failed)
+    if failed:
+        raise failure_of_partitions(failed, len(courses), "courses")
 
 
 @dataclass(slots=True)
@@ -152,7 +154,7 @@ class _SeveralCourses:
     """A run over several courses.
 
     Attributes:
-        failed: The courses that failed, and why.
+        courses: The courses that failed, and why.
         landed: What has landed last, in words.
     """
 
@@ -160,7 +162,7 @@ class _SeveralCourses:
     made_of: str
     location: LocationNames
     work: Callable[[CourseOutputs], None]
-    failed: dict[str, PipelineError] = field(default_factory=dict)
+    courses: EachAlone
     landed: Sequence[str] = ()
     _done: int = 0
 
@@ -184,27 +186,27 @@ class _SeveralCourses:
 
     def progress(self, courses: int) -> str:
         """Say how far the run is."""
-        return f"{self._done:,} of {courses:,} courses, {len(self.failed):,} of them failed"
+        return f"{self._done:,} of {courses:,} courses, {len(self.courses.failed):,} of them failed"
 
     def _versions(self, courses: Sequence[str]) -> dict[str, str]:
         return latest_versions(self.context.instance, self.location.key(self.made_of), courses)
 
     def _land_one(self, course: str, records: _Records) -> list[dg.AssetMaterialization]:
-        self.failed.pop(course, None)
-        try:
-            with CourseOutputs(self.context, self.made_of, self.location, course, records) as outputs:
+        new: list[dg.AssetMaterialization] = []
+        if self.courses.may_try(course):
+            with (
+                self.courses.trying(course),
+                CourseOutputs(self.context, self.made_of, self.location, course, records) as outputs,
+            ):
                 self.work(outputs)
                 self.landed = [*self.landed, str(outputs)]
-                return [
+                new = [
                     dg.AssetMaterialization(
                         cast("dg.AssetKey", each.asset_key), partition=course, metadata=each.metadata, tags=each.tags
                     )
                     for each in outputs.new
                 ]
-        except PipelineError as error:
-            self.context.log.error("%s: %s", course, error)  # noqa: TRY400 - complete without its traceback
-            self.failed[course] = error
-            return []
+        return new
 
 
 def _records(
