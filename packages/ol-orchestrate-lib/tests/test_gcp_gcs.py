@@ -191,3 +191,26 @@ class TestGooglesOwnDefaults:
         connection = GCSConnection(vault=Vault(), secret_path=NOWHERE)
         with pytest.raises(AccessRefusedError, match="GOOGLE_APPLICATION_CREDENTIALS"):
             connection.get_client()
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [(None, "there is no such file"), ("canary", "it is no JSON key"), ("{}", "it is no JSON key")],
+    )
+    def test_a_key_file_that_cannot_be_used_is_named_without_its_content(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, problem: str
+    ) -> None:
+        path = tmp_path / "key.json"
+        if content is not None:
+            path.write_text(content, encoding="utf-8")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+        with pytest.raises(AccessRefusedError, match=f"names {path}: {problem}.* Correct the variable") as error:
+            GCSConnection(vault=Vault(), secret_path=NOWHERE).get_client()
+        assert "canary" not in str(error.value)
+
+    def test_a_key_in_place_of_its_path_is_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch, key_file: dict[str, str]
+    ) -> None:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", json.dumps(key_file))
+        with pytest.raises(AccessRefusedError, match="characters that are the path of no file") as error:
+            GCSConnection(vault=Vault(), secret_path=NOWHERE).get_client()
+        assert key_file["client_email"] not in str(error.value)

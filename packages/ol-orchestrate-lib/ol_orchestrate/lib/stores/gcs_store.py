@@ -60,6 +60,11 @@ if TYPE_CHECKING:
 
     from ol_orchestrate.lib.stores.budget import UploadBudget
 
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+
+LONGEST_PATH_SHOWN = 255
+"""Characters of a path that is shown although no file is there. A longer one may be the key itself."""
+
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 CHUNK = PART
@@ -367,13 +372,25 @@ def google_credentials(service_account: Mapping[str, str] | None, *, unsigned: b
             made: Credentials = ServiceAccount.from_service_account_info(service_account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
             return made
         return google.auth.default(scopes=[SCOPE])[0]
-    except (GoogleAuthError, ValueError) as error:
+    except (GoogleAuthError, OSError, ValueError) as error:
         # The library's own words can hold parts of the key.
-        message = (
-            f"No usable Google credentials ({type(error).__name__}). Set GOOGLE_APPLICATION_CREDENTIALS to a key file, "
-            "run where a service account is attached, or let Vault hold the service account"
+        key_file = os.environ.get(KEY_FILE) if service_account is None else None
+        remedy = (
+            f"{_problem_of(key_file)}. Correct the variable"
+            if key_file
+            else f"Set {KEY_FILE} to a key file, run where a service account is attached, or let Vault hold the "
+            "service account"
         )
-        raise AccessRefusedError(message) from None
+        raise AccessRefusedError(f"No usable Google credentials ({type(error).__name__}). {remedy}") from None
+
+
+def _problem_of(key_file: str) -> str:
+    if os.path.isfile(key_file):  # noqa: PTH113 - of a name that is too long, too
+        problem = "it is no JSON key of Google's" if os.access(key_file, os.R_OK) else "this user may not read it"
+        return f"{KEY_FILE} names {key_file}: {problem}"
+    if len(key_file) > LONGEST_PATH_SHOWN:
+        return f"{KEY_FILE} has {len(key_file):,} characters that are the path of no file"
+    return f"{KEY_FILE} names {key_file}: there is no such file"
 
 
 class _LoginRedirectError(PermanentServiceError):
