@@ -1,4 +1,4 @@
-"""Dagster changes its private names in any release: the library's landing wing alone uses them."""
+"""Dagster changes its private names in any release: the library's landing wing and its alerts alone use them."""
 
 import re
 from pathlib import Path

@@ -43,6 +43,12 @@ RUNS_A_TICK = 1000
 MESSAGES_A_TICK = 10
 """Causes that have a message of their own; a last message names the others."""
 
+TICKS = 1000
+"""Failed ticks of a sensor that a tick looks at, the latest."""
+
+REFUSALS = 3
+"""Messages that an address may refuse at a tick; to wait for the others would take the time of the addresses behind."""
+
 LONGEST_TICK = 600
 """Seconds for which a tick may have been at work when the period before was read; it is dated by its start."""
 
@@ -204,15 +210,17 @@ def _tell(
         together = ([cause for of_one, _, _ in others for cause in of_one], f"{location}: further failures", titles)
         messages = [*messages[:MESSAGES_A_TICK], together]
     taken = dict(told)
-    first_error: PipelineError | None = None
+    errors: list[PipelineError] = []
     for of_message, title, body in messages:
+        if len(errors) == REFUSALS:
+            break
         try:
             notify(address, title, body)
         except PipelineError as error:
-            first_error = first_error or error
+            errors.append(error)
         else:
             taken |= dict.fromkeys(of_message, now)
-    return taken, first_error
+    return taken, next(iter(errors), None)
 
 
 def _message(location: str, failures: Sequence[Failure]) -> tuple[str, str]:
@@ -262,15 +270,22 @@ def _failures_of(run: dg.DagsterRun, permanent_failure: str) -> Iterator[Failure
 
 def _failed_ticks(context: dg.SensorEvaluationContext, since: float, until: float) -> Iterator[Failure]:
     """Yield the failed ticks of the location's other sensors and schedules: without one, no run is asked for."""
+    from dagster._core.scheduler.instigation import TickStatus  # noqa: PLC0415 - has no public name
+
     for state in context.instance.all_instigator_state():
         repository = state.origin.repository_origin
         if repository.code_location_origin.location_name != _location(context):
             continue
         if state.instigator_name != context.sensor_name:
             ticks = context.instance.get_ticks(
-                state.instigator_origin_id, state.selector_id, after=since - LONGEST_TICK, before=until, limit=NAMED
+                state.instigator_origin_id,
+                state.selector_id,
+                after=since - LONGEST_TICK,
+                before=until,
+                limit=TICKS,
+                statuses=[TickStatus.FAILURE],
             )
-            for error in (tick.error for tick in ticks if tick.status.value == "FAILURE"):
+            for error in (tick.error for tick in ticks):
                 while error is not None and error.cause is not None:
                     error = error.cause  # noqa: PLW2901 - the first in the chain
                 if error is not None:

@@ -3,14 +3,28 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._grpc.impl import get_external_sensor_execution
+from dagster_shared.error import SerializableErrorInfo
 
 from ol_orchestrate import alerts
 from ol_orchestrate.alerts import failure_alerts_sensor
@@ -160,6 +174,56 @@ def test_each_reason_of_a_run_of_several_partitions_is_a_cause(instance: dg.Dags
     assert f"a run failed\n{NO_HEADER}\nPartitions: mitx-2024-01-24.zip\nRuns: {runs[2]}\n" in without_header
 
 
+def test_a_tick_that_failed_is_told_after_many_that_did_not(instance: dg.DagsterInstance) -> None:
+    now = time.time()
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("school"), "__repository__")
+    state = InstigatorState(
+        RemoteInstigatorOrigin(repository, "listing"),
+        InstigatorType.SENSOR,
+        InstigatorStatus.RUNNING,
+        SensorInstigatorData(),
+    )
+    instance.add_instigator_state(state)
+    ends = [("no bucket named cold", 300), *[("no answer", 290 - n) for n in range(10)], *[(None, n) for n in range(9)]]
+    for why, ago in ends:
+        error = SerializableErrorInfo(f"ol_orchestrate.lib.errors.ServiceError: {why}\n", [], "ServiceError")
+        instance.create_tick(
+            TickData(
+                state.instigator_origin_id,
+                "listing",
+                InstigatorType.SENSOR,
+                TickStatus.FAILURE if why else TickStatus.SKIPPED,
+                now - ago,
+                error=error if why else None,
+                selector_id=state.selector_id,
+            )
+        )
+    with serving(lambda _: Response(200)) as server:
+        Location(instance, f"{server.url}/hook").tick()
+        told = messages(server)
+    assert told == [
+        "school: a tick of listing: it failed\nno answer",
+        "school: a tick of listing: it failed\nno bucket named cold",
+    ]
+
+
+def test_an_address_that_is_down_is_not_waited_for_at_each_message(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "REFUSALS", 1)
+    status = 410
+    with serving(lambda _: Response(200)) as up, serving(lambda _: Response(status)) as down:
+        location = Location(instance, f"{down.url}/hook", f"{up.url}/hook")
+        location.tick()
+        location.fail("mitx-2024-01-03.zip")
+        location.fail("mitx-2024-01-17.zip")
+        location.tick()
+        assert (len(down.requests), len(up.requests)) == (1, 2)
+        status = 200
+        location.tick()
+        assert messages(down)[1:] == messages(up)
+
+
 @pytest.mark.parametrize("down", [1, 2])
 def test_an_address_that_is_down_does_not_concern_the_others(instance: dg.DagsterInstance, down: int) -> None:
     first, second = list(ERRORS)[1:]
@@ -205,7 +269,9 @@ def test_a_tick_fails_if_no_address_takes_a_message(instance: dg.DagsterInstance
         location = Location(instance, *[f"{down.url}/T0SECRET000SECRET"] * 2)
         location.tick()
         location.fail("mitx-2024-01-03.zip")
-        failed = str(location.evaluate())
+        answer = location.evaluate()
+    assert not isinstance(answer, SensorExecutionData), "the tick fails"
+    failed = str(answer)
     assert "address 1 of 2: http did not take the message" in failed
     assert "address 2 of 2: http did not take the message" in failed
     assert "SECRET" not in failed
