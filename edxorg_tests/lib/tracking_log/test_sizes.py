@@ -96,6 +96,7 @@ class TestLongLines:
         tracemalloc.stop()
         assert peak < 48 * MIB
 
+    @pytest.mark.once
     def test_a_block_that_would_become_too_much_is_halved(self, normalize: Normalize) -> None:
         """700 short lines with 500 keys of 250 bytes each are 91 MB."""
         keys = [f"{number:03}{'k' * 250}" for number in range(500)]
