@@ -41,7 +41,7 @@ Work = tuple[str, str, "tuple[dg.AssetKey, ...]"]
 Done = dict[Work, str]
 """A hash of the version in which each was done."""
 
-VERSIONS = f"{RELOAD}/versions"
+VERSIONS = f"{RELOAD}_versions"
 """Tags, as `long_tags` writes them, with a hash of the version of the file, or of each course, that a run is for."""
 
 RUNS_MEASURED = 20
