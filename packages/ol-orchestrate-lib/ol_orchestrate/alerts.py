@@ -46,8 +46,9 @@ MESSAGES_A_TICK = 10
 TICKS = 1000
 """Failed ticks of a sensor that a tick looks at, the latest."""
 
-REFUSALS = 3
-"""Messages that an address may refuse at a tick; to wait for the others would take the time of the addresses behind."""
+REFUSALS = 2
+"""Messages that an address may refuse at a tick: a mail server that is silent takes 15 seconds for each, and Dagster
+ends the tick after 60, for all addresses."""
 
 LONGEST_TICK = 600
 """Seconds for which a tick may have been at work when the period before was read; it is dated by its start."""

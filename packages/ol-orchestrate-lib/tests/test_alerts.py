@@ -360,7 +360,8 @@ def test_a_receiver_that_refuses_is_an_error_without_its_address() -> None:
     assert "SECRET" not in str(refused.value)
 
 
-def test_an_address_that_none_can_send_to_is_an_error_without_it() -> None:
+@pytest.mark.parametrize("address", ["slck://T0SECRET000SECRET", "https://[T0SECRET000SECRET"])
+def test_an_address_that_none_can_send_to_is_an_error_without_it(address: str) -> None:
     with pytest.raises(SettingsError, match="it begins with https://") as refused:
-        notify("slck://T0SECRET000SECRET", "title", "body")
+        notify(address, "title", "body")
     assert "SECRET" not in str(refused.value)

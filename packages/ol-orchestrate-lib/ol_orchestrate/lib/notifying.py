@@ -24,7 +24,7 @@ def notify(address: str, title: str, body: str) -> None:
     """
     import apprise  # noqa: PLC0415 - loads a hundred services, which only a message needs
 
-    remember_secrets(address, [part for part in urlsplit(address).path.split("/") if part])
+    remember_secrets(address, _path_parts(address))
     service = apprise.Apprise()
     if not service.add(address) and not service.add(_as_json(address)):
         raise SettingsError(
@@ -37,6 +37,13 @@ def notify(address: str, title: str, body: str) -> None:
         said = " ".join(log.getvalue().split())
     if not taken:
         raise ServiceError(redact(f"{address.partition(':')[0]} did not take the message: {said or 'no answer'}"))
+
+
+def _path_parts(address: str) -> list[str]:
+    try:
+        return [part for part in urlsplit(address).path.split("/") if part]
+    except ValueError:
+        return []  # It is no URL, so nothing can be sent to it.
 
 
 def _as_json(address: str) -> str:
