@@ -42,6 +42,7 @@ from sqlalchemy import make_url
 
 from edxorg.assets.edxorg_archive import raw_data_archives
 from edxorg.components.edxorg_location import build_definitions
+from edxorg.lib.alert_addresses import are_alerts_configured
 from edxorg.lib.settings import Settings
 from edxorg.samples.sample_archive import write_sample_archive
 from edxorg_tests.support.deployment import COMPOSE, DEPLOY, DOCKERFILE, Image, image_command
@@ -165,6 +166,27 @@ def test_each_run_gets_the_variables_that_the_daemon_has(instance: dg.DagsterIns
     assert isinstance(launcher, DockerRunLauncher)
     assert set(launcher.env_vars) == set(services()["daemon"]["environment"])
     assert launcher.networks == [COMPOSE["networks"]["edxorg"]["name"]]
+
+
+def test_compose_passes_on_what_operators_are_told_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    sections = [
+        re.findall(rf"^## {title}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)[0]
+        for title in ("Deploy", "Alerts")
+    ]
+    told = {name for section in sections for name in re.findall(r"`([A-Z]+_[A-Z_]+|PG[A-Z]+)`", section)}
+    given = services()["edxorg"]["environment"]
+
+    assert {"PGSSLROOTCERT", "EDXORG_SOURCE_INTERVAL_SECONDS", "EDXORG_ALERT_URLS"} <= told <= set(given)
+    for name in told:
+        assert given[name].startswith(f"${{{name}:") or name == "DAGSTER_POSTGRES_HOST", "it can be set in deploy/.env"
+    for name in (name for name in told if name.startswith("EDXORG_")):
+        default = re.fullmatch(r"\$\{\w+:-(.*)\}", given[name])
+        assert default is not None
+        monkeypatch.setenv(name, default[1])
+    settings = Settings()
+    assert settings.source_interval_seconds == Settings.model_fields["source_interval_seconds"].default
+    assert not are_alerts_configured(settings)
 
 
 def test_all_of_dagster_runs_from_one_image_without_rights() -> None:

@@ -44,6 +44,7 @@ class Postgres:
             "DAGSTER_POSTGRES_PASSWORD": self.password,
             "DAGSTER_POSTGRES_DB": "postgres",
             "PGSSLMODE": "prefer",
+            "PGSSLROOTCERT": "",
         }
 
     def start(self) -> None:
