@@ -237,27 +237,26 @@ class _Doctor:
         )
 
     def _dagster(self) -> Iterator[DoctorCheck | NotSetUp]:
-        home = os.environ.get("DAGSTER_HOME")
-        if not home:
+        home = homes.home_folder()
+        if not os.environ.get("DAGSTER_HOME"):
             yield NotSetUp(
                 "Dagster",
-                "set DAGSTER_HOME to the folder with its dagster.yaml; else commands keep their runs in "
-                f"{homes.home_folder()}",
+                f"set DAGSTER_HOME to the folder with its dagster.yaml; else commands keep their runs in {home}",
             )
             return
-        yield DoctorCheck("Dagster", home, lambda: _dagster_instance(Path(home)), "runs, and all that they record")
-        if homes.is_made(Path(home)):
+        yield DoctorCheck("Dagster", str(home), _dagster_instance, "runs, and all that they record")
+        if homes.is_made(home):
             yield DoctorCheck(
                 "Dagster's daemon",
-                home,
-                lambda: _daemon(Path(home)),
+                str(home),
+                lambda: _daemon(home),
                 "sensors, schedules and automation; commands do without",
                 optional=self._settings.environment is Environment.DEV,
             )
             yield DoctorCheck(
                 "killed runs",
-                home,
-                lambda: _killed_runs(Path(home)),
+                str(home),
+                lambda: _killed_runs(home),
                 "runs to go on by themselves after one was killed; commands do without",
                 optional=self._settings.environment is Environment.DEV,
             )
@@ -322,15 +321,14 @@ def _opened(home: Path) -> Iterator[dg.DagsterInstance]:
         raise ServiceError(f"{home}: Dagster's storage cannot be used: {first_line}. Check dagster.yaml") from None
 
 
-def _dagster_instance(home: Path) -> str:
+def _dagster_instance() -> str:
     """Count the runs that an instance keeps.
 
     Raises:
         MissingObjectError: The folder is not there.
         ServiceError: The storage cannot be used.
     """
-    if not home.is_dir():
-        raise MissingObjectError(f"{home}: there is no such folder. Make it, or correct DAGSTER_HOME")
+    home = homes.given_home()
     if not homes.is_made(home):
         return "the folder is empty; the first run makes Dagster's files in it"
     with _opened(home) as instance:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from edxorg.commands import console
 from edxorg.lib.settings import LOCAL_FOLDER
+from ol_orchestrate.lib.errors import MissingObjectError, SettingsError
 from ol_orchestrate.lib.private_folders import locked, make_private
 
 if TYPE_CHECKING:
@@ -72,13 +73,36 @@ def tags_of_this_command() -> dict[str, str]:
 
 
 def home_folder() -> Path:
-    """Return the folder `DAGSTER_HOME`, or one in the working folder."""
-    return Path(os.environ.get("DAGSTER_HOME") or Path(LOCAL_FOLDER, "dagster_home")).absolute()
+    """Return the folder `DAGSTER_HOME`, or one in the working folder.
+
+    Raises:
+        SettingsError: The path is relative; Dagster's own tools would refuse the home that a command makes there.
+    """
+    given = os.environ.get("DAGSTER_HOME")
+    if not given:
+        return Path(LOCAL_FOLDER, "dagster_home").absolute()
+    home = Path(os.path.expanduser(given))  # noqa: PTH111 - as Dagster does; Path's raises for a user who is not there
+    if not home.is_absolute():
+        raise SettingsError(f"DAGSTER_HOME={given}: Dagster accepts no relative path. Write {home.absolute()}")
+    return home
+
+
+def given_home() -> Path:
+    """Return the home of a command that only looks.
+
+    Raises:
+        MissingObjectError: `DAGSTER_HOME` names a folder that is not there.
+        SettingsError: Its path is relative.
+    """
+    home = home_folder()
+    if os.environ.get("DAGSTER_HOME") and not home.is_dir():
+        raise MissingObjectError(f"{home}: there is no such folder. Make it, or correct DAGSTER_HOME")
+    return home
 
 
 def is_made(home: Path) -> bool:
     """Return True if a command or Dagster has made its files in a home."""
-    return home.exists() and any(home.iterdir())
+    return home.is_dir() and any(home.iterdir())
 
 
 @contextmanager

@@ -99,10 +99,10 @@ def command(*, as_json: bool) -> None:
 
     Looks into the Dagster instance of DAGSTER_HOME, and for a few seconds into EDXORG_ARCHIVE_URL and
     EDXORG_TRACKING_LOG_URL, if they are set up; `edxorg list --missing` takes its time for them. Starts nothing. Exit
-    code 1 if the latest run of anything failed.
+    code 1 if the latest run of anything failed, or DAGSTER_HOME names a folder that is not there.
     """
     settings = Settings()
-    home = homes.home_folder()
+    home = homes.given_home()
     parts, at_source = [], AtSource({})
     has_run, has_source = homes.is_made(home), settings.archive_source_configured or settings.tracking_log_url
     if has_run or has_source:
