@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,12 @@ QUESTIONS = {
 SELECT mode, count(*) AS learners, round(avg(TRY_CAST(percent_grade AS DOUBLE)), 2) AS grade
 FROM student_courseenrollment
 LEFT JOIN grades_persistentcoursegrade USING (course_id, user_id, extracted_source_platform)
-GROUP BY mode ORDER BY learners DESC""",
+GROUP BY mode ORDER BY learners DESC, mode""",
     "The hardest problems": """\
 SELECT block_title AS problem, count(*) AS learners, round(avg(grade::DOUBLE / max_grade::DOUBLE), 2) AS score
 FROM courseware_studentmodule JOIN course_blocks ON block_id = module_id
-WHERE block_type = 'problem' AND grade <> 'NULL' GROUP BY block_id, block_title ORDER BY score LIMIT 5""",
+WHERE block_type = 'problem' AND grade <> 'NULL' GROUP BY block_id, block_title
+ORDER BY score, learners DESC, block_id LIMIT 5""",
 }
 """Sample questions in SQL."""
 
@@ -194,6 +196,11 @@ def runner() -> str:
     return "uv run " if os.environ.get("UV") else ""
 
 
+def install_ui() -> str:
+    """Return the command that installs Dagster's UI, as a line; nothing if it is there."""
+    return "" if find_spec("dagster_webserver") else "  pip install 'edxorg[ui]'\n"
+
+
 def _show_where(folder: Path, settings: Settings) -> None:
     report = max((folder / "landing-zone" / "edxorg" / "reports").glob("*.html"), default="none was written")
     home, inputs, lake = folder / "dagster_home", settings.archive_url, settings.landing_zone_url
@@ -201,6 +208,7 @@ def _show_where(folder: Path, settings: Settings) -> None:
     console.out.print(f"The report of the last archive, for a browser: {report}\n", soft_wrap=True, highlight=False)
     console.out.print("See the runs, the assets and their metadata in the Dagster UI, at http://localhost:3000:\n")
     console.out.print(
+        f"{install_ui()}"
         f"  DAGSTER_HOME={shlex.quote(str(home))} EDXORG_ARCHIVE_URL={shlex.quote(inputs)} \\\n"
         f"  EDXORG_ARCHIVE_NAME={shlex.quote(ARCHIVE_NAME)} \\\n"
         f"  EDXORG_GPG_KEY_FILE={shlex.quote(str(folder / PRIVATE_KEY))} \\\n"

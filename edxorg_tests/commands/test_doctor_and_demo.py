@@ -7,16 +7,19 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import hvac
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.yaml_utils import safe_load_yaml
 
 from edxorg.commands import homes, status
+from edxorg.commands.demo import QUESTIONS, install_ui
 from edxorg.lib.dictionary import DICTIONARY
 from edxorg.samples.catalogue_server import serve_sample_catalogue
 from edxorg_tests.support.archives import TABLE, landed, table_name, write_archive
@@ -316,6 +319,55 @@ def test_a_setting_that_cannot_be_is_a_mistake_of_one_line(user: User, name: str
     assert code == 2
     assert printed.startswith(f"Error: {name}")
     assert len(printed.splitlines()) == 1
+
+
+def test_status_tells_a_home_that_is_not_there_from_one_in_which_nothing_has_run(user: User, tmp_path: Path) -> None:
+    code, printed = user("status")
+    assert (code, printed.partition(":")[0]) == (0, "Nothing has run yet")
+
+    user.set(DAGSTER_HOME=str(tmp_path / "home"))
+    code, printed = user("status")
+    assert code == 1
+    assert printed == f"Error: {tmp_path}/home: there is no such folder. Make it, or correct DAGSTER_HOME\n"
+
+    (tmp_path / "home").mkdir()
+    assert user("status")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["doctor", "status", "list", "report x.tar.gz", "ingest archive x.tar.gz"])
+def test_a_relative_home_is_refused_as_dagster_refuses_it(user: User, tmp_path: Path, command: str) -> None:
+    write_archive(tmp_path / "mitx-2024-01-31.tar.gz", {table_name(): TABLE})
+    user.set(DAGSTER_HOME="home", EDXORG_ARCHIVE_URL=f"file://{tmp_path}")
+
+    code, printed = user(*command.replace("x.tar", "mitx-2024-01-31.tar").split())
+
+    assert code == 2, printed
+    last = printed.splitlines()[-1]
+    assert last == f"Error: DAGSTER_HOME=home: Dagster accepts no relative path. Write {tmp_path}/home"
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_demo_says_how_to_install_the_ui_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert install_ui() == ""
+    monkeypatch.setitem(sys.modules, "dagster_webserver", None)
+    assert install_ui() == "  pip install 'edxorg[ui]'\n"
+
+
+def test_questions_of_the_demo_have_the_same_answer_in_any_order_of_rows() -> None:
+    answers = []
+    for first in (0, 19):
+        lake = duckdb.connect()
+        lake.execute(
+            "CREATE TABLE course_blocks AS SELECT abs(n - ?) AS block_id, 'Problem ' || block_id AS block_title, "
+            "'problem' AS block_type FROM range(20) AS numbers(n)",
+            [first],
+        )
+        lake.execute(
+            "CREATE TABLE courseware_studentmodule AS SELECT block_id AS module_id, '1' AS grade, '2' AS max_grade "
+            "FROM course_blocks"
+        )
+        answers.append(lake.execute(QUESTIONS["The hardest problems"]).fetchall())
+    assert answers[0] == answers[1]
 
 
 def test_the_demo_shows_everything_without_any_credentials(user: User, tmp_path: Path) -> None:
