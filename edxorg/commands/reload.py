@@ -12,6 +12,7 @@ from rich.table import Table
 
 from edxorg.commands import console, homes, runs
 from edxorg.commands.places import Period, period_options
+from edxorg.jobs import max_runtime
 from edxorg.lib.job_names import ARCHIVE_JOB, LOG_JOB
 from edxorg.lib.object_keys import COURSE_STRUCTURE, COURSE_XML, SOURCE
 from edxorg.lib.progress import observed_by
@@ -254,7 +255,7 @@ class _Reload:
 
         if piece.courses:
             job = self._definitions.resolve_implicit_global_asset_job_def()
-            tags = _tags(name, piece.versions) | tags_of_courses(piece.courses[1:])
+            tags = _tags(name, piece.versions) | tags_of_courses(piece.courses[1:]) | max_runtime.OTHERS
             return runs.run_job(job, self._instance, piece.name, tags=tags, assets=piece.assets)
         folder, _, file = piece.url.rpartition("/")
         source = runs.SourceUrl(f"{folder}/", file)

@@ -188,7 +188,7 @@ def _sensors(
         yield edxorg_course_bundle_sensor(settings)
     if settings.archive_source_configured:
         yield from _source_files_sensors(settings, archives, logs)
-        yield CourseAutomationSensor(courses, courses_a_run=settings.courses_a_run)
+        yield CourseAutomationSensor(courses, courses_a_run=settings.courses_a_run, tags=max_runtime.OTHERS)
     location = location_names(settings.name)
     if are_alerts_configured(settings):
         name = location.of("edxorg_failure_alerts_sensor")

@@ -9,6 +9,7 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
 from edxorg.assets import course_content
+from edxorg.jobs import max_runtime
 from edxorg_tests.support.course_files import (
     STRUCTURE_OUTPUTS,
     XML_OUTPUTS,
@@ -71,6 +72,9 @@ def test_each_course_runs_once_for_each_change(location: LocationWithDaemons) ->
     assert not location.instance.get_backfills(), "which would fail, as some outputs stayed as they were"
     assert location.failed(flatten_edxorg_course_structure) == ["MITx-c-1T2020|prod"]
     assert location.failed(extract_edxorg_courserun_metadata) == []
+    automated = [run for run in location.instance.get_runs() if run.job_name == "__ASSET_JOB"]
+    assert automated
+    assert all(run.tags.items() >= max_runtime.OTHERS.items() for run in automated)
 
 
 def test_a_run_that_breaks_down_leaves_no_course_behind(

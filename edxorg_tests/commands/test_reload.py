@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from edxorg.commands import homes, reload, runs
+from edxorg.jobs import max_runtime
 from edxorg.lib import code_versions
 from edxorg.lib.object_keys import COURSE_STRUCTURE
 from edxorg.location import EDXORG
@@ -116,6 +117,7 @@ def test_a_resumed_reload_finds_its_record_and_leaves_out_no_course(
     run_job = runs.run_job
 
     def noted(*arguments: Any, **options: Any) -> list[str]:  # noqa: ANN401
+        assert options["tags"].items() >= max_runtime.OTHERS.items()
         started.append([arguments[2], *more_courses(options["tags"])])
         if len(started) == 2:
             raise RuntimeError("killed")

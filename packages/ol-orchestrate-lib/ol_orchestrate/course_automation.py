@@ -17,18 +17,19 @@ from ol_orchestrate.landing.course_outputs import tags_of_courses
 from ol_orchestrate.lib.batching import batched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 class CourseAutomationSensor(dg.AutomationConditionSensorDefinition):
     """The automation sensor of a location; it evaluates all conditions in the code server."""
 
-    def __init__(self, courses: Sequence[dg.AssetsDefinition], *, courses_a_run: int) -> None:
+    def __init__(self, courses: Sequence[dg.AssetsDefinition], *, courses_a_run: int, tags: Mapping[str, str]) -> None:
         """Make the sensor, stopped at first, under the name of Dagster's own, whose place it takes.
 
         Args:
             courses: The definitions whose runs can have many courses (`each_course`).
             courses_a_run: The number of courses of a run.
+            tags: Those of all its runs, which are of no job that could have them.
         """
         with warnings.catch_warnings():
             # Evaluation in the code server is new in Dagster.
@@ -43,12 +44,16 @@ class CourseAutomationSensor(dg.AutomationConditionSensorDefinition):
             )
         self._courses = {key for definition in courses for key in definition.keys}
         self._courses_a_run = courses_a_run
+        self._tags = dict(tags)
 
     def evaluate_tick(self, context: dg.SensorEvaluationContext) -> Any:  # noqa: ANN401 - its type has no public name
         """Evaluate the conditions as Dagster does, and put requests for courses together."""
         tick = super().evaluate_tick(context)
         return type(tick)(
-            run_requests=list(self._together(tick.run_requests or [])),
+            run_requests=[
+                request.with_replaced_attrs(tags={**self._tags, **request.tags})
+                for request in self._together(tick.run_requests or [])
+            ],
             cursor=tick.cursor,
             log_key=tick.log_key,
             automation_condition_evaluations=tick.automation_condition_evaluations,
