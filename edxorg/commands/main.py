@@ -70,12 +70,11 @@ def edxorg(settings: str | None) -> None:
 
     \b
     First steps:
-      edxorg demo                                    try everything, on this machine
-      edxorg inspect mitx-2024-01-31.tar.gz          count the contents of an archive
+      edxorg demo                                   try everything, locally
+      edxorg inspect mitx-2024-01-31.tar.gz         count what is in an archive
       edxorg ingest archive gs://bucket/COLD/mitx-2024-01-31.tar.gz \\
-          --landing-zone s3://lake/edxorg-raw-data   bring it in
+          --landing-zone s3://lake/edxorg-raw-data  bring it in
 
-    \b
     Exit codes: 0 all delivered, or set aside and counted; 1 something failed; 2 usage error; 130 stopped.
     """  # noqa: D301 - \b is click's, for lines that are not to be joined
     if settings is not None:

@@ -64,7 +64,7 @@ def command(
 
     \b
       edxorg query --list
-      edxorg query "SELECT mode, count(*) FROM student_courseenrollment GROUP BY mode"
+      edxorg query "SELECT country, count(*) FROM auth_userprofile GROUP BY ALL"
     """  # noqa: D301 - \b is click's
     if [sql is not None, list_views, print_sql, save is not None].count(True) != 1:
         raise click.UsageError("give a query in quotes, or one of --list, --sql and --save")

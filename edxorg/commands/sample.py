@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
@@ -188,9 +189,9 @@ def university(
 ) -> None:
     """Write all files that edX would send about one invented university.
 
-        All files tell one story: an enrollment in a table has its event in a log, a post in the forum has its thread, a
-        grade is the sum of the answers. They are: an archive for each week, a tracking log for each day and site,
-        program reports, and the catalogue. The file truth.json describes them, and the outputs that must come of them.
+    All files tell one story: an enrollment in a table has its event in a log, a post in the forum has its thread, a
+    grade is the sum of the answers. They are: an archive for each week, a tracking log for each day and site,
+    program reports, and the catalogue. The file truth.json describes them, and the outputs that must come of them.
 
     \b
     First steps:
@@ -340,4 +341,7 @@ def course_xml(*, out: Path, blocks: int, size: int, seed: int, org: str) -> Non
     )
 
 
-university.epilog = "\b\nHazards:\n" + "\n".join(f"  {name:16} {effect}" for name, effect in HAZARDS.items())
+university.epilog = "\b\nHazards:\n" + "\n".join(
+    fill(effect, 78, initial_indent=f"  {name:16} ", subsequent_indent=19 * " ", break_on_hyphens=False)
+    for name, effect in HAZARDS.items()
+)

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from edxorg.assets.edxorg_archive import raw_data_archives, raw_tracking_logs
 from edxorg.commands import console, homes, runs
+from edxorg.commands.main import COMMANDS
 from edxorg.components.edxorg_location import build_definitions
 from edxorg.lib.progress import Progress
 from edxorg.lib.settings import Settings
@@ -579,3 +580,16 @@ def test_the_version_is_that_of_the_library_and_of_dagster_too(edxorg: Shell) ->
     code, printed, _ = edxorg("--version")
     packages = ("edxorg", "ol-orchestrate-lib", "dagster")
     assert (code, printed) == (0, ", ".join(f"{each} {version(each)}" for each in packages) + "\n")
+
+
+def test_no_line_of_the_help_is_wider_than_a_terminal(edxorg: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    wide, commands = [], [[], *([name] for name in COMMANDS)]
+    for command in commands:
+        _, printed, _ = edxorg(*command, "--help")
+        wide += [(command, line) for line in printed.splitlines() if len(line) > 80]
+        if command and "COMMAND [ARGS]" in printed:
+            _, _, names = printed.partition("\nCommands:\n")
+            commands += [[*command, line.split()[0]] for line in names.splitlines() if re.match(r"  \w", line)]
+    assert ["sample", "university"] in commands
+    assert wide == []
