@@ -213,7 +213,7 @@ class _Doctor:
                 "others, set EDXORG_PROGRAM_REPORTS_URL and EDXORG_PROGRAM_REPORTS_PROFILE",
             )
         else:
-            access = StoreAccess(aws_profile=profile)
+            access = StoreAccess(aws_profile=profile, aws_profile_setting="EDXORG_PROGRAM_REPORTS_PROFILE")
             yield DoctorCheck("program reports", source, partial(_listing, source, access), "the program reports")
             yield self._destination("their destination", destination, "the program reports", lambda _: StoreAccess())
 

@@ -258,7 +258,11 @@ def access(url: str, settings: Settings) -> StoreAccess:
     """Return the credentials for archives and logs at a URL; this may read secrets."""
     if settings.archive_is_public:
         return StoreAccess(unsigned=True)
-    return StoreAccess(aws_profile=settings.archive_profile, google_service_account=_google_account(url, settings))
+    return StoreAccess(
+        aws_profile=settings.archive_profile,
+        aws_profile_setting="EDXORG_ARCHIVE_PROFILE",
+        google_service_account=_google_account(url, settings),
+    )
 
 
 def _google_account(url: str, settings: Settings) -> dict[str, str] | None:

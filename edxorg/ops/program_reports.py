@@ -1,5 +1,7 @@
 """The op that copies program reports, one at a time through the run's folder."""
 
+from dataclasses import replace
+
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
@@ -61,7 +63,7 @@ def reports_of(settings: Settings, s3_download: S3Resource, s3_upload: S3Resourc
         raise SettingsError("EDXORG_PROGRAM_REPORTS_URL is not set: name the bucket of the reports, or stop this job")
     return ReconciledCopies.between(
         settings.program_reports_url,
-        access_of(s3_download),
+        replace(access_of(s3_download), aws_profile_setting="EDXORG_PROGRAM_REPORTS_PROFILE"),
         settings.program_reports_destination_url,
         access_of(s3_upload),
     )

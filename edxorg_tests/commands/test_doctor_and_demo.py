@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 CANARY = "canary"
 
+ARCHIVE = "mitx-2024-01-31.tar.gz"
+
 READ_BY_CLIENTS = ("AWS_", "EDXORG_", "GOOGLE_", "STORAGE_", "VAULT_", "DAGSTER_")
 
 
@@ -95,8 +97,17 @@ def test_a_part_that_is_set_up_and_fails_says_what_to_do_and_the_others_are_none
     assert code == 1
     assert f"✓ archives and logs file://{tmp_path}/archives: it can be listed, and is empty" in printed
     assert [check for check, mark in marks(printed).items() if mark == "✗"] == ["program reports"]
-    assert "`aws configure --profile edxorg` makes it; the setting that names it can name another" in printed
+    assert "`aws configure --profile edxorg` makes it; EDXORG_PROGRAM_REPORTS_PROFILE can name another" in printed
     assert list(tmp_path.iterdir()) == [tmp_path / "archives"], "their destination is made by the first run"
+
+
+def test_a_profile_that_is_not_there_is_named_with_its_setting(user: User) -> None:
+    user.set(EDXORG_ARCHIVE_URL="s3://archives/x", EDXORG_ARCHIVE_PROFILE="edx")
+    for command in ("doctor", "status", f"ingest archive s3://archives/x/{ARCHIVE} --landing-zone lake"):
+        assert (
+            "`aws configure --profile edx` makes it; EDXORG_ARCHIVE_PROFILE can name another"
+            in user(*command.split())[1]
+        )
 
 
 def test_a_proxy_that_is_not_there_is_named_by_its_variable(user: User) -> None:
@@ -175,7 +186,7 @@ def test_status_shows_what_came_in_what_failed_and_what_waits(user: User, tmp_pa
     code, printed = user("status", "--json")
     assert (code, json.loads(printed)["parts"]) == (0, [])
 
-    good = write_archive(tmp_path / "mitx-2024-01-31.tar.gz", {table_name(): TABLE})
+    good = write_archive(tmp_path / ARCHIVE, {table_name(): TABLE})
     bad = tmp_path / "mitx-2024-02-07.tar.gz"
     bad.write_bytes(good.read_bytes()[:-20])
     assert user("ingest", "archive", str(good), str(bad))[0] == 1
@@ -336,10 +347,10 @@ def test_status_tells_a_home_that_is_not_there_from_one_in_which_nothing_has_run
 
 @pytest.mark.parametrize("command", ["doctor", "status", "list", "report x.tar.gz", "ingest archive x.tar.gz"])
 def test_a_relative_home_is_refused_as_dagster_refuses_it(user: User, tmp_path: Path, command: str) -> None:
-    write_archive(tmp_path / "mitx-2024-01-31.tar.gz", {table_name(): TABLE})
+    write_archive(tmp_path / ARCHIVE, {table_name(): TABLE})
     user.set(DAGSTER_HOME="home", EDXORG_ARCHIVE_URL=f"file://{tmp_path}")
 
-    code, printed = user(*command.replace("x.tar", "mitx-2024-01-31.tar").split())
+    code, printed = user(*command.replace("x.tar.gz", ARCHIVE).split())
 
     assert code == 2, printed
     last = printed.splitlines()[-1]

@@ -20,6 +20,7 @@ class StoreAccess:
     Attributes:
         unsigned: True to ask without any credentials, as public buckets allow.
         aws_profile: The name of an AWS profile.
+        aws_profile_setting: The name of what `aws_profile` was set with, for messages.
         aws_region: The name of a region.
         aws_endpoint_url: The address of a server that speaks S3.
         aws_keys: The access key ID, the secret access key and, for a session, its token.
@@ -29,6 +30,7 @@ class StoreAccess:
 
     unsigned: bool = False
     aws_profile: str | None = None
+    aws_profile_setting: str = "the setting that names it"
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     aws_keys: tuple[str, str, str | None] | None = field(default=None, repr=False)

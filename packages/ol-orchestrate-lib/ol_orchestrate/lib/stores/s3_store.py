@@ -149,7 +149,8 @@ class S3Store(CloudStore):
             profile = self._access.aws_profile
             remedy = "Correct AWS_PROFILE, or ~/.aws/config; `aws configure` makes a profile"
             if profile is not None:
-                remedy = f"`aws configure --profile {profile}` makes it; the setting that names it can name another"
+                setting = self._access.aws_profile_setting
+                remedy = f"`aws configure --profile {profile}` makes it; {setting} can name another"
             message = f"{self.url}: the AWS settings cannot be used: {str(error).rstrip('.')}. {remedy}"
             raise SettingsError(message) from error
         except ValueError:  # whose text repeats the address, with a password that it may hold
