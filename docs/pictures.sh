@@ -31,5 +31,6 @@ set -m
 uv run dg dev --port $port >"$work/dagster.log" 2>&1 &
 server=$!
 until curl -sf "http://127.0.0.1:$port/server_info" >"$work/server.json"; do sleep 1; done
+page groups.png 1400,640 "http://127.0.0.1:$port/asset-groups/"
 page lineage.png 1400,1000 "http://127.0.0.1:$port/locations/__repository__@$(basename "$(dirname "$PWD")")/asset-groups/edxorg_archive/lineage"
 page table.png 1400,900 "http://127.0.0.1:$port/assets/edxorg/raw_data/db_table/student_courseenrollment"
