@@ -80,7 +80,7 @@ def course_content_webhook(settings: Settings) -> dg.AssetsDefinition:
             values = version.values(webhook.source)
             message = JsonTemplate.parse(webhook.body, values).fill(values)
             address = fill_url(url, values)
-            status = send_signed(message, url=address, header=webhook.header, secret=_secret(settings, vault))
+            status = send_signed(message, url=address, header=webhook.header, secret=webhook_secret(settings, vault))
             yield dg.MaterializeResult(
                 data_version=dg.DataVersion(version.version),
                 metadata={
@@ -103,7 +103,7 @@ def _announced(context: dg.AssetExecutionContext, key: dg.AssetKey) -> object:
     return announced.value if announced else None
 
 
-def _secret(settings: Settings, vault: Vault) -> str:
+def webhook_secret(settings: Settings, vault: Vault) -> str:
     """Return the secret to sign with.
 
     Raises:

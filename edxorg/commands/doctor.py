@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from contextlib import contextmanager
@@ -10,17 +11,20 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import click
 from rich.markup import escape
 
 from edxorg.commands import console, homes, runs
+from edxorg.lib.alert_addresses import alert_addresses, are_alerts_configured
 from edxorg.lib.catalogue import PROGRAMS
 from edxorg.lib.private_keys import private_keys
-from edxorg.lib.settings import Environment, Settings
+from edxorg.lib.settings import ALERTS, Environment, Settings
 from edxorg.lib.settings.sources import Given
 from ol_orchestrate.lib.errors import MissingObjectError, PipelineError, ServiceError, SettingsError
+from ol_orchestrate.lib.notifying import service_of
 from ol_orchestrate.lib.openpgp import KeyRing
 from ol_orchestrate.lib.redaction import redact
 from ol_orchestrate.lib.stores import StoreAccess, open_store, split_url
@@ -72,9 +76,9 @@ class NotSetUp:
 def command() -> None:
     """Check each setting and each connection.
 
-    They are Vault, archives, private keys, landing zone, program reports, the edX API and Dagster with its daemon. This
-    reads and lists; in the landing zone it writes one small object and leaves it there, named edxorg/doctor. A part
-    that is not set up is no failure: it is listed with what to set.
+    They are Vault, archives, private keys, landing zone, program reports, the edX API, the course webhook, alerts and
+    Dagster with its daemon. This reads and lists, and sends no message; in the landing zone it writes one small object
+    and leaves it there, named edxorg/doctor. A part that is not set up is no failure: it is listed with what to set.
     """
     settings = Settings()
     console.out.print(f"Environment: [bold]{settings.environment}[/]")
@@ -131,6 +135,8 @@ class _Doctor:
         yield from self._program_reports()
         yield from self._course_bundles()
         yield self._api()
+        yield from self._webhook()
+        yield self._alerts()
         yield from self._dagster()
 
     def _vault(self) -> DoctorCheck | NotSetUp:
@@ -236,6 +242,25 @@ class _Doctor:
             "the catalogue",
         )
 
+    def _webhook(self) -> Iterator[DoctorCheck]:
+        if url := self._settings.course_webhook.url:
+            yield DoctorCheck("course webhook", url, self._signing, "messages about new versions of courses")
+
+    def _signing(self) -> str:
+        resources = self._definitions.resources or {}
+        from edxorg.assets.course_webhook import webhook_secret  # noqa: PLC0415 - loads Dagster
+
+        webhook_secret(self._settings, resources["vault"])
+        return f"there is a secret to sign with; {_found(self._settings.course_webhook.url or '')}"
+
+    def _alerts(self) -> DoctorCheck | NotSetUp:
+        settings = self._settings
+        if are_alerts_configured(settings):
+            where = "EDXORG_ALERT_URLS" if os.environ.get(ALERTS) else f"{settings.alert_secret_path} in Vault"
+            return DoctorCheck("alerts", where, lambda: _services(settings), "messages about what fails")
+        remedy = "to be told of what fails, set EDXORG_ALERT_URLS, or EDXORG_ALERT_SECRET_PATH in Vault"
+        return NotSetUp("alerts", remedy)
+
     def _dagster(self) -> Iterator[DoctorCheck | NotSetUp]:
         home = homes.home_folder()
         if not os.environ.get("DAGSTER_HOME"):
@@ -301,6 +326,27 @@ def _catalogue(api: OpenEdxApi) -> str:
     with api:
         first = next(iter(api.pages(PROGRAMS.path, PROGRAMS.page)))
     return f"{first.count:,} programs"
+
+
+def _found(url: str) -> str:
+    """Look up the host of an address, to which nothing is sent.
+
+    Raises:
+        ServiceError: There is no such host.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        raise ServiceError(f"{host}: there is no such host. Correct the address, and check the network") from None
+    return "its host is found, and nothing was sent"
+
+
+def _services(settings: Settings) -> str:
+    addresses = alert_addresses(settings)
+    for address in addresses:
+        service_of(address)
+    return f"{len(addresses)} addresses that messages can be sent to; none was sent"
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 CHECKS = (
     *("Vault", "archives and logs", "private keys", "landing zone", "program reports", "their destination", "edX API"),
-    *("Dagster's daemon", "Dagster", "killed runs"),
+    *("course webhook", "alerts", "Dagster's daemon", "Dagster", "killed runs"),
 )
 
 
@@ -79,7 +79,9 @@ def test_with_nothing_set_up_nothing_is_a_failure_and_each_part_says_what_to_set
 
     assert code == 0
     assert set(marks(printed).values()) == {"-"}
-    assert set(marks(printed)) == set(CHECKS) - {"their destination", "Dagster's daemon", "killed runs"}
+    assert set(marks(printed)) == set(CHECKS) - {
+        *("their destination", "course webhook", "Dagster's daemon", "killed runs")
+    }
     for remedy in (
         *("GOOGLE_APPLICATION_CREDENTIALS", "aws configure --profile edxorg", "EDXORG_API_CLIENT_SECRET", "VAULT_ADDR"),
         *("EDXORG_LANDING_ZONE_URL", "EDXORG_GPG_KEY_FILE", "DAGSTER_HOME"),
@@ -280,11 +282,35 @@ def test_with_everything_set_up_all_is_found(
 
     assert code == 0, printed
     found = marks(printed)
-    assert {check for check, mark in found.items() if mark == "-"} == {"private keys", "Dagster"}
+    assert {check for check, mark in found.items() if mark == "-"} == {"private keys", "alerts", "Dagster"}
     assert len([mark for mark in found.values() if mark == "✓"]) == 6
     assert "3 programs" in printed
     hidden = (openbao_server.token, catalogue.client_secret, moto_server.secret_access_key, CANARY)
     assert [secret for secret in hidden if secret in printed] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "failing", "said"),
+    [
+        ("localhost", f"https://127.0.0.1:1/{CANARY} slack://a/b/{CANARY}", [], "2 addresses that messages can be"),
+        ("nowhere.invalid", "https://127.0.0.1:1", ["course webhook"], "nowhere.invalid: there is no such host"),
+        ("localhost", f"nonsense://{CANARY}", ["alerts"], "is none that messages can be sent to"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # of apprise
+def test_whoever_is_told_of_courses_and_failures_is_looked_at_and_sent_nothing(
+    user: User, host: str, addresses: str, failing: list[str], said: str
+) -> None:
+    user.set(
+        EDXORG_ALERT_URLS=addresses,
+        EDXORG_COURSE_WEBHOOK_URL=f"https://{host}/hook/",
+        EDXORG_COURSE_WEBHOOK_SECRET=CANARY,
+    )
+    code, printed = user("doctor")
+    assert code == bool(failing)
+    assert [check for check, mark in marks(printed).items() if mark == "✗"] == failing
+    assert said in printed
+    assert CANARY not in printed
 
 
 def test_what_cannot_be_reached_or_is_not_there_is_named(user: User, tmp_path: Path) -> None:

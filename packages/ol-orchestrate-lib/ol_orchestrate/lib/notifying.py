@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ol_orchestrate.lib.errors import ServiceError, SettingsError
 from ol_orchestrate.lib.redaction import redact, remember_secrets
+
+if TYPE_CHECKING:
+    from apprise import Apprise
 
 
 def notify(address: str, title: str, body: str) -> None:
@@ -24,6 +28,23 @@ def notify(address: str, title: str, body: str) -> None:
     """
     import apprise  # noqa: PLC0415 - loads a hundred services, which only a message needs
 
+    service = service_of(address)
+    capture = apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")  # type: ignore[no-untyped-call]
+    with capture as log:
+        taken = service.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)
+        said = " ".join(log.getvalue().split())
+    if not taken:
+        raise ServiceError(redact(f"{address.partition(':')[0]} did not take the message: {said or 'no answer'}"))
+
+
+def service_of(address: str) -> Apprise:
+    """Return the service that has an address; sends nothing.
+
+    Raises:
+        SettingsError: No service has such addresses.
+    """
+    import apprise  # noqa: PLC0415 - loads a hundred services, which only messages need
+
     remember_secrets(address, _path_parts(address))
     service = apprise.Apprise()
     if not service.add(address) and not service.add(_as_json(address)):
@@ -31,12 +52,7 @@ def notify(address: str, title: str, body: str) -> None:
             f"an address of {len(address)} characters is none that messages can be sent to: it begins with https://, "
             "slack://, mailto:// or another scheme of https://github.com/caronc/apprise"
         )
-    capture = apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")  # type: ignore[no-untyped-call]
-    with capture as log:
-        taken = service.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)
-        said = " ".join(log.getvalue().split())
-    if not taken:
-        raise ServiceError(redact(f"{address.partition(':')[0]} did not take the message: {said or 'no answer'}"))
+    return service
 
 
 def _path_parts(address: str) -> list[str]:
