@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from time import sleep
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,7 @@ from ol_orchestrate.lib.errors import (
 from ol_orchestrate.lib.stores import ObjectStore, open_store
 from ol_orchestrate.lib.stores.path import StorePath
 from ol_orchestrate.lib.stores.response_errors import WrongRegionError
+from ol_orchestrate.lib.stores.s3_store import S3Store
 from ol_orchestrate.testing.scripted import Request, Response, ScriptedS3, ScriptedServer, serving
 from ol_orchestrate.testing.store_answers import DATA, OPERATIONS, s3_error
 
@@ -223,6 +225,23 @@ def test_a_region_that_is_not_told_is_asked_for_once_for_many_objects(
     assert asked.pop(("HEAD", "/bucket")) == 1
     assert len(asked) == 24
     assert set(asked.values()) == {1}
+
+
+def test_threads_that_ask_first_share_one_connection(
+    s3_at: Callable[[ScriptedServer], ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = S3Store._make_store, []  # noqa: SLF001 - no other place is slow enough
+
+    def make_slowly(store: S3Store) -> object:
+        made.append(store)
+        sleep(0.2)
+        return make(store)
+
+    monkeypatch.setattr(S3Store, "_make_store", make_slowly)
+    with serving(ScriptedS3()) as server, ThreadPoolExecutor(4) as threads:
+        store = s3_at(server)
+        assert [*threads.map(store.find, ["a", "b", "c", "d"])] == [None] * 4
+    assert len(made) == 1
 
 
 def failure_of_writing(store: ObjectStore, key: str) -> PipelineError | None:

@@ -64,7 +64,7 @@ class CloudStore(ObjectStore):
         self._budget = budget
         self.url = join_url(url)
         _, self.bucket, self._prefix = split_url(url)
-        self._following = Lock()
+        self._following, self._making = Lock(), Lock()
         self._followed_in_vain: obstore.store.ObjectStore | None = None
 
     @abstractmethod
@@ -103,6 +103,11 @@ class CloudStore(ObjectStore):
     def _store(self) -> obstore.store.ObjectStore:
         return self._make_store()
 
+    def _one_store(self) -> obstore.store.ObjectStore:
+        """Return the store; since Python 3.12, threads that are first side by side make a cached property each."""
+        with self._making:
+            return self._store
+
     def _follow(self) -> None:
         """Find out the bucket's region, and make `_store` anew if its region is another one.
 
@@ -117,20 +122,20 @@ class CloudStore(ObjectStore):
             FileNotFoundError: The answer is 404.
             PipelineError: The answer is another error.
         """
-        store = self._store
+        store = self._one_store()
         try:
             with self._errors(key):
                 return question(store)
         except WrongRegionError:
             with self._following:  # of many objects that are refused side by side, the first one asks
-                if self._store is store and self._followed_in_vain is not store:
+                if self._one_store() is store and self._followed_in_vain is not store:
                     self._follow()
-                    if self._store is store:
+                    if self._one_store() is store:
                         self._followed_in_vain = store
-            if self._store is store:
+            if self._one_store() is store:
                 raise
         with self._errors(key):
-            return question(self._store)
+            return question(self._one_store())
 
     def _budgeted(self, size: int, most: int = 1) -> AbstractContextManager[int]:
         """Hold the free parts of the budget, up to `most`, for an upload of `size` bytes."""
