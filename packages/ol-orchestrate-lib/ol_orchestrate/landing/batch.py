@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,12 +76,7 @@ def record(
     for some in batched(results, EVENTS_AT_ONCE):
         with others_wait(context.instance):
             batch = list(to_record(some))
-            try:
-                _store_batch(context, batch)
-            except HalfRecordedError:
-                raise
-            except Exception as error:  # noqa: BLE001 - not a public interface: any change in it may raise anything
-                context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
+            if not _is_stored(context, partial(_store_batch, context, batch)):
                 yield from batch
 
 
@@ -99,15 +95,10 @@ def record_attempts(context: dg.OpExecutionContext, asset: dg.AssetKey, partitio
         for partition in partitions
     ]
     for some in batched(planned, EVENTS_AT_ONCE):
-        try:
-            with others_wait(context.instance):
-                _store_attempts(context, some)
-        except HalfRecordedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - as of `record`
-            context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
-            for event in some:
-                context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
+        with others_wait(context.instance):
+            is_stored = _is_stored(context, partial(_store_attempts, context, some))
+        for event in [] if is_stored else some:
+            context.instance.report_dagster_event(event, context.run_id, logging.DEBUG)
 
 
 @contextmanager
@@ -131,6 +122,22 @@ def others_wait(instance: dg.DagsterInstance) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _is_stored(context: dg.OpExecutionContext, store: Callable[[], None]) -> bool:
+    """Store a batch of events; return False if that failed, so that they have to be stored one by one.
+
+    Raises:
+        HalfRecordedError: They must not be stored once more.
+    """
+    try:
+        store()
+    except HalfRecordedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - not a public interface: any change in it may raise anything
+        context.log.warning("Recording one by one, since a batch could not be stored: %s", error)
+        return False
+    return True
 
 
 def _store_batch(context: dg.OpExecutionContext, batch: Sequence[dg.AssetMaterialization]) -> None:
