@@ -244,14 +244,15 @@ class _Doctor:
 
     def _webhook(self) -> Iterator[DoctorCheck]:
         if url := self._settings.course_webhook.url:
-            yield DoctorCheck("course webhook", url, self._signing, "messages about new versions of courses")
+            needed_for = "messages about new versions of courses"
+            yield DoctorCheck("course webhook", url, lambda: self._signed_for(url), needed_for)
 
-    def _signing(self) -> str:
-        resources = self._definitions.resources or {}
+    def _signed_for(self, url: str) -> str:
+        vault = (self._definitions.resources or {})["vault"]
         from edxorg.assets.course_webhook import webhook_secret  # noqa: PLC0415 - loads Dagster
 
-        webhook_secret(self._settings, resources["vault"])
-        return f"there is a secret to sign with; {_found(self._settings.course_webhook.url or '')}"
+        webhook_secret(self._settings, vault)
+        return f"there is a secret to sign with; {_found(url)}"
 
     def _alerts(self) -> DoctorCheck | NotSetUp:
         settings = self._settings
