@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,3 +81,9 @@ def times(landing_zone: Path) -> dict[str, int]:
         for path in sorted(landing_zone.rglob("*"))
         if path.is_file() and not is_hidden(key := path.relative_to(landing_zone).as_posix())
     }
+
+
+def age(path: Path, hours: float) -> None:
+    """Have a file written these hours ago."""
+    written = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
+    os.utime(path, (written, written))

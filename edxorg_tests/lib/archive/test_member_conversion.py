@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -17,8 +16,8 @@ from edxorg.lib.members import MemberKind, identify
 from edxorg.lib.object_keys import raw_data_key, rejected_record_key, rejected_rows_key
 from edxorg.lib.tables import Dialect, Escapes, RowHash, TableOptions
 from edxorg_tests.support.archives import POST, TABLE, table_name
+from edxorg_tests.support.temporary_files import files_of_spools
 from edxorg_tests.support.tracking_logs import MIB
-from ol_orchestrate.lib import spool
 from ol_orchestrate.lib.versions import NO_STATS, TableStats
 
 if TYPE_CHECKING:
@@ -155,16 +154,7 @@ class TestObjects:
 class TestFiles:
     @pytest.fixture(autouse=True)
     def files(self, monkeypatch: pytest.MonkeyPatch) -> list[BinaryIO]:
-        opened: list[BinaryIO] = []
-        open_file = tempfile.TemporaryFile
-
-        def open_and_remember() -> BinaryIO:
-            opened.append(cast("BinaryIO", open_file()))
-            return opened[-1]
-
-        monkeypatch.setattr(spool, "IN_MEMORY", 0)
-        monkeypatch.setattr(tempfile, "TemporaryFile", open_and_remember)
-        return opened
+        return files_of_spools(monkeypatch)
 
     BLOCKS = (TABLE * 20, b"4\tBarbara\tLiskov\n", b"3\t" + b"x" * (17 * MIB) + b"\n")
 

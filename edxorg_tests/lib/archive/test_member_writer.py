@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from edxorg.lib.members import identify
 from edxorg.lib.object_keys import raw_data_key, rejected_rows_key
 from edxorg.lib.tables import Dialect, Escapes, RowHash
 from edxorg.lib.workers import TruncatedStreamError
-from edxorg_tests.support.archives import POST, TABLE, landed, table_name
+from edxorg_tests.support.archives import POST, TABLE, age, landed, table_name
 from ol_orchestrate.lib.errors import AccessRefusedError, ServiceError
 from ol_orchestrate.lib.stores import StoreAccess, open_store, shared_store
 from ol_orchestrate.lib.stores.folder_store import FolderStore
@@ -81,8 +80,7 @@ class Writing:
         (self.folder / MARK.key).unlink()
 
     def age(self, key: str, hours: float) -> None:
-        written = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
-        os.utime(self.folder / key, (written, written))
+        age(self.folder / key, hours)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from edxorg.lib.archive.pending import PendingRecords
 from edxorg.lib.object_keys import raw_data_asset
 from edxorg.lib.settings.file_names import PREFERENCES
 from edxorg.lib.workers import MAX_WORKERS
-from edxorg_tests.support.archives import ARCHIVE, POST, TABLE, landed, table_name, tar_bytes, write_archive
+from edxorg_tests.support.archives import ARCHIVE, POST, TABLE, age, landed, table_name, tar_bytes, write_archive
 from edxorg_tests.support.delivery_model import Event, Events, InThisProcess, RunView
 from ol_orchestrate.lib.archives import (
     ArchiveEntry,
@@ -124,8 +124,7 @@ class Archives:
         return {key for key in landed(self.lake) if "unfinished" not in key}
 
     def age(self, key: str, hours: float) -> None:
-        written = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
-        os.utime(self.lake / key, (written, written))
+        age(self.lake / key, hours)
 
 
 @pytest.fixture

@@ -6,17 +6,16 @@ import base64
 import gzip
 import hashlib
 import json
-import tempfile
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
 from edxorg.lib.tracking_log import log_blocks, log_report, normalize_log
 from edxorg.lib.tracking_log import normalize as normalize_module
 from edxorg.lib.tracking_log.normalize_block import NormalizedBlock
+from edxorg_tests.support.temporary_files import files_of_spools
 from edxorg_tests.support.tracking_logs import MIB, Normalize, reasons, rejects, rows
-from ol_orchestrate.lib import spool
 from ol_orchestrate.lib.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -355,18 +354,9 @@ class TestRuns:
     @pytest.fixture
     def files(self, monkeypatch: pytest.MonkeyPatch) -> list[BinaryIO]:
         """The temporary files of spools, which are all on disk."""
-        opened: list[BinaryIO] = []
-        open_file = tempfile.TemporaryFile
-
-        def open_and_remember() -> BinaryIO:
-            opened.append(cast("BinaryIO", open_file()))
-            return opened[-1]
-
-        monkeypatch.setattr(spool, "IN_MEMORY", 0)
-        monkeypatch.setattr(tempfile, "TemporaryFile", open_and_remember)
         monkeypatch.setattr(log_blocks, "BLOCK_BYTES", 100)
         monkeypatch.setattr(log_blocks, "MAX_LINE_BYTES", 100)
-        return opened
+        return files_of_spools(monkeypatch)
 
     LOG = b'{"a": "1"}\nbad\n' + b"x" * 200 + b'\n{"a": "2"}\n'
 
